@@ -1,0 +1,1 @@
+"""Darkroom's engine. Data flows one way: recipe -> plan -> run -> record."""

@@ -1,0 +1,62 @@
+"""`Edit`: one photo part-way through a recipe. It knows arrays only: no files, no models, no stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+import numpy as np
+
+from pipeline.errors import PhotoError
+
+_EMPTY: Mapping[str, np.ndarray] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A photo and what the stages so far have made of it. Stages return new edits; arrays are never written to.
+
+    Attributes:
+        original: the photo as decoded and upright, (H, W, 3) uint8 RGB. The same object through all stages.
+        image: the picture so far, (H, W, 3) uint8 RGB; equal to `original` before the first repaint.
+        mask: where the next repaint acts, (H, W) float32 in [0, 1], 1 (white) means repaint; None before the
+            first mask stage.
+        masks: the mask after every earlier stage, by stage name, for `combine`.
+        repainted: (H, W) uint8, the alpha of everything repainted so far (the pointwise maximum over the passes);
+            None before the first repaint. Where it is 0 the image equals the original bit for bit.
+        alpha: the photo's own transparency, (H, W) uint8, or None for an opaque photo.
+        name: the photo's file name, for stages that match files to it, such as `mask_file`.
+        artifacts: what the latest stage wants kept besides mask and image, by label: (H, W) float32 in [0, 1].
+    """
+
+    original: np.ndarray
+    image: np.ndarray
+    mask: np.ndarray | None = None
+    masks: Mapping[str, np.ndarray] = _EMPTY
+    repainted: np.ndarray | None = None
+    alpha: np.ndarray | None = None
+    name: str = ""
+    artifacts: Mapping[str, np.ndarray] = field(default=_EMPTY)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.original.shape[1], self.original.shape[0]
+
+    def with_mask(self, mask: np.ndarray, **artifacts: np.ndarray) -> Edit:
+        """This edit with another mask, given as bool or float; values are clipped to [0, 1]."""
+        soft = np.clip(np.asarray(mask, np.float32), 0.0, 1.0)
+        return replace(self, mask=soft, artifacts=artifacts)
+
+    def need_mask(self) -> np.ndarray:
+        """The mask; raises `PhotoError` where no stage has made one."""
+        if self.mask is None:
+            raise PhotoError("there is no mask yet: put a mask stage such as `sam` or `grabcut` before this one")
+        return self.mask
+
+    def outside_max_diff(self) -> int:
+        """The largest difference, 0 to 255, between image and original where nothing was repainted."""
+        outside = np.ones(self.original.shape[:2], bool) if self.repainted is None else self.repainted == 0
+        difference = np.abs(self.image[outside].astype(np.int16) - self.original[outside].astype(np.int16))
+        return int(difference.max(initial=0))

@@ -1,0 +1,57 @@
+"""The errors a user can cause, each one clear line; anything else that escapes is a bug of ours.
+
+* `RecipeError` — the recipe or the command line is wrong; nothing has started (exit code 2).
+* `SetupError` — this machine lacks what the recipe needs, such as weights (exit code 2).
+* `PhotoError` — one photo cannot be edited; it is recorded, the others go on (exit code 3 at the end).
+* `EmptyMask` — the photo's mask came out empty; the recipe's `on_empty` decides what happens.
+* `OutputError` — results cannot be written any more (disk full, no permission); the run stops (exit code 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+
+class DarkroomError(Exception):
+    """An expected failure; `str(error)` is what the user reads."""
+
+
+class RecipeError(DarkroomError):
+    """All that is wrong with a recipe, at once.
+
+    Args:
+        problems: one line each, naming file and key and saying what would be right.
+    """
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class SetupError(DarkroomError):
+    """The machine lacks something that the recipe needs: weights, a device, a package."""
+
+
+class PhotoError(DarkroomError):
+    """One photo cannot be edited."""
+
+
+class EmptyMask(PhotoError):
+    """A stage left nothing to repaint."""
+
+
+class OutputError(DarkroomError):
+    """Results cannot be written."""
+
+
+def nearest(word: str, valid: Sequence[str]) -> str:
+    """The end of an error line about an unknown name: the nearest valid one, or all of them.
+
+    >>> nearest("promt", ["prompt", "seed"])
+    "did you mean 'prompt'?"
+    >>> nearest("x", ["prompt", "seed"])
+    'valid: prompt, seed'
+    """
+    close = get_close_matches(word, list(valid), n=1)
+    return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(valid)}"

@@ -1,0 +1,53 @@
+"""What a stage is. Adding one: a file beside this one, and a line in `STAGES` (see `docs/adding_a_stage.md`)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+if TYPE_CHECKING:
+    from pipeline.edit import Edit
+    from pipeline.models import Models
+
+# Unknown keys are errors; a prompt of 1984 is the text "1984"; 0 < x means finite x.
+_CONFIG = ConfigDict(extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
+
+
+@dataclass_transform(field_specifiers=(Field,), kw_only_default=True, frozen_default=True)
+def stage(cls: type[Any]) -> type[Any]:
+    """Make a class with annotated fields a stage: frozen, keyword-only, checked and converted by pydantic.
+
+    Every field has a default or is required (then no default), and a `description` from which `docs/ops.md` is
+    generated: unit, range, meaning.
+    """
+    return pydantic_dataclass(frozen=True, kw_only=True, config=_CONFIG)(cls)
+
+
+class Stage(ABC):
+    """One step of a recipe with its parameters. Pure: edit in, edit out; touches no file but its own inputs.
+
+    Attributes:
+        version: part of what identifies a result; raised by hand whenever the same parameters give other pixels.
+    """
+
+    version: ClassVar[int] = 1
+
+    @abstractmethod
+    def apply(self, edit: Edit, models: Models) -> Edit:
+        """Do the work. Raises `PhotoError` where this photo cannot be edited, for that photo alone."""
+
+    def variants(self) -> Sequence[Self]:
+        """The scalar stages that this one stands for: one for each prompt and seed; most stages: just itself."""
+        return (self,)
+
+    @classmethod
+    def apply_together(cls, stages: Sequence[Self], edit: Edit, models: Models) -> list[Edit]:
+        """Apply several variants to one edit; models that work in batches override this.
+
+        The results equal those of `apply`, one by one.
+        """
+        return [one.apply(edit, models) for one in stages]
