@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 from pydantic import ConfigDict, Field
@@ -43,6 +44,21 @@ class Stage(ABC):
     def variants(self) -> Sequence[Self]:
         """The scalar stages that this one stands for: one for each prompt and seed; most stages: just itself."""
         return (self,)
+
+    def needs(self) -> Sequence[str]:
+        """The earlier stages whose masks this one takes, by their names in the recipe; checked before a run."""
+        return ()
+
+    def inputs(self, name: str) -> Sequence[Path]:
+        """The files that this stage reads for a photo; their content is part of what identifies the result.
+
+        Args:
+            name: the photo's file name.
+
+        Raises:
+            PhotoError: the file for this photo is missing or ambiguous.
+        """
+        return ()
 
     @classmethod
     def apply_together(cls, stages: Sequence[Self], edit: Edit, models: Models) -> list[Edit]:

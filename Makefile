@@ -1,0 +1,51 @@
+# Everything a newcomer needs: make demo, make test. Needs python3 (3.11 or newer) and make, nothing else.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench train train-smoke eval-miniature test-full-size docs clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+# The virtual environment is ready when this file is newer than pyproject.toml.
+$(VENV)/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Darkroom needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+setup: $(VENV)/ready  ## make .venv and install everything into it
+
+demo: setup  ## put a car on Mars, and print where the pictures are
+	$(PY) run.py recipe=car_on_mars models=miniature
+
+test: setup  ## run the tests
+	$(PY) -m pytest
+
+lint: setup  ## check style and formatting
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+bench: setup  ## measure, side by side in one run, and print the ratios
+	$(PY) -m benchmarks
+
+train: setup  ## train the miniature models from scratch (hours on a CPU; goes on where it was stopped)
+	$(PY) -m pipeline.miniature.train
+
+train-smoke: setup  ## prove the training code in two minutes
+	$(PY) -m pipeline.miniature.train --smoke
+
+eval-miniature: setup  ## measure the miniature models on scenes they never saw
+	$(PY) -m pipeline.miniature.evaluate
+
+test-full-size: setup  ## the real architectures at full size with random weights (8 GB of disk, 20 GiB of memory)
+	$(PY) -m pytest -m full_size tests/full_size
+
+docs: setup  ## write the parameter tables in docs/ anew from the code
+	$(PY) -m pipeline.docs
+
+clean:  ## remove the virtual environment, caches and results
+	rm -rf $(VENV) outputs .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""How the miniature models are trained: one file per model, one loop, one cache of scenes."""

@@ -1,0 +1,104 @@
+"""Trains the judges: small classifiers of places and objects that only tests and the evaluation use.
+
+They learn from scenes of their own and never see what the other models make; blur and noise stand in for the
+softness of a decoder, so that an edit is judged by what it shows.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from ..networks import build_classifier
+from ..world import KINDS, PLACES
+from .loop import device
+from .scenes import Sample, SceneCache
+from .vae import to_tensor
+
+SIDE = 64
+NOTHING = "nothing"
+MARGIN = 0.12
+
+
+def view(image: np.ndarray, box: tuple[float, float, float, float] | None = None) -> np.ndarray:
+    """What a judge looks at, 64x64x3 uint8: the whole picture, or the square around ``box`` (x0, y0, x1, y1)."""
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    if box is not None:
+        x0, y0, x1, y1 = box
+        half = max(x1 - x0, y1 - y0) * (0.5 + MARGIN)
+        x, y = (x0 + x1) / 2, (y0 + y1) / 2
+        picture = picture.crop((int(x - half), int(y - half), int(x + half), int(y + half)))
+    return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+
+
+def degrade(x: Tensor, rng: np.random.Generator) -> Tensor:
+    """Blurs some batches and adds noise: Bx3x64x64 in -1..1."""
+    if rng.random() < 0.6:
+        small = F.interpolate(x, (int(rng.choice([16, 22, 28, 40])),) * 2, mode="area")
+        x = F.interpolate(small, x.shape[-2:], mode="bilinear")
+    return x + torch.randn_like(x) * rng.uniform(0, 0.06)
+
+
+class _ClassifierTask:
+    classes: list[str]
+
+    def __init__(self, scenes: SceneCache, batch: int = 48):
+        self.net, self.scenes, self.batch = build_classifier(len(self.classes)), scenes, batch
+
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+        """A view and its class."""
+        raise NotImplementedError
+
+    def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        views, names = zip(*(self.draw(rng) for _ in range(self.batch)), strict=True)
+        views = [v[:, ::-1] if rng.random() < 0.5 else v for v in views]
+        truth = torch.tensor([self.classes.index(n) for n in names], device=device())
+        logits = self.net(degrade(to_tensor(views), rng))
+        accuracy = float((logits.argmax(1) == truth).float().mean())
+        return F.cross_entropy(logits, truth, label_smoothing=0.05), {"accuracy": accuracy}
+
+    def finish(self) -> None:
+        """Nothing to measure."""
+
+
+class PlaceTask(_ClassifierTask):
+    """Which place a whole picture shows."""
+
+    name = "place_classifier"
+    classes = list(PLACES)
+
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+        sample = self.scenes.sample(rng)
+        return view(sample.image), sample.place
+
+
+class ObjectTask(_ClassifierTask):
+    """What stands in a box; one view in eight shows nothing but the place."""
+
+    name = "object_classifier"
+    classes = [*KINDS, NOTHING]
+
+    def _empty(self, sample: Sample, rng: np.random.Generator) -> np.ndarray | None:
+        height, width = sample.labels.shape
+        side = int(rng.integers(24, 56))
+        x, y = int(rng.integers(width - side)), int(rng.integers(height - side))
+        crowded = (sample.labels[y : y + side, x : x + side] > 0).mean() > 0.03
+        return None if crowded else view(sample.image, (x, y, x + side, y + side))
+
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+        while True:
+            sample = self.scenes.sample(rng)
+            if rng.random() < 0.125:
+                empty = self._empty(sample, rng)
+                if empty is not None:
+                    return empty, NOTHING
+                continue
+            large = [i for i in sample.visible() if sample.mask(i).sum() >= 2 * SIDE]
+            if large:
+                i = large[rng.integers(len(large))]
+                mask = sample.mask(i)
+                columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+                box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], float)
+                box += rng.uniform(-4, 6, 4) * (-1, -1, 1, 1)
+                return view(sample.image, tuple(box)), sample.things[i][0]

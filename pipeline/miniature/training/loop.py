@@ -1,0 +1,171 @@
+"""The one training loop: seeded, checkpointed, and continued after a kill as if nothing had happened."""
+
+import ctypes
+import json
+import math
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how hard to train.
+
+    steps: optimiser steps. lr: peak learning rate. warmup: steps of linear rise. flat: share of the steps at the peak
+    before the cosine descent. decay: AdamW weight decay. average: horizon in steps of the exponential moving average
+    of the weights, 0 for none. save_every: steps between checkpoints. log_every: steps between lines of the log.
+    """
+
+    steps: int
+    lr: float
+    warmup: int = 100
+    flat: float = 0.0
+    decay: float = 0.01
+    average: int = 0
+    save_every: int = 200
+    log_every: int = 50
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step, counted from 0."""
+        after = max(0.0, (step / self.steps - self.flat) / (1 - self.flat))
+        return self.lr * min(1, (step + 1) / self.warmup) * max(0.01, 0.5 * (1 + math.cos(math.pi * after)))
+
+
+class Task(Protocol):
+    """What is trained. net: everything with weights."""
+
+    name: str
+    net: nn.Module
+
+    def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        """The loss of a fresh batch drawn from ``rng``, and numbers for the log."""
+
+
+@dataclass
+class _State:
+    """What a checkpoint holds. average is None when the plan has none."""
+
+    step: int
+    cpu_seconds: float
+    optimiser: torch.optim.Optimizer
+    average: list[Tensor] | None = None
+    sums: dict[str, list[float]] = field(default_factory=dict)
+
+
+def device() -> torch.device:
+    """Where to train: the first CUDA device, or the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def keep_freed_memory() -> None:
+    """Stops glibc from returning large blocks to the system between steps.
+
+    Training frees and takes back the same buffers all the time; page faults cost a third of the processor without
+    this. 1 << 30 bytes is more than any buffer here. Elsewhere than on glibc it does nothing.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(mmap_threshold, 1 << 30)
+    mallopt(trim_threshold, (1 << 31) - 1)
+
+
+def save_atomically(content, path: Path) -> None:
+    """``torch.save`` that leaves either the old file or the new one, never half of it."""
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, "wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def _save(path: Path, task: Task, state: _State) -> None:
+    content = {"step": state.step, "cpu_seconds": state.cpu_seconds, "net": task.net.state_dict(),
+               "optimiser": state.optimiser.state_dict(), "average": state.average}
+    save_atomically(content, path)
+
+
+def _load(path: Path, task: Task, state: _State) -> None:
+    content = torch.load(path, map_location=device(), weights_only=True)
+    task.net.load_state_dict(content["net"])
+    state.optimiser.load_state_dict(content["optimiser"])
+    state.step, state.cpu_seconds, state.average = content["step"], content["cpu_seconds"], content["average"]
+
+
+def _follow(average: list[Tensor], weights: list[Tensor], horizon: int, step: int) -> None:
+    """One step of the moving average; its horizon grows from 10 steps, to forget the random start."""
+    torch._foreach_lerp_(average, weights, 1 / min(horizon, 10 + step / 4))
+
+
+def _step(task: Task, plan: Plan, state: _State, weights: list[Tensor], seed: int) -> dict[str, float]:
+    # Every step has its own generators, so a continued run needs no generator state to be the same run.
+    rng = np.random.default_rng((seed, state.step))
+    torch.manual_seed(int(rng.integers(2**62)))
+    for group in state.optimiser.param_groups:
+        group["lr"] = plan.rate(state.step)
+    loss, metrics = task.loss(rng)
+    state.optimiser.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(weights, 1.0)
+    state.optimiser.step()
+    state.step += 1
+    if state.average is not None:
+        _follow(state.average, [w.detach() for w in weights], plan.average, state.step)
+    return {"loss": float(loss.detach()), **metrics}
+
+
+def train(task: Task, plan: Plan, folder: Path, seed: int = 0) -> None:
+    """Trains ``task.net`` in place for ``plan.steps`` steps, its moving average in the end if the plan has one.
+
+    Keeps ``<name>.checkpoint.pt`` in ``folder`` and continues from it; appends to ``training_log.jsonl`` there. The
+    result is the same bytes whether or not the run was interrupted (one device, one number of threads).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = folder / f"{task.name}.checkpoint.pt"
+    task.net.to(device()).train()
+    weights = [w for w in task.net.parameters() if w.requires_grad]
+    optimiser = torch.optim.AdamW(weights, lr=plan.lr, weight_decay=plan.decay, betas=(0.9, 0.98), fused=True)
+    state = _State(0, 0.0, optimiser, [w.detach().clone() for w in weights] if plan.average else None)
+    if checkpoint.exists():
+        _load(checkpoint, task, state)
+    began, spent = time.process_time(), state.cpu_seconds
+    bar = tqdm(total=plan.steps, initial=state.step, desc=task.name, unit="step", smoothing=0.05)
+    while state.step < plan.steps:
+        for key, value in _step(task, plan, state, weights, seed).items():
+            state.sums.setdefault(key, []).append(value)
+        state.cpu_seconds = spent + time.process_time() - began
+        bar.update()
+        if state.step % plan.log_every == 0 or state.step == plan.steps:
+            _log(folder / "training_log.jsonl", task.name, plan, state, bar)
+        if state.step % plan.save_every == 0 or state.step == plan.steps:
+            _save(checkpoint, task, state)
+    bar.close()
+    use_average(weights, state.average)
+    task.net.eval()
+
+
+def use_average(weights: list[Tensor], average: list[Tensor] | None) -> None:
+    """Puts the moving average, if there is one, in the place of the weights."""
+    for weight, mean in zip(weights, average or [], strict=False):
+        weight.data.copy_(mean)
+
+
+def _log(path: Path, name: str, plan: Plan, state: _State, bar: tqdm) -> None:
+    means = {key: round(float(np.mean(values)), 5) for key, values in state.sums.items()}
+    state.sums.clear()
+    line = {"model": name, "step": state.step, **means, "lr": float(f"{plan.rate(state.step - 1):.3g}"),
+            "cpu_seconds": round(state.cpu_seconds, 1)}
+    with open(path, "a") as file:
+        file.write(json.dumps(line) + "\n")
+    bar.set_postfix({key: f"{value:.3g}" for key, value in means.items()})

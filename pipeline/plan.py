@@ -1,0 +1,80 @@
+"""Recipe x photo -> a tree of scalar steps. Lists of prompts and seeds expand here, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from pipeline.recipe import Recipe
+from pipeline.stages import Stage
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage with scalar parameters, and the steps that go on from its result.
+
+    Steps that share a beginning share it in the tree: one mask, many repaints.
+
+    Attributes:
+        index: the stage's place in the recipe, from 1 (0 is the photo itself).
+        name: the stage's name in the recipe.
+        op: its operation.
+        stage: its parameters.
+        variant: what tells it from its siblings, for file names: `seed7`, `prompt2-seed7`; empty for an only child.
+        children: the steps that take this one's result; siblings are variants of one stage.
+    """
+
+    index: int
+    name: str
+    op: str
+    stage: Stage
+    variant: str
+    children: tuple[Step, ...]
+
+
+def expand(recipe: Recipe, item: Mapping[str, Any]) -> tuple[Step, ...]:
+    """The tree of one photo: its first steps, which hold the others.
+
+    Args:
+        item: the photo's manifest columns.
+
+    Raises:
+        PhotoError: a column is missing or does not suit its parameter.
+    """
+    children: tuple[Step, ...] = ()
+    for index, spec in reversed(list(enumerate(recipe.stages, start=1))):
+        variants = spec.build(item).variants()
+        names = _variant_names(variants)
+        children = tuple(
+            Step(index, spec.name, spec.op, stage, variant, children)
+            for stage, variant in zip(variants, names, strict=True)
+        )
+    return children
+
+
+def paths(steps: Sequence[Step], above: tuple[Step, ...] = ()) -> Iterator[tuple[Step, ...]]:
+    """Every way from the first stage to the last; each makes one picture."""
+    for step in steps:
+        here = (*above, step)
+        if step.children:
+            yield from paths(step.children, here)
+        else:
+            yield here
+
+
+def settings_of(steps: Sequence[Step]) -> list[dict[str, Any]]:
+    """What was done, for records: `stage`, `op` and every parameter of each step."""
+    return [{"stage": step.name, "op": step.op, **asdict(step.stage)} for step in steps]
+
+
+def _variant_names(variants: Sequence[Stage]) -> list[str]:
+    """Whole numbers by value, all else by place: file names never hold a prompt."""
+    names = [""] * len(variants)
+    for field in fields(variants[0]):  # type: ignore[arg-type]  # every stage is a dataclass
+        values = [getattr(each, field.name) for each in variants]
+        distinct = list(dict.fromkeys(values)) if len(variants) > 1 else []
+        if len(distinct) > 1:
+            shown = [str(v) if isinstance(v, int) else str(distinct.index(v) + 1) for v in values]
+            names = [f"{name}-{field.name}{one}".lstrip("-") for name, one in zip(names, shown, strict=True)]
+    return names

@@ -1,0 +1,191 @@
+"""Mapping -> `Recipe` of typed stages. Finds every problem at once, before anything loads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import ValidationError
+
+from pipeline.dataset import Dataset
+from pipeline.errors import PhotoError, RecipeError, nearest
+from pipeline.recipe_file import KEYS, MISSING, NAME, find_code, make_paths_absolute, with_defaults
+from pipeline.stages import STAGES, Stage
+
+OnEmpty = Literal["fail", "skip", "keep"]
+Problem = tuple[str, str]  # (dotted key, what is wrong and what would be right)
+
+NOT_A_MAPPING = ""  # the op of something that is no stage at all
+
+_ITEM = re.compile(r"\$\{item\.(\w+)\}")
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """A named stage as the recipe gives it; its parameters may wait for a manifest's columns.
+
+    Attributes:
+        name: the recipe's own name for it, unique.
+        op: key of `STAGES`.
+        parameters: as written and defaulted; strings may hold `${item.COLUMN}`.
+    """
+
+    name: str
+    op: str
+    parameters: Mapping[str, Any]
+
+    def build(self, item: Mapping[str, Any]) -> Stage:
+        """The stage for one photo.
+
+        Args:
+            item: the photo's manifest columns; empty without a manifest.
+
+        Raises:
+            PhotoError: a column is missing, or its value does not suit the parameter.
+        """
+        try:
+            return STAGES[self.op](**{key: _resolve(value, item) for key, value in self.parameters.items()})
+        except ValidationError as error:
+            names = list(STAGES[self.op].__pydantic_fields__)
+            raise PhotoError("; ".join(f"{key}: {text}" for key, text in _explain(error, names))) from None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is done to which photos.
+
+    Attributes:
+        name: names the run folder; letters, digits, `-` and `_`.
+        dataset: where the photos are.
+        stages: in the order in which they run.
+        on_empty: what happens to a photo with nothing to repaint: `fail`, `skip` it, or `keep` it unchanged.
+    """
+
+    name: str
+    dataset: Dataset
+    stages: tuple[StageSpec, ...]
+    on_empty: OnEmpty
+
+
+def parse(config: Mapping[str, Any], source: str, overridden: Collection[str] = ()) -> Recipe:
+    """Check a composed recipe; relative paths start at the current folder.
+
+    Args:
+        config: the keys `name`, `dataset`, `stages` and `on_empty`; others are ignored.
+        source: names the recipe file in error lines.
+        overridden: dotted keys given on the command line, for error lines to name it instead of the file.
+
+    Raises:
+        RecipeError: with every problem.
+    """
+    config = {key: config[key] for key in KEYS if config.get(key) is not None}
+    make_paths_absolute(config, Path.cwd())
+    given = config.get("dataset", {})
+    has_items = isinstance(given, Mapping) and given.get("manifest") is not None
+    specs = list(_specs(config.get("stages", {})))
+    dataset, problems = _dataset(given)
+    problems += find_code(config)
+    problems += _top_problems(config, specs)
+    for index, spec in enumerate(specs):
+        problems += _stage_problems(spec, specs[:index], has_items)
+    if dataset is None or problems:
+        raise RecipeError([f"{_origin(key, source, overridden)}: {key}: {text}" for key, text in problems])
+    return Recipe(config["name"], dataset, tuple(specs), config.get("on_empty", "fail"))
+
+
+def _specs(stages: Any) -> Iterator[StageSpec]:
+    if not isinstance(stages, Mapping):
+        return
+    for name, given in stages.items():
+        full = with_defaults(name, given)
+        if isinstance(full, Mapping):
+            yield StageSpec(str(name), str(full.get("op")), {k: v for k, v in full.items() if k != "op"})
+        elif full is not None:  # null with no such op: left out
+            yield StageSpec(str(name), NOT_A_MAPPING, {})
+
+
+def _dataset(given: Any) -> tuple[Dataset | None, list[Problem]]:
+    if not isinstance(given, Mapping):
+        return None, [("dataset", "a mapping with `images` or `manifest`")]
+    try:
+        return Dataset(**given), []
+    except ValidationError as error:
+        names = list(Dataset.__pydantic_fields__)
+        return None, [(f"dataset.{key}".rstrip("."), text) for key, text in _explain(error, names)]
+
+
+def _top_problems(config: Mapping[str, Any], specs: Sequence[StageSpec]) -> Iterator[Problem]:
+    if not NAME.fullmatch(str(config.get("name", ""))):
+        yield "name", "1 to 80 letters, digits, - or _"
+    if config.get("on_empty", "fail") not in get_args(OnEmpty):
+        yield "on_empty", nearest(str(config["on_empty"]), get_args(OnEmpty))
+    if not specs:
+        yield "stages", "at least one stage is needed; they run in the order in which they stand"
+
+
+def _stage_problems(spec: StageSpec, earlier: Sequence[StageSpec], has_items: bool) -> Iterator[Problem]:
+    where = f"stages.{spec.name}"
+    if not NAME.fullmatch(spec.name):
+        yield where, "a stage's name is 1 to 80 letters, digits, - or _"
+    if spec.op == NOT_A_MAPPING:
+        yield where, "a stage is a mapping of parameters"
+        return
+    if spec.op not in STAGES:
+        yield f"{where}.op", f"unknown op '{spec.op}', {nearest(spec.op, list(STAGES))}"
+        return
+    waiting = {key for key, value in spec.parameters.items() if _ITEM.search(str(value))}
+    if waiting and not has_items:
+        for key in sorted(waiting):
+            yield f"{where}.{key}", f"{spec.parameters[key]} takes a column of `dataset.manifest`, which is not given"
+    known = {key: value for key, value in spec.parameters.items() if key not in waiting and value != MISSING}
+    try:
+        stage = STAGES[spec.op](**known)
+    except ValidationError as error:
+        names = list(STAGES[spec.op].__pydantic_fields__)
+        yield from ((f"{where}.{key}".rstrip("."), text) for key, text in _explain(error, names) if key not in waiting)
+    else:
+        yield from _order_problems(spec, stage, earlier)
+
+
+def _explain(error: ValidationError, names: Sequence[str]) -> list[Problem]:
+    """One line per parameter: alternatives of a union are joined, since any of them would be right."""
+    lines: dict[str, list[str]] = {}
+    for each in error.errors(include_url=False):
+        key = str(each["loc"][0]) if each["loc"] else ""
+        lines.setdefault(key, []).append(_explain_one(each, key, names))
+    return [(key, " or ".join(dict.fromkeys(texts))) for key, texts in lines.items()]
+
+
+def _explain_one(error: Any, key: str, names: Sequence[str]) -> str:
+    if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"unknown key, {nearest(key, names)}"
+    if error["type"].startswith("missing"):
+        return "is required"
+    text = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return text if error["type"] == "value_error" else f"{text}, got {error['input']!r:.60}"
+
+
+def _resolve(value: Any, item: Mapping[str, Any]) -> Any:
+    """Put manifest columns in: `${item.x}` alone gives the column's own value, inside a text its text."""
+    if isinstance(value, Mapping):
+        return {key: _resolve(each, item) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_resolve(each, item) for each in value]
+    if not isinstance(value, str):
+        return value
+    alone = _ITEM.fullmatch(value)
+    return _column(alone[1], item) if alone else _ITEM.sub(lambda match: str(_column(match[1], item)), value)
+
+
+def _column(name: str, item: Mapping[str, Any]) -> Any:
+    if name not in item:
+        raise PhotoError(f"the manifest has no column '{name}' for this photo, {nearest(name, list(item))}")
+    return item[name]
+
+
+def _origin(key: str, source: str, overridden: Collection[str]) -> str:
+    from_command_line = any(key == each or key.startswith(f"{each}.") for each in overridden)
+    return "command line" if from_command_line else source

@@ -1,0 +1,45 @@
+"""`combine`: join the mask with that of an earlier stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.errors import PhotoError, nearest
+from pipeline.stages.base import Stage, stage
+
+if TYPE_CHECKING:
+    from pipeline.edit import Edit
+    from pipeline.models import Models
+
+# Zadeh's max and min for soft masks; on masks of 0 and 1 all three are the operations on sets.
+_JOIN: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "union": np.maximum,
+    "intersection": np.minimum,
+    "difference": lambda a, b: a * (1.0 - b),
+}
+
+
+@stage
+class Combine(Stage):
+    """The union, intersection or difference of the mask so far and an earlier stage's."""
+
+    mask: str = Field(description="Name of the earlier stage whose mask is taken; say `sam`.")
+    how: Literal["union", "intersection", "difference"] = Field(
+        "union",
+        description="`union`: white where either is white. `intersection`: where both are. "
+        "`difference`: where the mask so far is white and the other is not.",
+    )
+
+    def needs(self) -> Sequence[str]:
+        """See `Stage.needs`."""
+        return (self.mask,)
+
+    def apply(self, edit: Edit, models: Models) -> Edit:
+        """See `Stage.apply`. Raises `PhotoError` where no earlier stage of that name made a mask."""
+        if self.mask not in edit.masks:
+            raise PhotoError(f"no earlier stage '{self.mask}' made a mask, {nearest(self.mask, list(edit.masks))}")
+        return edit.with_mask(_JOIN[self.how](edit.need_mask(), edit.masks[self.mask]))

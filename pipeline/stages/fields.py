@@ -1,0 +1,76 @@
+"""Types of parameters that several stages share, with error messages that say what would be right."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+Units = Annotated[
+    Literal["pixels", "fraction"],
+    Field(description="What coordinates mean: `pixels`, or `fraction` of the photo's width and height, 0 to 1."),
+]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _numbers(value: Any, count: int, form: str) -> tuple[float, ...]:
+    if not (isinstance(value, list | tuple) and len(value) == count and all(map(_is_number, value))):
+        raise ValueError(f"should be {form}, {count} numbers; got {value!r:.60}")
+    if min(value) < 0:
+        raise ValueError(f"{value!r} lies outside every photo: coordinates start at 0")
+    return tuple(map(float, value))
+
+
+def _point(value: Any) -> tuple[float, ...]:
+    return _numbers(value, 2, "[x, y]")
+
+
+def _box(value: Any) -> tuple[float, ...]:
+    x0, y0, x1, y1 = box = _numbers(value, 4, "[x0, y0, x1, y1]")
+    if not (x0 < x1 and y0 < y1):
+        raise ValueError(f"a box needs x0 < x1 and y0 < y1; got {value!r}")
+    return box
+
+
+def _several(value: Any) -> Any:
+    """Let one point or box stand for a list of one."""
+    alone = isinstance(value, list | tuple) and value and all(map(_is_number, value))
+    return (value,) if alone else value
+
+
+def _texts(value: Any) -> Any:
+    several = value if isinstance(value, list | tuple) else (value,)
+    if not several or not all(isinstance(each, str) or _is_number(each) for each in several):
+        raise ValueError(f"should be a text, or a list of texts; got {value!r:.60}")
+    return tuple(map(str, several)) if isinstance(value, list | tuple) else str(value)
+
+
+def _seeds(value: Any) -> Any:
+    several = value if isinstance(value, list | tuple) else (value,)
+    if not several or not all(type(each) is int and 0 <= each < 2**63 for each in several):
+        raise ValueError(f"should be a whole number from 0 to 2**63 - 1, or a list of them; got {value!r:.60}")
+    return tuple(several) if isinstance(value, list | tuple) else value
+
+
+# The "type" of each JSON schema is what `docs/ops.md` shows.
+Point = Annotated[tuple[float, float], BeforeValidator(_point), WithJsonSchema({"type": "[x, y]"})]
+Points = Annotated[tuple[Point, ...], BeforeValidator(_several), WithJsonSchema({"type": "list of [x, y]"})]
+Box = Annotated[
+    tuple[float, float, float, float], BeforeValidator(_box), WithJsonSchema({"type": "[x0, y0, x1, y1]"})
+]
+Boxes = Annotated[
+    tuple[Box, ...], BeforeValidator(_several), WithJsonSchema({"type": "list of [x0, y0, x1, y1]"})
+]
+Texts = Annotated[str | tuple[str, ...], BeforeValidator(_texts), WithJsonSchema({"type": "text or list of texts"})]
+Seeds = Annotated[
+    int | tuple[int, ...], BeforeValidator(_seeds), WithJsonSchema({"type": "whole number or list of them"})
+]
+
+
+def as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    """One text or several, as several."""
+    return (value,) if isinstance(value, str) else value

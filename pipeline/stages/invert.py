@@ -1,0 +1,20 @@
+"""`invert`: repaint what was to be kept, and keep what was to be repainted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.stages.base import Stage, stage
+
+if TYPE_CHECKING:
+    from pipeline.edit import Edit
+    from pipeline.models import Models
+
+
+@stage
+class Invert(Stage):
+    """The mask becomes 1 - mask; soft edges stay soft."""
+
+    def apply(self, edit: Edit, models: Models) -> Edit:
+        """See `Stage.apply`."""
+        return edit.with_mask(1.0 - edit.need_mask())

@@ -1,0 +1,90 @@
+"""`mask_file`: take the mask from a file beside the photo, or from the photo's own transparency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from PIL import Image, ImageOps
+from pydantic import Field, model_validator
+
+from pipeline.errors import PhotoError
+from pipeline.stages.base import Stage, stage
+
+if TYPE_CHECKING:
+    from pipeline.edit import Edit
+    from pipeline.models import Models
+
+SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
+
+
+@stage
+class MaskFile(Stage):
+    """A mask drawn elsewhere: white (or, with `alpha`, transparent) means repaint; greys make it soft."""
+
+    folder: Path | None = Field(
+        None,
+        description="Folder of masks named like the photos: `car.png` for `car.jpg`. "
+        "Black to white, of exactly the photo's size, upright.",
+    )
+    alpha: bool = Field(False, description="Repaint where the photo itself is transparent, instead of a folder.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.folder is None) != self.alpha:
+            raise ValueError("mask_file needs either `folder: ...` or `alpha: true`")
+        return self
+
+    def inputs(self, name: str) -> Sequence[Path]:
+        """See `Stage.inputs`."""
+        if self.folder is None:
+            return ()
+        stem = Path(name).stem
+        found = [path for path in sorted(self.folder.glob("*")) if path.stem == stem and _is_image(path)]
+        if len(found) != 1:
+            seen = " and ".join(path.name for path in found) or "none"
+            raise PhotoError(f"one mask named {stem}.png (or {', '.join(SUFFIXES[1:])}) in {self.folder}; found {seen}")
+        return found
+
+    def apply(self, edit: Edit, models: Models) -> Edit:
+        """See `Stage.apply`. Raises `PhotoError` for a mask that is missing, broken or of another size."""
+        if self.alpha:
+            if edit.alpha is None:
+                raise PhotoError("mask_file with `alpha: true`: the photo has no transparency")
+            return edit.with_mask(1.0 - edit.alpha / np.float32(255))
+        (path,) = self.inputs(edit.name)
+        return edit.with_mask(read_mask(path, edit.size))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """The brightness of a picture file, (H, W) float32 in [0, 1]; its own transparency is ignored.
+
+    Args:
+        path: any format of `SUFFIXES`, 1 to 16 bits.
+        size: (width, height) in pixels that it must have.
+
+    Raises:
+        PhotoError: unreadable, or of another size.
+    """
+    try:
+        with Image.open(path) as file:
+            upright = ImageOps.exif_transpose(file)
+            if upright.size == size:
+                return _brightness(upright)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise PhotoError(f"the mask {path} cannot be read: {error}") from error
+    found = "the mask {} is {} x {} px, but the photo is {} x {} px"
+    raise PhotoError(found.format(path, *upright.size, *size))
+
+
+def _brightness(image: Image.Image) -> np.ndarray:
+    # Pillow's convert("L") clips 16-bit greys to white instead of scaling them.
+    if image.mode.startswith("I"):
+        return np.asarray(image, np.float32) / 65535
+    return np.asarray(image.convert("L"), np.float32) / 255

@@ -1,0 +1,123 @@
+"""Darkroom: batch photo editing from YAML recipes.
+
+    python run.py recipe=NAME [KEY=VALUE ...]       run a recipe
+    python run.py recipe=my/own.yaml                ... of your own
+    python run.py -m recipe=NAME stages.inpaint.seed='range(0,8)'
+                                                    run it once for every value (a sweep)
+    python run.py recipe=NAME --cfg job             show every parameter and its value, run nothing
+
+Any parameter can be given on the command line:
+    dataset.images=photos/                          a photo, a folder, or a glob such as '"photos/*.jpg"'
+    dataset.manifest=photos.csv dataset.images=null a table of photos; recipes use its columns as ${item.NAME}
+    'stages.inpaint.prompt="a car, (red)"'          quote twice what holds commas or special signs
+    ~stages.invert                                  leave a stage out
+    models=auto|sdxl|sd15|miniature                 which models
+    memory=auto|fast|balanced|low                   low is meant for 8 GB cards
+    device=auto|cpu|cuda|mps   outputs=DIR          where it runs, where the results go
+
+Shell completion: eval "$(python run.py -sc install=bash)"
+Exit codes: 0 all done, 2 bad recipe or usage, 3 some photos failed, 4 results cannot be written, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+
+import hydra
+from omegaconf import DictConfig
+
+from pipeline import hydra_glue, recipe_file
+from pipeline.errors import DarkroomError, OutputError
+from pipeline.recipe import parse
+
+DONE, USAGE, SOME_FAILED, CANNOT_WRITE, INTERRUPTED = 0, 2, 3, 4, 130
+
+
+class Failed(Exception):
+    """A job has ended without success, and has said why.
+
+    Attributes:
+        code: the exit code.
+    """
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def job(config: DictConfig) -> None:
+    """Compose -> check -> plan -> run, once; in a sweep, once for each set of values."""
+    folder = hydra_glue.output_folder()
+    try:
+        code = _run(config)
+    except DarkroomError as error:
+        with suppress(OSError):
+            folder.rmdir()  # Hydra made it; only an empty folder can go
+        print(error, file=sys.stderr)
+        code = CANNOT_WRITE if isinstance(error, OutputError) else USAGE
+    if code:
+        raise Failed(code)
+
+
+def _run(config: DictConfig) -> int:
+    composed = hydra_glue.composed(config)
+    recipe = parse(composed.config, composed.source, composed.overridden)
+    recipe.dataset.check()
+
+    # Here and not above: what is imported before a recipe is known to be good must be light.
+    from pipeline.models import Models
+    from pipeline.record import Record
+    from pipeline.report import contact_sheet
+    from pipeline.run_log import run_log
+    from pipeline.runner import Runner
+
+    models = Models.of(composed.config)
+    facts = {"command": composed.overrides, "config": composed.config}
+    record = Record(composed.folder, recipe.name, composed.files, facts)
+    with run_log(composed.folder) as log:
+        log.info("%s", models.summary)
+        try:
+            totals = Runner(recipe, models, record).run()
+        except KeyboardInterrupt:
+            contact_sheet(composed.folder)
+            raise
+        log.info("%(photos)d photos: %(done)d pictures done, %(failed)d failed, %(skipped)d skipped", totals)
+        log.info("run folder:    %s", composed.folder)
+        log.info("contact sheet: %s", contact_sheet(composed.folder))
+    return SOME_FAILED if totals["failed"] else DONE
+
+
+def main() -> int:
+    """Run the command line; returns the exit code."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        recipes = "\n".join(f"    {name:<16} {line}" for name, line in recipe_file.available())
+        print(f"{__doc__}\nRecipes:\n{recipes}")
+        return DONE
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing; the errors are told here
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    hydra_glue.register()
+    try:
+        job()
+    except Failed as failed:
+        return failed.code
+    except KeyboardInterrupt:
+        print("interrupted; what is finished is kept", file=sys.stderr)
+        return INTERRUPTED
+    except DarkroomError as error:
+        print(error, file=sys.stderr)
+        return USAGE
+    except Exception as error:
+        line = hydra_glue.explain(error, sys.argv[1:])
+        if line is None:
+            raise
+        print(line, file=sys.stderr)
+        return USAGE
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
