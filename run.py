@@ -36,19 +36,14 @@ from pipeline.recipe import parse
 DONE, USAGE, SOME_FAILED, CANNOT_WRITE, INTERRUPTED = 0, 2, 3, 4, 130
 
 
-class Failed(Exception):
-    """A job has ended without success, and has said why.
-
-    Attributes:
-        code: the exit code.
-    """
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
+_codes: list[int] = []  # of the jobs of this process
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+class JobFailed(Exception):
+    """A job of a sweep has ended without success, and has said why; the others still run."""
+
+
+@hydra.main(version_base="1.3", config_path=str(recipe_file.ROOT / "conf"), config_name="config")
 def job(config: DictConfig) -> None:
     """Compose -> check -> plan -> run, once; in a sweep, once for each set of values."""
     folder = hydra_glue.output_folder()
@@ -59,24 +54,27 @@ def job(config: DictConfig) -> None:
             folder.rmdir()  # Hydra made it; only an empty folder can go
         print(error, file=sys.stderr)
         code = CANNOT_WRITE if isinstance(error, OutputError) else USAGE
-    if code:
-        raise Failed(code)
+    _codes.append(code)
+    if code and hydra_glue.in_sweep():
+        raise JobFailed(code)  # so that launchers which run jobs in other processes know it too
 
 
-def _run(config: DictConfig) -> int:
-    composed = hydra_glue.composed(config)
+def _run(job_config: DictConfig) -> int:
+    composed = hydra_glue.composed(job_config)
     recipe = parse(composed.config, composed.source, composed.overridden)
     recipe.dataset.check()
 
     # Here and not above: what is imported before a recipe is known to be good must be light.
-    from pipeline.models import Models
-    from pipeline.record import Record
     from pipeline.report import contact_sheet
+
+    from pipeline.models import Memory, Models, Weights
+    from pipeline.record import Record
     from pipeline.run_log import run_log
     from pipeline.runner import Runner
 
-    models = Models.of(composed.config)
-    facts = {"command": composed.overrides, "config": composed.config}
+    config = composed.config
+    models = Models(Weights.parse(config["models"]), Memory.parse(config["memory"]), config["device"])
+    facts = {"overrides": composed.overrides, "config": config}
     record = Record(composed.folder, recipe.name, composed.files, facts)
     with run_log(composed.folder) as log:
         log.info("%s", models.summary)
@@ -102,8 +100,8 @@ def main() -> int:
     hydra_glue.register()
     try:
         job()
-    except Failed as failed:
-        return failed.code
+    except JobFailed as failed:
+        return max(*_codes, *failed.args)
     except KeyboardInterrupt:
         print("interrupted; what is finished is kept", file=sys.stderr)
         return INTERRUPTED
@@ -112,11 +110,14 @@ def main() -> int:
         return USAGE
     except Exception as error:
         line = hydra_glue.explain(error, sys.argv[1:])
-        if line is None:
-            raise
-        print(line, file=sys.stderr)
-        return USAGE
-    return DONE
+        if line is not None:
+            print(line, file=sys.stderr)
+            return USAGE
+        if isinstance(error, OSError) and not _codes:  # Hydra could not make the run folder
+            print(f"{error.filename}: cannot be written: {error.strerror}", file=sys.stderr)
+            return CANNOT_WRITE
+        raise
+    return max(_codes, default=DONE)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Which part of a photo the model sees, and how its picture comes back without touching anything else.
 
-Knows arrays only. The inpainting model works at its own size and returns a whole picture, changed everywhere by its
-autoencoder; `paste` takes from it only what the mask asks for.
+Knows arrays only. The inpainting model works at its own size and returns a whole picture, changed
+everywhere by its autoencoder; `paste` takes from it only what the mask asks for.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from PIL import Image
 
 from pipeline.errors import PhotoError
 
-# Longest shape that SDXL was trained on: 512 x 2048 (Podell et al., arXiv 2307.01952, appendix I). A crop grows to
-# it where the photo has room.
+# Longest shape that SDXL was trained on: 512 x 2048 (Podell et al., arXiv 2307.01952, appendix I). A crop
+# grows to it where the photo has room.
 TRAINED_ASPECT = 4
-# A judgement: beyond this, sides of a working picture get too short to show anything, so the photo is refused.
+# A judgement: beyond this a working picture gets too narrow to show anything, so the photo is refused.
 LARGEST_ASPECT = 8
 # A judgement: enlarged more than so many times a crop is blur, and the model better sees more surroundings.
 LARGEST_ENLARGEMENT = 4
@@ -53,8 +53,8 @@ def to_alpha(mask: np.ndarray) -> np.ndarray:
 def plan_crop(alpha: np.ndarray, context: float | None, native: int, multiple: int) -> Crop:
     """The part of the photo to work on: the box of what is to be repainted, and its surroundings.
 
-    The working picture has the part's shape and about `native` squared pixels. Rounding its sides to `multiple`
-    stretches it by less than half a multiple per side.
+    The working picture has the part's shape and about `native` squared pixels. Rounding its sides to
+    `multiple` stretches it by at most half a multiple per side.
 
     Args:
         alpha: (H, W) uint8, not 0 everywhere.
@@ -73,20 +73,22 @@ def plan_crop(alpha: np.ndarray, context: float | None, native: int, multiple: i
     sides = np.minimum(np.ceil(wanted).astype(int), size)
     if sides.max() > LARGEST_ASPECT * sides.min():
         raise PhotoError(
-            f"the part to repaint is {sides[1]} x {sides[0]} px, more than {LARGEST_ASPECT} times as long as wide; "
-            "the model knows no such pictures: crop the photo"
+            f"the part to repaint is {sides[1]} x {sides[0]} px, more than {LARGEST_ASPECT} times as long as "
+            "wide; the model knows no such pictures: crop the photo"
         )
     y0, x0 = np.clip(np.rint((start + stop - sides) / 2).astype(int), 0, size - sides).tolist()
     rows, columns = sides.tolist()
-    height, width = (_working_side(side, native / math.sqrt(rows * columns), multiple) for side in (rows, columns))
+    height, width = (
+        _working_side(side, native / math.sqrt(rows * columns), multiple) for side in (rows, columns)
+    )
     return Crop(x0, y0, x0 + columns, y0 + rows, width, height)
 
 
 def cut(image: np.ndarray, alpha: np.ndarray, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
     """What the model gets: the part of the picture at working size, and where to repaint it.
 
-    All that will show any new pixel is to be repainted, so that the model sees nothing of the old one in a soft
-    edge. The mask is bilinear and takes every share above 0, since a working pixel near it holds some of it too.
+    All that will show any new pixel is to be repainted, so that the model sees nothing of the old picture in
+    a soft edge. Resized bilinearly, any share above 0 counts: such a working pixel holds some of it too.
 
     Args:
         image: (H, W, 3) uint8.
@@ -112,7 +114,7 @@ def paste(image: np.ndarray, alpha: np.ndarray, crop: Crop, picture: np.ndarray)
     part, share = image[crop.slices], alpha[crop.slices][..., None].astype(np.uint16)
     new = Image.fromarray(picture).resize((crop.x1 - crop.x0, crop.y1 - crop.y0), Image.Resampling.LANCZOS)
     result = image.copy()
-    # Whole numbers, since floats would not give back the old value exactly; 255 * 255 + 127 fits into 16 bits.
+    # Whole numbers give back the old value exactly where share is 0; 255 * 255 + 127 fits into 16 bits.
     result[crop.slices] = (part * (255 - share) + np.asarray(new) * share + 127) // 255
     return result
 

@@ -33,11 +33,11 @@ class Edit:
     original: np.ndarray
     image: np.ndarray
     mask: np.ndarray | None = None
-    masks: Mapping[str, np.ndarray] = _EMPTY
+    masks: Mapping[str, np.ndarray] = field(default_factory=lambda: _EMPTY)
     repainted: np.ndarray | None = None
     alpha: np.ndarray | None = None
     name: str = ""
-    artifacts: Mapping[str, np.ndarray] = field(default=_EMPTY)
+    artifacts: Mapping[str, np.ndarray] = field(default_factory=lambda: _EMPTY)
 
     @property
     def size(self) -> tuple[int, int]:

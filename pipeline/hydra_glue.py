@@ -16,6 +16,7 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -52,7 +53,7 @@ class RecipeSource(ConfigSource):
         if config_path == "":
             return [] if results_filter == ObjectType.CONFIG else [GROUP]
         if config_path == GROUP and results_filter != ObjectType.GROUP:
-            return [name for name, _ in recipe_file.available()]
+            return _names()
         return []
 
 
@@ -100,7 +101,7 @@ def composed(config: DictConfig) -> Composed:
     hydra = HydraConfig.get()
     choice = hydra.runtime.choices.get(GROUP)
     if choice is None:
-        raise RecipeError(f"say which recipe, recipe=NAME, {nearest('', [name for name, _ in recipe_file.available()])}")
+        raise RecipeError(f"say which recipe, recipe=NAME, {nearest('', _names())}")
     path = recipe_file.find(choice)
     overrides = tuple(hydra.overrides.task)
     recipe = {key: config[key] for key in recipe_file.KEYS}
@@ -124,6 +125,11 @@ def output_folder() -> Path:
     return Path(HydraConfig.get().runtime.output_dir)
 
 
+def in_sweep() -> bool:
+    """Whether the job at hand is one of a sweep (`-m`)."""
+    return HydraConfig.get().mode == RunMode.MULTIRUN
+
+
 def explain(error: Exception, words: list[str]) -> str | None:
     """One line about an error of Hydra's or OmegaConf's, for people who know neither; None for any other error.
 
@@ -131,16 +137,17 @@ def explain(error: Exception, words: list[str]) -> str | None:
         error: what came out of `hydra.main`.
         words: the command line.
     """
-    if isinstance(error, MissingConfigException) and str(error.missing_cfg_file).startswith(f"{GROUP}/"):
-        return _not_found(_name(str(error.missing_cfg_file)))
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.partition("/")
+        if group == GROUP:
+            return _not_found(name)
+        return f"command line: {group}={name}: {nearest(name, error.options or [])}"
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return None
     text = " ".join(str(error).split("\n")[:2])
     key = re.search(r"Could not override '([^']+)'", str(error))
     if key:
         return f"command line: {key[1]}: unknown key, {nearest(*_siblings(key[1], words))}"
-    if isinstance(error, MissingConfigException) and error.options:
-        return f"command line: {text.split(',')[0]}; valid: {', '.join(error.options)}"
     cause = f": {str(error.__cause__).splitlines()[0]}" if error.__cause__ else ""
     hint = ""
     if "mismatched input" in text or "LexerNoViableAlt" in text or "Ambiguous value" in text:
@@ -152,7 +159,8 @@ def _siblings(key: str, words: list[str]) -> tuple[str, list[str]]:
     """The last part of a dotted key, and the names that would have been valid in its place."""
     recipe = next((word.partition("=")[2] for word in words if word.startswith(f"{GROUP}=")), "")
     path = recipe_file.find(recipe) if recipe else None
-    node: Any = {**{key: {} for key in ("models", "memory", "device", "outputs")}, **(recipe_file.read(path) if path else {})}
+    node: Any = dict.fromkeys(("models", "memory", "device", "outputs", *recipe_file.KEYS))
+    node |= recipe_file.read(path) if path else {}
     *parents, last = key.split(".")
     for parent in parents:
         inside = node.get(parent)
@@ -177,8 +185,13 @@ def _file(config_path: str) -> Path | None:
 
 
 def _not_found(name: str) -> str:
-    names = [each for each, _ in recipe_file.available()]
-    return f"recipe '{name}' not found, {nearest(name, names)} (recipes: {', '.join(names)}; or the path of a YAML file)"
+    close = nearest(name, _names())
+    rest = "" if close.startswith("valid") else f" (recipes: {', '.join(_names())})"
+    return f"recipe '{name}' not found, {close}{rest}; the path of a YAML file will do too"
+
+
+def _names() -> list[str]:
+    return [name for name, _ in recipe_file.available()]
 
 
 def _stamp() -> str:

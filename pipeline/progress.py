@@ -44,10 +44,10 @@ class Progress:
         self._bar.set_postfix_str(f"photo {totals['photos']}{of}, {totals['failed']} failed", refresh=False)
         self._bar.update(pictures - self._bar.n)
         if self._bar.disable:
-            log.info("photo %d%s: %s: %d pictures, %d failed so far", totals["photos"], of, name, pictures, totals["failed"])
+            log.info("photo %d%s: %s (%d pictures so far)", totals["photos"], of, name, pictures)
 
     def _count(self) -> None:
         try:
-            self._photos = sum(1 for _ in self._dataset.photos())
+            self._photos = self._dataset.count()
         except Exception:  # the run's own walk reports it
             log.debug("counting the photos failed", exc_info=True)

@@ -145,9 +145,20 @@ def _stage_problems(spec: StageSpec, earlier: Sequence[StageSpec], has_items: bo
         stage = STAGES[spec.op](**known)
     except ValidationError as error:
         names = list(STAGES[spec.op].__pydantic_fields__)
-        yield from ((f"{where}.{key}".rstrip("."), text) for key, text in _explain(error, names) if key not in waiting)
+        for key, text in _explain(error, names):
+            if key not in waiting and (key or not waiting):  # what concerns several parameters waits with them
+                yield f"{where}.{key}".rstrip("."), text
     else:
         yield from _order_problems(spec, stage, earlier)
+
+
+def _order_problems(spec: StageSpec, stage: Stage, earlier: Sequence[StageSpec]) -> Iterator[Problem]:
+    where, names = f"stages.{spec.name}", [each.name for each in earlier]
+    if stage.takes_mask and not earlier:
+        yield where, f"`{spec.op}` needs a mask: a stage that makes one, such as `sam` or `grabcut`, comes first"
+    for name in stage.needs():
+        if name not in names:
+            yield where, f"no earlier stage is called '{name}', {nearest(name, names)}"
 
 
 def _explain(error: ValidationError, names: Sequence[str]) -> list[Problem]:

@@ -22,9 +22,9 @@ from typing import Any
 from pipeline.errors import OutputError
 
 PACKAGES = (
-    "darkroom torch torchvision diffusers transformers segment-anything accelerate hydra-core omegaconf pydantic "
-    "pillow numpy scipy opencv-python-headless safetensors"
-).split()
+    *("darkroom", "torch", "torchvision", "diffusers", "transformers", "segment-anything", "accelerate"),
+    *("hydra-core", "omegaconf", "pydantic", "pillow", "numpy", "scipy", "opencv-python-headless", "safetensors"),
+)
 
 
 class Record:
@@ -58,7 +58,8 @@ class Record:
 
     def photo_folder(self, name: str) -> str:
         """Make the folder of one photo, named after its file, and return its path within the run folder."""
-        slug = re.sub(r"[^\w.-]+", "_", Path(name).with_suffix("").as_posix(), flags=re.ASCII).strip("._")[:80] or "photo"
+        stem = Path(name).with_suffix("").as_posix()
+        slug = re.sub(r"[^\w.-]+", "_", stem, flags=re.ASCII).strip("._")[:80] or "photo"
         number = 1
         while True:
             folder = slug if number == 1 else f"{slug}-{number}"

@@ -1,6 +1,7 @@
-"""Draws the pictures in ``examples/`` from the picture-book world: ``python -m pipeline.miniature.examples [FOLDER]``.
+"""Draws the pictures in ``examples/``: ``python -m pipeline.miniature.examples [FOLDER]``.
 
-They are scenes no model has seen, and their true masks can be had at any time: ``EXAMPLES["car.png"].scene()``.
+They are scenes of the picture-book world that no model has seen, and their true masks can be had at any time:
+``EXAMPLES["car.png"].scene()``.
 """
 
 import argparse
@@ -39,13 +40,19 @@ class Example:
 MARS = "red desert of Mars, dusty sky"
 EXAMPLES = {
     "car.png": Example(6, (768, 512), "street", (("car", "red"),), MARS),
-    "horse.png": Example(111, (768, 512), "meadow", (("horse", "brown"),), "sandy beach by the sea, blue sky"),
+    "horse.png": Example(
+        111, (768, 512), "meadow", (("horse", "brown"),), "sandy beach by the sea, blue sky"
+    ),
     "dog.png": Example(209, (640, 640), "beach", (("dog", "brown"),), "snowy field with mountains in winter"),
 }
 FLEET = {
     "truck.jpg": Example(300, (640, 480), "street", (("truck", "blue"),), "sandy beach by the sea, blue sky"),
-    "zebra.jpg": Example(315, (480, 640), "meadow", (("zebra", None),), "snowy field with mountains in winter"),
-    "taxi.jpg": Example(322, (768, 432), "beach", (("car", "yellow"),), "city at night, lights in the windows"),
+    "zebra.jpg": Example(
+        315, (480, 640), "meadow", (("zebra", None),), "snowy field with mountains in winter"
+    ),
+    "taxi.jpg": Example(
+        322, (768, 432), "beach", (("car", "yellow"),), "city at night, lights in the windows"
+    ),
     "horse.jpg": Example(332, (600, 600), "snow", (("horse", "black"),), MARS),
     "dog.jpg": Example(345, (512, 640), "mars", (("dog", "white"),), "green meadow under a blue sky"),
     "car_and_tree.jpg": Example(354, (720, 480), "meadow", (("car", "orange"), ("tree", "green")), MARS),
@@ -65,7 +72,8 @@ def write(folder: Path) -> None:
     for name, example in EXAMPLES.items():
         Image.fromarray(example.scene().image).save(folder / name, optimize=True)
         print(f"{name}: {example.objects[0][0]} at {click(example.main().mask)}")
-    with open(folder / "fleet" / "manifest.csv", "w", newline="", encoding="utf-8") as file:
+    manifest = folder / "fleet" / "manifest.csv"
+    with manifest.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["image", "points", "keep", "prompt"])
         for name, example in FLEET.items():

@@ -84,13 +84,20 @@ def _text_sizes(tokenizer) -> dict:
 def build_clipseg(tokenizer):
     """A ``CLIPSegForImageSegmentation`` for 256x256 pictures.
 
-    Patches are 16 pixels because the complex upsampling of transformers is (patch / 4)^2 and fits no other size.
+    Patches are 16 pixels because the complex upsampling of transformers is (patch / 4)^2 and fits no other
+    size.
     """
     from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 
     text = {"hidden_size": 96, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4}
-    vision = {"hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "num_attention_heads": 4,
-              "image_size": 256, "patch_size": 16}
+    vision = {
+        "hidden_size": 128,
+        "intermediate_size": 384,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "image_size": 256,
+        "patch_size": 16,
+    }
     model = CLIPSegForImageSegmentation(
         CLIPSegConfig(
             text_config=text | _text_sizes(tokenizer),
@@ -110,8 +117,8 @@ def build_clipseg(tokenizer):
 def _settle_clipseg(model) -> None:
     """Gives the decoder sane initial weights.
 
-    transformers leaves its linear and transposed convolution layers at N(0, 1): logits start with a deviation of
-    several hundred and training collapses to empty masks.
+    transformers leaves its linear and transposed convolution layers at N(0, 1): logits start with a deviation
+    of several hundred and training collapses to empty masks.
     """
     decoder = model.decoder
     for layer in [*decoder.reduces, decoder.film_mul, decoder.film_add, *decoder.transposed_convolution]:
@@ -122,12 +129,14 @@ def _settle_clipseg(model) -> None:
         if getattr(layer, "bias", None) is not None:
             nn.init.zeros_(layer.bias)
     nn.init.ones_(decoder.film_mul.bias)
-    nn.init.constant_(decoder.transposed_convolution[-1].bias, -2.0)  # most of a picture is not the thing asked for
+    nn.init.constant_(
+        decoder.transposed_convolution[-1].bias, -2.0
+    )  # most of a picture is not the thing asked for
     nn.init.normal_(model.clip.text_model.embeddings.token_embedding.weight, std=0.2)
 
 
 def build_vae():
-    """An ``AutoencoderKL`` from RGB in -1..1, Bx3xHxW, to Bx4xH/4xW/4; any H and W that are multiples of 4."""
+    """An ``AutoencoderKL`` from RGB in -1..1, Bx3xHxW, to Bx4xH/4xW/4; H and W are multiples of 4."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
@@ -146,10 +155,17 @@ def build_text_encoders(tokenizer):
     """The two text encoders of SDXL: ``CLIPTextModel`` and ``CLIPTextModelWithProjection``, 64 wide each."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-    sizes = {"hidden_size": 64, "intermediate_size": 192, "num_hidden_layers": 3, "num_attention_heads": 4,
-             "projection_dim": 64}
-    encoders = [kind(CLIPTextConfig(**sizes, **_text_sizes(tokenizer)))
-                for kind in (CLIPTextModel, CLIPTextModelWithProjection)]
+    sizes = {
+        "hidden_size": 64,
+        "intermediate_size": 192,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "projection_dim": 64,
+    }
+    encoders = [
+        kind(CLIPTextConfig(**sizes, **_text_sizes(tokenizer)))
+        for kind in (CLIPTextModel, CLIPTextModelWithProjection)
+    ]
     for encoder in encoders:
         for name, weight in encoder.named_parameters():
             if name.endswith("embedding.weight"):
@@ -160,8 +176,8 @@ def build_text_encoders(tokenizer):
 def build_unet():
     """The 9-channel SDXL inpainting UNet: 4 noisy latents, 1 mask, 4 latents of the masked picture.
 
-    Text is Bx32x128 (both encoders side by side); the added conditions are the pooled 64 and six size numbers of 32
-    sines each (Podell et al. 2023, SDXL, section 2.2).
+    Text is Bx32x128 (both encoders side by side); the added conditions are the pooled 64 and six size numbers
+    of 32 sines each (Podell et al. 2023, SDXL, section 2.2).
     """
     from diffusers import UNet2DConditionModel
 
@@ -206,10 +222,12 @@ def build_classifier(classes: int) -> nn.Sequential:
     """A small independent judge: RGB in -1..1, Bx3x64x64, to ``classes`` logits."""
 
     def block(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-        return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
+        return nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+        )
 
     widths, strides = (3, 24, 32, 48, 48, 72, 72, 96), (2, 1, 2, 1, 2, 1, 2)
     blocks = [block(a, b, s) for a, b, s in zip(widths, widths[1:], strides, strict=False)]
-    return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.1), nn.Linear(96, classes))
-
-
+    return nn.Sequential(
+        *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.1), nn.Linear(96, classes)
+    )

@@ -9,8 +9,23 @@ from .networks import TOKENS
 from .world import KINDS, PLACES, describe, random_specs
 
 CAPTIONS = 20_000
-EXTRA = ("background", "the background", "sky", "ground", "photo", "picture", "two", "without", "with", "dark",
-         "bright light", "big", "small", "blurry, low quality", "photo of the background")
+EXTRA = (
+    "background",
+    "the background",
+    "sky",
+    "ground",
+    "photo",
+    "picture",
+    "two",
+    "without",
+    "with",
+    "dark",
+    "bright light",
+    "big",
+    "small",
+    "blurry, low quality",
+    "photo of the background",
+)
 
 
 def build_tokenizer():
@@ -26,12 +41,18 @@ def build_tokenizer():
     learner = Tokenizer(models.BPE(continuing_subword_prefix="", end_of_word_suffix="</w>", fuse_unk=False))
     learner.normalizer, learner.pre_tokenizer = pattern.normalizer, pattern.pre_tokenizer
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(vocab_size=2000, initial_alphabet=alphabet, end_of_word_suffix="</w>",
-                                  show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=2000, initial_alphabet=alphabet, end_of_word_suffix="</w>", show_progress=False
+    )
     learner.train_from_iterator(captions, trainer)
     merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
-    words = [*alphabet, *(letter + "</w>" for letter in alphabet), *(a + b for a, b in merges),
-             "<|startoftext|>", "<|endoftext|>"]
+    words = [
+        *alphabet,
+        *(letter + "</w>" for letter in alphabet),
+        *(a + b for a, b in merges),
+        "<|startoftext|>",
+        "<|endoftext|>",
+    ]
     vocabulary = {word: i for i, word in enumerate(dict.fromkeys(words))}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=TOKENS)
 
@@ -40,6 +61,8 @@ def save_tokenizer(tokenizer, folder: Path) -> None:
     """``save_pretrained`` with vocab.json and merges.txt beside it, which transformers 5 no longer writes."""
     tokenizer.save_pretrained(folder)
     model = json.loads((folder / "tokenizer.json").read_text())["model"]
-    (folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "vocab.json").write_text(
+        json.dumps(model["vocab"], ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     merges = [" ".join(pair) for pair in model["merges"]]
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n", encoding="utf-8")

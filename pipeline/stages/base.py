@@ -1,4 +1,4 @@
-"""What a stage is. Adding one: a file beside this one, and a line in `STAGES` (see `docs/adding_a_stage.md`)."""
+"""What a stage is. A new one is a file beside this one and a line in `STAGES`: `docs/adding_a_stage.md`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _CONFIG = ConfigDict(extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=F
 def stage(cls: type[Any]) -> type[Any]:
     """Make a class with annotated fields a stage: frozen, keyword-only, checked and converted by pydantic.
 
-    Every field has a default or is required (then no default), and a `description` from which `docs/ops.md` is
-    generated: unit, range, meaning.
+    Every field has a default or is required (then no default), and a `description` from which `docs/ops.md`
+    is generated: unit, range, meaning.
     """
     return pydantic_dataclass(frozen=True, kw_only=True, config=_CONFIG)(cls)
 
@@ -32,21 +32,23 @@ class Stage(ABC):
     """One step of a recipe with its parameters. Pure: edit in, edit out; touches no file but its own inputs.
 
     Attributes:
-        version: part of what identifies a result; raised by hand whenever the same parameters give other pixels.
+        version: part of what identifies a result; raised by hand when the same parameters give other pixels.
+        takes_mask: it works on the mask of the stages before it, so that it cannot come first.
     """
 
     version: ClassVar[int] = 1
+    takes_mask: ClassVar[bool] = False
 
     @abstractmethod
     def apply(self, edit: Edit, models: Models) -> Edit:
         """Do the work. Raises `PhotoError` where this photo cannot be edited, for that photo alone."""
 
     def variants(self) -> Sequence[Self]:
-        """The scalar stages that this one stands for: one for each prompt and seed; most stages: just itself."""
+        """The scalar stages that this one stands for: one for each prompt and seed; mostly just itself."""
         return (self,)
 
     def needs(self) -> Sequence[str]:
-        """The earlier stages whose masks this one takes, by their names in the recipe; checked before a run."""
+        """The earlier stages whose masks this one takes, by name in the recipe; checked before a run."""
         return ()
 
     def inputs(self, name: str) -> Sequence[Path]:

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.stages.base import Stage, stage
-from pipeline.stages.fields import Texts
+from pipeline.stages.fields import Share, Texts
 from pipeline.stages.text import from_heat, hottest
 
 if TYPE_CHECKING:
@@ -20,18 +20,16 @@ if TYPE_CHECKING:
 class ClipDiff(Stage):
     """CLIPSeg's heat of `source` minus that of `target`, at least 0; kept as the artifact `heat`.
 
-    The idea of DiffEdit (Couairon et al., ICLR 2023, arXiv 2210.11427): two texts that differ only in what is to
-    change tell where to change it. DiffEdit contrasts a diffusion model's noise estimates, this stage CLIPSeg's
-    heats. To follow it with a blur and one's own threshold: `threshold: null`, then `refine`.
+    The idea of DiffEdit (Couairon et al., ICLR 2023, arXiv 2210.11427): two texts that differ only in what is
+    to change tell where to change it. DiffEdit contrasts a diffusion model's noise estimates, this stage
+    CLIPSeg's heats. To follow it with a blur and one's own threshold: `threshold: null`, then `refine`.
     """
 
     source: Texts = Field(description="What the photo shows there now, such as `horse`; one phrase or several.")
     target: Texts = Field(description="What it must not be taken for, such as `zebra`; one phrase or several.")
-    threshold: float | None = Field(
-        0.3,  # best of the miniature's horse - zebra differences; a difference is lower than either heat
-        ge=0,
-        le=1,
-        description="Difference from which a pixel is white, 0 to 1. `null` keeps the difference as a soft mask.",
+    threshold: Share | None = Field(
+        0.3,  # a difference is lower than either heat; IoU .63 for the miniature's horse - zebra
+        description="Difference from which a pixel is white; `null` keeps it as a soft mask.",
     )
 
     def apply(self, edit: Edit, models: Models) -> Edit:

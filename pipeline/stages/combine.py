@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -27,7 +27,9 @@ _JOIN: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 class Combine(Stage):
     """The union, intersection or difference of the mask so far and an earlier stage's."""
 
-    mask: str = Field(description="Name of the earlier stage whose mask is taken; say `sam`.")
+    takes_mask: ClassVar[bool] = True
+
+    mask: str = Field(description="Name of the earlier stage whose mask is joined to the mask so far.")
     how: Literal["union", "intersection", "difference"] = Field(
         "union",
         description="`union`: white where either is white. `intersection`: where both are. "

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 Units = Annotated[
     Literal["pixels", "fraction"],
-    Field(description="What coordinates mean: `pixels`, or `fraction` of the photo's width and height, 0 to 1."),
+    Field(description="What coordinates mean: `pixels`, or `fraction` of the photo's width and height."),
 ]
 
 
@@ -56,15 +56,13 @@ def _seeds(value: Any) -> Any:
     return tuple(several) if isinstance(value, list | tuple) else value
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
 # The "type" of each JSON schema is what `docs/ops.md` shows.
 Point = Annotated[tuple[float, float], BeforeValidator(_point), WithJsonSchema({"type": "[x, y]"})]
 Points = Annotated[tuple[Point, ...], BeforeValidator(_several), WithJsonSchema({"type": "list of [x, y]"})]
-Box = Annotated[
-    tuple[float, float, float, float], BeforeValidator(_box), WithJsonSchema({"type": "[x0, y0, x1, y1]"})
-]
-Boxes = Annotated[
-    tuple[Box, ...], BeforeValidator(_several), WithJsonSchema({"type": "list of [x0, y0, x1, y1]"})
-]
+Box = Annotated[tuple[float, float, float, float], BeforeValidator(_box), WithJsonSchema({"type": "[x0, y0, x1, y1]"})]
+Boxes = Annotated[tuple[Box, ...], BeforeValidator(_several), WithJsonSchema({"type": "list of [x0, y0, x1, y1]"})]
 Texts = Annotated[str | tuple[str, ...], BeforeValidator(_texts), WithJsonSchema({"type": "text or list of texts"})]
 Seeds = Annotated[
     int | tuple[int, ...], BeforeValidator(_seeds), WithJsonSchema({"type": "whole number or list of them"})

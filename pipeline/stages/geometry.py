@@ -1,6 +1,6 @@
 """Clicks and boxes of a recipe -> pixels of one photo.
 
-Pixel (0, 0) is the top left one. A point names a pixel; a box names edges, so [0, 0, width, height] is the photo.
+Pixel (0, 0) is top left. A point names a pixel; a box names edges, so [0, 0, width, height] is the photo.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def box_in_pixels(box: Box, units: Units, size: tuple[int, int]) -> np.ndarray:
     if units == "fraction":
         return array * (size + size)
     if (array > size + size).any():
-        raise PhotoError(f"the box {array.tolist()} reaches outside the photo, which is {_text(size)}")
+        raise PhotoError(
+            f"the box [{', '.join(f'{v:g}' for v in box)}] reaches outside the photo, which is {_text(size)}"
+        )
     return array
 
 

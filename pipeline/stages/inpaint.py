@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
 from pipeline.compositing import Crop, cut, paste, plan_crop, to_alpha
-from pipeline.errors import EmptyMask, nearest
+from pipeline.errors import EmptyMask
 from pipeline.models import InpaintRequest
 from pipeline.models.names import SCHEDULERS
 from pipeline.stages.base import Stage, stage
@@ -22,48 +22,44 @@ if TYPE_CHECKING:
     from pipeline.models import Models
 
 
-def _scheduler(name: str) -> str:
-    if name not in SCHEDULERS:
-        raise ValueError(f"unknown scheduler '{name}', {nearest(name, list(SCHEDULERS))}")
-    return name
-
-
-Scheduler = Annotated[str, AfterValidator(_scheduler), WithJsonSchema({"enum": list(SCHEDULERS)})]
+Scheduler = Literal[SCHEDULERS]  # type: ignore[valid-type]
 
 
 @stage
 class Inpaint(Stage):
     """A part of the picture around the mask, repainted at the model's own size and blended back by the mask.
 
-    Where the mask is 0 (below 1/510) not a bit changes. The mask stays, for another stage. Source: Podell et al.,
-    SDXL, 2023 (arXiv 2307.01952); defaults after the model card of diffusers/stable-diffusion-xl-1.0-inpainting-0.1.
+    Where the mask is 0 (below 1/510) not a bit changes. The mask stays, for another stage. Source: Podell et
+    al., SDXL, 2023 (arXiv 2307.01952).
     """
+
+    takes_mask: ClassVar[bool] = True
 
     prompt: Texts = Field(description="What the repainted part shows; a list makes a picture each.")
     negative_prompt: str | None = Field(
         None, description="What it must not show. An empty text is a prompt too, not the same as `null`."
     )
-    seed: Seeds = Field(0, description="Start of the random numbers, 0 to 2**63 - 1; a list makes a picture each.")
-    steps: int = Field(30, ge=1, le=1000, description="Denoising steps, 1 to 1000.")
+    seed: Seeds = Field(0, description="Start of the random numbers; a list makes a picture each.")
+    steps: int = Field(30, ge=1, le=1000, description="Denoising steps.")
     guidance_scale: float = Field(
-        7.5, ge=0, le=50, description="How strictly the prompt is followed, 0 to 50; up to 1 the negative has no effect."
+        7.5,
+        ge=0,
+        le=50,
+        description="How strictly the prompt is followed; up to 1 the negative has no effect.",
     )
     strength: float = Field(
-        0.99,
-        gt=0,
-        le=1,
-        description="How much of what was there is lost, above 0 to 1; `steps` x `strength` steps run, at least one.",
+        0.99, gt=0, le=1, description="How much of what was there is lost; `steps` x `strength` steps run."
     )
     scheduler: Scheduler = Field("default", description="The sampler; `default` is the one that the model came with.")
     resolution: int | None = Field(
         None,
         ge=64,
         le=4096,
-        description="Side in px, 64 to 4096, of the square whose area the working picture has; `null`: the model's own.",
+        description="Side in px of the square whose area the model works on; `null`: its own.",
     )
     crop: bool = Field(True, description="Work on the mask's surroundings alone; else on the whole photo.")
     context: float = Field(
-        1.5, ge=1, le=100, description="Factor, 1 to 100, by which the sides of the crop exceed those of the mask."
+        1.5, ge=1, le=100, description="Factor by which the sides of the crop exceed those of the mask."
     )
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.stages.base import Stage, stage
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 @stage
 class Invert(Stage):
     """The mask becomes 1 - mask; soft edges stay soft."""
+
+    takes_mask: ClassVar[bool] = True
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`."""

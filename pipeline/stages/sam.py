@@ -26,8 +26,8 @@ class _Object(NamedTuple):
 class Sam(Stage):
     """The union of the masks that SAM finds for the clicked and boxed objects.
 
-    Each box is an object; clicks inside it help to tell it. The other clicks show one object together, or with
-    `separate` one each. Source: Kirillov et al., Segment Anything, ICCV 2023 (arXiv 2304.02643).
+    Each box is an object; clicks inside it help to tell it. The other clicks show one object together, or one
+    each with `separate`. Source: Kirillov et al., Segment Anything, ICCV 2023 (arXiv 2304.02643).
     """
 
     points: Points = Field((), description="Clicks on the object: [x, y], one or several.")

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.stages.base import Stage, stage
-from pipeline.stages.fields import Texts, as_tuple
+from pipeline.stages.fields import Share, Texts, as_tuple
 
 if TYPE_CHECKING:
     from pipeline.edit import Edit
@@ -24,11 +24,8 @@ class Text(Stage):
     """
 
     phrase: Texts = Field(description="What to find, such as `the car`; of several phrases the hottest counts.")
-    threshold: float | None = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="Heat from which a pixel is white, 0 to 1. `null` keeps the heat as a soft mask.",
+    threshold: Share | None = Field(
+        0.5, description="Heat from which a pixel is white; `null` keeps the heat as a soft mask."
     )
 
     def apply(self, edit: Edit, models: Models) -> Edit:

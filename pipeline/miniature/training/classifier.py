@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ..networks import build_classifier
-from ..world import KINDS, PLACES
+from pipeline.miniature.networks import build_classifier
+from pipeline.miniature.world import KINDS, PLACES
+
 from .loop import device
 from .scenes import Sample, SceneCache
 from .vae import to_tensor
@@ -22,7 +23,7 @@ MARGIN = 0.12
 
 
 def view(image: np.ndarray, box: tuple[float, float, float, float] | None = None) -> np.ndarray:
-    """What a judge looks at, 64x64x3 uint8: the whole picture, or the square around ``box`` (x0, y0, x1, y1)."""
+    """What a judge sees, 64x64x3 uint8: the whole picture, or the square around ``box`` (x0, y0, x1, y1)."""
     picture = Image.fromarray(np.ascontiguousarray(image))
     if box is not None:
         x0, y0, x1, y1 = box

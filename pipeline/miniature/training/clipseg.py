@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ..networks import build_clipseg
-from ..world import KINDS, PLACES, name, phrase
+from pipeline.miniature.networks import build_clipseg
+from pipeline.miniature.world import KINDS, PLACES, name, phrase
+
 from .loop import device
 from .sam import photographic
 from .scenes import Sample, SceneCache
@@ -16,8 +17,16 @@ IMAGE_SIZE, TRUTH_SIZE = 256, 128
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet; what CLIPSegProcessor uses
 TEMPLATES = ("a photo of a {}", "{}", "a {}", "the {}", "a picture of a {}")
 # Kinds that are easily taken for one another: asked for in each other's absence they are the hard negatives.
-LOOKALIKES = {"car": ("truck",), "truck": ("car",), "horse": ("zebra", "zebra", "dog"), "zebra": ("horse", "dog"),
-              "dog": ("horse", "zebra"), "ball": ("car",), "house": ("truck", "tree"), "tree": ("house",)}
+LOOKALIKES = {
+    "car": ("truck",),
+    "truck": ("car",),
+    "horse": ("zebra", "zebra", "dog"),
+    "zebra": ("horse", "dog"),
+    "dog": ("horse", "zebra"),
+    "ball": ("car",),
+    "house": ("truck", "tree"),
+    "tree": ("house",),
+}
 
 
 def _one(rng: np.random.Generator, options):
@@ -35,7 +44,7 @@ def ask_place(sample: Sample, rng: np.random.Generator) -> tuple[str, np.ndarray
 
 
 def ask_object(sample: Sample, rng: np.random.Generator) -> tuple[str, np.ndarray]:
-    """An object of the scene or one that is not there, preferably one that looks like it; often with a colour."""
+    """An object of the scene, or one that is not there but looks like it; often with a colour."""
     things, draw = sample.things, rng.random()
     colour = None
     if things and draw < 0.62:
@@ -55,8 +64,10 @@ def ask_object(sample: Sample, rng: np.random.Generator) -> tuple[str, np.ndarra
 
 
 def to_pixel_values(images: list[np.ndarray]) -> Tensor:
-    """Pictures HxWx3 (0..255, any sizes) to Bx3x256x256, squeezed to a square as the processor of CLIPSeg does."""
-    squares = [np.asarray(Image.fromarray(np.asarray(image, np.uint8)).resize((IMAGE_SIZE,) * 2)) for image in images]
+    """Pictures HxWx3 (0..255, any sizes) to Bx3x256x256, squeezed to a square as CLIPSegProcessor does."""
+    squares = [
+        np.asarray(Image.fromarray(np.asarray(image, np.uint8)).resize((IMAGE_SIZE,) * 2)) for image in images
+    ]
     batch = torch.from_numpy(np.stack(squares)).to(device()).permute(0, 3, 1, 2).float() / 255
     mean, deviation = (torch.tensor(v, device=batch.device)[:, None, None] for v in (MEAN, DEVIATION))
     return (batch - mean) / deviation
@@ -80,7 +91,9 @@ class ClipsegTask:
             images.append(image[:, flip])
             phrases.append(words)
             square = Image.fromarray(np.ascontiguousarray(mask[:, flip]).astype(np.uint8) * 255)
-            truths.append(np.asarray(square.resize((TRUTH_SIZE,) * 2, Image.Resampling.BOX), np.float32) / 255)
+            truths.append(
+                np.asarray(square.resize((TRUTH_SIZE,) * 2, Image.Resampling.BOX), np.float32) / 255
+            )
         pixels = to_pixel_values(images)
         text = self.tokenizer(phrases, padding="max_length", return_tensors="pt").to(pixels.device)
         with torch.autocast(pixels.device.type, torch.bfloat16):
@@ -93,7 +106,7 @@ class ClipsegTask:
 
 
 def clipseg_loss(logits: Tensor, truth: Tensor) -> tuple[Tensor, dict[str, float]]:
-    """Cross entropy and dice of Bxhxw logits; the IoU where there is something and the false area where not."""
+    """Cross entropy and dice of Bxhxw logits; the IoU where there is something, the false area where not."""
     chance = logits.sigmoid()
     # 20 pixels of slack: an empty truth gives a gradient towards nothing that does not explode.
     dice = 1 - (2 * (chance * truth).sum((1, 2)) + 20) / (chance.sum((1, 2)) + truth.sum((1, 2)) + 20)

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..world import describe
-from ..world.drawing import texture
+from pipeline.miniature.world import describe
+from pipeline.miniature.world.drawing import texture
+
 from .scenes import Sample
 
-# How far the kept object is grown, in pixels at 128; a recipe grows it by a few pixels of the full photograph.
+# How far the kept object is grown, in pixels at 128; a recipe grows it by a few pixels of the full
+# photograph.
 GROWTH, GROWTH_CHANCES = (-1, 0, 1, 2, 3, 4), (0.1, 0.25, 0.28, 0.2, 0.11, 0.06)
 
 

@@ -1,7 +1,7 @@
 """Trains the miniature Segment Anything: points and boxes to masks, with scores that say which mask to take.
 
-Losses as in Kirillov et al. 2023 (Segment Anything, appendix A): focal and dice at 20 to 1, the best of three masks
-for a prompt, and the mean square error of the predicted IoU.
+Losses as in Kirillov et al. 2023 (Segment Anything, appendix A): focal and dice at 20 to 1, the best of three
+masks for a prompt, and the mean square error of the predicted IoU.
 """
 
 import numpy as np
@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ..networks import SAM_CONFIG, build_sam
+from pipeline.miniature.networks import SAM_CONFIG, build_sam
+
 from .loop import device
 from .scenes import SMALLEST, Sample, SceneCache
 
@@ -19,7 +20,7 @@ KINDS_OF_PROMPT = ("point", "point", "box", "points")
 
 
 def fit_long_side(sample: Sample, size: int) -> Sample:
-    """A sample resized so that its longer side is ``size``, as ``ResizeLongestSide`` of segment_anything does."""
+    """A sample whose longer side has been made ``size``, by the rule of ``ResizeLongestSide``."""
     height, width = sample.labels.shape
     if max(height, width) == size:
         return sample
@@ -36,7 +37,9 @@ def photographic(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.25:
         height, width = image.shape[:2]
         scale = rng.uniform(0.4, 0.8)
-        small = Image.fromarray(image).resize((int(width * scale), int(height * scale)), Image.Resampling.BILINEAR)
+        small = Image.fromarray(image).resize(
+            (int(width * scale), int(height * scale)), Image.Resampling.BILINEAR
+        )
         pixels = np.asarray(small.resize((width, height), Image.Resampling.BILINEAR), np.float32)
     if rng.random() < 0.6:
         pixels = (pixels - 128) * rng.uniform(0.6, 1.3) + 128 + rng.uniform(-25, 25) + rng.uniform(-12, 12, 3)
@@ -60,8 +63,10 @@ def loose_box(mask: np.ndarray, rng: np.random.Generator) -> list[float]:
     return [float(v) for v in np.array([x0, y0, x1, y1]) + slack]
 
 
-def predict(sam, image: Tensor, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Logits (P, 4, size/4 * 2, ...) of the single and the three alternative masks, and their predicted IoU (P, 4).
+def predict(
+    sam, image: Tensor, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Logits (P, 4, S/2, S/2) of the single and the three alternative masks, and their predicted IoU (P, 4).
 
     image: Bx3xSxS, normalised and padded; the P prompts belong to the images in equal runs. The decoder of
     segment_anything takes one image at a time and hides one or the other kind of mask; this is its
@@ -92,7 +97,8 @@ def mask_loss(logits: Tensor, scores: Tensor, truth: Tensor) -> tuple[Tensor, Te
     with torch.no_grad():
         found, wanted = logits > 0, truth > 0.5
         iou = (found & wanted).sum((2, 3)) / (found | wanted).sum((2, 3)).clamp(min=1)
-    # The masks that are not the best get a little too: a head that never learns leaves the scores nothing to choose.
+    # The masks that are not the best get a little too: a head that never learns leaves the scores nothing to
+    # choose.
     alternatives = each[:, 1:].min(1).values.mean() + 0.1 * each[:, 1:].mean()
     return each[:, 0].mean() + alternatives + ((scores - iou) ** 2).mean(), iou
 
@@ -112,7 +118,9 @@ class SamTask:
             if sample.visible():
                 sample = fit_long_side(sample, self.size)
                 if rng.random() < 0.5:
-                    sample = Sample(sample.image[:, ::-1], sample.labels[:, ::-1], sample.place, sample.things)
+                    sample = Sample(
+                        sample.image[:, ::-1], sample.labels[:, ::-1], sample.place, sample.things
+                    )
                 return sample
 
     def _prompt(self, sample: Sample, kind: str, rng: np.random.Generator) -> tuple[list, np.ndarray]:
@@ -127,8 +135,11 @@ class SamTask:
         if kind == "point":
             return [[*random_point(mask, rng), 1.0]], mask
         wrong = ~mask if not mask.all() else mask
-        return [[*random_point(mask, rng), 1.0], [*random_point(mask, rng), 1.0],
-                [*random_point(wrong, rng), 0.0]], mask
+        return [
+            [*random_point(mask, rng), 1.0],
+            [*random_point(mask, rng), 1.0],
+            [*random_point(wrong, rng), 0.0],
+        ], mask
 
     def _picture(self, sample: Sample, rng: np.random.Generator) -> Tensor:
         pixels = torch.from_numpy(photographic(np.ascontiguousarray(sample.image), rng)).permute(2, 0, 1)
@@ -149,7 +160,9 @@ class SamTask:
         points = None if kind == "box" else (given[..., :2], given[..., 2].int())
         truth = torch.from_numpy(np.stack(truths)).float()[:, None].to(place)
         with torch.autocast(place.type, torch.bfloat16):
-            logits, scores = predict(self.net, torch.stack(pictures), points, given if kind == "box" else None)
+            logits, scores = predict(
+                self.net, torch.stack(pictures), points, given if kind == "box" else None
+            )
         truth = F.adaptive_avg_pool2d(truth, logits.shape[-2:])
         loss, iou = mask_loss(logits.float(), scores.float(), truth)
         chosen = scores[:, 1:].argmax(1, keepdim=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..world import PLACES, Scene, Spec, scene
+from pipeline.miniature.world import PLACES, Scene, Spec, scene
 
 # Every use of the world has its own range of seeds, so that no picture is both learnt and judged.
 TRAINING_SEEDS, CLASSIFIER_SEEDS, HELD_OUT_SEEDS, EXAMPLE_SEEDS = 0, 10_000_000, 20_000_000, 30_000_000
@@ -46,7 +46,7 @@ def label_map(picture: Scene) -> np.ndarray:
 
 
 def render(seed: int, size: tuple[int, int]) -> Sample:
-    """A training scene; every third is a closer view of one of its objects, as a crop of a larger picture is."""
+    """A training scene; every third is a closer view of an object, like a crop of a larger picture."""
     rng = np.random.default_rng((seed, 1))
     zoom = rng.uniform(1.15, 2) if rng.random() < 0.35 else 1.0
     width, height = size
@@ -56,8 +56,12 @@ def render(seed: int, size: tuple[int, int]) -> Sample:
     if zoom > 1 and things:
         x0, y0, x1, y1 = things[rng.integers(len(things))].box
         aside = rng.uniform(-0.2, 0.2, 2) * size
-        left, top = (int(np.clip((a + b) / 2 + d - s / 2, 0, full - s)) for a, b, d, s, full in zip(
-            (x0, y0), (x1, y1), aside, size, picture.image.shape[1::-1], strict=True))
+        left, top = (
+            int(np.clip((a + b) / 2 + d - s / 2, 0, full - s))
+            for a, b, d, s, full in zip(
+                (x0, y0), (x1, y1), aside, size, picture.image.shape[1::-1], strict=True
+            )
+        )
     else:
         left, top = (picture.image.shape[1] - width) // 2, (picture.image.shape[0] - height) // 2
     window = (slice(top, top + height), slice(left, left + width))
@@ -101,7 +105,7 @@ class SceneCache:
                 np.save(partial / f"{i}_images.npy", np.stack([s.image for s in samples]))
                 np.save(partial / f"{i}_labels.npy", np.stack([s.labels for s in samples]))
                 (partial / f"{i}.json").write_text(json.dumps([[s.place, s.things] for s in samples]))
-        os.replace(partial, self.folder)
+        partial.replace(self.folder)
 
     def pick_group(self, rng: np.random.Generator) -> int:
         """A size at random, as often as the cache holds it; returns its index in ``SIZES``."""

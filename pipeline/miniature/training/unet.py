@@ -1,8 +1,8 @@
 """Trains the painter: the SDXL inpainting UNet together with its two text encoders.
 
 Pictures and masked pictures are encoded once, with the trained autoencoder, in the way that
-``StableDiffusionXLInpaintPipeline`` does it: the masked part is set to 0 (mid grey) before encoding and the mask is
-thinned to latent size by taking the nearest pixel.
+``StableDiffusionXLInpaintPipeline`` does it: the masked part is set to 0 (mid grey) before encoding and the
+mask is thinned to latent size by taking the nearest pixel.
 """
 
 import hashlib
@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..networks import build_scheduler, build_text_encoders, build_unet
+from pipeline.miniature.networks import build_scheduler, build_text_encoders, build_unet
+
 from .loop import device
 from .masks import prompt, random_repaint
 from .scenes import SIZES, SceneCache
@@ -44,7 +45,10 @@ class LatentCache:
             self._encode(vae.to(device()).eval())
         self.groups = []
         for i, _ in enumerate(SIZES):
-            arrays = [np.load(self.folder / f"{i}_{kind}.npy", mmap_mode="r") for kind in ("whole", "masked", "mask")]
+            arrays = [
+                np.load(self.folder / f"{i}_{kind}.npy", mmap_mode="r")
+                for kind in ("whole", "masked", "mask")
+            ]
             self.groups.append((*arrays, json.loads((self.folder / f"{i}.json").read_text())))
 
     @torch.no_grad()
@@ -53,10 +57,12 @@ class LatentCache:
         partial.mkdir(parents=True)
         for i, _ in enumerate(SIZES):
             parts = [self._encode_scene(vae, i, index) for index in range(self.scenes.size(i))]
-            for name, arrays in zip(("whole", "masked", "mask"), zip(*(p[:3] for p in parts), strict=True), strict=True):
+            for name, arrays in zip(
+                ("whole", "masked", "mask"), zip(*(p[:3] for p in parts), strict=True), strict=True
+            ):
                 np.save(partial / f"{i}_{name}.npy", np.stack(arrays))
             (partial / f"{i}.json").write_text(json.dumps([part[3] for part in parts]))
-        os.replace(partial, self.folder)
+        partial.replace(self.folder)
 
     def _encode_scene(self, vae, group: int, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, list]:
         rng = np.random.default_rng((group, index))
@@ -69,10 +75,17 @@ class LatentCache:
         torch.manual_seed(index)
         # The pipeline samples the masked latents; what is learnt is their mean, which decodes cleanest.
         whole, masked = moments.mean[0].float(), moments.sample()[1:].float()
-        scale, thinned = vae.config.scaling_factor, F.interpolate(masks[:, None].float(), size=whole.shape[-2:])[:, 0]
+        scale, thinned = (
+            vae.config.scaling_factor,
+            F.interpolate(masks[:, None].float(), size=whole.shape[-2:])[:, 0],
+        )
         facts = [[task.shown, task.kind] for task in tasks]
-        return ((whole * scale).half().cpu().numpy(), (masked * scale).half().cpu().numpy(),
-                thinned.byte().cpu().numpy(), facts)
+        return (
+            (whole * scale).half().cpu().numpy(),
+            (masked * scale).half().cpu().numpy(),
+            thinned.byte().cpu().numpy(),
+            facts,
+        )
 
 
 class Painter(nn.Module):
@@ -84,7 +97,7 @@ class Painter(nn.Module):
         self.text_encoder, self.text_encoder_2 = build_text_encoders(tokenizer)
 
     def text(self, tokens: Tensor, blank: Tensor) -> tuple[Tensor, Tensor]:
-        """Bx32x128 word states and Bx64 pooled text of Bx32 tokens, all zero where ``blank`` (B bool) is set."""
+        """Bx32x128 word states and Bx64 pooled text of Bx32 tokens, zero where ``blank`` (B bool) is set."""
         first = self.text_encoder(tokens, output_hidden_states=True).hidden_states[-2]
         second = self.text_encoder_2(tokens, output_hidden_states=True)
         words = torch.cat([first, second.hidden_states[-2]], -1)
@@ -92,9 +105,12 @@ class Painter(nn.Module):
 
 
 def random_sizes(width: int, height: int, count: int, rng: np.random.Generator) -> Tensor:
-    """The six size numbers of SDXL: original, crop corner, target. Blurred, so that none of them means much."""
+    """The six size numbers of SDXL (original, crop corner, target), varied so that none means much."""
     scale = np.exp(rng.uniform(-0.5, 1.8, (count, 1)))
-    original, target = scale * (height, width), np.tile((height, width), (count, 1)) * rng.uniform(0.7, 1.5, (count, 1))
+    original, target = (
+        scale * (height, width),
+        np.tile((height, width), (count, 1)) * rng.uniform(0.7, 1.5, (count, 1)),
+    )
     corner = np.where(rng.random((count, 1)) < 0.7, 0, rng.uniform(0, 64, (count, 2)))
     return torch.from_numpy(np.concatenate([original, corner, target], 1)).float().round()
 
@@ -112,15 +128,24 @@ class UnetTask:
         scenes = self.latents.scenes
         group = scenes.pick_group(rng)
         whole, masked, mask, facts = self.latents.groups[group]
-        index, task = rng.integers(scenes.size(group), size=self.batch), rng.integers(REPAINTS, size=self.batch)
+        index, task = (
+            rng.integers(scenes.size(group), size=self.batch),
+            rng.integers(REPAINTS, size=self.batch),
+        )
         prompts = []
         for i, k in zip(index, task, strict=True):
             words = prompt(scenes.get(group, int(i)), *facts[i][k], rng)
             prompts.append("" if rng.random() < EMPTY_PROMPT else words)
         tokens = self.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
-        arrays = (torch.from_numpy(a).float() for a in (whole[index], masked[index, task], mask[index, task][:, None]))
-        return (*(a.to(device()) for a in arrays), tokens.to(device()),
-                random_sizes(*SIZES[group], self.batch, rng).to(device()))
+        arrays = (
+            torch.from_numpy(a).float()
+            for a in (whole[index], masked[index, task], mask[index, task][:, None])
+        )
+        return (
+            *(a.to(device()) for a in arrays),
+            tokens.to(device()),
+            random_sizes(*SIZES[group], self.batch, rng).to(device()),
+        )
 
     def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         whole, masked, mask, tokens, sizes = self._batch(rng)
@@ -134,11 +159,17 @@ class UnetTask:
         blank = (torch.rand(self.batch) < NO_TEXT).to(whole.device)
         with torch.autocast(whole.device.type, torch.bfloat16):
             words, pooled = self.net.text(tokens, blank)
-            guess = self.net.unet(torch.cat([noisy, mask, masked], 1), times, encoder_hidden_states=words,
-                                  added_cond_kwargs={"text_embeds": pooled, "time_ids": sizes}).sample.float()
+            guess = self.net.unet(
+                torch.cat([noisy, mask, masked], 1),
+                times,
+                encoder_hidden_states=words,
+                added_cond_kwargs={"text_embeds": pooled, "time_ids": sizes},
+            ).sample.float()
         error = (guess - velocity) ** 2
         weight = OUTSIDE_WEIGHT + (1 - OUTSIDE_WEIGHT) * F.max_pool2d(mask, 3, 1, 1)
-        return (error * weight).mean(), {"inside": float((error * mask).sum().detach() / mask.sum().clamp(min=1) / 4)}
+        return (error * weight).mean(), {
+            "inside": float((error * mask).sum().detach() / mask.sum().clamp(min=1) / 4)
+        }
 
     def finish(self) -> None:
         """Nothing to measure."""

@@ -1,7 +1,7 @@
 """A procedural picture-book world: endless small scenes whose every pixel is known.
 
-``scene(seed)`` draws a place (street, Mars, meadow, ...) with objects in it (car, horse, ...) and returns the picture
-with an exact mask for each object. It is what the miniature models are trained and tested on.
+``scene(seed)`` draws a place (street, Mars, meadow, ...) with objects in it (car, horse, ...) and returns the
+picture with an exact mask for each object. It is what the miniature models are trained and tested on.
 """
 
 from .captions import caption, describe, name, phrase
@@ -9,5 +9,17 @@ from .objects import KINDS, PALETTE
 from .places import PLACES
 from .scene import Scene, Spec, Thing, random_specs, scene
 
-__all__ = ["KINDS", "PALETTE", "PLACES", "Scene", "Spec", "Thing", "caption", "describe", "name", "phrase",
-           "random_specs", "scene"]
+__all__ = [
+    "KINDS",
+    "PALETTE",
+    "PLACES",
+    "Scene",
+    "Spec",
+    "Thing",
+    "caption",
+    "describe",
+    "name",
+    "phrase",
+    "random_specs",
+    "scene",
+]

@@ -7,8 +7,14 @@ import numpy as np
 from .places import PLACES
 from .scene import Scene, Spec
 
-_WITH_PLACE = ("{things}, {place}", "a photo of {things}, {place}", "{things} on {place}", "{things} in {place}",
-               "a photo of {things} in {place}", "picture of {things}, {place}")
+_WITH_PLACE = (
+    "{things}, {place}",
+    "a photo of {things}, {place}",
+    "{things} on {place}",
+    "{things} in {place}",
+    "a photo of {things} in {place}",
+    "picture of {things}, {place}",
+)
 _ONLY_THINGS = ("a photo of {things}", "{things}", "picture of {things}", "the {bare}", "{bare}")
 _ONLY_PLACE = ("a photo of {place}", "{place}", "{place}", "{place}", "empty {place}", "picture of {place}")
 
@@ -28,7 +34,9 @@ def phrase(place: str, rng: np.random.Generator) -> str:
     return _pick(rng, PLACES[place].phrases)
 
 
-def describe(place: str | None, things: Sequence[Spec], rng: np.random.Generator, with_colour: float = 0.7) -> str:
+def describe(
+    place: str | None, things: Sequence[Spec], rng: np.random.Generator, with_colour: float = 0.7
+) -> str:
     """A caption for these objects in this place; either may be missing."""
     bare = " and a ".join(name(spec, rng, with_colour) for spec in things)
     words = {"bare": bare, "things": f"a {bare}", "place": phrase(place, rng) if place else ""}

@@ -1,7 +1,8 @@
 """Drawing tools of the picture-book world: colours, noise textures and an antialiased pen.
 
-Lengths are in *units*: a picture of any size has an area of one square unit, so one number means the same share of
-the picture at 128 and at 768 pixels. Random numbers are drawn in an order that never depends on the pixel size.
+Lengths are in *units*: a picture of any size has an area of one square unit, so one number means the same
+share of the picture at 128 and at 768 pixels. Random numbers are drawn in an order that never depends on the
+pixel size.
 """
 
 from functools import cache

@@ -1,7 +1,7 @@
 """The objects of the picture-book world. A new kind is one function and one line in ``KINDS``.
 
-A drawing function gets a pen whose sheet is the object's bounding box (x and y run 0..1, feet at y = 1, facing
-right), a random generator and the colour; it draws back to front.
+A drawing function gets a pen whose sheet is the object's bounding box (x and y run 0..1, feet at y = 1,
+facing right), a random generator and the colour; it draws back to front.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ import numpy as np
 
 from .drawing import Colour, Pen, jitter, shade
 
+# fmt: off  (outlines read as shapes only with several points to a line)
 PALETTE: dict[str, Colour] = {
     "red": (200, 34, 32),
     "blue": (36, 82, 196),
@@ -32,7 +33,7 @@ class Kind:
     """How a kind of object looks.
 
     draw: draws it. colours: names in ``PALETTE``, empty if it has only its own. width: in units, smallest and
-    largest. aspect: height / width, smallest and largest. plural: what captions call many of it.
+    largest. aspect: height / width, smallest and largest.
     """
 
     draw: Callable[[Pen, np.random.Generator, Colour], None]
@@ -49,14 +50,31 @@ def _wheel(pen: Pen, x: float, radius: float) -> None:
 def _car(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
     a = rng.uniform(-0.03, 0.03)
     glass = GLASS if rng.random() < 0.7 else (60, 74, 90)
-    pen.blob([(0.24 + a, 0.46), (0.34 + a, 0.08), (0.5 + a, 0.02), (0.64 + a, 0.07), (0.8 + a, 0.46)],
-             shade(colour, 0.92))
+    pen.blob(
+        [(0.24 + a, 0.46), (0.34 + a, 0.08), (0.5 + a, 0.02), (0.64 + a, 0.07), (0.8 + a, 0.46)],
+        shade(colour, 0.92),
+    )
     pen.polygon([(0.31 + a, 0.44), (0.37 + a, 0.14), (0.49 + a, 0.10), (0.49 + a, 0.44)], glass)
     pen.polygon([(0.52 + a, 0.44), (0.52 + a, 0.10), (0.62 + a, 0.15), (0.73 + a, 0.44)], glass)
     pen.polygon([(0.55 + a, 0.44), (0.60 + a, 0.14), (0.63 + a, 0.16), (0.60 + a, 0.44)], shade(glass, 1.16))
-    pen.blob([(0.01, 0.62), (0.04, 0.46), (0.2, 0.42), (0.5, 0.40), (0.8, 0.42), (0.96, 0.52), (0.99, 0.66),
-              (0.97, 0.84), (0.5, 0.86), (0.03, 0.84)], colour)
-    pen.blob([(0.06, 0.50), (0.2, 0.455), (0.5, 0.44), (0.8, 0.455), (0.9, 0.51), (0.5, 0.50)], shade(colour, 1.2))
+    pen.blob(
+        [
+            (0.01, 0.62),
+            (0.04, 0.46),
+            (0.2, 0.42),
+            (0.5, 0.40),
+            (0.8, 0.42),
+            (0.96, 0.52),
+            (0.99, 0.66),
+            (0.97, 0.84),
+            (0.5, 0.86),
+            (0.03, 0.84),
+        ],
+        colour,
+    )
+    pen.blob(
+        [(0.06, 0.50), (0.2, 0.455), (0.5, 0.44), (0.8, 0.455), (0.9, 0.51), (0.5, 0.50)], shade(colour, 1.2)
+    )
     pen.box(0.03, 0.76, 0.97, 0.86, shade(colour, 0.62), 0.03)
     pen.box(0.505, 0.42, 0.512, 0.76, shade(colour, 0.7))
     pen.box(0.54, 0.53, 0.60, 0.56, shade(colour, 0.5))
@@ -74,8 +92,18 @@ def _truck(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
     for i in range(1, 6):
         pen.box(0.01 + i * back / 6, 0.06, 0.014 + i * back / 6, 0.78, shade(cargo, 0.85))
     pen.box(0.01, 0.66, back, 0.76, colour)
-    pen.blob([(back + 0.02, 0.24), (back + 0.10, 0.20), (0.90, 0.24), (0.95, 0.48), (0.99, 0.56), (0.99, 0.84),
-              (back + 0.02, 0.84)], colour)
+    pen.blob(
+        [
+            (back + 0.02, 0.24),
+            (back + 0.10, 0.20),
+            (0.90, 0.24),
+            (0.95, 0.48),
+            (0.99, 0.56),
+            (0.99, 0.84),
+            (back + 0.02, 0.84),
+        ],
+        colour,
+    )
     pen.polygon([(back + 0.10, 0.30), (0.88, 0.30), (0.92, 0.50), (back + 0.10, 0.50)], GLASS)
     pen.box(0.02, 0.78, 0.99, 0.86, (50, 50, 56))
     pen.ellipse(0.975, 0.68, 0.02, 0.04, LAMP)
@@ -86,24 +114,68 @@ def _truck(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
 def _leg(pen: Pen, x: float, top: float, thigh: float, ankle: float, colour: Colour, knee: float) -> None:
     """A leg from ``top`` to the ground, of half-width ``thigh`` above and ``ankle`` below."""
     middle = (top + 0.97) / 2
-    pen.polygon([(x - thigh, top), (x + thigh, top), (x + ankle * 1.2 + knee, middle), (x + ankle, 0.98),
-                 (x - ankle, 0.98), (x - ankle * 1.2 + knee, middle)], colour)
+    pen.polygon(
+        [
+            (x - thigh, top),
+            (x + thigh, top),
+            (x + ankle * 1.2 + knee, middle),
+            (x + ankle, 0.98),
+            (x - ankle, 0.98),
+            (x - ankle * 1.2 + knee, middle),
+        ],
+        colour,
+    )
 
 
 def _equid_body(pen: Pen, rng: np.random.Generator, coat: Colour, tail: Colour) -> tuple[float, float]:
     """What horses and zebras share; returns how far the head is moved, which the face needs."""
+
     def wobble(amount: float) -> float:
         return rng.uniform(-amount, amount)
 
     hx, hy, far = wobble(0.02), wobble(0.03), shade(coat, 0.78)
     for x in (0.27, 0.66):
         _leg(pen, x + wobble(0.02), 0.55, 0.045, 0.024, far, wobble(0.02))
-    pen.blob([(0.14, 0.36), (0.09, 0.38), (0.05, 0.5), (0.06, 0.68), (0.03, 0.74), (0.09, 0.70), (0.10, 0.52),
-              (0.15, 0.44)], tail)
-    pen.blob([(0.12, 0.40), (0.18, 0.33), (0.34, 0.345), (0.5, 0.37), (0.6, 0.33), (0.68, 0.22), (0.75 + hx, 0.09 + hy),
-              (0.80 + hx, 0.05 + hy), (0.86 + hx, 0.09 + hy), (0.94 + hx, 0.22 + hy), (0.96 + hx, 0.28 + hy),
-              (0.92 + hx, 0.32 + hy), (0.86 + hx, 0.27 + hy), (0.80 + hx, 0.25 + hy), (0.78, 0.38), (0.75, 0.52),
-              (0.70, 0.60), (0.55, 0.64), (0.38, 0.62), (0.26, 0.64), (0.16, 0.58), (0.12, 0.5)], coat)
+    pen.blob(
+        [
+            (0.14, 0.36),
+            (0.09, 0.38),
+            (0.05, 0.5),
+            (0.06, 0.68),
+            (0.03, 0.74),
+            (0.09, 0.70),
+            (0.10, 0.52),
+            (0.15, 0.44),
+        ],
+        tail,
+    )
+    pen.blob(
+        [
+            (0.12, 0.40),
+            (0.18, 0.33),
+            (0.34, 0.345),
+            (0.5, 0.37),
+            (0.6, 0.33),
+            (0.68, 0.22),
+            (0.75 + hx, 0.09 + hy),
+            (0.80 + hx, 0.05 + hy),
+            (0.86 + hx, 0.09 + hy),
+            (0.94 + hx, 0.22 + hy),
+            (0.96 + hx, 0.28 + hy),
+            (0.92 + hx, 0.32 + hy),
+            (0.86 + hx, 0.27 + hy),
+            (0.80 + hx, 0.25 + hy),
+            (0.78, 0.38),
+            (0.75, 0.52),
+            (0.70, 0.60),
+            (0.55, 0.64),
+            (0.38, 0.62),
+            (0.26, 0.64),
+            (0.16, 0.58),
+            (0.12, 0.5),
+        ],
+        coat,
+    )
     _leg(pen, 0.19 + wobble(0.02), 0.5, 0.06, 0.026, coat, wobble(0.02))
     _leg(pen, 0.73 + wobble(0.02), 0.5, 0.05, 0.026, coat, wobble(0.02))
     pen.polygon([(0.77 + hx, 0.08 + hy), (0.785 + hx, 0.0), (0.82 + hx, 0.07 + hy)], coat)
@@ -111,8 +183,17 @@ def _equid_body(pen: Pen, rng: np.random.Generator, coat: Colour, tail: Colour) 
 
 
 def _equid_face(pen: Pen, hx: float, hy: float, mane: Colour) -> None:
-    pen.blob([(0.60, 0.35), (0.66, 0.20), (0.74 + hx, 0.06 + hy), (0.77 + hx, 0.08 + hy), (0.72, 0.22), (0.66, 0.35)],
-             mane)
+    pen.blob(
+        [
+            (0.60, 0.35),
+            (0.66, 0.20),
+            (0.74 + hx, 0.06 + hy),
+            (0.77 + hx, 0.08 + hy),
+            (0.72, 0.22),
+            (0.66, 0.35),
+        ],
+        mane,
+    )
     for x in (0.19, 0.73):
         pen.box(x - 0.035, 0.955, x + 0.035, 1.0, (40, 34, 32))
     pen.ellipse(0.87 + hx, 0.15 + hy, 0.012, 0.014, (15, 12, 12))
@@ -133,9 +214,16 @@ def _zebra(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
     for i in range(count):
         x, half, lean = 0.10 + 0.64 * i / (count - 1), rng.uniform(0.017, 0.025), rng.uniform(-0.015, 0.015)
         slant = (x - 0.42) * 0.3
-        stripes.append([(x - half + slant * 0.3, 0.30), (x + half + slant * 0.3, 0.30), (x + half + lean, 0.5),
-                        (x + half * 0.4 - slant * 0.2, 0.66), (x - half * 0.4 - slant * 0.2, 0.66),
-                        (x - half + lean, 0.5)])
+        stripes.append(
+            [
+                (x - half + slant * 0.3, 0.30),
+                (x + half + slant * 0.3, 0.30),
+                (x + half + lean, 0.5),
+                (x + half * 0.4 - slant * 0.2, 0.66),
+                (x - half * 0.4 - slant * 0.2, 0.66),
+                (x - half + lean, 0.5),
+            ]
+        )
     for i in range(5):
         x, y = 0.69 - 0.02 * i, 0.11 + 0.055 * i
         stripes.append([(x, y + 0.05), (x + 0.30, y + 0.11), (x + 0.30, y + 0.134), (x, y + 0.08)])
@@ -152,17 +240,56 @@ def _dog(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
     wag = rng.uniform(-0.05, 0.05)
     for x in (0.28, 0.62):
         _leg(pen, x, 0.6, 0.05, 0.034, shade(colour, 0.75), wobble())
-    pen.blob([(0.14, 0.46), (0.04, 0.30 + wag), (0.0, 0.14 + wag), (0.05, 0.12 + wag), (0.09, 0.28 + wag),
-              (0.20, 0.42)], colour)
-    pen.blob([(0.12, 0.50), (0.2, 0.42), (0.45, 0.43), (0.6, 0.40), (0.70, 0.48), (0.70, 0.64), (0.5, 0.72),
-              (0.3, 0.70), (0.16, 0.70)], colour)
-    pen.blob([(0.56, 0.46), (0.60, 0.26), (0.66, 0.13), (0.76, 0.09), (0.84, 0.14), (0.88, 0.22), (0.98, 0.25),
-              (0.99, 0.33), (0.92, 0.38), (0.80, 0.39), (0.74, 0.5), (0.68, 0.6)], colour)
+    pen.blob(
+        [
+            (0.14, 0.46),
+            (0.04, 0.30 + wag),
+            (0.0, 0.14 + wag),
+            (0.05, 0.12 + wag),
+            (0.09, 0.28 + wag),
+            (0.20, 0.42),
+        ],
+        colour,
+    )
+    pen.blob(
+        [
+            (0.12, 0.50),
+            (0.2, 0.42),
+            (0.45, 0.43),
+            (0.6, 0.40),
+            (0.70, 0.48),
+            (0.70, 0.64),
+            (0.5, 0.72),
+            (0.3, 0.70),
+            (0.16, 0.70),
+        ],
+        colour,
+    )
+    pen.blob(
+        [
+            (0.56, 0.46),
+            (0.60, 0.26),
+            (0.66, 0.13),
+            (0.76, 0.09),
+            (0.84, 0.14),
+            (0.88, 0.22),
+            (0.98, 0.25),
+            (0.99, 0.33),
+            (0.92, 0.38),
+            (0.80, 0.39),
+            (0.74, 0.5),
+            (0.68, 0.6),
+        ],
+        colour,
+    )
     _leg(pen, 0.20, 0.55, 0.07, 0.036, colour, wobble())
     _leg(pen, 0.68, 0.55, 0.055, 0.036, colour, wobble())
     for x in (0.20, 0.68):
         pen.box(x - 0.04, 0.94, x + 0.055, 1.0, shade(colour, 0.92), 0.02)
-    pen.blob([(0.66, 0.14), (0.60, 0.20), (0.59, 0.36), (0.64, 0.42), (0.70, 0.34), (0.72, 0.18)], shade(colour, 0.6))
+    pen.blob(
+        [(0.66, 0.14), (0.60, 0.20), (0.59, 0.36), (0.64, 0.42), (0.70, 0.34), (0.72, 0.18)],
+        shade(colour, 0.6),
+    )
     pen.box(0.60, 0.47, 0.715, 0.505, (200, 40, 40) if np.mean(colour) < 150 else (40, 80, 190))
     pen.ellipse(0.975, 0.265, 0.025, 0.03, (15, 12, 12))
     pen.ellipse(0.82, 0.20, 0.016, 0.02, (15, 12, 12))
@@ -193,8 +320,10 @@ def _house(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
     for i in range(9):
         pen.box(0.08, eaves + i * 0.065, 0.92, eaves + i * 0.065 + 0.008, shade(colour, 0.86))
     pen.polygon([(0, eaves + 0.02), (0.5, 0.0), (1, eaves + 0.02)], roof)
-    pen.polygon([(0.04, eaves + 0.02), (0.5, 0.05), (0.96, eaves + 0.02), (0.96, eaves + 0.05), (0.04, eaves + 0.05)],
-                shade(roof, 0.8))
+    pen.polygon(
+        [(0.04, eaves + 0.02), (0.5, 0.05), (0.96, eaves + 0.02), (0.96, eaves + 0.05), (0.04, eaves + 0.05)],
+        shade(roof, 0.8),
+    )
     door = (0.44, 0.2)[rng.integers(2)]
     pen.box(door, 0.66, door + 0.15, 1, (94, 58, 36))
     pen.ellipse(door + 0.12, 0.84, 0.012, 0.012, (220, 190, 80))
@@ -208,19 +337,29 @@ def _house(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
 def _tree(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
     pen.polygon([(0.44, 0.5), (0.56, 0.5), (0.60, 1), (0.40, 1)], (98, 67, 42))
     pen.polygon([(0.52, 0.5), (0.56, 0.5), (0.60, 1), (0.52, 1)], (74, 50, 32))
-    centres = [*zip(rng.uniform(0.22, 0.78, 16), rng.uniform(0.18, 0.55, 16), strict=True),
-               (0.5, 0.3), (0.35, 0.4), (0.65, 0.4)]
+    centres = [
+        *zip(rng.uniform(0.22, 0.78, 16), rng.uniform(0.18, 0.55, 16), strict=True),
+        (0.5, 0.3),
+        (0.35, 0.4),
+        (0.65, 0.4),
+    ]
     for brightness, shift in ((0.62, 0.02), (0.85, 0), (1.05, -0.02), (1.25, -0.035)):
         for x, y in centres:
             radius = rng.uniform(0.10, 0.17) * (1 if brightness < 1 else 0.62)
             aside = radius * pen.aspect
             leaves = shade(jitter(rng, colour, 8), brightness)
-            pen.circle(np.clip(x + shift, aside, 1 - aside), max(y + shift * 1.2, radius + 0.01), radius, leaves)
+            pen.circle(
+                np.clip(x + shift, aside, 1 - aside), max(y + shift * 1.2, radius + 0.01), radius, leaves
+            )
 
 
 KINDS = {
-    "car": Kind(_car, ("red", "blue", "green", "yellow", "white", "black", "orange", "purple"),
-                width=(0.36, 0.60), aspect=(0.40, 0.48)),
+    "car": Kind(
+        _car,
+        ("red", "blue", "green", "yellow", "white", "black", "orange", "purple"),
+        width=(0.36, 0.60),
+        aspect=(0.40, 0.48),
+    ),
     "truck": Kind(_truck, ("red", "blue", "green", "yellow", "white", "orange"), (0.44, 0.68), (0.50, 0.58)),
     "horse": Kind(_horse, ("brown", "white", "black"), (0.34, 0.60), (0.82, 0.92)),
     "zebra": Kind(_zebra, (), (0.34, 0.60), (0.82, 0.92)),

@@ -9,7 +9,7 @@ from .drawing import Colour, Pen, jitter, mix, texture
 
 
 class Backdrop:
-    """The empty picture that a place paints; ``extent`` is its (width, height) in units, ``horizon`` in units."""
+    """The empty picture a place paints; ``extent``, its (width, height), and ``horizon`` are in units."""
 
     def __init__(self, rng: np.random.Generator, width: int, height: int):
         self.rng = rng
@@ -53,7 +53,9 @@ class Backdrop:
         """A rolling line around ``base`` (units), for ``below``."""
         line = np.zeros_like(self.columns)
         for k in range(1, 5):
-            line += np.sin(2 * np.pi * (self.columns * k * self.rng.uniform(0.5, 1.1) + self.rng.random())) / k
+            line += (
+                np.sin(2 * np.pi * (self.columns * k * self.rng.uniform(0.5, 1.1) + self.rng.random())) / k
+            )
         return base + swing * line / 1.5
 
     def pen(self) -> Pen:
@@ -68,8 +70,8 @@ class Backdrop:
 class Place:
     """How a place looks and what people call it.
 
-    paint: draws it. phrases: what captions call it, the plain word first. light: factors on the colour of objects
-    that stand there. shadow: darkness of their contact shadows, 0..1.
+    paint: draws it. phrases: what captions call it, the plain word first. light: factors on the colour of
+    objects that stand there. shadow: darkness of their contact shadows, 0..1.
     """
 
     paint: Callable[[Backdrop], None]
@@ -116,7 +118,9 @@ def _glow(view: Backdrop) -> np.ndarray:
     glow = np.zeros_like(view.pixels)
     lamps = [(120, 88, 30), (120, 100, 60), (90, 40, 90)]
     for _ in range(view.rng.integers(4, 8)):
-        across = np.exp(-(((view.columns - view.rng.uniform(0, view.extent[0])) / view.rng.uniform(0.024, 0.055)) ** 2))
+        across = np.exp(
+            -(((view.columns - view.rng.uniform(0, view.extent[0])) / view.rng.uniform(0.024, 0.055)) ** 2)
+        )
         down = np.exp(-np.clip(view.rows - view.horizon, 0, None) / view.rng.uniform(0.12, 0.28))
         glow += (across * down)[..., None] * np.asarray(lamps[view.rng.integers(3)], np.float32)
     return glow
@@ -128,7 +132,11 @@ def _night(view: Backdrop) -> None:
     for _ in range(40):
         pen.circle(rng.uniform(0, view.extent[0]), rng.uniform(0, view.horizon), 0.0035, (205, 205, 220))
     if rng.random() < 0.6:
-        x, y, radius = rng.uniform(0.08, view.extent[0] - 0.08), rng.uniform(0.08, 0.17), rng.uniform(0.03, 0.055)
+        x, y, radius = (
+            rng.uniform(0.08, view.extent[0] - 0.08),
+            rng.uniform(0.08, 0.17),
+            rng.uniform(0.03, 0.055),
+        )
         pen.ellipse(x, y, radius, radius, (240, 236, 210))
         pen.ellipse(x + radius * 0.3, y - radius * 0.2, radius * 0.24, radius * 0.24, (222, 216, 188))
     view.paint(pen)
@@ -142,13 +150,18 @@ def _rocks(view: Backdrop) -> None:
     rng, pen = view.rng, view.pen()
     depth = view.extent[1] - view.horizon
     for y in sorted(rng.uniform(view.horizon + 0.03, view.extent[1], rng.integers(10, 24))):
-        x, size = rng.uniform(0, view.extent[0]), (0.005 + 0.036 * (y - view.horizon) / depth) * rng.uniform(0.4, 1.2)
+        x, size = (
+            rng.uniform(0, view.extent[0]),
+            (0.005 + 0.036 * (y - view.horizon) / depth) * rng.uniform(0.4, 1.2),
+        )
         angles = np.linspace(0, 2 * np.pi, 8, endpoint=False)
         reach = size * rng.uniform(0.8, 1.2, 8)
         outline = [(x + r * np.cos(a), y + 0.6 * r * np.sin(a)) for a, r in zip(angles, reach, strict=True)]
         pen.polygon(outline, (92, 40, 27))
-        pen.polygon([(x + 0.75 * (px - x) - size * 0.12, y + 0.7 * (py - y) - size * 0.16) for px, py in outline],
-                    (172, 92, 62))
+        pen.polygon(
+            [(x + 0.75 * (px - x) - size * 0.12, y + 0.7 * (py - y) - size * 0.16) for px, py in outline],
+            (172, 92, 62),
+        )
     view.paint(pen)
 
 
@@ -158,13 +171,21 @@ def _mars(view: Backdrop) -> None:
     if rng.random() < 0.5:
         centre = rng.uniform(0.1, view.extent[0] - 0.1), rng.uniform(0.08, view.horizon * 0.6)
         distance = np.hypot(view.columns - centre[0], view.rows - centre[1])
-        view.blend((255, 240, 214), np.clip((0.03 - distance) * 40, 0, 0.9) + 0.3 * np.exp(-((distance / 0.09) ** 2)))
+        view.blend(
+            (255, 240, 214), np.clip((0.03 - distance) * 40, 0, 0.9) + 0.3 * np.exp(-((distance / 0.09) ** 2))
+        )
     view.clouds(0.3, (240, 204, 166))
     haze = np.clip(view.noise(), -2, 2)[..., None]
-    view.below(view.hills(view.horizon - rng.uniform(0.05, 0.11), 0.04), np.float32((188, 112, 78)) + haze * 3)
-    view.below(view.hills(view.horizon - rng.uniform(0.01, 0.04), 0.025), np.float32((158, 80, 52)) + haze * 5)
-    view.below(view.hills(view.horizon, 0.01),
-               view.ground(jitter(rng, (200, 106, 66)), jitter(rng, (172, 72, 40)), 10, 5))
+    view.below(
+        view.hills(view.horizon - rng.uniform(0.05, 0.11), 0.04), np.float32((188, 112, 78)) + haze * 3
+    )
+    view.below(
+        view.hills(view.horizon - rng.uniform(0.01, 0.04), 0.025), np.float32((158, 80, 52)) + haze * 5
+    )
+    view.below(
+        view.hills(view.horizon, 0.01),
+        view.ground(jitter(rng, (200, 106, 66)), jitter(rng, (172, 72, 40)), 10, 5),
+    )
     _rocks(view)
 
 
@@ -173,9 +194,13 @@ def _meadow(view: Backdrop) -> None:
     view.sky((84, 150, 226), (196, 224, 242))
     view.clouds(0.95)
     haze = np.clip(view.noise(), -2, 2)[..., None]
-    view.below(view.hills(view.horizon - rng.uniform(0.02, 0.07), 0.04), jitter(rng, (96, 148, 96)) + haze * 5)
-    view.below(view.hills(view.horizon, 0.012),
-               view.ground(jitter(rng, (120, 178, 74)), jitter(rng, (62, 130, 40)), 10, 7))
+    view.below(
+        view.hills(view.horizon - rng.uniform(0.02, 0.07), 0.04), jitter(rng, (96, 148, 96)) + haze * 5
+    )
+    view.below(
+        view.hills(view.horizon, 0.012),
+        view.ground(jitter(rng, (120, 178, 74)), jitter(rng, (62, 130, 40)), 10, 7),
+    )
     pen = view.pen()
     petals = [(250, 240, 120), (250, 250, 250), (230, 90, 120)]
     for y in rng.uniform(view.horizon + 0.04, view.extent[1], rng.integers(20, 70)):
@@ -220,29 +245,88 @@ def _snow(view: Backdrop) -> None:
         tip, wide = (x, view.horizon - rng.uniform(0.13, 0.28)), rng.uniform(0.17, 0.27)
         rock = jitter(rng, (136, 154, 182), 8)
         pen.polygon([tip, (x + wide, view.horizon + 0.02), (x - wide, view.horizon + 0.02)], rock)
-        pen.polygon([tip, (x + wide, view.horizon + 0.02), (x + wide * 0.2, view.horizon + 0.02)],
-                    tuple(0.88 * v for v in rock))
+        pen.polygon(
+            [tip, (x + wide, view.horizon + 0.02), (x + wide * 0.2, view.horizon + 0.02)],
+            tuple(0.88 * v for v in rock),
+        )
         cap, fall = (view.horizon - tip[1]) * 0.36, 0.36 * wide
-        pen.polygon([tip, (x + fall, tip[1] + cap), (x + fall * 0.45, tip[1] + cap * 0.72), (x, tip[1] + cap * 1.1),
-                     (x - fall * 0.5, tip[1] + cap * 0.7), (x - fall, tip[1] + cap)], (246, 249, 253))
+        pen.polygon(
+            [
+                tip,
+                (x + fall, tip[1] + cap),
+                (x + fall * 0.45, tip[1] + cap * 0.72),
+                (x, tip[1] + cap * 1.1),
+                (x - fall * 0.5, tip[1] + cap * 0.7),
+                (x - fall, tip[1] + cap),
+            ],
+            (246, 249, 253),
+        )
         x += rng.uniform(0.16, 0.34)
     view.paint(pen)
     _pines(view)
-    view.below(view.hills(view.horizon, 0.014),
-               view.ground(jitter(rng, (212, 224, 239), 5), jitter(rng, (240, 244, 249), 5), 5, 2))
+    view.below(
+        view.hills(view.horizon, 0.014),
+        view.ground(jitter(rng, (212, 224, 239), 5), jitter(rng, (240, 244, 249), 5), 5, 2),
+    )
 
 
 PLACES = {
-    "street": Place(_street, ("street", "city street", "street in the city", "asphalt road in the city",
-                              "city street in daylight, tall buildings")),
-    "mars": Place(_mars, ("mars", "red desert of Mars, dusty sky", "the red planet mars", "red desert",
-                          "mars, red rocks and dust", "mars, dust storm"), light=(1, 0.92, 0.84)),
-    "meadow": Place(_meadow, ("meadow", "green meadow", "grass field", "green hills with flowers",
-                              "green meadow under a blue sky")),
-    "beach": Place(_beach, ("beach", "sandy beach", "beach by the sea", "sand and sea",
-                            "sandy beach by the sea, blue sky")),
-    "snow": Place(_snow, ("snow", "snowy field", "winter, white snow", "snowy mountains",
-                          "snowy field with mountains in winter")),
-    "night city": Place(_night, ("night city", "city at night", "night street", "dark night city",
-                                 "city at night, lights in the windows"), light=(0.6, 0.58, 0.7), shadow=0.3),
+    "street": Place(
+        _street,
+        (
+            "street",
+            "city street",
+            "street in the city",
+            "asphalt road in the city",
+            "city street in daylight, tall buildings",
+        ),
+    ),
+    "mars": Place(
+        _mars,
+        (
+            "mars",
+            "red desert of Mars, dusty sky",
+            "the red planet mars",
+            "red desert",
+            "mars, red rocks and dust",
+            "mars, dust storm",
+        ),
+        light=(1, 0.92, 0.84),
+    ),
+    "meadow": Place(
+        _meadow,
+        (
+            "meadow",
+            "green meadow",
+            "grass field",
+            "green hills with flowers",
+            "green meadow under a blue sky",
+        ),
+    ),
+    "beach": Place(
+        _beach,
+        ("beach", "sandy beach", "beach by the sea", "sand and sea", "sandy beach by the sea, blue sky"),
+    ),
+    "snow": Place(
+        _snow,
+        (
+            "snow",
+            "snowy field",
+            "winter, white snow",
+            "snowy mountains",
+            "snowy field with mountains in winter",
+        ),
+    ),
+    "night city": Place(
+        _night,
+        (
+            "night city",
+            "city at night",
+            "night street",
+            "dark night city",
+            "city at night, lights in the windows",
+        ),
+        light=(0.6, 0.58, 0.7),
+        shadow=0.3,
+    ),
 }

@@ -1,4 +1,4 @@
-"""Scenes of the picture-book world: a place, objects that stand in it, and the exact truth about every pixel."""
+"""Scenes of the picture-book world: a place, objects in it, and the exact truth about every pixel."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ Spec = tuple[str, str | None]
 
 @dataclass(frozen=True)
 class Thing:
-    """One object of a scene. colour is None for kinds that have only their own; mask: HxW bool, visible pixels."""
+    """One object. colour is None for kinds that have only their own; mask: HxW bool, its visible pixels."""
 
     kind: str
     colour: str | None
@@ -64,8 +64,10 @@ def random_specs(rng: np.random.Generator) -> list[Spec]:
     return [(kind, str(rng.choice(colours)) if (colours := KINDS[kind].colours) else None) for kind in kinds]
 
 
-def _figure(rng: np.random.Generator, view: Backdrop, place: Place, spec: Spec, slot: int, slots: int) -> _Figure:
-    """Draws one object and chooses where it stands: in its own share of the width, somewhere on the ground."""
+def _figure(
+    rng: np.random.Generator, view: Backdrop, place: Place, spec: Spec, slot: int, slots: int
+) -> _Figure:
+    """Draws one object and chooses where it stands: in its share of the width, somewhere on the ground."""
     kind = KINDS[spec[0]]
     depth = rng.random()
     width = rng.uniform(*kind.width) * (0.8 + 0.3 * depth) * (1, 0.78, 0.62)[slots - 1]
@@ -76,8 +78,7 @@ def _figure(rng: np.random.Generator, view: Backdrop, place: Place, spec: Spec, 
     pen = Pen((width, height), view.unit)
     kind.draw(pen, rng, jitter(rng, PALETTE[spec[1]], 12) if spec[1] else (255, 255, 255))
     pixels, cover = pen.lift()
-    rows, columns = cover.shape
-    fall = np.linspace(1.12, 0.8, rows, dtype=np.float32)[:, None]
+    fall = np.linspace(1.12, 0.8, len(cover), dtype=np.float32)[:, None]
     window = (width, height)
     grain = texture(rng, cover.shape, window) * 0.03 + texture(rng, cover.shape, window, "grain") * 0.018
     pixels = np.clip(pixels * (fall + grain)[..., None], 0, 255) * np.float32(place.light)
@@ -107,8 +108,12 @@ def _set_down(view: Backdrop, figure: _Figure) -> np.ndarray:
     height, width = view.pixels.shape[:2]
     cover = np.zeros((height, width), np.float32)
     rows, columns = figure.cover.shape
-    x0, y0, x1, y1 = (max(figure.left, 0), max(figure.top, 0),
-                      min(figure.left + columns, width), min(figure.top + rows, height))
+    x0, y0, x1, y1 = (
+        max(figure.left, 0),
+        max(figure.top, 0),
+        min(figure.left + columns, width),
+        min(figure.top + rows, height),
+    )
     if x0 >= x1 or y0 >= y1:
         return cover
     inner = (slice(y0 - figure.top, y1 - figure.top), slice(x0 - figure.left, x1 - figure.left))
@@ -118,13 +123,18 @@ def _set_down(view: Backdrop, figure: _Figure) -> np.ndarray:
     return cover
 
 
-def scene(seed: int, width: int = 256, height: int = 256, place: str | None = None,
-          objects: list[Spec] | None = None) -> Scene:
+def scene(
+    seed: int,
+    width: int = 256,
+    height: int = 256,
+    place: str | None = None,
+    objects: list[Spec] | None = None,
+) -> Scene:
     """A picture-book scene with its truth; the same seed and aspect give the same scene at every size.
 
-    place: a key of ``PLACES``; drawn from the seed if None. objects: (kind, colour) pairs from ``KINDS``, at most
-    three, colour None for kinds without a choice; drawn from the seed if None. Objects that end up fully hidden are
-    left out of the truth.
+    place: a key of ``PLACES``; drawn from the seed if None. objects: (kind, colour) pairs from ``KINDS``, at
+    most three, colour None for kinds without a choice; drawn from the seed if None. Objects that end up fully
+    hidden are left out of the truth.
     """
     rng = np.random.default_rng(seed)
     names = list(PLACES)
@@ -139,7 +149,9 @@ def scene(seed: int, width: int = 256, height: int = 256, place: str | None = No
     view = Backdrop(place_rng, width, height)
     look.paint(view)
     slots = rng.permutation(len(specs))
-    figures = [_figure(rng, view, look, s, int(slot), len(specs)) for s, slot in zip(specs, slots, strict=True)]
+    figures = [
+        _figure(rng, view, look, s, int(slot), len(specs)) for s, slot in zip(specs, slots, strict=True)
+    ]
     figures.sort(key=lambda figure: figure.feet)
     lean = rng.uniform(-0.35, 0.35)
     covers: list[np.ndarray] = []

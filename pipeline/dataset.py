@@ -1,0 +1,162 @@
+"""Which photos a recipe works on: files, folders, globs, or a manifest. It knows no stages and no models."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ConfigDict, model_validator
+from pydantic.dataclasses import dataclass
+
+from pipeline import manifest, photo
+from pipeline.errors import PhotoError, RecipeError
+from pipeline.listing import Listing, split
+
+log = logging.getLogger("darkroom")
+
+
+@plain_dataclass(frozen=True)
+class Photo:
+    """An entry of a dataset, not yet opened.
+
+    Attributes:
+        path: the file.
+        name: its path within the dataset, with `/`; where there is a manifest, as written there. Two photos
+            share a name only if the same file is listed twice. A bad row of a manifest is named `FILE:LINE`.
+        item: the manifest's other columns; empty without a manifest and for a bad row.
+        problem: why it is already known that it cannot be loaded; None where nothing is known.
+    """
+
+    path: Path
+    name: str
+    item: Mapping[str, Any] = field(default_factory=dict)
+    problem: str | None = None
+
+    def load(self) -> photo.Picture:
+        """Read and decode it.
+
+        Raises:
+            PhotoError: with the reason, in one line.
+        """
+        if self.problem:
+            raise PhotoError(self.problem)
+        picture = photo.read(self.path)
+        expected = photo.FORMATS.get(self.path.suffix.lower())
+        if expected and expected != picture.format.replace("MPO", "JPEG"):
+            log.warning("%s: is a %s file, whatever its name says", self.name, picture.format)
+        return picture
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Dataset:
+    """The photos of a run; exactly one of the two is given, with absolute paths.
+
+    Attributes:
+        images: a photo, a folder with all below it, a glob (`*`, `?`, `[abc]`, `**`), or a list of these.
+        manifest: a CSV or JSON Lines file with a column `image`, relative to the manifest's own folder. The
+            other columns become each photo's `item`.
+    """
+
+    images: str | list[str] | None = None
+    manifest: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if bool(self.images) == bool(self.manifest):
+            raise ValueError("give either `images` (a photo, folder or glob) or `manifest` (.csv or .jsonl)")
+        return self
+
+    def check(self) -> None:
+        """Make sure, at little cost, that there is at least one photo behind each thing that is named.
+
+        Raises:
+            RecipeError: with one line for each that is missing, empty or unreadable.
+        """
+        if self.manifest:
+            _check_manifest(Path(self.manifest))
+        problems = [problem for place in self._places() if (problem := _problem(place))]
+        if problems:
+            raise RecipeError([f"dataset.images: {each}" for each in problems])
+
+    def photos(self) -> Iterator[Photo]:
+        """The photos, each as it is found, in an order that depends on names only.
+
+        Lists and manifests keep their order. In a folder its own pictures come first, then its sub-folders one
+        after the other, sorted by code points. Hidden files and the folders that runs have written are passed
+        over.
+        One line of log tells how many other files were passed over because they are no pictures.
+
+        Raises:
+            RecipeError: the manifest has become unreadable.
+        """
+        return self._photos(log.warning)
+
+    def count(self) -> int:
+        """How many photos there are, found by a walk of its own that logs nothing."""
+        return sum(1 for _ in self._photos(lambda line: None))
+
+    def _places(self) -> list[str]:
+        return [self.images] if isinstance(self.images, str) else self.images or []
+
+    def _photos(self, say: Callable[[str], None]) -> Iterator[Photo]:
+        if self.manifest:
+            yield from _listed(Path(self.manifest))
+            return
+        listing, root = Listing(say), _common_root(self._places())
+        for place in self._places():
+            for path in listing.pictures(place):
+                yield Photo(path, path.relative_to(root).as_posix())
+        if listing.skipped:
+            say(f"skipped {_tally(listing)}: no pictures by their names")
+
+
+def _listed(path: Path) -> Iterator[Photo]:
+    for row in manifest.rows(path):
+        if row.image is None:
+            yield Photo(path, f"{path.name}:{row.line}", problem=f"{path}:{row.line}: {row.problem}")
+        else:
+            yield Photo(path.parent / row.image, row.image, row.item)
+
+
+def _common_root(places: list[str]) -> Path:
+    """The folder that names are relative to: the deepest that holds all places."""
+    roots = (path if pattern else path.parent for path, pattern in map(split, places))
+    return Path(os.path.commonpath(list(roots)))
+
+
+def _check_manifest(path: Path) -> None:
+    first_bad = None
+    for row in manifest.rows(path):
+        if row.image is not None:
+            return
+        first_bad = first_bad or row
+    reason = f"no usable row; line {first_bad.line}: {first_bad.problem}" if first_bad else "no rows"
+    raise RecipeError(f"{manifest.KEY}: {path}: {reason}")
+
+
+def _problem(place: str) -> str | None:
+    """Why there is no photo in a place, or None."""
+    path, pattern = split(place)
+    if pattern.count("**") > 1:
+        return f"{place}: `**` can stand once in a glob"
+    if not path.exists():
+        return f"{path}: no such file or folder"
+    if not pattern:
+        return None if path.is_file() else f"{path}: neither a file nor a folder"
+    unreadable: list[str] = []
+    listing = Listing(unreadable.append)
+    if any(True for _ in listing.pictures(place)):
+        return None
+    skipped = f" (skipped {_tally(listing)})" if listing.skipped else ""
+    wanted = " ".join(photo.FORMATS)
+    return "; ".join([f"{place}: no photos found{skipped}, looking for {wanted}", *unreadable])
+
+
+def _tally(listing: Listing) -> str:
+    kinds = ", ".join(f"{suffix} {number}" for suffix, number in listing.skipped.most_common(5))
+    return f"{listing.skipped.total()} files ({kinds})"

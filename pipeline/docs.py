@@ -1,0 +1,62 @@
+"""Writes the parameter tables of docs/ops.md from the stages: `python -m pipeline.docs`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from pipeline.stages import STAGES, Stage
+
+PAGE = Path(__file__).parent.parent / "docs" / "ops.md"
+
+_TABLE = re.compile(r"(<!-- parameters of (\w+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
+_WORDS = {"string": "text", "integer": "whole number", "boolean": "true or false", "null": "null"}
+
+
+def render(page: str) -> str:
+    """The page with every `<!-- parameters of OP --> ... <!-- end -->` filled in anew.
+
+    Raises:
+        ValueError: an op has no such place, or a place names no op.
+    """
+    described = [match[2] for match in _TABLE.finditer(page)]
+    if sorted(described) != sorted(STAGES):
+        raise ValueError(f"docs/ops.md describes {described}, but the ops are {list(STAGES)}")
+    return _TABLE.sub(lambda match: match[1] + table(STAGES[match[2]]), page)
+
+
+def table(stage: type[Stage]) -> str:
+    """The parameters of a stage as a Markdown table, in the order in which the class declares them."""
+    schema = TypeAdapter(stage).json_schema()
+    rows = [
+        _row(name, each, name in schema.get("required", ())) for name, each in schema["properties"].items()
+    ]
+    if not rows:
+        return "No parameters.\n"
+    return "\n".join(["| parameter | value | default | meaning |", "|---|---|---|---|", *rows]) + "\n"
+
+
+def _row(name: str, schema: dict[str, Any], required: bool) -> str:
+    default = "required" if required else f"`{json.dumps(schema['default'])}`"
+    return f"| `{name}` | {_value(schema)} | {default} | {schema['description']} |"
+
+
+def _value(schema: dict[str, Any]) -> str:
+    """A JSON schema in words: `number, 0 to 1`, `pixels or fraction`."""
+    if "anyOf" in schema:
+        return ", or ".join(map(_value, schema["anyOf"]))
+    if "enum" in schema:
+        return ", ".join(f"`{each}`" for each in schema["enum"])
+    word = _WORDS.get(schema["type"], schema["type"])
+    low = f"above {schema['exclusiveMinimum']}" if "exclusiveMinimum" in schema else schema.get("minimum")
+    if low is None:
+        return word
+    return f"{word}, {low} to {schema['maximum']}" if "maximum" in schema else f"{word}, {low} or more"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

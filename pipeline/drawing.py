@@ -1,0 +1,139 @@
+"""Small pieces for laying out a page of pictures: labels, thumbnails, and how they are put side by side."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from pipeline.photo import to_srgb
+
+PAPER, INK, SOFT, FAINT, TINT = "#fbfaf8", "#1f1f1e", "#767470", "#eae8e4", "#e5484d"
+
+_BUILT_IN = frozenset(string.printable + "…·“”‘’")  # what Pillow's own font can show
+_WIDER_FONTS = ("NotoSans-Regular.ttf", "DejaVuSans.ttf", "Arial.ttf", "arial.ttf")
+
+
+def label(text: str, width: int, size: int, *, colour: str = INK, lines: int = 1) -> Image.Image:
+    """Text on paper, wrapped; what does not fit into `lines` lines of `width` pixels ends in an ellipsis."""
+    text = "".join(each if each.isprintable() else " " if each.isspace() else "?" for each in text)
+    font = _font(set(text) <= _BUILT_IN, size)
+    wrapped = _wrap(text, font, width, lines)
+    height = round(size * 1.35)
+    image = Image.new("RGB", (width, height * len(wrapped)), PAPER)
+    draw = ImageDraw.Draw(image)
+    for number, line in enumerate(wrapped):
+        draw.text((0, number * height + size), line, fill=colour, font=font, anchor="ls")
+    return image
+
+
+def thumbnail(path: Path, box: tuple[int, int]) -> Image.Image:
+    """A picture file, as large as (width, height) allows, in sRGB; transparency shows as paper."""
+    with Image.open(path) as image:
+        size = _fitted(image.size, box)
+        small = image.convert("RGBA").resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        icc = image.info.get("icc_profile")
+    paper = Image.new("RGBA", size, PAPER)
+    small_rgb = Image.alpha_composite(paper, small).convert("RGB")
+    return to_srgb(small_rgb, icc) if icc else small_rgb
+
+
+def tinted(photo: Image.Image, mask_path: Path) -> tuple[Image.Image, float]:
+    """A thumbnail with the masked area in colour, and the mean of the mask, 0 to 1."""
+    with Image.open(mask_path) as image:
+        mask = image.convert("L").resize(photo.size, Image.Resampling.BOX)
+    grey = photo.convert("L").convert("RGB")
+    red = Image.blend(grey, Image.new("RGB", photo.size, TINT), 0.5)
+    histogram = mask.histogram()
+    mean = sum(value * number for value, number in enumerate(histogram)) / (255 * sum(histogram))
+    return Image.composite(red, photo, mask), mean
+
+
+def notice(size: tuple[int, int], title: str, reason: str) -> Image.Image:
+    """A grey cell that says why there is no picture."""
+    width, height = size
+    pad, line = 20, 24
+    texts = stack([label(title, width - 2 * pad, 20), label(reason, width - 2 * pad, 17, colour=SOFT, lines=max(1, (height - 3 * pad - line) // line))], gap=6)
+    image = Image.new("RGB", size, FAINT)
+    image.paste(texts, (pad, pad))
+    return image
+
+
+def row(images: Sequence[Image.Image], gap: int) -> Image.Image:
+    """Side by side, aligned at the top."""
+    width = sum(each.width for each in images) + gap * (len(images) - 1)
+    page = Image.new("RGB", (width, max(each.height for each in images)), PAPER)
+    left = 0
+    for each in images:
+        page.paste(each, (left, 0))
+        left += each.width + gap
+    return page
+
+
+def stack(images: Sequence[Image.Image], gap: int) -> Image.Image:
+    """One below the other, aligned at the left."""
+    height = sum(each.height for each in images) + gap * (len(images) - 1)
+    page = Image.new("RGB", (max(each.width for each in images), height), PAPER)
+    top = 0
+    for each in images:
+        page.paste(each, (0, top))
+        top += each.height + gap
+    return page
+
+
+def padded(image: Image.Image, width: int, margin: int = 0) -> Image.Image:
+    """At least so wide, with a margin all around."""
+    page = Image.new("RGB", (max(width, image.width) + 2 * margin, image.height + 2 * margin), PAPER)
+    page.paste(image, (margin, margin))
+    return page
+
+
+def _fitted(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+    scale = min(box[0] / size[0], box[1] / size[1])
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+@cache
+def _font(built_in: bool, size: int) -> ImageFont.FreeTypeFont:
+    for name in () if built_in else _WIDER_FONTS:
+        try:
+            return ImageFont.truetype(name, size)
+        except OSError:
+            continue
+    return ImageFont.load_default(size)
+
+
+def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int, lines: int) -> list[str]:
+    words, wrapped = text.split(), [""]
+    while words:
+        word = words.pop(0)
+        longer = f"{wrapped[-1]} {word}".strip()
+        if font.getlength(longer) <= width:
+            wrapped[-1] = longer
+        elif len(wrapped) == lines:
+            wrapped[-1] = _shortened(longer, font, width)
+            break
+        elif wrapped[-1]:
+            wrapped.append("")
+            words.insert(0, word)
+        else:
+            wrapped[-1], rest = _broken(word, font, width)
+            words.insert(0, rest)
+            wrapped.append("")
+    return wrapped
+
+
+def _shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    while text and font.getlength(f"{text}…") > width:
+        text = text[:-1]
+    return f"{text.rstrip()}…"
+
+
+def _broken(word: str, font: ImageFont.FreeTypeFont, width: int) -> tuple[str, str]:
+    end = len(word)
+    while end > 1 and font.getlength(word[:end]) > width:
+        end -= 1
+    return word[:end], word[end:]

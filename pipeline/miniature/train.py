@@ -1,0 +1,154 @@
+"""Trains the miniature models from nothing: ``python -m pipeline.miniature.train``.
+
+Renders the scenes, trains the models one after another and writes their weights. It can be stopped at any
+time, also by SIGKILL, and goes on from its last checkpoint when started again.
+"""
+
+import argparse
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from .training import export
+from .training.classifier import ObjectTask, PlaceTask
+from .training.clipseg import ClipsegTask
+from .training.loop import Plan, Task, keep_freed_memory, restore, train
+from .training.sam import SamTask
+from .training.scenes import CLASSIFIER_SEEDS, TRAINING_SEEDS, SceneCache
+from .training.unet import LatentCache, UnetTask
+from .training.vae import VaeTask
+from .words import build_tokenizer
+
+WEIGHTS = Path(__file__).parent / "weights"
+SCENES, CLASSIFIER_SCENES = 12_000, 3_000
+
+# In the order they are trained: the painter works on the latents of the autoencoder.
+PLANS = {
+    "vae": Plan(steps=5500, lr=2.5e-3, flat=0.3, decay=0),
+    "sam": Plan(steps=7500, lr=1.2e-3, warmup=150, decay=0.02),
+    "place_classifier": Plan(steps=350, lr=4e-3, decay=0.02),
+    "object_classifier": Plan(steps=1050, lr=4e-3, decay=0.02),
+    "clipseg": Plan(steps=6500, lr=1.2e-3, warmup=150, decay=0.02),
+    "unet": Plan(steps=8500, lr=1.2e-3, warmup=200, flat=0.4, average=400),
+}
+SMOKE_STEPS, SMOKE_SCENES = 6, 80
+
+
+class Workshop:
+    """What the training needs, each made when first asked for. folder: caches, checkpoints and the log."""
+
+    def __init__(self, folder: Path, smoke: bool = False, workers: int = 1):
+        self.folder, self.smoke, self.workers = folder, smoke, workers
+
+    def plan(self, name: str) -> Plan:
+        """How to train a model; for the smoke run a few steps of the same."""
+        plan = PLANS[name]
+        return replace(plan, steps=SMOKE_STEPS, warmup=2, save_every=2, log_every=2) if self.smoke else plan
+
+    def _scenes(self, count: int, first_seed: int) -> SceneCache:
+        return SceneCache(
+            self.folder / "data", SMOKE_SCENES if self.smoke else count, first_seed, self.workers
+        )
+
+    @cached_property
+    def scenes(self) -> SceneCache:
+        return self._scenes(SCENES, TRAINING_SEEDS)
+
+    @cached_property
+    def classifier_scenes(self) -> SceneCache:
+        return self._scenes(CLASSIFIER_SCENES, CLASSIFIER_SEEDS)
+
+    @cached_property
+    def tokenizer(self):
+        return build_tokenizer()
+
+    def task(self, name: str) -> Task:
+        """A model with fresh weights, the same at every call, and its training data."""
+        makers = {
+            "vae": lambda: VaeTask(self.scenes),
+            "sam": lambda: SamTask(self.scenes),
+            "place_classifier": lambda: PlaceTask(self.classifier_scenes),
+            "object_classifier": lambda: ObjectTask(self.classifier_scenes),
+            "clipseg": lambda: ClipsegTask(self.scenes, self.tokenizer),
+            "unet": lambda: UnetTask(self.latents, self.tokenizer),
+        }
+        if name == "unet":
+            _ = self.latents  # before the seed, since making them draws random numbers
+        torch.manual_seed(0)
+        return makers[name]()
+
+    @cached_property
+    def latents(self) -> LatentCache:
+        return LatentCache(self.folder / "data", self.scenes, self.trained("vae").net)
+
+    def trained(self, name: str) -> Task:
+        """A model with the weights of its latest checkpoint."""
+        task = self.task(name)
+        restore(task, self.folder)
+        task.finish()
+        return task
+
+    def train(self, name: str) -> None:
+        """Trains one model, or the rest of it."""
+        train(self.task(name), self.plan(name), self.folder)
+
+    def export(self, folder: Path, names: list[str]) -> None:
+        """Writes the weights of these models, from their latest checkpoints."""
+        writers = {
+            "sam": lambda: export.export_sam(self.trained("sam").net, folder / "sam"),
+            "clipseg": lambda: export.export_clipseg(
+                self.trained("clipseg").net, self.tokenizer, folder / "clipseg"
+            ),
+            "place_classifier": lambda: self._export_classifier("place_classifier", folder),
+            "object_classifier": lambda: self._export_classifier("object_classifier", folder),
+            "unet": lambda: export.export_inpainter(
+                self.trained("unet").net, self.trained("vae").net, self.tokenizer, folder / "sdxl_inpaint"
+            ),
+        }
+        for name in names:
+            if name in writers:
+                writers[name]()
+        export.export_log(self.folder, folder)
+
+    def _export_classifier(self, name: str, folder: Path) -> None:
+        export.export_classifier(self.trained(name), folder / "classifier")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("outputs/miniature"),
+        help="caches, checkpoints and log (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--only", choices=PLANS, action="append", help="train just this model; may be repeated"
+    )
+    parser.add_argument(
+        "--export",
+        type=Path,
+        metavar="DIR",
+        help="where the weights go (default: the package; with --smoke the work folder)",
+    )
+    parser.add_argument(
+        "--export-now", action="store_true", help="train nothing, export the latest checkpoints"
+    )
+    parser.add_argument("--smoke", action="store_true", help="a few steps of everything, to see that it runs")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="default: %(default)s")
+    options = parser.parse_args(arguments)
+    keep_freed_memory()
+    torch.set_num_threads(options.threads)
+    folder = options.folder / "smoke" if options.smoke else options.folder
+    workshop = Workshop(folder, options.smoke, options.threads)
+    names = options.only or list(PLANS)
+    if not options.export_now:
+        for name in names:
+            workshop.train(name)
+    workshop.export(options.export or (folder / "weights" if options.smoke else WEIGHTS), names)
+
+
+if __name__ == "__main__":
+    main()

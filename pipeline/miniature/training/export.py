@@ -1,0 +1,95 @@
+"""Writes the trained networks in the layouts that the real ones come in, as fp16 safetensors."""
+
+import json
+import shutil
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import nn
+
+from pipeline.miniature.networks import SAM_CONFIG, build_scheduler
+from pipeline.miniature.words import save_tokenizer
+
+from .classifier import ObjectTask, PlaceTask
+
+
+def _write(net: nn.Module, path: Path) -> None:
+    weights = {
+        name: (weight.half() if weight.is_floating_point() else weight).cpu().contiguous()
+        for name, weight in net.state_dict().items()
+    }
+    save_file(weights, path)
+    path.chmod(0o644)  # safetensors makes files for their owner alone
+
+
+def _load_as_float32(folder: Path) -> None:
+    """transformers picks the precision a config names; half precision is for storage, not for a processor."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config["dtype"] = "float32"
+    for part in ("text_config", "vision_config"):
+        if part in config:
+            config[part]["dtype"] = "float32"
+    path.write_text(json.dumps(config, indent=2) + "\n")
+
+
+def export_sam(sam, folder: Path) -> None:
+    """config.json for ``networks.build_sam`` and model.safetensors beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(SAM_CONFIG, indent=2) + "\n")
+    _write(sam, folder / "model.safetensors")
+
+
+def export_clipseg(net, tokenizer, folder: Path) -> None:
+    """A folder for ``CLIPSegProcessor`` and ``CLIPSegForImageSegmentation``."""
+    from transformers import CLIPSegProcessor, ViTImageProcessor
+
+    from .clipseg import DEVIATION, IMAGE_SIZE, MEAN
+
+    net.cpu().half().save_pretrained(folder)
+    _load_as_float32(folder)
+    images = ViTImageProcessor(
+        size={"height": IMAGE_SIZE, "width": IMAGE_SIZE},
+        image_mean=list(MEAN),
+        image_std=list(DEVIATION),
+        do_resize=True,
+        do_rescale=True,
+        do_normalize=True,
+    )
+    CLIPSegProcessor(images, tokenizer).save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+
+
+def export_inpainter(painter, vae, tokenizer, folder: Path) -> None:
+    """A folder for ``StableDiffusionXLInpaintPipeline``."""
+    from diffusers import StableDiffusionXLInpaintPipeline
+
+    StableDiffusionXLInpaintPipeline(
+        vae=vae.cpu().half(),
+        unet=painter.unet.cpu().half(),
+        text_encoder=painter.text_encoder.cpu().half(),
+        text_encoder_2=painter.text_encoder_2.cpu().half(),
+        tokenizer=tokenizer,
+        tokenizer_2=tokenizer,
+        scheduler=build_scheduler(),
+        requires_aesthetics_score=False,
+        force_zeros_for_empty_prompt=True,
+        add_watermarker=False,
+    ).save_pretrained(folder)
+    for name in ("text_encoder", "text_encoder_2"):
+        _load_as_float32(folder / name)
+    for name in ("tokenizer", "tokenizer_2"):
+        save_tokenizer(tokenizer, folder / name)
+
+
+def export_classifier(task: PlaceTask | ObjectTask, folder: Path) -> None:
+    """``<name>.safetensors`` and, in ``<name>.json``, the classes in the order of its outputs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(task.net, folder / f"{task.name}.safetensors")
+    (folder / f"{task.name}.json").write_text(json.dumps(task.classes) + "\n")
+
+
+def export_log(work: Path, folder: Path) -> None:
+    """The log of the training that made the weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(work / "training_log.jsonl", folder / "training_log.jsonl")

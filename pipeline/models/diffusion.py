@@ -1,0 +1,127 @@
+"""The inpainting model: requests to pictures, in batches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.errors import PhotoError
+from pipeline.models.checkpoint import load_pipeline
+from pipeline.models.locate import Place
+from pipeline.models.placement import put, torch_dtype
+from pipeline.models.quiet import quiet
+from pipeline.models.repaint import repaint
+from pipeline.models.request import InpaintRequest
+from pipeline.models.schedulers import build_scheduler
+from pipeline.models.settings import Memory
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+log = logging.getLogger("darkroom")
+
+
+class Diffusion:
+    """A Stable Diffusion inpainting pipeline of any kind behind one method.
+
+    Args:
+        pipe: a loaded pipeline, placed on its device.
+        batch_size: pictures per UNet call; smaller batches are padded to it.
+
+    Attributes:
+        multiple: height and width of a request must be divisible by this.
+        native: side in pixels of the square the model was trained on: 1024 for SDXL, 512 for SD 1.5.
+        batch_size: as given, or less once the GPU ran out of memory.
+    """
+
+    multiple = 8
+
+    def __init__(self, pipe: DiffusionPipeline, batch_size: int = 1) -> None:
+        self._pipe = pipe
+        self._own_scheduler = pipe.scheduler
+        self.batch_size = batch_size
+        self.native: int = pipe.unet.config.sample_size * pipe.vae_scale_factor
+
+    def inpaint(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
+        """Repaint the masked parts of pictures.
+
+        A picture depends on its own request alone: it has its own noise generator, on the CPU, and every UNet
+        call has the same number of pictures, since that number alters the last bits. With a batch size of 1,
+        as on a CPU, it equals what diffusers gives for a generator of that seed, bit for bit.
+
+        Pixels outside the mask change too, because all pixels go through the VAE: composite the result.
+
+        Returns:
+            (h, w, 3) uint8 RGB for each request, in order.
+
+        Raises:
+            PhotoError: the model gave no picture for one of them, or there is not memory enough for one.
+        """
+        groups: dict[tuple[object, ...], list[int]] = {}
+        for index, request in enumerate(requests):
+            groups.setdefault(request.shared(), []).append(index)
+        pictures: dict[int, np.ndarray] = {}
+        for group in groups.values():
+            pictures.update(zip(group, self._group([requests[index] for index in group]), strict=True))
+        return [pictures[index] for index in range(len(requests))]
+
+    def describe(self) -> dict[str, Any]:
+        """How pictures are made, as plain data."""
+        return {
+            "pipeline": type(self._pipe).__name__,
+            "dtype": str(self._pipe.dtype).removeprefix("torch."),
+            "batch_size": self.batch_size,
+            "unet_channels": self._pipe.unet.config.in_channels,
+            "default_scheduler": type(self._own_scheduler).__name__,
+            "watermark": getattr(self._pipe, "watermark", None) is not None,
+            "safety_checker": getattr(self._pipe, "safety_checker", None) is not None,
+        }
+
+    def _group(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
+        """Any number of requests that may share batches."""
+        done: list[np.ndarray] = []
+        while len(done) < len(requests):
+            pictures = self._unless_out_of_memory(requests[len(done) : len(done) + self.batch_size])
+            if pictures is None:
+                self._halve_batch()
+            else:
+                done += pictures
+        return done
+
+    def _unless_out_of_memory(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray] | None:
+        """One batch, filled up with copies of its last request."""
+        import torch
+
+        filled = [*requests, *[requests[-1]] * (self.batch_size - len(requests))]
+        self._pipe.scheduler = build_scheduler(requests[0].scheduler, self._own_scheduler)
+        try:
+            return repaint(self._pipe, filled)[: len(requests)]
+        except torch.OutOfMemoryError:
+            return None  # the caller goes on outside this clause, whose traceback holds on to tensors
+
+    def _halve_batch(self) -> None:
+        """For the rest of the run."""
+        import torch
+
+        self._pipe.maybe_free_model_hooks()
+        torch.cuda.empty_cache()
+        if self.batch_size == 1:
+            raise PhotoError("the GPU has not memory enough for one picture: try memory=low or smaller ones")
+        self.batch_size //= 2
+        log.warning("out of GPU memory: going on with a batch size of %d", self.batch_size)
+
+
+def load_diffusion(place: Place, memory: Memory, device: str) -> Diffusion:
+    """The inpainting model from weights on this machine, placed as the settled memory settings say.
+
+    Raises:
+        SetupError: files are missing or damaged, or the checkpoint is of another kind.
+    """
+    quiet()
+    pipe = load_pipeline(place, torch_dtype(memory))
+    pipe.set_progress_bar_config(disable=True)
+    put(pipe, memory, device)
+    return Diffusion(pipe, memory.batch_size)

@@ -1,0 +1,26 @@
+"""The names that recipes and settings may use. Imports nothing, so that checking a recipe costs nothing."""
+
+from __future__ import annotations
+
+SCHEDULERS = (
+    "default",
+    "ddim",
+    "euler",
+    "euler_a",
+    "dpm++_2m",
+    "dpm++_2m_karras",
+    "unipc",
+    "lcm",
+)
+"""Samplers by the names of the field; `default` is the one the checkpoint was published with."""
+
+SAM_CHECKPOINTS = {
+    "vit_b": "sam_vit_b_01ec64.pth",
+    "vit_l": "sam_vit_l_0b3195.pth",
+    "vit_h": "sam_vit_h_4b8939.pth",
+}
+"""The official SAM checkpoints by size (github.com/facebookresearch/segment-anything, Model Checkpoints)."""
+
+CLIPSEG = "CIDAS/clipseg-rd64-refined"
+SDXL = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
+SD15 = "stable-diffusion-v1-5/stable-diffusion-inpainting"

@@ -1,0 +1,43 @@
+"""Putting an inpainting pipeline where its memory settings say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.models.settings import Memory
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import DiffusionPipeline
+
+
+def torch_dtype(memory: Memory) -> torch.dtype:
+    """The number format of settled settings."""
+    import torch
+
+    return {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[memory.dtype]
+
+
+def put(pipe: DiffusionPipeline, memory: Memory, device: str) -> None:
+    """Move a pipeline from the CPU to where it shall work.
+
+    Args:
+        pipe: a loaded pipeline.
+        memory: settled settings (`pipeline.models.device.settle`).
+        device: `cpu`, `cuda`, `cuda:1` or `mps`.
+    """
+    if memory.vae_slicing:
+        pipe.vae.enable_slicing()
+    if memory.vae_tiling:
+        pipe.vae.enable_tiling()
+    if memory.offload == "model":
+        pipe.enable_model_cpu_offload(device=device)
+    elif memory.offload == "sequential":
+        pipe.enable_sequential_cpu_offload(device=device)
+    elif memory.offload == "group":
+        import torch
+
+        # Without streams: they keep pinned copies, which the VAE's change to fp32 and back would not reach.
+        pipe.enable_group_offload(onload_device=torch.device(device), offload_type="leaf_level")
+    else:
+        pipe.to(device)

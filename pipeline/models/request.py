@@ -1,0 +1,41 @@
+"""What the inpainting model is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class InpaintRequest:
+    """One picture to repaint.
+
+    Attributes:
+        image: (h, w, 3) uint8 RGB; h and w multiples of `Diffusion.multiple`.
+        mask: (h, w) bool, True where the model paints.
+        prompt: what to paint there.
+        negative_prompt: what to keep out. None is no negative prompt (SDXL then guides away from zeros),
+            which is not the same as the empty text "".
+        seed: of the noise, at least 0.
+        steps: of the full schedule; `int(steps * strength)` of them are run and must be at least 1.
+        guidance_scale: classifier-free guidance (Ho and Salimans, arXiv 2207.12598); 1 and less is none.
+        strength: how far the masked picture is drowned in noise, above 0 to 1, exactly as diffusers defines
+            it; 1 starts from pure noise.
+        scheduler: one of `pipeline.models.names.SCHEDULERS`.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    prompt: str
+    negative_prompt: str | None
+    seed: int
+    steps: int
+    guidance_scale: float
+    strength: float
+    scheduler: str
+
+    def shared(self) -> tuple[object, ...]:
+        """What the pictures of one batch must have in common."""
+        has_negative = self.negative_prompt is not None
+        return self.image.shape, has_negative, self.steps, self.guidance_scale, self.strength, self.scheduler

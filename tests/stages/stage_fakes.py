@@ -1,0 +1,78 @@
+"""Small real models that answer at once; the stages call them as they call the true ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.edit import Edit
+from pipeline.models import InpaintRequest
+
+
+class NoiseDiffusion:
+    """Paints noise by the seed over the *whole* picture, so that a paste that lets any of it out shows.
+
+    Checks what a true pipeline would refuse, and keeps the requests of every call in `calls`.
+    """
+
+    def __init__(self, native: int = 64, multiple: int = 8) -> None:
+        self.native = native
+        self.multiple = multiple
+        self.calls: list[list[InpaintRequest]] = []
+
+    def inpaint(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
+        self.calls.append(list(requests))
+        return [self._paint(request) for request in requests]
+
+    def _paint(self, request: InpaintRequest) -> np.ndarray:
+        height, width = request.mask.shape
+        assert request.image.shape == (height, width, 3) and request.image.dtype == np.uint8
+        assert request.mask.dtype == bool and request.mask.any()
+        assert height % self.multiple == width % self.multiple == 0
+        return np.random.default_rng(request.seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+class ThreeDiscs:
+    """A SAM that finds three discs around the first click or the box's middle, and trusts the second most."""
+
+    radii = (4, 8, 16)
+    scores = np.array([0.5, 0.9, 0.7])
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[list, list, list | None]] = []
+
+    def masks(self, image, points, labels, box):
+        self.calls.append((points.tolist(), labels.tolist(), None if box is None else box.tolist()))
+        x, y = points[0] if len(points) else ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+        rows, columns = np.ogrid[: image.shape[0], : image.shape[1]]
+        distance = np.hypot(rows - y, columns - x)
+        return np.stack([distance <= radius for radius in self.radii]), self.scores
+
+
+class StripeHeat:
+    """A CLIPSeg for which each phrase is hot in columns of its own: `"2-5:0.8"` is 0.8 in columns 2 to 4."""
+
+    def heat(self, image, phrases):
+        heats = np.zeros((len(phrases), *image.shape[:2]), np.float32)
+        for heat, phrase in zip(heats, phrases, strict=True):
+            columns, value = phrase.split(":")
+            start, stop = map(int, columns.split("-"))
+            heat[:, start:stop] = float(value)
+        return heats
+
+
+class FakeModels:
+    """What stages are given as `models`."""
+
+    def __init__(self, native: int = 64) -> None:
+        self.sam = ThreeDiscs()
+        self.clipseg = StripeHeat()
+        self.diffusion = NoiseDiffusion(native)
+
+
+def edit_of(height: int, width: int, mask: np.ndarray | None = None, seed: int = 0, **more) -> Edit:
+    """An edit of a photo of noise, in which every untouched pixel can be told from a painted one."""
+    photo = np.random.default_rng(1000 + seed).integers(0, 256, (height, width, 3), np.uint8)
+    edit = Edit(photo, photo, **more)
+    return edit if mask is None else edit.with_mask(mask)

@@ -1,0 +1,157 @@
+"""Stages that find something: `sam`, `text`, `clip_diff`, `grabcut`, `mask_file`."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from stage_fakes import FakeModels, edit_of
+
+from pipeline.edit import Edit
+from pipeline.errors import PhotoError
+from pipeline.stages.clip_diff import ClipDiff
+from pipeline.stages.grabcut import GrabCut
+from pipeline.stages.mask_file import MaskFile
+from pipeline.stages.sam import Sam
+from pipeline.stages.text import Text
+
+
+def area(radius: int) -> int:
+    rows, columns = np.ogrid[-radius : radius + 1, -radius : radius + 1]
+    return int((np.hypot(rows, columns) <= radius).sum())
+
+
+@pytest.mark.parametrize("choose, radius", [("score", 8), ("smallest", 4), ("largest", 16)])
+def test_sam_chooses_among_three(choose, radius):
+    mask = Sam(points=[50, 60], choose=choose).apply(edit_of(100, 120), FakeModels()).mask
+    assert mask.sum() == area(radius) and mask[60, 50] == 1
+
+
+@pytest.mark.parametrize(
+    "parameters, calls",
+    [
+        ({"points": [[10, 20], [30, 40]]}, [([[10, 20], [30, 40]], [1, 1], None)]),
+        (
+            {"points": [[10, 20], [30, 40]], "separate": True},
+            [([[10, 20]], [1], None), ([[30, 40]], [1], None)],
+        ),
+        ({"points": [10, 20], "negative": [30, 40]}, [([[10, 20], [30, 40]], [1, 0], None)]),
+        ({"boxes": [1, 2, 30, 40]}, [([], [], [1, 2, 30, 40])]),
+        (  # a click in a box belongs to it, the others show one thing more
+            {"boxes": [[0, 0, 9, 9], [50, 50, 60, 60]], "points": [[5, 5], [90, 9]]},
+            [([[5, 5]], [1], [0, 0, 9, 9]), ([], [], [50, 50, 60, 60]), ([[90, 9]], [1], None)],
+        ),
+        (
+            {"points": [[0.5, 1]], "boxes": [0, 0, 0.5, 0.5], "units": "fraction"},
+            [([], [], [0, 0, 50, 40]), ([[50, 79]], [1], None)],
+        ),
+    ],
+)
+def test_sam_is_asked_once_for_each_object(parameters, calls):
+    models = FakeModels()
+    Sam(**parameters).apply(edit_of(80, 100), models)
+    assert models.sam.calls == calls
+
+
+@pytest.mark.parametrize(
+    "parameters, words",
+    [
+        ({"points": [100, 3]}, r"the click \[100, 3\] lies outside the photo, which is 100 x 80 px"),
+        ({"points": [3, 3], "negative": [3, 80]}, r"the click \[3, 80\] lies outside"),
+        (
+            {"boxes": [0, 0, 101, 80]},
+            r"the box \[0, 0, 101, 80\] reaches outside the photo, which is 100 x 80 px",
+        ),
+    ],
+)
+def test_sam_refuses_what_lies_outside(parameters, words):
+    with pytest.raises(PhotoError, match=words):
+        Sam(**parameters).apply(edit_of(80, 100), FakeModels())
+
+
+def test_text_takes_the_hottest_phrase_and_keeps_the_heat():
+    edit = Text(phrase=["0-3:0.6", "2-5:0.4"], threshold=0.5).apply(edit_of(2, 6), FakeModels())
+    assert edit.mask[0].tolist() == [1, 1, 1, 0, 0, 0]
+    np.testing.assert_allclose(edit.artifacts["heat"][0], [0.6, 0.6, 0.6, 0.4, 0.4, 0])
+    soft = Text(phrase="0-3:0.6", threshold=None).apply(edit, FakeModels())
+    np.testing.assert_array_equal(soft.mask, soft.artifacts["heat"])
+
+
+def test_clip_diff_subtracts_and_stops_at_zero():
+    edit = ClipDiff(source="0-4:0.75", target=["2-4:0.25", "3-6:0.5"], threshold=0.5).apply(edit_of(2, 6), FakeModels())
+    np.testing.assert_allclose(edit.artifacts["heat"][0], [0.75, 0.75, 0.5, 0.25, 0, 0])
+    assert edit.mask[0].tolist() == [1, 1, 1, 0, 0, 0]
+
+
+def a_ball_on_grass(size: int = 300) -> tuple[Edit, np.ndarray]:
+    rng = np.random.default_rng(0)
+    rows, columns = np.ogrid[:size, :size]
+    ball = np.hypot(rows - size * 0.55, columns - size * 0.45) < size * 0.2
+    photo = np.where(ball[..., None], [190, 60, 40], [70, 130, 60]) + rng.normal(0, 18, (size, size, 3))
+    photo = np.clip(photo, 0, 255).astype(np.uint8)
+    return Edit(photo, photo), ball
+
+
+@pytest.mark.parametrize("working_size", [100, 300])
+def test_grabcut_finds_a_ball_and_finds_it_again(working_size):
+    edit, ball = a_ball_on_grass()
+    stage = GrabCut(box=[0.2, 0.3, 0.7, 0.8], units="fraction", working_size=working_size)
+    mask = stage.apply(edit, FakeModels()).mask == 1
+    assert (mask & ball).sum() / (mask | ball).sum() > 0.97
+    cv2.setRNGSeed(99)  # what ran before has no say
+    np.testing.assert_array_equal(stage.apply(edit, FakeModels()).mask == 1, mask)
+
+
+def test_grabcut_believes_clicks():
+    edit, ball = a_ball_on_grass()
+    stage = GrabCut(box=[30, 60, 250, 270], negative=[135, 165], points=[60, 100], iterations=1)
+    mask = stage.apply(edit, FakeModels()).mask
+    assert ball[165, 135] and not mask[165, 135]
+    assert not ball[100, 60] and mask[100, 60]
+
+
+@pytest.mark.parametrize("box", [[0, 0, 300, 300], [10, 10, 10.2, 10.2]])
+def test_grabcut_needs_an_inside_and_an_outside(box):
+    with pytest.raises(PhotoError, match="leave some outside"):
+        GrabCut(box=box).apply(edit_of(300, 300), FakeModels())
+
+
+@pytest.mark.parametrize(
+    "pixels, expected",
+    [
+        (np.array([[0, 51, 255]], np.uint8), [0, 0.2, 1]),
+        (np.array([[0, 13107, 65535]], np.uint16), [0, 0.2, 1]),  # Pillow alone would make it 0, 1, 1
+        (np.array([[False, True, True]]), [0, 1, 1]),
+        (np.array([[[0, 0, 0], [51, 51, 51], [255, 255, 255]]], np.uint8), [0, 0.2, 1]),
+    ],
+)
+def test_mask_file_reads_what_people_draw(tmp_path, pixels, expected):
+    Image.fromarray(pixels).save(tmp_path / "a.b.png")
+    Image.fromarray(pixels).save(tmp_path / "other.png")
+    stage = MaskFile(folder=tmp_path)
+    assert [path.name for path in stage.inputs("a.b.jpg")] == ["a.b.png"]
+    np.testing.assert_allclose(stage.apply(edit_of(1, 3, name="a.b.jpg"), FakeModels()).mask[0], expected)
+
+
+def test_mask_file_takes_transparency():
+    alpha = np.array([[0, 204, 255]], np.uint8)
+    mask = MaskFile(alpha=True).apply(edit_of(1, 3, alpha=alpha), FakeModels()).mask
+    np.testing.assert_allclose(mask[0], [1, 0.2, 0], atol=1e-6)
+    with pytest.raises(PhotoError, match="the photo has no transparency"):
+        MaskFile(alpha=True).apply(edit_of(1, 3), FakeModels())
+
+
+def test_mask_file_says_what_is_wrong_with_a_file(tmp_path):
+    stage, edit = MaskFile(folder=tmp_path), edit_of(1, 3, name="car.jpg")
+    with pytest.raises(PhotoError, match=r"one mask named car\.png .* found none"):
+        stage.apply(edit, FakeModels())
+    Image.new("L", (2, 4)).save(tmp_path / "car.png")
+    with pytest.raises(PhotoError, match=r"car\.png is 2 x 4 px, but the photo is 3 x 1 px"):
+        stage.apply(edit, FakeModels())
+    (tmp_path / "car.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
+    with pytest.raises(PhotoError, match=r"car\.png cannot be read"):
+        stage.apply(edit, FakeModels())
+    Image.new("L", (3, 1)).save(tmp_path / "car.TIF")
+    with pytest.raises(PhotoError, match=r"found car\.TIF and car\.png"):
+        stage.apply(edit, FakeModels())

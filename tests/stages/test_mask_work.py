@@ -1,0 +1,131 @@
+"""`refine`, `invert` and `combine` on shapes whose areas are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from stage_fakes import FakeModels, edit_of
+
+from pipeline.errors import PhotoError
+from pipeline.stages import STAGES
+
+SOFT = arrays.arrays(np.float32, (7, 9), elements=st.integers(0, 255).map(lambda v: np.float32(v / 255)))
+HARD = arrays.arrays(np.bool_, arrays.array_shapes(min_dims=2, max_dims=2, max_side=20))
+
+
+def run(op: str, mask: np.ndarray, **parameters) -> np.ndarray:
+    return STAGES[op](**parameters).apply(edit_of(*mask.shape, mask), FakeModels()).mask
+
+
+def disc(radius: float, size: int = 201) -> np.ndarray:
+    rows, columns = np.ogrid[:size, :size]
+    return np.hypot(rows - size // 2, columns - size // 2) <= radius
+
+
+def pieces(*areas: int) -> np.ndarray:
+    """Rows of so many white pixels, two rows apart."""
+    mask = np.zeros((2 * len(areas), max(areas)), bool)
+    for index, area in enumerate(areas):
+        mask[2 * index, :area] = True
+    return mask
+
+
+@given(SOFT)
+def test_inverting_twice_gives_the_mask_back(mask):
+    np.testing.assert_allclose(run("invert", run("invert", mask)), mask, atol=1e-7)
+
+
+@given(HARD, st.floats(0, 6))
+def test_growing_then_shrinking_closes_and_the_reverse_opens(mask, distance):
+    closed = run("refine", run("refine", mask, grow=distance), grow=-distance) == 1
+    opened = run("refine", run("refine", mask, grow=-distance), grow=distance) == 1
+    assert (closed >= mask).all() and (opened <= mask).all()
+    np.testing.assert_array_equal(run("refine", mask, close=distance) == 1, closed)
+    np.testing.assert_array_equal(run("refine", mask, open=distance) == 1, opened)
+
+
+@pytest.mark.parametrize("grow", [-20, -3.5, 0, 5, 40])
+def test_growth_is_round_and_as_wide_as_said(grow):
+    assert run("refine", disc(45), grow=grow).sum() == pytest.approx(np.pi * (45 + grow) ** 2, rel=0.03)
+
+
+def test_what_touches_the_border_does_not_shrink_from_it():
+    mask = np.zeros((20, 20))
+    mask[:, :10] = 1
+    shrunk = run("refine", mask, grow=-3)
+    assert shrunk[:, :7].all() and not shrunk[:, 7:].any()
+
+
+def test_feather_lies_outside_and_falls_evenly():
+    mask = np.zeros((1, 12))
+    mask[0, :4] = 1
+    np.testing.assert_allclose(run("refine", mask, feather=3)[0, 2:9], [1, 1, 0.75, 0.5, 0.25, 0, 0])
+
+
+def test_blur_softens_only_where_the_threshold_is_null():
+    soft = run("refine", disc(50), blur=4, threshold=None)
+    assert 0.45 < soft[100, 150] < 0.6 and soft[100, 100] > 0.999 and soft[0, 0] == 0
+    np.testing.assert_array_equal(run("refine", disc(50), blur=4), soft >= 0.5)
+
+
+def test_closing_and_opening_take_cracks_and_whiskers():
+    cracked, hairy = disc(40), disc(40)
+    cracked[100, :] = False
+    hairy[100, :] = True
+    assert run("refine", cracked, close=2)[100, 70:130].all()
+    assert not run("refine", hairy, open=2)[100, :55].any()
+
+
+def test_holes_are_filled_but_not_bays():
+    mask = disc(40) & ~disc(20)
+    assert run("refine", mask, fill_holes=True).sum() == disc(40).sum()
+    mask[100, :100] = False  # the hole is open to the outside now
+    np.testing.assert_array_equal(run("refine", mask, fill_holes=True), mask)
+
+
+@pytest.mark.parametrize(
+    "parameters, kept",
+    [
+        ({}, [5, 2, 9, 2]),
+        ({"keep_largest": 1}, [9]),
+        ({"keep_largest": 3}, [5, 2, 9]),  # of equal pieces the upper one
+        ({"keep_largest": 99}, [5, 2, 9, 2]),
+        ({"min_area": 3}, [5, 9]),
+        ({"min_area": 6, "keep_largest": 2}, [9]),
+        ({"min_area": 10}, []),
+    ],
+)
+def test_pieces_are_kept_by_their_area(parameters, kept):
+    rows = run("refine", pieces(5, 2, 9, 2), **parameters).sum(axis=1)
+    assert [area for area in rows if area] == kept
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_empty_and_full_masks_pass_through_all_steps(value):
+    everything = {"blur": 1, "close": 2, "open": 2, "fill_holes": True, "min_area": 2, "keep_largest": 1}
+    mask = run("refine", np.full((11, 7), value), **everything, grow=-1, feather=2)
+    assert (mask == value).all()
+
+
+@pytest.mark.parametrize(
+    "how, expected",
+    [
+        ("union", [0, 1, 1, 1, 0.5, 0.75]),
+        ("intersection", [0, 0, 0, 1, 0, 0.5]),
+        ("difference", [0, 1, 0, 0, 0.5, 0.125]),
+    ],
+)
+def test_combine(how, expected):
+    mask, other = np.array([[0, 1, 0, 1, 0.5, 0.5]]), np.array([[0, 0, 1, 1, 0, 0.75]])
+    edit = edit_of(1, 6, mask, masks={"sky": other})
+    assert STAGES["combine"](mask="sky", how=how).apply(edit, FakeModels()).mask[0].tolist() == expected
+
+
+def test_combine_names_its_need_and_says_what_there_is():
+    stage = STAGES["combine"](mask="sly")
+    assert stage.needs() == ("sly",)
+    with pytest.raises(PhotoError, match="no earlier stage 'sly' made a mask, did you mean 'sky'"):
+        stage.apply(edit_of(2, 2, np.ones((2, 2)), masks={"sky": np.ones((2, 2))}), FakeModels())

@@ -1,0 +1,68 @@
+"""Wrong parameters are found while the recipe is read, with a line that says what would be right."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from pydantic import ValidationError
+
+from pipeline.stages import STAGES
+
+WRONG = [
+    ("sam", {}, "sam needs `points` or `boxes`"),
+    ("sam", {"negative": [[1, 2]]}, "sam needs `points` or `boxes`"),
+    ("sam", {"points": [[1, 2, 3]]}, r"should be \[x, y\], 2 numbers; got \[1, 2, 3\]"),
+    ("sam", {"points": [[1, float("nan")]]}, r"should be \[x, y\], 2 numbers"),
+    ("sam", {"points": [["a", 2]]}, r"should be \[x, y\], 2 numbers"),
+    ("sam", {"points": [[True, 2]]}, r"should be \[x, y\], 2 numbers"),
+    ("sam", {"points": [[-1, 2]]}, "outside every photo"),
+    ("sam", {"points": [[0.5, 2]], "units": "fraction"}, "go from 0 to 1"),
+    ("sam", {"points": [[1, 2]], "units": "percent"}, "'pixels' or 'fraction'"),
+    ("sam", {"boxes": [[5, 1, 5, 9]]}, "x0 < x1 and y0 < y1"),
+    ("sam", {"boxes": [1, 2, 3]}, r"should be \[x0, y0, x1, y1\], 4 numbers"),
+    ("sam", {"points": [[1, 2]], "choose": "best"}, "'score', 'largest' or 'smallest'"),
+    ("grabcut", {}, "box"),
+    ("grabcut", {"box": [0, 0, 2, 1], "units": "fraction"}, "go from 0 to 1"),
+    ("grabcut", {"box": [0, 0, 2, 1], "iterations": 0}, "greater than or equal to 1"),
+    ("text", {"phrase": []}, "should be a text, or a list of texts"),
+    ("text", {"phrase": "car", "threshold": 1.5}, "less than or equal to 1"),
+    ("clip_diff", {"source": "horse"}, "target"),
+    ("mask_file", {}, "either `folder: ...` or `alpha: true`"),
+    ("mask_file", {"folder": "masks", "alpha": True}, "either `folder: ...` or `alpha: true`"),
+    ("refine", {"threshold": None, "blur": 2, "grow": 3}, "grow need a hard edge"),
+    ("refine", {"feather": float("inf")}, "finite number"),
+    ("refine", {"keep_largest": 0}, "greater than or equal to 1"),
+    ("combine", {"mask": "a", "how": "xor"}, "'union', 'intersection' or 'difference'"),
+    ("inpaint", {"prompt": True}, "should be a text, or a list of texts"),
+    ("inpaint", {"prompt": ["a", ["b"]]}, "should be a text, or a list of texts"),
+    ("inpaint", {"prompt": "a", "seed": -1}, "whole number from 0"),
+    ("inpaint", {"prompt": "a", "seed": 2**63}, "whole number from 0"),
+    ("inpaint", {"prompt": "a", "seed": [1, 2.5]}, "whole number from 0"),
+    ("inpaint", {"prompt": "a", "seed": []}, "whole number from 0"),
+    ("inpaint", {"prompt": "a", "strength": 0}, "greater than 0"),
+    ("inpaint", {"prompt": "a", "steps": 4, "strength": 0.2}, "runs no step at all"),
+    ("inpaint", {"prompt": "a", "scheduler": "eulr"}, "'euler'"),
+    ("inpaint", {"prompt": "a", "context": 0.9}, "greater than or equal to 1"),
+]
+
+
+@pytest.mark.parametrize("op, parameters, words", WRONG)
+def test_what_is_wrong_is_said(op, parameters, words):
+    with pytest.raises(ValidationError, match=words):
+        STAGES[op](**parameters)
+
+
+@pytest.mark.parametrize("op", STAGES)
+def test_unknown_keys_are_refused_and_every_parameter_is_described(op):
+    fields = STAGES[op].__pydantic_fields__
+    assert all(field.description for field in fields.values())
+    with pytest.raises(ValidationError, match="no_such_key"):
+        STAGES[op](no_such_key=1)
+
+
+def test_stages_are_values():
+    one, same = (STAGES["sam"](points=[[1, 2]]) for _ in range(2))
+    assert one == same and hash(one) == hash(same)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        one.points = ()

@@ -1,0 +1,175 @@
+"""Recipes: what is plain data is understood, what is wrong is told all at once, what could run is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import PhotoError, RecipeError
+from pipeline.recipe import parse
+from pipeline.recipe_file import MISSING, available, find, read
+from pipeline.stages import STAGES
+
+GOOD = """
+# A test.
+dataset: {images: photo.png}
+stages:
+  car: {op: sam, points: [[3, 4]]}
+  invert:
+  inpaint: {prompt: [mars, "1984"], seed: [1, 2]}
+"""
+
+
+def written(folder: Path, text: str, name: str = "mine.yaml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def problems(folder: Path, text: str, overridden: tuple[str, ...] = ()) -> list[str]:
+    with pytest.raises(RecipeError) as caught:
+        parse(read(written(folder, text)), "mine.yaml", overridden)
+    return list(caught.value.problems)
+
+
+def test_every_shipped_recipe_is_good_and_says_what_it_does() -> None:
+    names = dict(available())
+    assert {"car_on_mars", "car_swap", "horse_to_zebra", "two_passes", "manifest", "photo_preview"} <= names.keys()
+    for name, first_line in names.items():
+        path = find(name)
+        assert path is not None and first_line
+        text = path.read_text()
+        assert f"python run.py recipe={name}" in text.splitlines()[1]
+        config = read(path)
+        for stage in config["stages"].values():  # what a recipe leaves to its user
+            stage.update({key: [1, 1, 9, 9] for key, value in stage.items() if value == MISSING})
+        if config["dataset"]["images" if "images" in config["dataset"] else "manifest"] == MISSING:
+            config["dataset"] = {"images": str(ROOT / "examples/car.png")}
+        assert parse(config, name).name == name
+
+
+def test_every_parameter_of_every_stage_is_shown(tmp_path: Path) -> None:
+    stages = read(written(tmp_path, GOOD))["stages"]
+    for name, op in (("car", "sam"), ("invert", "invert"), ("inpaint", "inpaint")):
+        assert stages[name]["op"] == op
+        assert set(stages[name]) == {"op", *STAGES[op].__pydantic_fields__}
+
+
+def test_stages_keep_their_order_and_lists_stay_lists(tmp_path: Path) -> None:
+    recipe = parse(read(written(tmp_path, GOOD)), "mine.yaml")
+    assert [stage.name for stage in recipe.stages] == ["car", "invert", "inpaint"]
+    variants = recipe.stages[2].build({}).variants()
+    assert [(one.prompt, one.seed) for one in variants] == [("mars", 1), ("mars", 2), ("1984", 1), ("1984", 2)]
+
+
+def test_all_problems_are_told_at_once_with_key_and_what_would_be_right(tmp_path: Path) -> None:
+    text = """
+dataset: {images: photo.png}
+on_empty: ignore
+stages:
+  car: {op: smm}
+  refine: {feathr: 3, grow: wide}
+  inpaint: {strength: 1.7}
+"""
+    lines = problems(tmp_path, text, overridden=("stages.inpaint.strength",))
+    told = "\n".join(lines)
+    assert all(line.startswith(("mine.yaml: ", "command line: ")) for line in lines)
+    for expected in (
+        "on_empty: valid: fail, skip, keep",
+        "stages.car.op: unknown op 'smm', did you mean 'sam'?",
+        "stages.refine.feathr: unknown key, did you mean 'feather'?",
+        "stages.refine.grow: should be a valid number",
+        "stages.inpaint.prompt: is required",
+        "command line: stages.inpaint.strength: should be less than or equal to 1",
+    ):
+        assert expected in told
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("stages: {a: {_target_: os.system}}", "stages.a._target_: recipes are data"),
+        ("hydra: {run: {dir: /tmp}}", "hydra: recipes are data"),
+        ("defaults: [other]", "defaults: recipes are data"),
+        ("name: ${oc.env:HOME}", "'${oc.env:HOME}' is refused"),
+        ("stages: {a: {op: text, phrase: '${oc.env:HOME}'}}", "'${oc.env:HOME}' is refused"),
+        ("stages: {a: {op: text, phrase: 'x ${outputs'}}", "is refused"),
+        ("name: !!python/object/apply:os.getcwd []", "line 1: could not determine a constructor"),
+        ("a: &x [1, 2]\nb: *x", "line 2: YAML anchors are refused"),
+        ("name: one\nname: two", "line 2: 'name' stands twice"),
+        ("stages: [", "line 1"),
+        ("stagse: {}", "stagse: unknown key, did you mean 'stages'?"),
+        ("name: ../../elsewhere", "name: 1 to 80 letters"),
+        ("- just a list", "a recipe is a mapping"),
+        ("base: nowhere", "base: no recipe 'nowhere'"),
+        ("base: mine.yaml", "inherit from each other"),
+    ],
+)
+def test_what_is_more_than_data_is_refused_in_one_line(tmp_path: Path, text: str, expected: str) -> None:
+    (line,) = problems(tmp_path, text)
+    assert expected in line and "\n" not in line
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(b"name: \xff\xfe")
+    with pytest.raises(RecipeError, match="not UTF-8"):
+        read(path)
+
+
+def test_a_base_gives_what_the_recipe_leaves_out(tmp_path: Path) -> None:
+    written(tmp_path, GOOD, "parent.yaml")
+    child = written(
+        tmp_path,
+        "base: parent\nstages:\n  car: {op: grabcut, box: [0, 0, 9, 9]}\n  inpaint: {seed: 7}\n  more: {op: invert}",
+    )
+    config = read(child)
+    assert list(config["stages"]) == ["car", "invert", "inpaint", "more"]
+    assert "points" not in config["stages"]["car"] or config["stages"]["car"]["op"] == "grabcut"
+    assert config["stages"]["inpaint"]["prompt"] == ["mars", "1984"] and config["stages"]["inpaint"]["seed"] == 7
+    assert config["name"] == "mine"
+    assert parse(config, "mine.yaml").stages[0].op == "grabcut"
+
+
+def test_relative_paths_start_at_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, "dataset: {images: [a.png, '/b.png']}\nstages: {m: {op: mask_file, folder: masks}}")
+    monkeypatch.chdir("/")
+    config = read(path)
+    assert config["dataset"]["images"] == [str(tmp_path / "a.png"), "/b.png"]
+    assert config["stages"]["m"]["folder"] == str(tmp_path / "masks")
+    shipped = find("car_on_mars")
+    assert shipped is not None and read(shipped)["dataset"]["images"] == str(ROOT / "examples/car.png")
+
+
+def test_columns_come_from_the_manifest(tmp_path: Path) -> None:
+    text = GOOD.replace("images: photo.png", "manifest: photos.csv").replace("[[3, 4]]", "'${item.points}'")
+    text = text.replace('[mars, "1984"]', "'${item.kind} on ${item.place}'")
+    recipe = parse(read(written(tmp_path, text)), "mine.yaml")
+    item = {"points": [[5, 6]], "kind": "car", "place": "mars"}
+    assert recipe.stages[0].build(item).points == ((5.0, 6.0),)
+    assert recipe.stages[2].build(item).prompt == "car on mars"
+    with pytest.raises(PhotoError, match=r"no column 'points' for this photo, did you mean 'point'\?"):
+        recipe.stages[0].build({"point": [[1, 2]]})
+    with pytest.raises(PhotoError, match="points: "):
+        recipe.stages[0].build({"points": "left"})
+
+
+def test_a_column_without_a_manifest_is_a_problem(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, GOOD.replace("[[3, 4]]", "'${item.points}'"))
+    assert "stages.car.points: ${item.points} takes a column of `dataset.manifest`" in line
+
+
+@given(st.text(min_size=1, max_size=60).filter(lambda text: "${" not in text))
+def test_any_text_is_a_prompt(prompt: str) -> None:
+    config = {
+        "name": "x",
+        "dataset": {"images": "/photo.png"},
+        "stages": {"m": {"op": "text", "phrase": "car"}, "inpaint": {"prompt": prompt}},
+    }
+    text = yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
+    assert parse(yaml.safe_load(text), "x").stages[1].build({}).variants()[0].prompt == prompt
