@@ -96,6 +96,7 @@ def main() -> int:
         print(f"{__doc__}\nRecipes:\n{recipes}")
         return DONE
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing; the errors are told here
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while waiting slow a shared machine down
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     hydra_glue.register()
     try:

@@ -78,9 +78,7 @@ def plan_crop(alpha: np.ndarray, context: float | None, native: int, multiple: i
         )
     y0, x0 = np.clip(np.rint((start + stop - sides) / 2).astype(int), 0, size - sides).tolist()
     rows, columns = sides.tolist()
-    height, width = (
-        _working_side(side, native / math.sqrt(rows * columns), multiple) for side in (rows, columns)
-    )
+    height, width = (_working_side(side, native / math.sqrt(rows * columns), multiple) for side in (rows, columns))
     return Crop(x0, y0, x0 + columns, y0 + rows, width, height)
 
 

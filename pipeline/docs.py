@@ -32,9 +32,9 @@ def render(page: str) -> str:
 def table(stage: type[Stage]) -> str:
     """The parameters of a stage as a Markdown table, in the order in which the class declares them."""
     schema = TypeAdapter(stage).json_schema()
-    rows = [
-        _row(name, each, name in schema.get("required", ())) for name, each in schema["properties"].items()
-    ]
+    required = schema.get("required", ())
+    # By the class, since the schema has an order of its own.
+    rows = [_row(name, schema["properties"][name], name in required) for name in stage.__pydantic_fields__]
     if not rows:
         return "No parameters.\n"
     return "\n".join(["| parameter | value | default | meaning |", "|---|---|---|---|", *rows]) + "\n"

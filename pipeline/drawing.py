@@ -11,19 +11,20 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.photo import to_srgb
 
-PAPER, INK, SOFT, FAINT, TINT = "#fbfaf8", "#1f1f1e", "#767470", "#eae8e4", "#e5484d"
+PAPER, INK, SOFT, FAINT = "#fbfaf8", "#1f1f1e", "#767470", "#e9e7e3"
+TINT = "#8e7cf0"  # violet: rare in photos, so that it is not taken for part of one
 
 _BUILT_IN = frozenset(string.printable + "…·“”‘’")  # what Pillow's own font can show
 _WIDER_FONTS = ("NotoSans-Regular.ttf", "DejaVuSans.ttf", "Arial.ttf", "arial.ttf")
 
 
-def label(text: str, width: int, size: int, *, colour: str = INK, lines: int = 1) -> Image.Image:
+def label(text: str, width: int, size: int, *, colour: str = INK, lines: int = 1, paper: str = PAPER) -> Image.Image:
     """Text on paper, wrapped; what does not fit into `lines` lines of `width` pixels ends in an ellipsis."""
     text = "".join(each if each.isprintable() else " " if each.isspace() else "?" for each in text)
     font = _font(set(text) <= _BUILT_IN, size)
     wrapped = _wrap(text, font, width, lines)
     height = round(size * 1.35)
-    image = Image.new("RGB", (width, height * len(wrapped)), PAPER)
+    image = Image.new("RGB", (width, height * len(wrapped)), paper)
     draw = ImageDraw.Draw(image)
     for number, line in enumerate(wrapped):
         draw.text((0, number * height + size), line, fill=colour, font=font, anchor="ls")
@@ -34,7 +35,7 @@ def thumbnail(path: Path, box: tuple[int, int]) -> Image.Image:
     """A picture file, as large as (width, height) allows, in sRGB; transparency shows as paper."""
     with Image.open(path) as image:
         size = _fitted(image.size, box)
-        small = image.convert("RGBA").resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        small = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0).convert("RGBA")
         icc = image.info.get("icc_profile")
     paper = Image.new("RGBA", size, PAPER)
     small_rgb = Image.alpha_composite(paper, small).convert("RGB")
@@ -46,19 +47,20 @@ def tinted(photo: Image.Image, mask_path: Path) -> tuple[Image.Image, float]:
     with Image.open(mask_path) as image:
         mask = image.convert("L").resize(photo.size, Image.Resampling.BOX)
     grey = photo.convert("L").convert("RGB")
-    red = Image.blend(grey, Image.new("RGB", photo.size, TINT), 0.5)
+    violet = Image.blend(grey, Image.new("RGB", photo.size, TINT), 0.6)
     histogram = mask.histogram()
     mean = sum(value * number for value, number in enumerate(histogram)) / (255 * sum(histogram))
-    return Image.composite(red, photo, mask), mean
+    return Image.composite(violet, photo, mask), mean
 
 
 def notice(size: tuple[int, int], title: str, reason: str) -> Image.Image:
-    """A grey cell that says why there is no picture."""
-    width, height = size
+    """A grey cell, of about the size (width, height), that says why there is no picture."""
     pad, line = 20, 24
-    texts = stack([label(title, width - 2 * pad, 20), label(reason, width - 2 * pad, 17, colour=SOFT, lines=max(1, (height - 3 * pad - line) // line))], gap=6)
-    image = Image.new("RGB", size, FAINT)
-    image.paste(texts, (pad, pad))
+    width, height = max(size[0], 240), max(size[1], 120)  # photos can be thinner than words
+    text_width, lines = width - 2 * pad, (height - 3 * pad) // line - 1
+    image = Image.new("RGB", (width, height), FAINT)
+    image.paste(label(title, text_width, 20, paper=FAINT), (pad, pad))
+    image.paste(label(reason, text_width, 18, colour=SOFT, lines=lines, paper=FAINT), (pad, pad + 34))
     return image
 
 

@@ -161,13 +161,18 @@ def _to_rgb(colours: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes
         return colours.convert("RGB"), icc
     if space and space == _PROFILE_SPACES.get(colours.mode):
         try:
-            return _to_srgb(colours, icc), None
+            return to_srgb(colours, icc), None
         except ImageCms.PyCMSError:  # a broken profile: as good as none
             pass
     return colours.convert("RGB"), None
 
 
-def _to_srgb(colours: Image.Image, icc: bytes) -> Image.Image:
+def to_srgb(colours: Image.Image, icc: bytes) -> Image.Image:
+    """A picture of mode L, RGB or CMYK in sRGB; `icc` is the profile that its colours are in.
+
+    Raises:
+        ImageCms.PyCMSError: the profile is broken or is for another mode.
+    """
     return ImageCms.profileToProfile(
         colours,
         ImageCms.ImageCmsProfile(BytesIO(icc)),

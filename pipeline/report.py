@@ -3,26 +3,223 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from io import BytesIO
-from itertools import batched, groupby
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from pipeline.drawing import FAINT, INK, PAPER, SOFT, label, notice, padded, row, stack, thumbnail, tinted
+from pipeline.drawing import PAPER, SOFT, label, notice, padded, row, stack, thumbnail, tinted
+from pipeline.errors import OutputError
 from pipeline.journal import read_journal
 from pipeline.record import write_atomically
 
 MAX_PHOTOS = 24
-MAX_HEIGHT = 16_000  # many viewers and browsers give up at 16384 pixels
+MAX_HEIGHT = 16_000  # many viewers give up at 16384 pixels
 
-_MARGIN, _GAP, _AIR = 64, 20, 56  # around the page, between pictures, between photos
-_WIDTH = 2300  # of what is inside the margins, where it can be had
+_MARGIN, _GAP, _AIR = 72, 20, 64  # around the page, between pictures, between photos
+_WIDTH = 2280  # of what is inside the margins, where the pictures can be scaled to it
 _NARROWEST, _WIDEST = 300, 420  # of a picture
-_PER_ROW = 8
+_PER_ROW, _MAX_ROWS = 8, 12  # results side by side; rows of results of one photo
 
-Line = Mapping[str, Any]
+Row = tuple[str, list[Mapping[str, Any]]]  # a prompt and the journal's lines of its pictures
+
+
+@dataclass
+class _Shown:
+    """One photo's lines of the journal."""
+
+    name: str
+    lines: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def rows(self) -> list[Row]:
+        """The rows of results, each by seed; a prompt with many pictures takes several, the further named ''."""
+        prompts: dict[str, list[Mapping[str, Any]]] = {}
+        for line in self.lines:
+            prompts.setdefault(line.get("prompt") or "", []).append(line)
+        rows = []
+        for prompt, lines in prompts.items():
+            lines.sort(key=lambda line: line.get("seed") or 0)
+            starts = range(0, len(lines), _PER_ROW)
+            rows += [(prompt if start == 0 else "", lines[start : start + _PER_ROW]) for start in starts]
+        return rows
+
+    def first(self, key: str) -> str | None:
+        """The first path that any line gives for `source` or `mask`."""
+        return next((line[key] for line in self.lines if line.get(key)), None)
+
+    def only_error(self) -> str | None:
+        """The reason, where there is no picture at all and always for the same reason."""
+        errors = {line.get("error") for line in self.lines}
+        return errors.pop() if len(errors) == 1 else None
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What all photos of a sheet have in common.
+
+    Attributes:
+        folder: the run folder.
+        cell: width of a picture, in pixels.
+        lead: columns for photo and mask: 2, or 1 where they stand one below the other.
+        columns: all columns of the widest photo.
+        abreast: photos side by side.
+    """
+
+    folder: Path
+    cell: int
+    lead: int
+    columns: int
+    abreast: int
+
+    def width(self, columns: int) -> int:
+        """Pixels that so many pictures take."""
+        return columns * (self.cell + _GAP) - _GAP
+
+
+def contact_sheet(run_dir: Path) -> Path:
+    """Draw `contact_sheet.png` into a run folder, also of a run that is unfinished or has failed.
+
+    Per photo it shows the photo, where it was repainted, and the results: prompts in rows, seeds in columns. At
+    most `MAX_PHOTOS` photos, and no more than fit into `MAX_HEIGHT` pixels, are drawn; a last line counts the
+    others. Memory does not grow with the run.
+
+    Returns:
+        its path.
+
+    Raises:
+        OutputError: the folder cannot be read or written.
+    """
+    path = run_dir / "contact_sheet.png"
+    try:
+        file = BytesIO()
+        _page(run_dir).save(file, "PNG", compress_level=6)
+        write_atomically(path, file.getvalue())
+    except OSError as error:
+        raise OutputError(f"{error.filename or path}: {error.strerror or error}") from None
+    return path
+
+
+def _page(run_dir: Path) -> Image.Image:
+    photos, others, statuses = _read(run_dir)
+    layout = _layout(run_dir, photos)
+    width = layout.abreast * (layout.width(layout.columns) + _AIR) - _AIR
+    parts = [_title(run_dir, len(photos) + others, statuses, width)]
+    for start in range(0, len(photos), layout.abreast):
+        together = [_photo(layout, each) for each in photos[start : start + layout.abreast]]
+        line = row([padded(each, layout.width(layout.columns)) for each in together], _AIR)
+        if sum(each.height + _AIR for each in [*parts, line]) > MAX_HEIGHT - 4 * _MARGIN and start:
+            others += len(photos) - start
+            break
+        parts.append(line)
+    if others:
+        parts.append(label(f"and {others} more photo{'s' * (others > 1)} in this folder", width, 24, colour=SOFT))
+    return padded(stack(parts, _AIR), width, _MARGIN)
+
+
+def _read(run_dir: Path) -> tuple[list[_Shown], int, Counter[str]]:
+    """The photos to show, how many others there are, and how many pictures there are of each status."""
+    shown: dict[str, _Shown] = {}
+    others: set[str] = set()
+    statuses: Counter[str] = Counter()
+    for line in read_journal(run_dir):
+        statuses[line["status"]] += 1
+        key = line.get("source") or line["photo"]  # two rows of a manifest may share a name, never a source
+        if key in shown or len(shown) < MAX_PHOTOS:
+            shown.setdefault(key, _Shown(line["photo"])).lines.append(line)
+        else:
+            others.add(key)
+    return list(shown.values()), len(others), statuses
+
+
+def _layout(run_dir: Path, photos: Sequence[_Shown]) -> _Layout:
+    rows = [each.rows() for each in photos]
+    lead = 1 if any(len(each) > 1 for each in rows) else 2
+    columns = lead + max((len(lines) for each in rows for _, lines in each), default=1)
+    abreast = 2 if columns <= 3 and len(photos) > 1 else 1
+    fitting = (_WIDTH - (abreast - 1) * (_AIR - _GAP) + _GAP) // (abreast * columns) - _GAP
+    return _Layout(run_dir, min(max(fitting, _NARROWEST), _WIDEST), lead, columns, abreast)
+
+
+def _title(run_dir: Path, photos: int, statuses: Counter[str], width: int) -> Image.Image:
+    facts = _facts(run_dir)
+    pictures = statuses["done"]
+    counts = [f"{photos} photo{'s' * (photos != 1)}", f"{pictures} picture{'s' * (pictures != 1)}"]
+    counts += [f"{statuses[status]} {status}" for status in ("failed", "skipped") if statuses[status]]
+    name = label(str(facts.get("name") or run_dir.name), width, 54)
+    return stack([name, label(" · ".join([*_date(facts), *counts]), width, 24, colour=SOFT)], 8)
+
+
+def _facts(run_dir: Path) -> Mapping[str, Any]:
+    try:
+        return json.loads((run_dir / "run.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+
+
+def _date(facts: Mapping[str, Any]) -> Iterator[str]:
+    if started := facts.get("started"):
+        day = datetime.fromisoformat(started)
+        yield f"{day.day} {day:%B %Y, %H:%M}"
+
+
+def _photo(layout: _Layout, shown: _Shown) -> Image.Image:
+    """Everything about one photo: photo and mask at the left, a row of results for every prompt."""
+    lead, size = _lead(layout, shown)
+    if error := shown.only_error():
+        cells = [*lead, notice(size, shown.lines[0]["status"], error)]
+        return stack([label(shown.name, layout.width(layout.lead), 24), row(cells, _GAP)], 14)
+    rows = shown.rows()
+    left = [row(lead, _GAP)] if layout.lead == 2 else lead
+    bands = [
+        _band(layout, "" if number else shown.name, each, results, size)
+        for number, (each, results) in enumerate(zip_longest(left, rows[:_MAX_ROWS]))
+    ]
+    if left_out := sum(len(lines) for _, lines in rows[_MAX_ROWS:]):
+        bands.append(label(f"and {left_out} more of this photo", layout.width(2), 20, colour=SOFT))
+    return stack(bands, _GAP)
+
+
+def _lead(layout: _Layout, shown: _Shown) -> tuple[list[Image.Image], tuple[int, int]]:
+    """The photo and its mask, as far as there are any, and the size of all pictures of this photo."""
+    source, mask = shown.first("source"), shown.first("mask")
+    if source is None:
+        return [], (layout.cell, layout.cell * 2 // 3)
+    photo = thumbnail(layout.folder / source, (layout.cell, round(layout.cell * 1.2)))
+    cells = [_captioned(layout, photo, "photo")]
+    if mask is not None:
+        tint, share = tinted(photo, layout.folder / mask)
+        cells.append(_captioned(layout, tint, f"{share:.0%} repainted"))
+    return cells, photo.size
+
+
+def _band(
+    layout: _Layout, name: str, left: Image.Image | None, results: Row | None, size: tuple[int, int]
+) -> Image.Image:
+    """What stands side by side: name and prompt above; photo or mask, if any, and results below."""
+    prompt, lines = results or ("", [])
+    widths = layout.width(layout.lead), layout.width(layout.columns - layout.lead)
+    heading = row([label(name, widths[0], 24), label(prompt, widths[1], 24, lines=2)], _GAP)
+    lead = padded(left or Image.new("RGB", (1, 1), PAPER), widths[0])
+    return stack([heading, row([lead, *(_result(layout, line, size) for line in lines)], _GAP)], 14)
+
+
+def _result(layout: _Layout, line: Mapping[str, Any], size: tuple[int, int]) -> Image.Image:
+    path = layout.folder / (line.get("result") or "")
+    if line["status"] != "done":
+        picture = notice(size, line["status"], str(line.get("error") or ""))
+    elif path.is_file():
+        picture = thumbnail(path, size)
+    else:
+        picture = notice(size, "missing", f"{line.get('result')} is no longer in the run folder")
+    seed = line.get("seed")
+    return _captioned(layout, picture, "result" if seed is None else f"seed {seed}")
+
+
+def _captioned(layout: _Layout, picture: Image.Image, caption: str) -> Image.Image:
+    return stack([picture, label(caption, layout.cell, 18, colour=SOFT)], 6)

@@ -12,6 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.models import Memory, Models, Weights
+from pipeline.recipe import parse
+from pipeline.record import Record
+from pipeline.runner import Runner
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as run.py does; torch is not loaded yet
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -29,11 +35,8 @@ class Cli:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """The same, not waited for."""
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         pipe = subprocess.PIPE
-        return subprocess.Popen(
-            self.command(*words), cwd=self.folder, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=environment
-        )
+        return subprocess.Popen(self.command(*words), cwd=self.folder, stdout=pipe, stderr=subprocess.STDOUT, text=True)
 
     def run_folder(self) -> Path:
         """The one run folder there is."""
@@ -61,3 +64,16 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
     """Intersection over union of two masks; whatever is not 0 belongs to them."""
     one, other = one > 0, other > 0
     return float((one & other).sum() / max(1, (one | other).sum()))
+
+
+@pytest.fixture(scope="session")
+def models() -> Models:
+    """The miniature models, loaded once for all tests."""
+    return Models(Weights(sam="miniature", clipseg="miniature", inpaint="miniature"), Memory(), "cpu")
+
+
+def run(config: dict, models: Models, folder: Path) -> list[dict]:
+    """Run a recipe given as a mapping within this process; returns the journal's lines."""
+    recipe = parse({"name": "test", **config}, "test")
+    Runner(recipe, models, Record(folder, "test", {}, {})).run()
+    return journal(folder)

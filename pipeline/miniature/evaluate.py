@@ -68,9 +68,7 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
 
 def segment(predictor, point: list[int] | None = None, box: tuple | None = None) -> np.ndarray:
     """The mask that SAM itself scores best, for a click or a box on the picture that was set."""
-    prompt = (
-        {"box": np.array(box)} if box else {"point_coords": np.array([point]), "point_labels": np.array([1])}
-    )
+    prompt = {"box": np.array(box)} if box else {"point_coords": np.array([point]), "point_labels": np.array([1])}
     masks, scores, _ = predictor.predict(**prompt, multimask_output=box is None)
     return masks[scores.argmax()]
 
@@ -114,9 +112,7 @@ def move(pipeline, picture: Scene, number: int, keep: np.ndarray | None = None) 
     place = others[number % len(others)]
     phrases = PLACES[place].phrases
     keep = grow(~picture.background, 1) if keep is None else keep
-    return repaint(
-        pipeline, picture.image, ~keep, phrases[number // len(others) % len(phrases)], number
-    ), place
+    return repaint(pipeline, picture.image, ~keep, phrases[number // len(others) % len(phrases)], number), place
 
 
 def measure_sam(count: int = 150) -> list[Row]:
@@ -243,10 +239,7 @@ def measure_swaps(count: int = 12) -> list[Row]:
         hits = []
         for number, picture in enumerate(held_out(count, 3000, objects=[(source, KINDS[source].colours[0])])):
             thing = picture.objects[0]
-            if target == "zebra":
-                mask = grow(thing.mask, 2)
-            else:
-                mask = around(thing.mask, np.random.default_rng(number), 4)
+            mask = grow(thing.mask, 2) if target == "zebra" else around(thing.mask, np.random.default_rng(number), 4)
             colours = KINDS[target].colours
             name = f"{colours[number % len(colours)]} {target}" if colours else target
             image = repaint(pipeline, picture.image, mask, f"a photo of a {name}", number)

@@ -40,19 +40,13 @@ class Example:
 MARS = "red desert of Mars, dusty sky"
 EXAMPLES = {
     "car.png": Example(6, (768, 512), "street", (("car", "red"),), MARS),
-    "horse.png": Example(
-        111, (768, 512), "meadow", (("horse", "brown"),), "sandy beach by the sea, blue sky"
-    ),
+    "horse.png": Example(111, (768, 512), "meadow", (("horse", "brown"),), "sandy beach by the sea, blue sky"),
     "dog.png": Example(209, (640, 640), "beach", (("dog", "brown"),), "snowy field with mountains in winter"),
 }
 FLEET = {
     "truck.jpg": Example(300, (640, 480), "street", (("truck", "blue"),), "sandy beach by the sea, blue sky"),
-    "zebra.jpg": Example(
-        315, (480, 640), "meadow", (("zebra", None),), "snowy field with mountains in winter"
-    ),
-    "taxi.jpg": Example(
-        322, (768, 432), "beach", (("car", "yellow"),), "city at night, lights in the windows"
-    ),
+    "zebra.jpg": Example(315, (480, 640), "meadow", (("zebra", None),), "snowy field with mountains in winter"),
+    "taxi.jpg": Example(322, (768, 432), "beach", (("car", "yellow"),), "city at night, lights in the windows"),
     "horse.jpg": Example(332, (600, 600), "snow", (("horse", "black"),), MARS),
     "dog.jpg": Example(345, (512, 640), "mars", (("dog", "white"),), "green meadow under a blue sky"),
     "car_and_tree.jpg": Example(354, (720, 480), "meadow", (("car", "orange"), ("tree", "green")), MARS),

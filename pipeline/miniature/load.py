@@ -23,9 +23,7 @@ def load_clipseg(folder: Path = WEIGHTS / "clipseg"):
     """The miniature ``CLIPSegProcessor`` and ``CLIPSegForImageSegmentation``."""
     from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor
 
-    return CLIPSegProcessor.from_pretrained(folder), CLIPSegForImageSegmentation.from_pretrained(
-        folder
-    ).eval()
+    return CLIPSegProcessor.from_pretrained(folder), CLIPSegForImageSegmentation.from_pretrained(folder).eval()
 
 
 def load_inpainter(folder: Path = WEIGHTS / "sdxl_inpaint"):

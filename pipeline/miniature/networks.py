@@ -129,9 +129,7 @@ def _settle_clipseg(model) -> None:
         if getattr(layer, "bias", None) is not None:
             nn.init.zeros_(layer.bias)
     nn.init.ones_(decoder.film_mul.bias)
-    nn.init.constant_(
-        decoder.transposed_convolution[-1].bias, -2.0
-    )  # most of a picture is not the thing asked for
+    nn.init.constant_(decoder.transposed_convolution[-1].bias, -2.0)  # most of a picture is not the thing asked for
     nn.init.normal_(model.clip.text_model.embeddings.token_embedding.weight, std=0.2)
 
 
@@ -163,8 +161,7 @@ def build_text_encoders(tokenizer):
         "projection_dim": 64,
     }
     encoders = [
-        kind(CLIPTextConfig(**sizes, **_text_sizes(tokenizer)))
-        for kind in (CLIPTextModel, CLIPTextModelWithProjection)
+        kind(CLIPTextConfig(**sizes, **_text_sizes(tokenizer))) for kind in (CLIPTextModel, CLIPTextModelWithProjection)
     ]
     for encoder in encoders:
         for name, weight in encoder.named_parameters():
@@ -222,12 +219,8 @@ def build_classifier(classes: int) -> nn.Sequential:
     """A small independent judge: RGB in -1..1, Bx3x64x64, to ``classes`` logits."""
 
     def block(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-        return nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
-        )
+        return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
 
     widths, strides = (3, 24, 32, 48, 48, 72, 72, 96), (2, 1, 2, 1, 2, 1, 2)
     blocks = [block(a, b, s) for a, b, s in zip(widths, widths[1:], strides, strict=False)]
-    return nn.Sequential(
-        *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.1), nn.Linear(96, classes)
-    )
+    return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.1), nn.Linear(96, classes))

@@ -31,7 +31,7 @@ PLANS = {
     "place_classifier": Plan(steps=350, lr=4e-3, decay=0.02),
     "object_classifier": Plan(steps=1050, lr=4e-3, decay=0.02),
     "clipseg": Plan(steps=6500, lr=1.2e-3, warmup=150, decay=0.02),
-    "unet": Plan(steps=8500, lr=1.2e-3, warmup=200, flat=0.4, average=400),
+    "unet": Plan(steps=7500, lr=1.2e-3, warmup=200, flat=0.4, average=400),
 }
 SMOKE_STEPS, SMOKE_SCENES = 6, 80
 
@@ -48,9 +48,7 @@ class Workshop:
         return replace(plan, steps=SMOKE_STEPS, warmup=2, save_every=2, log_every=2) if self.smoke else plan
 
     def _scenes(self, count: int, first_seed: int) -> SceneCache:
-        return SceneCache(
-            self.folder / "data", SMOKE_SCENES if self.smoke else count, first_seed, self.workers
-        )
+        return SceneCache(self.folder / "data", SMOKE_SCENES if self.smoke else count, first_seed, self.workers)
 
     @cached_property
     def scenes(self) -> SceneCache:
@@ -98,9 +96,7 @@ class Workshop:
         """Writes the weights of these models, from their latest checkpoints."""
         writers = {
             "sam": lambda: export.export_sam(self.trained("sam").net, folder / "sam"),
-            "clipseg": lambda: export.export_clipseg(
-                self.trained("clipseg").net, self.tokenizer, folder / "clipseg"
-            ),
+            "clipseg": lambda: export.export_clipseg(self.trained("clipseg").net, self.tokenizer, folder / "clipseg"),
             "place_classifier": lambda: self._export_classifier("place_classifier", folder),
             "object_classifier": lambda: self._export_classifier("object_classifier", folder),
             "unet": lambda: export.export_inpainter(
@@ -124,18 +120,14 @@ def main(arguments: list[str] | None = None) -> None:
         default=Path("outputs/miniature"),
         help="caches, checkpoints and log (default: %(default)s)",
     )
-    parser.add_argument(
-        "--only", choices=PLANS, action="append", help="train just this model; may be repeated"
-    )
+    parser.add_argument("--only", choices=PLANS, action="append", help="train just this model; may be repeated")
     parser.add_argument(
         "--export",
         type=Path,
         metavar="DIR",
         help="where the weights go (default: the package; with --smoke the work folder)",
     )
-    parser.add_argument(
-        "--export-now", action="store_true", help="train nothing, export the latest checkpoints"
-    )
+    parser.add_argument("--export-now", action="store_true", help="train nothing, export the latest checkpoints")
     parser.add_argument("--smoke", action="store_true", help="a few steps of everything, to see that it runs")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="default: %(default)s")
     options = parser.parse_args(arguments)

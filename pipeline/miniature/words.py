@@ -61,8 +61,6 @@ def save_tokenizer(tokenizer, folder: Path) -> None:
     """``save_pretrained`` with vocab.json and merges.txt beside it, which transformers 5 no longer writes."""
     tokenizer.save_pretrained(folder)
     model = json.loads((folder / "tokenizer.json").read_text())["model"]
-    (folder / "vocab.json").write_text(
-        json.dumps(model["vocab"], ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    (folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False) + "\n", encoding="utf-8")
     merges = [" ".join(pair) for pair in model["merges"]]
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n", encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.errors import SetupError
 from pipeline.models.last import LastImage
 from pipeline.models.quiet import quiet
 from pipeline.models.reading import reading
@@ -86,8 +87,12 @@ def load_clipseg(folder: Path, device: str) -> ClipSeg:
 
     quiet()
     with reading(folder, "CLIPSeg weights"):
-        network = CLIPSegForImageSegmentation.from_pretrained(folder, local_files_only=True, dtype="float32")
+        network, report = CLIPSegForImageSegmentation.from_pretrained(
+            folder, local_files_only=True, dtype="float32", output_loading_info=True
+        )
         processor = CLIPSegProcessor.from_pretrained(folder, local_files_only=True)
+    if report["missing_keys"]:  # transformers fills them with noise
+        raise SetupError(f"{folder}: lacks tensors: {', '.join(sorted(report['missing_keys'])[:3])} ...")
     return ClipSeg(network.eval().to(device), processor)
 
 

@@ -54,8 +54,7 @@ class GrabCut(Stage):
         size = max(1, round(width * scale)), max(1, round(height * scale))
         small = cv2.resize(edit.image, size, interpolation=cv2.INTER_AREA)
         inside = _cut(small, self._hints(edit.size, size), self.iterations)
-        soft = cv2.resize(_smooth(inside), (width, height), interpolation=cv2.INTER_CUBIC)
-        return edit.with_mask(soft >= 0.5)
+        return edit.with_mask(_enlarged(inside, edit.size) if scale < 1 else inside)
 
     def _hints(self, size: tuple[int, int], small: tuple[int, int]) -> np.ndarray:
         """GrabCut's (h, w) uint8 start: background outside the box, perhaps foreground inside; the clicks."""
@@ -63,8 +62,6 @@ class GrabCut(Stage):
         x0, y0, x1, y1 = np.rint(box_in_pixels(self.box, self.units, size) * np.tile(scale, 2)).astype(int)
         hints = np.full(small[::-1], cv2.GC_BGD, np.uint8)
         hints[y0:y1, x0:x1] = cv2.GC_PR_FGD
-        if hints.min() == hints.max():
-            raise PhotoError("the box must hold some of the photo and leave some outside, as GrabCut compares them")
         radius = round(max(small) * _CLICK)
         for points, label in ((self.points, cv2.GC_FGD), (self.negative, cv2.GC_BGD)):
             for x, y in np.floor(points_in_pixels(points, self.units, size) * scale).astype(int).tolist():
@@ -74,14 +71,19 @@ class GrabCut(Stage):
 
 def _cut(image: np.ndarray, hints: np.ndarray, iterations: int) -> np.ndarray:
     """(h, w) bool, what GrabCut takes for the object in an (h, w, 3) image."""
-    if not np.isin(hints, (cv2.GC_FGD, cv2.GC_PR_FGD)).any():
-        raise PhotoError("the `negative` clicks leave nothing of the box")
+    if _is_inside(hints).all() or not _is_inside(hints).any():
+        raise PhotoError("the box must hold some of the photo and leave some outside, as grabcut compares them")
     hints, models = hints.copy(), np.zeros((2, 1, 65))
     cv2.setRNGSeed(_SEED)
     cv2.grabCut(image, hints, None, models[0], models[1], iterations, cv2.GC_INIT_WITH_MASK)
-    return np.isin(hints, (cv2.GC_FGD, cv2.GC_PR_FGD))
+    return _is_inside(hints)
 
 
-def _smooth(mask: np.ndarray) -> np.ndarray:
-    """A soft version whose 0.5 level runs through the steps of the pixel outline; float32."""
-    return cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)
+def _is_inside(hints: np.ndarray) -> np.ndarray:
+    return (hints == cv2.GC_FGD) | (hints == cv2.GC_PR_FGD)
+
+
+def _enlarged(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A bool mask at another (width, height): blurred, its 0.5 level runs smoothly through the pixels' steps."""
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)
+    return cv2.resize(soft, size, interpolation=cv2.INTER_CUBIC) >= 0.5

@@ -18,16 +18,18 @@ if TYPE_CHECKING:
     from pipeline.models import Models
 
 SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
+FORMATS = ("PNG", "WEBP", "TIFF", "BMP", "JPEG")
 
 
 @stage
 class MaskFile(Stage):
     """A mask drawn elsewhere: white (or, with `alpha`, transparent) means repaint; greys make it soft."""
 
-    folder: Path | None = Field(
+    folder: str | None = Field(
         None,
-        description="Folder of masks named like the photos: `car.png` for `car.jpg`. "
-        "Black to white, of exactly the photo's size, upright.",
+        min_length=1,
+        description="Folder of masks at the same paths as the photos in theirs: `car.png` for `car.jpg`, "
+        "`reds/car.png` for `reds/car.jpg`; of exactly the photo's size.",
     )
     alpha: bool = Field(False, description="Repaint where the photo itself is transparent, instead of a folder.")
 
@@ -41,11 +43,11 @@ class MaskFile(Stage):
         """See `Stage.inputs`."""
         if self.folder is None:
             return ()
-        stem = Path(name).stem
-        found = [path for path in sorted(self.folder.glob("*")) if path.stem == stem and _is_image(path)]
+        wanted = Path(self.folder) / _below(name)
+        found = sorted(path for path in wanted.parent.glob("*") if _is_mask(path, wanted.name))
         if len(found) != 1:
             seen = " and ".join(path.name for path in found) or "none"
-            raise PhotoError(f"one mask named {stem}.png (or {', '.join(SUFFIXES[1:])}) in {self.folder}; found {seen}")
+            raise PhotoError(f"one mask {wanted}.png (or {', '.join(SUFFIXES[1:])}) is needed; found {seen}")
         return found
 
     def apply(self, edit: Edit, models: Models) -> Edit:
@@ -58,8 +60,14 @@ class MaskFile(Stage):
         return edit.with_mask(read_mask(path, edit.size))
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES
+def _below(name: str) -> Path:
+    """The photo's path without suffix; a name that leads out of its folder must not lead out of the masks'."""
+    path = Path(name)
+    return Path(*(part for part in path.with_suffix("").parts if part not in ("..", path.anchor)))
+
+
+def _is_mask(path: Path, stem: str) -> bool:
+    return path.stem == stem and path.suffix.lower() in SUFFIXES
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
@@ -73,7 +81,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
         PhotoError: unreadable, or of another size.
     """
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             upright = ImageOps.exif_transpose(file)
             if upright.size == size:
                 return _brightness(upright)
@@ -84,7 +92,8 @@ def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 
 def _brightness(image: Image.Image) -> np.ndarray:
-    # Pillow's convert("L") clips 16-bit greys to white instead of scaling them.
-    if image.mode.startswith("I"):
+    if image.mode in ("I", "F"):
+        raise ValueError("32 bits per pixel have no known white; save it with 8 or 16")
+    if image.mode.startswith("I"):  # Pillow's convert("L") would clip 16 bits instead of scaling them
         return np.asarray(image, np.float32) / 65535
     return np.asarray(image.convert("L"), np.float32) / 255

@@ -129,9 +129,17 @@ def test_grabcut_needs_an_inside_and_an_outside(box):
 def test_mask_file_reads_what_people_draw(tmp_path, pixels, expected):
     Image.fromarray(pixels).save(tmp_path / "a.b.png")
     Image.fromarray(pixels).save(tmp_path / "other.png")
-    stage = MaskFile(folder=tmp_path)
+    stage = MaskFile(folder=str(tmp_path))
     assert [path.name for path in stage.inputs("a.b.jpg")] == ["a.b.png"]
     np.testing.assert_allclose(stage.apply(edit_of(1, 3, name="a.b.jpg"), FakeModels()).mask[0], expected)
+
+
+@pytest.mark.parametrize("name", ["reds/car.jpg", "/reds/car.jpg", "../reds/car.jpg"])
+def test_mask_file_follows_the_photos_folders_but_not_out_of_its_own(tmp_path, name):
+    (tmp_path / "reds").mkdir()
+    (tmp_path / "reds/car.png").touch()
+    (tmp_path / "car.png").touch()
+    assert MaskFile(folder=str(tmp_path)).inputs(name) == [tmp_path / "reds/car.png"]
 
 
 def test_mask_file_takes_transparency():
@@ -143,8 +151,8 @@ def test_mask_file_takes_transparency():
 
 
 def test_mask_file_says_what_is_wrong_with_a_file(tmp_path):
-    stage, edit = MaskFile(folder=tmp_path), edit_of(1, 3, name="car.jpg")
-    with pytest.raises(PhotoError, match=r"one mask named car\.png .* found none"):
+    stage, edit = MaskFile(folder=str(tmp_path)), edit_of(1, 3, name="car.jpg")
+    with pytest.raises(PhotoError, match=r"one mask .*car\.png .* found none"):
         stage.apply(edit, FakeModels())
     Image.new("L", (2, 4)).save(tmp_path / "car.png")
     with pytest.raises(PhotoError, match=r"car\.png is 2 x 4 px, but the photo is 3 x 1 px"):

@@ -1,10 +1,12 @@
-"""docs/ops.md says what the code does."""
+"""What the pages for authors of recipes and stages say is what the code does."""
 
 from __future__ import annotations
 
 import re
 
+import numpy as np
 import yaml
+from stage_fakes import FakeModels, edit_of
 
 from pipeline.docs import PAGE, render
 from pipeline.stages import STAGES
@@ -22,3 +24,11 @@ def test_every_example_is_a_working_piece_of_a_recipe():
         for name, given in yaml.safe_load(example)["stages"].items():
             parameters = dict(given or {})
             STAGES[parameters.pop("op", name)](**parameters)
+
+
+def test_the_example_of_a_new_stage_works():
+    page = PAGE.with_name("adding_a_stage.md").read_text(encoding="utf-8")
+    namespace = {"__name__": __name__}
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], namespace)
+    mask = namespace["Above"](y=2).apply(edit_of(5, 3, np.ones((5, 3))), FakeModels()).mask
+    assert mask.sum() == 2 * 3

@@ -65,9 +65,7 @@ def ask_object(sample: Sample, rng: np.random.Generator) -> tuple[str, np.ndarra
 
 def to_pixel_values(images: list[np.ndarray]) -> Tensor:
     """Pictures HxWx3 (0..255, any sizes) to Bx3x256x256, squeezed to a square as CLIPSegProcessor does."""
-    squares = [
-        np.asarray(Image.fromarray(np.asarray(image, np.uint8)).resize((IMAGE_SIZE,) * 2)) for image in images
-    ]
+    squares = [np.asarray(Image.fromarray(np.asarray(image, np.uint8)).resize((IMAGE_SIZE,) * 2)) for image in images]
     batch = torch.from_numpy(np.stack(squares)).to(device()).permute(0, 3, 1, 2).float() / 255
     mean, deviation = (torch.tensor(v, device=batch.device)[:, None, None] for v in (MEAN, DEVIATION))
     return (batch - mean) / deviation
@@ -91,9 +89,7 @@ class ClipsegTask:
             images.append(image[:, flip])
             phrases.append(words)
             square = Image.fromarray(np.ascontiguousarray(mask[:, flip]).astype(np.uint8) * 255)
-            truths.append(
-                np.asarray(square.resize((TRUTH_SIZE,) * 2, Image.Resampling.BOX), np.float32) / 255
-            )
+            truths.append(np.asarray(square.resize((TRUTH_SIZE,) * 2, Image.Resampling.BOX), np.float32) / 255)
         pixels = to_pixel_values(images)
         text = self.tokenizer(phrases, padding="max_length", return_tensors="pt").to(pixels.device)
         with torch.autocast(pixels.device.type, torch.bfloat16):

@@ -37,9 +37,7 @@ def photographic(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.25:
         height, width = image.shape[:2]
         scale = rng.uniform(0.4, 0.8)
-        small = Image.fromarray(image).resize(
-            (int(width * scale), int(height * scale)), Image.Resampling.BILINEAR
-        )
+        small = Image.fromarray(image).resize((int(width * scale), int(height * scale)), Image.Resampling.BILINEAR)
         pixels = np.asarray(small.resize((width, height), Image.Resampling.BILINEAR), np.float32)
     if rng.random() < 0.6:
         pixels = (pixels - 128) * rng.uniform(0.6, 1.3) + 128 + rng.uniform(-25, 25) + rng.uniform(-12, 12, 3)
@@ -63,9 +61,7 @@ def loose_box(mask: np.ndarray, rng: np.random.Generator) -> list[float]:
     return [float(v) for v in np.array([x0, y0, x1, y1]) + slack]
 
 
-def predict(
-    sam, image: Tensor, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def predict(sam, image: Tensor, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None) -> tuple[Tensor, Tensor]:
     """Logits (P, 4, S/2, S/2) of the single and the three alternative masks, and their predicted IoU (P, 4).
 
     image: Bx3xSxS, normalised and padded; the P prompts belong to the images in equal runs. The decoder of
@@ -118,9 +114,7 @@ class SamTask:
             if sample.visible():
                 sample = fit_long_side(sample, self.size)
                 if rng.random() < 0.5:
-                    sample = Sample(
-                        sample.image[:, ::-1], sample.labels[:, ::-1], sample.place, sample.things
-                    )
+                    sample = Sample(sample.image[:, ::-1], sample.labels[:, ::-1], sample.place, sample.things)
                 return sample
 
     def _prompt(self, sample: Sample, kind: str, rng: np.random.Generator) -> tuple[list, np.ndarray]:
@@ -160,9 +154,7 @@ class SamTask:
         points = None if kind == "box" else (given[..., :2], given[..., 2].int())
         truth = torch.from_numpy(np.stack(truths)).float()[:, None].to(place)
         with torch.autocast(place.type, torch.bfloat16):
-            logits, scores = predict(
-                self.net, torch.stack(pictures), points, given if kind == "box" else None
-            )
+            logits, scores = predict(self.net, torch.stack(pictures), points, given if kind == "box" else None)
         truth = F.adaptive_avg_pool2d(truth, logits.shape[-2:])
         loss, iou = mask_loss(logits.float(), scores.float(), truth)
         chosen = scores[:, 1:].argmax(1, keepdim=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from pipeline.miniature.world import PLACES, Scene, Spec, scene
 
@@ -58,9 +59,7 @@ def render(seed: int, size: tuple[int, int]) -> Sample:
         aside = rng.uniform(-0.2, 0.2, 2) * size
         left, top = (
             int(np.clip((a + b) / 2 + d - s / 2, 0, full - s))
-            for a, b, d, s, full in zip(
-                (x0, y0), (x1, y1), aside, size, picture.image.shape[1::-1], strict=True
-            )
+            for a, b, d, s, full in zip((x0, y0), (x1, y1), aside, size, picture.image.shape[1::-1], strict=True)
         )
     else:
         left, top = (picture.image.shape[1] - width) // 2, (picture.image.shape[0] - height) // 2
@@ -100,7 +99,8 @@ class SceneCache:
                 share = count // 2 if i == 0 else count // 2 // (len(SIZES) - 1)
                 starts = range(first_seed, first_seed + share, 50)
                 jobs = [pool.submit(_render_range, s, min(50, first_seed + share - s), size) for s in starts]
-                samples = [sample for job in jobs for sample in job.result()]
+                rendered = tqdm(jobs, desc=f"scenes {size[0]}x{size[1]}", unit="batch")
+                samples = [sample for job in rendered for sample in job.result()]
                 first_seed += share
                 np.save(partial / f"{i}_images.npy", np.stack([s.image for s in samples]))
                 np.save(partial / f"{i}_labels.npy", np.stack([s.labels for s in samples]))

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from pipeline.miniature.networks import build_scheduler, build_text_encoders, build_unet
 
@@ -45,10 +46,7 @@ class LatentCache:
             self._encode(vae.to(device()).eval())
         self.groups = []
         for i, _ in enumerate(SIZES):
-            arrays = [
-                np.load(self.folder / f"{i}_{kind}.npy", mmap_mode="r")
-                for kind in ("whole", "masked", "mask")
-            ]
+            arrays = [np.load(self.folder / f"{i}_{kind}.npy", mmap_mode="r") for kind in ("whole", "masked", "mask")]
             self.groups.append((*arrays, json.loads((self.folder / f"{i}.json").read_text())))
 
     @torch.no_grad()
@@ -56,7 +54,8 @@ class LatentCache:
         partial = self.folder.with_name(f"{self.folder.name}.partial{os.getpid()}")
         partial.mkdir(parents=True)
         for i, _ in enumerate(SIZES):
-            parts = [self._encode_scene(vae, i, index) for index in range(self.scenes.size(i))]
+            indices = tqdm(range(self.scenes.size(i)), desc="latents {}x{}".format(*SIZES[i]), unit="scene")
+            parts = [self._encode_scene(vae, i, index) for index in indices]
             for name, arrays in zip(
                 ("whole", "masked", "mask"), zip(*(p[:3] for p in parts), strict=True), strict=True
             ):
@@ -137,10 +136,7 @@ class UnetTask:
             words = prompt(scenes.get(group, int(i)), *facts[i][k], rng)
             prompts.append("" if rng.random() < EMPTY_PROMPT else words)
         tokens = self.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
-        arrays = (
-            torch.from_numpy(a).float()
-            for a in (whole[index], masked[index, task], mask[index, task][:, None])
-        )
+        arrays = (torch.from_numpy(a).float() for a in (whole[index], masked[index, task], mask[index, task][:, None]))
         return (
             *(a.to(device()) for a in arrays),
             tokens.to(device()),
@@ -167,9 +163,7 @@ class UnetTask:
             ).sample.float()
         error = (guess - velocity) ** 2
         weight = OUTSIDE_WEIGHT + (1 - OUTSIDE_WEIGHT) * F.max_pool2d(mask, 3, 1, 1)
-        return (error * weight).mean(), {
-            "inside": float((error * mask).sum().detach() / mask.sum().clamp(min=1) / 4)
-        }
+        return (error * weight).mean(), {"inside": float((error * mask).sum().detach() / mask.sum().clamp(min=1) / 4)}
 
     def finish(self) -> None:
         """Nothing to measure."""

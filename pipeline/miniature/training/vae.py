@@ -28,11 +28,7 @@ def _edges(a: Tensor, b: Tensor) -> Tensor:
     """Difference of the gradients at two scales: keeps thin lines that the pixel loss alone would blur."""
     total = a.new_zeros(())
     for _ in range(2):
-        total = (
-            total
-            + (a.diff(dim=-1) - b.diff(dim=-1)).abs().mean()
-            + (a.diff(dim=-2) - b.diff(dim=-2)).abs().mean()
-        )
+        total = total + (a.diff(dim=-1) - b.diff(dim=-1)).abs().mean() + (a.diff(dim=-2) - b.diff(dim=-2)).abs().mean()
         a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
     return total
 
@@ -52,9 +48,7 @@ class VaeTask:
             hole = sample.labels > 0
             image[hole if rng.random() < 0.5 else ~hole] = 128
         if rng.random() < 0.15:
-            image = image[
-                ..., rng.permutation(3)
-            ]  # rare colours, so that saturation is not a matter of the object
+            image = image[..., rng.permutation(3)]  # rare colours, so that saturation is not a matter of the object
         height, width = image.shape[:2]
         top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
         image = image[top : top + side, left : left + side]
@@ -68,9 +62,7 @@ class VaeTask:
             y = self.net.decode(latents.sample()).sample
         y, mean, logvar = y.float(), latents.mean.float(), latents.logvar.float()
         divergence = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
-        loss = (
-            (y - x).abs().mean() + 1.5 * ((y - x) ** 2).mean() + 0.5 * _edges(y, x) + KL_WEIGHT * divergence
-        )
+        loss = (y - x).abs().mean() + 1.5 * ((y - x) ** 2).mean() + 0.5 * _edges(y, x) + KL_WEIGHT * divergence
         return loss, {"psnr": float(psnr(y, x).mean().detach()), "kl": float(divergence.detach())}
 
     @torch.no_grad()

@@ -34,9 +34,7 @@ def phrase(place: str, rng: np.random.Generator) -> str:
     return _pick(rng, PLACES[place].phrases)
 
 
-def describe(
-    place: str | None, things: Sequence[Spec], rng: np.random.Generator, with_colour: float = 0.7
-) -> str:
+def describe(place: str | None, things: Sequence[Spec], rng: np.random.Generator, with_colour: float = 0.7) -> str:
     """A caption for these objects in this place; either may be missing."""
     bare = " and a ".join(name(spec, rng, with_colour) for spec in things)
     words = {"bare": bare, "things": f"a {bare}", "place": phrase(place, rng) if place else ""}

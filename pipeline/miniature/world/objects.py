@@ -72,9 +72,7 @@ def _car(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
         ],
         colour,
     )
-    pen.blob(
-        [(0.06, 0.50), (0.2, 0.455), (0.5, 0.44), (0.8, 0.455), (0.9, 0.51), (0.5, 0.50)], shade(colour, 1.2)
-    )
+    pen.blob([(0.06, 0.50), (0.2, 0.455), (0.5, 0.44), (0.8, 0.455), (0.9, 0.51), (0.5, 0.50)], shade(colour, 1.2))
     pen.box(0.03, 0.76, 0.97, 0.86, shade(colour, 0.62), 0.03)
     pen.box(0.505, 0.42, 0.512, 0.76, shade(colour, 0.7))
     pen.box(0.54, 0.53, 0.60, 0.56, shade(colour, 0.5))
@@ -348,9 +346,7 @@ def _tree(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
             radius = rng.uniform(0.10, 0.17) * (1 if brightness < 1 else 0.62)
             aside = radius * pen.aspect
             leaves = shade(jitter(rng, colour, 8), brightness)
-            pen.circle(
-                np.clip(x + shift, aside, 1 - aside), max(y + shift * 1.2, radius + 0.01), radius, leaves
-            )
+            pen.circle(np.clip(x + shift, aside, 1 - aside), max(y + shift * 1.2, radius + 0.01), radius, leaves)
 
 
 KINDS = {

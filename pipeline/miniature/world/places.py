@@ -53,9 +53,7 @@ class Backdrop:
         """A rolling line around ``base`` (units), for ``below``."""
         line = np.zeros_like(self.columns)
         for k in range(1, 5):
-            line += (
-                np.sin(2 * np.pi * (self.columns * k * self.rng.uniform(0.5, 1.1) + self.rng.random())) / k
-            )
+            line += np.sin(2 * np.pi * (self.columns * k * self.rng.uniform(0.5, 1.1) + self.rng.random())) / k
         return base + swing * line / 1.5
 
     def pen(self) -> Pen:
@@ -118,9 +116,7 @@ def _glow(view: Backdrop) -> np.ndarray:
     glow = np.zeros_like(view.pixels)
     lamps = [(120, 88, 30), (120, 100, 60), (90, 40, 90)]
     for _ in range(view.rng.integers(4, 8)):
-        across = np.exp(
-            -(((view.columns - view.rng.uniform(0, view.extent[0])) / view.rng.uniform(0.024, 0.055)) ** 2)
-        )
+        across = np.exp(-(((view.columns - view.rng.uniform(0, view.extent[0])) / view.rng.uniform(0.024, 0.055)) ** 2))
         down = np.exp(-np.clip(view.rows - view.horizon, 0, None) / view.rng.uniform(0.12, 0.28))
         glow += (across * down)[..., None] * np.asarray(lamps[view.rng.integers(3)], np.float32)
     return glow
@@ -171,17 +167,11 @@ def _mars(view: Backdrop) -> None:
     if rng.random() < 0.5:
         centre = rng.uniform(0.1, view.extent[0] - 0.1), rng.uniform(0.08, view.horizon * 0.6)
         distance = np.hypot(view.columns - centre[0], view.rows - centre[1])
-        view.blend(
-            (255, 240, 214), np.clip((0.03 - distance) * 40, 0, 0.9) + 0.3 * np.exp(-((distance / 0.09) ** 2))
-        )
+        view.blend((255, 240, 214), np.clip((0.03 - distance) * 40, 0, 0.9) + 0.3 * np.exp(-((distance / 0.09) ** 2)))
     view.clouds(0.3, (240, 204, 166))
     haze = np.clip(view.noise(), -2, 2)[..., None]
-    view.below(
-        view.hills(view.horizon - rng.uniform(0.05, 0.11), 0.04), np.float32((188, 112, 78)) + haze * 3
-    )
-    view.below(
-        view.hills(view.horizon - rng.uniform(0.01, 0.04), 0.025), np.float32((158, 80, 52)) + haze * 5
-    )
+    view.below(view.hills(view.horizon - rng.uniform(0.05, 0.11), 0.04), np.float32((188, 112, 78)) + haze * 3)
+    view.below(view.hills(view.horizon - rng.uniform(0.01, 0.04), 0.025), np.float32((158, 80, 52)) + haze * 5)
     view.below(
         view.hills(view.horizon, 0.01),
         view.ground(jitter(rng, (200, 106, 66)), jitter(rng, (172, 72, 40)), 10, 5),
@@ -194,9 +184,7 @@ def _meadow(view: Backdrop) -> None:
     view.sky((84, 150, 226), (196, 224, 242))
     view.clouds(0.95)
     haze = np.clip(view.noise(), -2, 2)[..., None]
-    view.below(
-        view.hills(view.horizon - rng.uniform(0.02, 0.07), 0.04), jitter(rng, (96, 148, 96)) + haze * 5
-    )
+    view.below(view.hills(view.horizon - rng.uniform(0.02, 0.07), 0.04), jitter(rng, (96, 148, 96)) + haze * 5)
     view.below(
         view.hills(view.horizon, 0.012),
         view.ground(jitter(rng, (120, 178, 74)), jitter(rng, (62, 130, 40)), 10, 7),

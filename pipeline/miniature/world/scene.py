@@ -64,9 +64,7 @@ def random_specs(rng: np.random.Generator) -> list[Spec]:
     return [(kind, str(rng.choice(colours)) if (colours := KINDS[kind].colours) else None) for kind in kinds]
 
 
-def _figure(
-    rng: np.random.Generator, view: Backdrop, place: Place, spec: Spec, slot: int, slots: int
-) -> _Figure:
+def _figure(rng: np.random.Generator, view: Backdrop, place: Place, spec: Spec, slot: int, slots: int) -> _Figure:
     """Draws one object and chooses where it stands: in its share of the width, somewhere on the ground."""
     kind = KINDS[spec[0]]
     depth = rng.random()
@@ -149,9 +147,7 @@ def scene(
     view = Backdrop(place_rng, width, height)
     look.paint(view)
     slots = rng.permutation(len(specs))
-    figures = [
-        _figure(rng, view, look, s, int(slot), len(specs)) for s, slot in zip(specs, slots, strict=True)
-    ]
+    figures = [_figure(rng, view, look, s, int(slot), len(specs)) for s, slot in zip(specs, slots, strict=True)]
     figures.sort(key=lambda figure: figure.feet)
     lean = rng.uniform(-0.35, 0.35)
     covers: list[np.ndarray] = []

@@ -1,0 +1,186 @@
+"""Promise 3: same request, same picture — as plain diffusers makes it, alone or in company, wherever the model lies."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from conftest import models_of
+from PIL import Image
+
+from pipeline.errors import PhotoError
+from pipeline.models import InpaintRequest
+from pipeline.models.checkpoint import load_pipeline
+from pipeline.models.diffusion import Diffusion
+from pipeline.models.locate import locate
+from pipeline.models.names import SCHEDULERS
+
+HEIGHT, WIDTH = 40, 64
+
+
+def request_of(seed: int = 7, **changes: object) -> InpaintRequest:
+    """A request for a picture that is not square, with a hole in its mask."""
+    image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[5:30, 10:50] = True
+    mask[12:20, 20:30] = False
+    plain = InpaintRequest(image, mask, "a red car", None, seed, 3, 5.0, 1.0, "default")
+    return replace(plain, **changes)
+
+
+def pipeline_of(checkpoint: Path, dtype: torch.dtype = torch.float32) -> diffusers.DiffusionPipeline:
+    return load_pipeline(locate("inpaint", str(checkpoint)), dtype)
+
+
+def plainly(checkpoint: Path, request: InpaintRequest) -> np.ndarray:
+    """What somebody who only knows the diffusers documentation gets."""
+    is_xl = "sdxl" in checkpoint.name
+    kind = diffusers.StableDiffusionXLInpaintPipeline if is_xl else diffusers.StableDiffusionInpaintPipeline
+    options = {"add_watermarker": False} if is_xl else {"safety_checker": None}
+    pipe = kind.from_pretrained(checkpoint, **options)
+    return np.asarray(
+        pipe(
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            image=Image.fromarray(request.image),
+            mask_image=Image.fromarray(request.mask.astype(np.uint8) * 255),
+            height=HEIGHT,
+            width=WIDTH,
+            num_inference_steps=request.steps,
+            strength=request.strength,
+            guidance_scale=request.guidance_scale,
+            generator=torch.Generator("cpu").manual_seed(request.seed),
+        ).images[0]
+    )
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.7])
+def test_on_a_cpu_it_is_the_picture_of_plain_diffusers(checkpoint: Path, strength: float) -> None:
+    request = request_of(strength=strength, negative_prompt="a dog")
+    (picture,) = models_of(checkpoint).diffusion.inpaint([request])
+    assert picture.dtype == np.uint8
+    assert np.array_equal(picture, plainly(checkpoint, request))
+
+
+def test_companions_and_order_do_not_matter(tiny_folder: Path) -> None:
+    diffusion = models_of(tiny_folder / "sdxl").diffusion
+    requests = [
+        request_of(1),
+        request_of(2, negative_prompt=""),
+        request_of(3, steps=2, prompt="b"),
+        request_of(4),
+        request_of(5, image=np.zeros((24, 32, 3), np.uint8), mask=np.ones((24, 32), bool)),
+        request_of(1),
+    ]
+    together = diffusion.inpaint(requests)
+    alone = [diffusion.inpaint([request])[0] for request in requests]
+    assert all(np.array_equal(one, other) for one, other in zip(together, alone, strict=True))
+    assert np.array_equal(together[0], together[5])
+    assert [picture.shape for picture in together] == [request.image.shape for request in requests]
+    assert not np.array_equal(together[0], together[3]), "the seed must matter"
+    assert diffusion.inpaint([]) == []
+
+
+def test_a_padded_batch_gives_each_picture_whatever_its_companions(tiny_folder: Path) -> None:
+    """As on a GPU: the UNet always sees the same number of pictures."""
+    diffusion = Diffusion(pipeline_of(tiny_folder / "sdxl-inpaint"), batch_size=2)
+    one, two, three = diffusion.inpaint([request_of(1), request_of(2), request_of(3)])
+    assert np.array_equal(three, diffusion.inpaint([request_of(3)])[0])
+    assert np.array_equal(one, diffusion.inpaint([request_of(3), request_of(1)])[1])
+    assert np.abs(two.astype(int) - plainly(tiny_folder / "sdxl-inpaint", request_of(2))).max() <= 1
+
+
+def test_no_negative_prompt_is_not_the_empty_one(tiny_folder: Path) -> None:
+    diffusion = models_of(tiny_folder / "sdxl").diffusion
+    none, empty = diffusion.inpaint([request_of(), request_of(negative_prompt="")])
+    assert not np.array_equal(none, empty)
+
+
+def test_every_scheduler_paints_and_default_is_the_checkpoints_own(tiny_folder: Path) -> None:
+    diffusion = models_of(tiny_folder / "sdxl").diffusion
+    pictures = dict(zip(SCHEDULERS, diffusion.inpaint([request_of(scheduler=name) for name in SCHEDULERS]), strict=True))
+    assert np.array_equal(pictures.pop("default"), pictures["euler"]), "this checkpoint was published with Euler"
+    assert len({picture.tobytes() for picture in pictures.values()}) == len(pictures)
+
+
+def test_native_size_and_description(checkpoint: Path) -> None:
+    models = models_of(checkpoint)
+    assert models.describe()["loaded"] == {}
+    assert models.diffusion.native == 32
+    told = models.describe()["loaded"]["inpaint"]
+    assert told["identity"].startswith("sha256:")
+    assert told["dtype"] == "float32" and told["batch_size"] == 1
+    assert told["watermark"] is False and told["safety_checker"] is False
+
+
+@pytest.mark.parametrize("memory", [{"offload": "group"}, {"vae_slicing": True}])
+def test_where_the_model_waits_does_not_show(checkpoint: Path, memory: dict[str, object]) -> None:
+    plain, placed = models_of(checkpoint), models_of(checkpoint, **memory)
+    for seed in (1, 2):
+        assert np.array_equal(plain.diffusion.inpaint([request_of(seed)]), placed.diffusion.inpaint([request_of(seed)]))
+
+
+@pytest.mark.parametrize("offload", ["none", "group"])
+@pytest.mark.parametrize("dtype", ["fp16", "bf16"])
+def test_half_precision_is_near(tiny_folder: Path, dtype: str, offload: str) -> None:
+    exact = models_of(tiny_folder / "sdxl").diffusion.inpaint([request_of()])
+    half = models_of(tiny_folder / "sdxl", dtype=dtype, offload=offload).diffusion.inpaint([request_of()])
+    assert np.abs(np.subtract(exact, half, dtype=int)).mean() < 8
+
+
+def test_words_the_model_cannot_read_are_named_once(tiny_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    diffusion = models_of(tiny_folder / "sd15").diffusion
+    words = "ab cd ef gh ij kl mn op qr st uv wx"
+    with caplog.at_level(logging.WARNING, "darkroom"):
+        diffusion.inpaint([request_of(1, prompt=f"{words} zebra crossing"), request_of(2, prompt=f"{words} zebra crossing")])
+    (record,) = caplog.records
+    assert record.getMessage().endswith("crossing") and "14 tokens" in record.getMessage()
+
+
+def test_not_a_number_is_an_error_and_no_black_picture(tiny_folder: Path) -> None:
+    pipe = pipeline_of(tiny_folder / "sdxl", torch.bfloat16)
+    pipe.unet.conv_out.bias.data.fill_(float("nan"))
+    with pytest.raises(PhotoError, match="no picture for seed 9"):
+        Diffusion(pipe).inpaint([request_of(9)])
+
+
+@pytest.mark.parametrize("spoilt", [float("nan"), 1e4])
+def test_a_decoder_that_overflows_in_half_precision_is_asked_again_in_fp32(tiny_folder: Path, spoilt: float) -> None:
+    pipe = pipeline_of(tiny_folder / "sd15", torch.float16)
+
+    def overflow(module: torch.nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
+        return output if output.dtype == torch.float32 else torch.full_like(output, spoilt)
+
+    expected = Diffusion(pipe).inpaint([request_of()])[0]
+    pipe.vae.decoder.conv_out.register_forward_hook(overflow)
+    picture = Diffusion(pipe).inpaint([request_of()])[0]
+    assert np.abs(picture.astype(int) - expected).max() < 8
+    assert pipe.vae.dtype == torch.float16
+
+
+def test_out_of_memory_halves_the_batch_and_keeps_the_pictures(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipe = pipeline_of(tiny_folder / "sdxl")
+    room = 2
+    forward = pipe.unet.forward
+
+    def small_gpu(sample: torch.Tensor, *args: object, **kwargs: object) -> object:
+        if len(sample) > 2 * room:  # with and without the prompt
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(sample, *args, **kwargs)
+
+    monkeypatch.setattr(pipe.unet, "forward", small_gpu)
+    diffusion, requests = Diffusion(pipe, batch_size=4), [request_of(seed) for seed in range(3)]
+    pictures = diffusion.inpaint(requests)
+    assert diffusion.batch_size == diffusion.describe()["batch_size"] == 2
+    assert "batch size of 2" in caplog.text
+    assert np.array_equal(pictures, Diffusion(pipe, batch_size=2).inpaint(requests))
+    room = 0
+    with pytest.raises(PhotoError, match="not memory enough"):
+        diffusion.inpaint(requests)

@@ -1,0 +1,67 @@
+"""What may stand in `conf/models` and `conf/memory`, and what a device makes of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.errors import RecipeError, SetupError
+from pipeline.models import Memory, Models, Weights
+from pipeline.models.device import settle
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+@pytest.mark.parametrize("group", [Weights, Memory])
+def test_every_file_of_the_group_is_complete_and_valid(group: type[Weights | Memory]) -> None:
+    files = sorted((CONF / group.group).glob("*.yaml"))
+    assert files
+    for file in files:
+        settings = yaml.safe_load(file.read_text())
+        assert asdict(group.parse(settings)) == settings, "a key that is missing cannot be overridden without +"
+
+
+def test_all_problems_are_told_at_once_and_by_name() -> None:
+    with pytest.raises(RecipeError) as caught:
+        Memory.parse({"dtyp": "fp16", "batch_size": 0, "offload": "modl"})
+    told = str(caught.value)
+    assert "memory.dtyp: unknown key; did you mean 'dtype'?" in told
+    assert "memory.batch_size: 0" in told
+    assert "memory.offload: 'modl' should be 'auto', 'none', 'model', 'sequential' or 'group'" in told
+    with pytest.raises(RecipeError, match=r"models\.inpant: unknown key; did you mean 'inpaint'\?"):
+        Weights.parse({"inpant": "x"})
+
+
+def test_auto_on_a_cpu_is_plain_fp32() -> None:
+    settled = settle(Memory(vae_tiling=True), "cpu")
+    assert settled == Memory(dtype="fp32", offload="none", vae_slicing=False, vae_tiling=True, batch_size=1)
+
+
+@pytest.mark.parametrize("memory", [Memory(offload="model"), Memory(offload="sequential"), Memory(batch_size=4)])
+def test_what_a_cpu_cannot_do_is_said_in_one_line(memory: Memory) -> None:
+    with pytest.raises(SetupError, match=r"^memory\.\w+=\w+: .*CPU[^\n]*$"):
+        Models(Weights(), memory, device="cpu")
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(SetupError, match="device=cuda:7: this machine has .*cpu"):
+        Models(Weights(), Memory(), device="cuda:7")
+
+
+def test_the_summary_names_what_is_taken() -> None:
+    assert Models(Weights(), Memory(), device="cpu").summary.endswith(
+        "the miniature models (a preview on real photographs)"
+    )
+    some = Models(Weights(inpaint="a/b"), Memory(), device="cpu")
+    assert some.summary == "sam=miniature, clipseg=miniature, inpaint=a/b on cpu (fp32)"
+
+
+def test_checking_a_recipe_imports_nothing_heavy() -> None:
+    code = "import sys, pipeline.models, pipeline.models.names; print({'torch', 'diffusers'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=CONF.parent, check=True)
+    assert done.stdout.strip() == "set()"

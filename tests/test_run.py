@@ -1,0 +1,266 @@
+"""Whole runs on the miniature models: what lies in the run folder, and that it is true."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import subprocess
+import time
+import tracemalloc
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import ROOT, Cli, iou, journal, pixels, run
+from PIL import Image
+
+from pipeline.miniature.evaluate import classify_place
+from pipeline.miniature.examples import EXAMPLES
+from pipeline.models import Models
+
+CAR = ROOT / "examples/car.png"
+FAST = "stages.inpaint.steps=3"
+BOX_MASK = {"op": "grabcut", "box": [0.1, 0.1, 0.9, 0.9], "units": "fraction", "iterations": 1}
+
+
+@pytest.fixture(scope="module")
+def mars(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """`car_on_mars` with two seeds, run from elsewhere by the real command line."""
+    cli = Cli(tmp_path_factory.mktemp("mars"))
+    done = cli("recipe=car_on_mars", "models=miniature", "stages.inpaint.seed=[0,1]")
+    assert done.returncode == 0, done.stderr
+    folder = cli.run_folder()
+    return SimpleNamespace(cli=cli, folder=folder, lines=journal(folder), stdout=done.stdout)
+
+
+def test_the_car_is_found_and_not_a_bit_of_it_changes(mars: SimpleNamespace) -> None:
+    truth = EXAMPLES["car.png"].main().mask
+    photo = pixels(CAR)
+    for line in mars.lines:
+        mask, result = pixels(mars.folder / line["mask"]), pixels(mars.folder / line["result"])
+        assert iou(mask < 128, truth) > 0.9
+        assert result.shape == photo.shape
+        assert np.array_equal(result[mask == 0], photo[mask == 0])
+        assert line["outside_max_diff"] == 0
+        assert (result[mask == 255] != photo[mask == 255]).mean() > 0.5
+
+
+def test_the_pictures_show_mars_and_each_seed_another(mars: SimpleNamespace) -> None:
+    first, second = (pixels(mars.folder / line["result"]) for line in mars.lines)
+    assert classify_place(pixels(CAR)) == "street"
+    assert classify_place(first) == classify_place(second) == "mars"
+    assert not np.array_equal(first, second)
+
+
+def test_the_record_tells_everything(mars: SimpleNamespace) -> None:
+    assert [(line["status"], line["seed"], line["error"]) for line in mars.lines] == [
+        ("done", 0, None),
+        ("done", 1, None),
+    ]
+    assert {line["prompt"] for line in mars.lines} == {"red desert of Mars, dusty sky"}
+    assert all(line["photo"] == "car.png" and line["seconds"] > 0 for line in mars.lines)
+    facts = json.loads((mars.folder / "run.json").read_text())
+    assert facts["status"] == "done" and facts["totals"] == {"photos": 1, "done": 2, "failed": 0, "skipped": 0}
+    assert facts["environment"]["packages"]["torch"] and facts["models"]["device"] == "cpu"
+    assert set(facts["models"]["loaded"]) == {"sam", "inpaint"}  # CLIPSeg was not asked, so not loaded
+    assert facts["config"]["stages"]["inpaint"]["seed"] == [0, 1]
+    assert len(facts["dataset_fingerprint"]) == 64
+    names = {path.relative_to(mars.folder).as_posix() for path in mars.folder.rglob("*") if path.is_file()}
+    assert names == {
+        *("recipe.yaml", "run.json", "run.log", "journal.jsonl", "contact_sheet.png"),
+        *(".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml"),
+        *("car/0_photo.png", "car/1_car_mask.png", "car/2_refine_mask.png", "car/3_invert_mask.png"),
+        *("car/4_inpaint_mask.png", "car/4_inpaint_seed0.png", "car/4_inpaint_seed1.png"),
+    }
+    assert str(mars.folder) in mars.stdout and "contact_sheet.png" in mars.stdout
+
+
+def test_a_result_explains_itself(mars: SimpleNamespace) -> None:
+    with Image.open(mars.folder / mars.lines[1]["result"]) as image:
+        texts = image.text
+    assert (
+        texts["parameters"].startswith("red desert of Mars, dusty sky\nSteps: ") and "Seed: 1," in texts["parameters"]
+    )
+    ours = json.loads(texts["darkroom"])
+    assert ours["recipe"] == "car_on_mars" and [stage["stage"] for stage in ours["stages"]] == [
+        "car",
+        "refine",
+        "invert",
+        "inpaint",
+    ]
+    assert ours["stages"][-1]["seed"] == 1 and "inpaint" in ours["models"]["loaded"]
+
+
+def test_the_recorded_recipe_makes_the_same_pictures_again(mars: SimpleNamespace, cli: Cli) -> None:
+    done = cli(f"recipe={mars.folder}/recipe.yaml", "models=miniature", "stages.inpaint.seed=1")
+    assert done.returncode == 0, done.stderr
+    (line,) = journal(cli.run_folder())
+    again = pixels(cli.run_folder() / line["result"])
+    assert np.array_equal(again, pixels(mars.folder / mars.lines[1]["result"]))
+
+
+def test_one_bad_photo_costs_one_photo(cli: Cli) -> None:
+    whole = CAR.read_bytes()
+    (cli.folder / "good one.png").write_bytes(whole)
+    (cli.folder / "broken.png").write_bytes(whole[: len(whole) // 2])
+    (cli.folder / "photos.csv").write_text(
+        'image,points,prompt\nbroken.png,"[[330,350]]",mars\nmissing.png,"[[330,350]]",mars\n'
+        'good one.png,"[[9999,350]]",mars\ngood one.png,"[[330,350]]","snow, ""white"" / winter"\n'
+    )
+    done = cli("recipe=manifest", "models=miniature", f"dataset.manifest={cli.folder}/photos.csv", FAST)
+    assert done.returncode == 3
+    assert "Traceback" not in done.stdout + done.stderr
+    lines = journal(cli.run_folder())
+    assert [line["status"] for line in lines] == ["failed", "failed", "failed", "done"]
+    for line, reason in zip(lines, ("truncated", "No such file", "[9999, 350] lies outside", None), strict=True):
+        assert line["error"] is None if reason is None else reason in line["error"]
+        assert reason is None or line["photo"] in done.stdout
+    assert lines[3]["prompt"] == 'snow, "white" / winter' and lines[3]["item"]["points"] == [[330, 350]]
+    assert (cli.run_folder() / "contact_sheet.png").is_file()
+
+
+@pytest.mark.parametrize(
+    "policy, statuses", [("fail", ["failed"] * 2), ("skip", ["skipped"] * 2), ("keep", ["done"] * 2)]
+)
+def test_an_empty_mask_is_never_a_full_repaint(
+    policy: str, statuses: list[str], models: Models, tmp_path: Path
+) -> None:
+    stages = {
+        "thing": BOX_MASK,
+        "refine": {"min_area": 10**7},  # more than there is: nothing is left
+        "invert": None,
+        "inpaint": {"prompt": "mars", "seed": [1, 2], "steps": 2},
+    }
+    config = {"dataset": {"images": str(CAR)}, "stages": stages, "on_empty": policy}
+    lines = run(config, models, tmp_path / "run")
+    assert [line["status"] for line in lines] == statuses
+    if policy == "keep":
+        assert np.array_equal(pixels(tmp_path / "run" / lines[0]["result"]), pixels(CAR))
+    else:
+        assert all("refine: nothing to repaint" in line["error"] and line["result"] is None for line in lines)
+
+
+def test_a_second_pass_sees_the_first_and_keeps_the_rest(models: Models, tmp_path: Path) -> None:
+    first = {"op": "inpaint", "prompt": ["snow", "beach"], "steps": 3}
+    stages = {
+        "left": {"op": "grabcut", "box": [20, 20, 300, 240], "iterations": 1},
+        "one": first,
+        "right": {"op": "grabcut", "box": [400, 200, 700, 500], "iterations": 1},
+        "two": {"op": "inpaint", "prompt": "a ball", "seed": [5, 6], "steps": 3},
+    }
+    lines = run({"dataset": {"images": str(CAR)}, "stages": stages}, models, tmp_path / "run")
+    assert [(line["prompt"], line["seed"]) for line in lines] == [("a ball", 5), ("a ball", 6)] * 2
+    folder, photo = tmp_path / "run", pixels(CAR)
+    for line, number in zip(lines, (1, 1, 2, 2), strict=True):
+        result, mask = pixels(folder / line["result"]), pixels(folder / line["mask"])
+        between = pixels(folder / f"car/2_one_prompt{number}.png")
+        own = pixels(folder / f"car/3_right_mask_prompt{number}.png")
+        assert np.array_equal(result[mask == 0], photo[mask == 0])
+        assert np.array_equal(result[own == 0], between[own == 0])  # built on the first pass, not on the photo
+        assert (between[own == 0] != photo[own == 0]).any()
+
+
+def test_orientation_colour_profile_and_transparency_survive(models: Models, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    upright = rng.integers(0, 256, (211, 157, 3), np.uint8)
+    turned, exif = Image.fromarray(np.rot90(upright)), Image.Exif()  # 6: turn it right by 90 degrees to see it upright
+    exif[0x0112] = 6
+    turned.save(tmp_path / "turned.png", exif=exif)
+    alpha = rng.integers(1, 256, (211, 157), np.uint8)
+    Image.fromarray(np.dstack([upright, alpha])).save(tmp_path / "clear.png", icc_profile=_profile())
+    stages = {"thing": BOX_MASK, "inpaint": {"prompt": "mars", "steps": 2}}
+    images = [str(tmp_path / name) for name in ("turned.png", "clear.png")]
+    lines = run({"dataset": {"images": images}, "stages": stages}, models, tmp_path / "run")
+    for line in lines:
+        assert line["status"] == "done", line["error"]
+        result, mask = pixels(tmp_path / "run" / line["result"]), pixels(tmp_path / "run" / line["mask"])
+        assert np.array_equal(result[mask == 0][:, :3], upright[mask == 0]) and (mask == 0).any()
+    with Image.open(tmp_path / "run" / lines[1]["result"]) as image:
+        assert image.info["icc_profile"] == _profile()
+        assert np.array_equal(np.asarray(image)[..., 3], alpha)
+
+
+def _profile() -> bytes:
+    from PIL import ImageCms
+
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def wait_for_pictures(cli: Cli, process: subprocess.Popen[str], number: int) -> Path:
+    """Until the journal has so many lines."""
+    for _ in range(2400):
+        found = list(cli.folder.glob("outputs/*/journal.jsonl"))
+        if found and found[0].read_bytes().count(b"\n") >= number:
+            return found[0].parent
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    raise AssertionError("no pictures within two minutes")
+
+
+@pytest.mark.parametrize("how, code", [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
+def test_whatever_stops_a_run_what_is_finished_is_whole(cli: Cli, how: signal.Signals, code: int) -> None:
+    for number in range(40):
+        (cli.folder / f"{number:02}.png").write_bytes(CAR.read_bytes())
+    images = f"dataset.images='{cli.folder}/*.png'"
+    process = cli.start("recipe=car_on_mars", "models=miniature", images, FAST, "stages.inpaint.seed=0")
+    folder = wait_for_pictures(cli, process, 2)
+    process.send_signal(how)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == code and "Traceback" not in output
+    lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    assert 2 <= len(lines) < 40
+    for line in lines:
+        assert pixels(folder / line["result"]).shape == pixels(CAR).shape
+    status = json.loads((folder / "run.json").read_text())["status"]
+    assert status == ("running" if how == signal.SIGKILL else "interrupted")
+
+
+def test_a_full_disk_stops_the_run_in_one_line(cli: Cli) -> None:
+    """The largest file that this process may write stands in for a disk without room."""
+    command = cli.command("recipe=car_on_mars", "models=miniature", FAST)
+
+    def no_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    done = subprocess.run(command, cwd=cli.folder, capture_output=True, text=True, preexec_fn=no_room, timeout=300)
+    assert done.returncode == 4
+    assert "0_photo.png" in done.stderr and "cannot be written" in done.stderr and "Traceback" not in done.stderr
+    assert not list(cli.folder.rglob("*.tmp")) and not list(cli.folder.rglob("0_photo.png"))
+
+
+def test_a_sweep_makes_a_run_of_every_value_and_a_failure_stops_no_other(cli: Cli) -> None:
+    done = cli(
+        "-m",
+        "recipe=car_on_mars",
+        "models=miniature",
+        FAST,
+        "stages.inpaint.seed=3",
+        "stages.car.points=[[9999,1]],[[330,350]]",
+    )
+    assert done.returncode == 3
+    sweep = cli.run_folder()
+    statuses = [journal(sweep / number)[0]["status"] for number in ("0", "1")]
+    assert statuses == ["failed", "done"] and (sweep / "multirun.yaml").is_file()
+
+
+def test_memory_does_not_grow_with_the_number_of_photos(models: Models, tmp_path: Path) -> None:
+    def peak(number: int) -> int:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for each in range(number):
+            Image.fromarray(np.full((64, 64, 3), each % 256, np.uint8)).save(folder / f"{each}.png")
+        config = {
+            "dataset": {"images": str(folder)},
+            "stages": {"m": {"op": "mask_file", "alpha": True}},
+            "on_empty": "skip",
+        }
+        tracemalloc.start()
+        run(config, models, tmp_path / f"run{number}")
+        size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return size
+
+    peak(5)  # what is loaded once
+    assert peak(120) < 1.5 * peak(30)
