@@ -160,27 +160,23 @@ def _to_rgb(colours: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes
     if space == b"RGB " and colours.mode != "CMYK":
         return colours.convert("RGB"), icc
     if space and space == _PROFILE_SPACES.get(colours.mode):
-        try:
-            return to_srgb(colours, icc), None
-        except ImageCms.PyCMSError:  # a broken profile: as good as none
-            pass
+        return to_srgb(colours, icc), None
     return colours.convert("RGB"), None
 
 
 def to_srgb(colours: Image.Image, icc: bytes) -> Image.Image:
-    """A picture of mode L, RGB or CMYK in sRGB; `icc` is the profile that its colours are in.
-
-    Raises:
-        ImageCms.PyCMSError: the profile is broken or is for another mode.
-    """
-    return ImageCms.profileToProfile(
-        colours,
-        ImageCms.ImageCmsProfile(BytesIO(icc)),
-        ImageCms.createProfile("sRGB"),
-        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        outputMode="RGB",
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-    )
+    """A picture of mode L, RGB or CMYK in sRGB; `icc`, the profile of its colours, is ignored where broken."""
+    try:
+        return ImageCms.profileToProfile(
+            colours,
+            ImageCms.ImageCmsProfile(BytesIO(icc)),
+            ImageCms.createProfile("sRGB"),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            outputMode="RGB",
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except (ImageCms.PyCMSError, OSError):
+        return colours.convert("RGB")
 
 
 def _too_large() -> str:

@@ -62,7 +62,7 @@ class Runner:
     def _edit(self, photo: Photo) -> None:
         tree: Sequence[Step] = ()
         try:
-            tree = expand(self._recipe, photo.item)
+            tree = () if photo.problem else expand(self._recipe, photo.item)
             picture = photo.load()
         except PhotoError as error:
             self._give_up(photo, None, paths(tree) if tree else [()], error)

@@ -203,7 +203,7 @@ BAD = {
     "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "known format"),
     "ppm": (saved(blocks(), "PPM"), "known format"),
     **{f"half {each}": (saved(blocks(), each)[:-90], "decoded") for each in ("PNG", "JPEG", "WEBP", "TIFF", "GIF")},
-    "png header only": (saved(blocks())[:40], ""),
+    "png header only": (saved(blocks())[:40], "decoded|known format"),
     "bomb": (png_header(30_000, 30_000), "megapixels"),
     "just too large": (png_header(MAX_PIXELS // 1000, 1001), "megapixels"),
     "lie": (png_header(300, 300), "decoded"),
