@@ -65,10 +65,9 @@ def _run(job_config: DictConfig) -> int:
     recipe.dataset.check()
 
     # Here and not above: what is imported before a recipe is known to be good must be light.
-    from pipeline.report import contact_sheet
-
     from pipeline.models import Memory, Models, Weights
     from pipeline.record import Record
+    from pipeline.report import contact_sheet
     from pipeline.run_log import run_log
     from pipeline.runner import Runner
 

@@ -141,6 +141,13 @@ def _check_manifest(path: Path) -> None:
 
 def _problem(place: str) -> str | None:
     """Why there is no photo in a place, or None."""
+    try:
+        return _missing(place)
+    except OSError as error:  # such as a folder on the way that may not be entered
+        return f"{place}: cannot be read: {error.strerror}"
+
+
+def _missing(place: str) -> str | None:
     path, pattern = split(place)
     if pattern.count("**") > 1:
         return f"{place}: `**` can stand once in a glob"
@@ -159,4 +166,5 @@ def _problem(place: str) -> str | None:
 
 def _tally(listing: Listing) -> str:
     kinds = ", ".join(f"{suffix} {number}" for suffix, number in listing.skipped.most_common(5))
-    return f"{listing.skipped.total()} files ({kinds})"
+    total = listing.skipped.total()
+    return f"{total} file{'s' * (total != 1)} ({kinds})"

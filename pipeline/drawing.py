@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -116,26 +117,19 @@ def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int, lines: int) -> li
         if font.getlength(longer) <= width:
             wrapped[-1] = longer
         elif len(wrapped) == lines:
-            wrapped[-1] = _shortened(longer, font, width)
+            end = _fitting(longer, font, width - font.getlength("…"))
+            wrapped[-1] = f"{longer[:end].rstrip()}…"
             break
         elif wrapped[-1]:
             wrapped.append("")
             words.insert(0, word)
         else:
-            wrapped[-1], rest = _broken(word, font, width)
-            words.insert(0, rest)
-            wrapped.append("")
+            end = _fitting(word, font, width)
+            wrapped[-1:] = [word[:end], ""]
+            words.insert(0, word[end:])
     return wrapped
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    while text and font.getlength(f"{text}…") > width:
-        text = text[:-1]
-    return f"{text.rstrip()}…"
-
-
-def _broken(word: str, font: ImageFont.FreeTypeFont, width: int) -> tuple[str, str]:
-    end = len(word)
-    while end > 1 and font.getlength(word[:end]) > width:
-        end -= 1
-    return word[:end], word[end:]
+def _fitting(text: str, font: ImageFont.FreeTypeFont, width: float) -> int:
+    """How many characters of a text fit; at least one."""
+    return max(1, bisect_right(range(len(text)), width, lo=1, key=lambda end: font.getlength(text[:end])) - 1)

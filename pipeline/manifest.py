@@ -41,9 +41,9 @@ def rows(path: Path) -> Iterator[Row]:
     read = {".csv": _csv_rows, ".jsonl": _jsonl_rows}.get(path.suffix.lower())
     if read is None:
         raise RecipeError(f"{KEY}: {path}: a manifest is a .csv or .jsonl file")
-    if not path.is_file():  # opening a FIFO would wait for ever
-        raise RecipeError(f"{KEY}: {path}: no such file")
     try:
+        if not path.is_file():  # opening a FIFO would wait for ever
+            raise RecipeError(f"{KEY}: {path}: no such file")
         # Bytes that are not UTF-8 become lone surrogates here, so that they cost their row and not the file.
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             yield from read(path, file)

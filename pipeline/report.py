@@ -175,7 +175,7 @@ def _photo(layout: _Layout, shown: _Shown) -> Image.Image:
         cells = [*lead, notice(size, shown.lines[0]["status"], error)]
         return stack([label(shown.name, layout.width(layout.lead), 24), row(cells, _GAP)], 14)
     rows = shown.rows()
-    left = [row(lead, _GAP)] if layout.lead == 2 else lead
+    left = [row(lead, _GAP)] if lead and layout.lead == 2 else lead
     bands = [
         _band(layout, "" if number else shown.name, each, results, size)
         for number, (each, results) in enumerate(zip_longest(left, rows[:_MAX_ROWS]))
@@ -194,7 +194,7 @@ def _lead(layout: _Layout, shown: _Shown) -> tuple[list[Image.Image], tuple[int,
     cells = [_captioned(layout, photo, "photo")]
     if mask is not None:
         tint, share = tinted(photo, layout.folder / mask)
-        cells.append(_captioned(layout, tint, f"{share:.0%} repainted"))
+        cells.append(_captioned(layout, tint, f"mask, {share:.0%} of the photo"))
     return cells, photo.size
 
 
@@ -217,8 +217,13 @@ def _result(layout: _Layout, line: Mapping[str, Any], size: tuple[int, int]) -> 
         picture = thumbnail(path, size)
     else:
         picture = notice(size, "missing", f"{line.get('result')} is no longer in the run folder")
-    seed = line.get("seed")
-    return _captioned(layout, picture, "result" if seed is None else f"seed {seed}")
+    return _captioned(layout, picture, _caption(line))
+
+
+def _caption(line: Mapping[str, Any]) -> str:
+    if line.get("result") and line["result"] == line.get("source"):
+        return "unchanged"
+    return "result" if line.get("seed") is None else f"seed {line['seed']}"
 
 
 def _captioned(layout: _Layout, picture: Image.Image, caption: str) -> Image.Image:

@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.artifacts import Branch, begin, follow
 from pipeline.dataset import Photo
+from pipeline.edit import Edit
 from pipeline.errors import DarkroomError, EmptyMask, PhotoError
 from pipeline.models import Models
 from pipeline.plan import Step, expand, paths, settings_of
@@ -73,22 +74,31 @@ class Runner:
     def _grow(self, branch: Branch, siblings: Sequence[Step]) -> None:
         """Take the steps that follow a branch, all variants together, and go on from each."""
         started = time.perf_counter()
-        try:
-            stages = [step.stage for step in siblings]
-            edits = type(stages[0]).apply_together(stages, branch.edit, self._models)
-        except Exception as error:
-            self._give_up(branch.photo, branch, paths(siblings, branch.steps), _as_photo_error(error, branch.photo))
-            return
+        results = self._apply(branch, siblings)
         seconds = (time.perf_counter() - started) / len(siblings)
         context = {"recipe": self._recipe.name, "models": self._models.describe()}
-        for step, edit in zip(siblings, edits, strict=True):
-            new = follow(self._record, branch, step, edit, context)
-            if edit.mask is not None and not np.rint(edit.mask.max() * 255):
+        for step, result in zip(siblings, results, strict=True):
+            if isinstance(result, PhotoError):
+                self._give_up(branch.photo, branch, paths([step], branch.steps), result)
+                continue
+            new = follow(self._record, branch, step, result, context)
+            if result.mask is not None and not np.rint(result.mask.max() * 255):
                 self._nothing_to_repaint(new, step)
             elif step.children:
                 self._grow(new, step.children)
             else:
                 self._finish(new, seconds)
+
+    def _apply(self, branch: Branch, siblings: Sequence[Step]) -> list[Edit | PhotoError]:
+        """Each step's result, or why there is none; where one spoils it for all, one by one."""
+        stages = [step.stage for step in siblings]
+        try:
+            return [*type(stages[0]).apply_together(stages, branch.edit, self._models)]
+        except Exception as error:
+            failure = _as_photo_error(error, branch.photo)
+            if len(siblings) == 1:
+                return [failure]
+        return [result for step in siblings for result in self._apply(branch, [step])]
 
     def _nothing_to_repaint(self, branch: Branch, step: Step) -> None:
         ways = paths(step.children, branch.steps) if step.children else [branch.steps]

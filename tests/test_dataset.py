@@ -6,6 +6,7 @@ import logging
 import os
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from pipeline.errors import PhotoError, RecipeError
 def place(tmp_path: Path) -> Iterator[Path]:
     """A folder of photos with everything else that such folders hold."""
     root = tmp_path / "shoot"
-    for name in ("b.jpg", "a.PNG", "day 2/it's \"3\".webp", "day 2/🌵\n.png", "-x.tif", "Z/deep/er/q.bmp"):
+    for name in ("b.jpg", "a.PNG", 'day 2/it\'s "3".webp', "day 2/🌵\n.png", "-x.tif", "Z/deep/er/q.bmp"):
         touch(root / name)
     for name in ("notes.txt", "Thumbs.db", "raw/1.CR2", "raw/2.cr2", ".DS_Store", ".trash/old.jpg", "day 2/._a.jpg"):
         touch(root / name)
@@ -46,11 +47,9 @@ def problems(**given: object) -> tuple[str, ...]:
 def test_folder_in_fixed_order_without_what_is_no_photo(place: Path, caplog: pytest.LogCaptureFixture) -> None:
     dataset = Dataset(images=str(place))
     dataset.check()
-    expected = ["-x.tif", "a.PNG", "b.jpg", "Z/deep/er/q.bmp", "day 2/it's \"3\".webp", "day 2/🌵\n.png"]
+    expected = ["-x.tif", "a.PNG", "b.jpg", "Z/deep/er/q.bmp", 'day 2/it\'s "3".webp', "day 2/🌵\n.png"]
     assert names(dataset) == expected
-    assert caplog.messages == ["skipped 4 files (.cr2 2, .txt 1, .db 1): no pictures by their names"] or (
-        "skipped 4 files (.cr2 2" in caplog.messages[0]
-    )
+    assert caplog.messages == ["skipped 4 files (.cr2 2, .db 1, .txt 1): no pictures by their names"]
     caplog.clear()
     assert dataset.count() == 6
     assert caplog.messages == []
@@ -58,10 +57,11 @@ def test_folder_in_fixed_order_without_what_is_no_photo(place: Path, caplog: pyt
 
 def test_files_globs_and_lists(place: Path) -> None:
     assert names(Dataset(images=f"{place}/*.jpg")) == ["b.jpg"]
-    assert names(Dataset(images=f"{place}/day*/*")) == ["day 2/it's \"3\".webp", "day 2/🌵\n.png"]
+    assert names(Dataset(images=f"{place}/day*/*")) == ['day 2/it\'s "3".webp', "day 2/🌵\n.png"]
     assert names(Dataset(images=f"{place}/**/*.[bt]*")) == ["-x.tif", "Z/deep/er/q.bmp"]
     assert names(Dataset(images=f"{place}/Z/**")) == ["deep/er/q.bmp"]
-    assert names(Dataset(images=[f"{place}/b.jpg", f"{place}/Z", f"{place}/a.PNG"])) == ["b.jpg", "Z/deep/er/q.bmp", "a.PNG"]
+    several = Dataset(images=[f"{place}/b.jpg", f"{place}/Z", f"{place}/a.PNG"])
+    assert names(several) == ["b.jpg", "Z/deep/er/q.bmp", "a.PNG"]
     assert names(Dataset(images=f"{place}/notes.txt")) == ["notes.txt"]  # a named file is tried, whatever its name
 
 
@@ -139,11 +139,26 @@ def test_first_photo_comes_before_the_listing_ends(tmp_path: Path, monkeypatch: 
     assert len(read) == 41
 
 
-def test_memory_is_flat(tmp_path: Path) -> None:
-    for folder in range(100):
-        (tmp_path / f"{folder:03}").mkdir()
-        for number in range(200):
-            os.mknod(tmp_path / f"{folder:03}" / f"{number:03}.jpg")
+class FakeEntry:
+    """What `os.scandir` yields; 20,000 real files would take the test half a minute to make."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def is_dir(self) -> bool:
+        return not self.name.endswith(".jpg")
+
+    def is_file(self) -> bool:
+        return not self.is_dir()
+
+    def is_symlink(self) -> bool:
+        return False
+
+
+def test_memory_is_flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders, files = [f"{number:03}" for number in range(100)], [f"{number:03}.jpg" for number in range(200)]
+    contents = {tmp_path: folders} | {tmp_path / folder: files for folder in folders}
+    monkeypatch.setattr("pipeline.listing.os.scandir", lambda path: nullcontext(map(FakeEntry, contents[path])))
     rows = "".join(f'{number}.jpg,"a caption, rather long, number {number}","[[1, 2]]"\n' for number in range(20_000))
     manifest = touch(tmp_path / "m.csv", b"image,caption,points\n" + rows.encode())
     for dataset in (Dataset(images=str(tmp_path)), Dataset(manifest=str(manifest))):
@@ -151,7 +166,7 @@ def test_memory_is_flat(tmp_path: Path) -> None:
         assert dataset.count() == 20_000
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert peak < 500_000
+        assert peak < 4_000_000  # 20,000 photos in a list are 12 MB
 
 
 @pytest.mark.parametrize("given", [{}, {"images": "a", "manifest": "b"}, {"images": []}, {"image": "a"}, {"images": 7}])
@@ -169,6 +184,8 @@ def test_nothing_there_is_told_at_once(place: Path) -> None:
     assert "no photos found (skipped 2 files (.cr2 2))" in raw
     assert f"{place}/*.xyz: no photos found, " in glob
     assert "`**` can stand once" in stars
+    for key in ("images", "manifest"):
+        assert "cannot be read: File name too long" in problems(**{key: f"{place}/{'x' * 300}.csv"})[0]
 
 
 CSV = """\ufeffimage, points,caption,seed,flag,empty,text,index
@@ -181,7 +198,15 @@ lines","""
 CSV_ITEMS = [
     {"points": [[330, 300]], "caption": "1984 style, red", "seed": 12, "flag": True, "empty": None}
     | {"text": "[not json]", "index": "007"},
-    {"points": -1.5, "caption": None, "seed": 1000.0, "flag": "True", "empty": None, "text": "NaN", "index": '{"a": 1}'},
+    {
+        "points": -1.5,
+        "caption": None,
+        "seed": 1000.0,
+        "flag": "True",
+        "empty": None,
+        "text": "NaN",
+        "index": '{"a": 1}',
+    },
     {"points": [], "caption": "two\nlines", "seed": None, "flag": None, "empty": None, "text": None, "index": "x"},
 ]
 
@@ -236,7 +261,9 @@ def test_jsonl_keeps_values_and_survives_bad_rows(tmp_path: Path) -> None:
     dataset.check()
     photos = list(dataset.photos())
     assert photos[0].item == {"points": [[1, 2]], "prompt": "1984", "none": None}
-    assert [outcome(photo).partition(f"{path}:")[2][:12] for photo in photos[1:]] == ["2: not JSON:", "3: not a JSON", "5: no `image`"]
+    reasons = [outcome(photo).removeprefix(f"{path}:") for photo in photos[1:]]
+    assert reasons[0].startswith("2: not JSON: Expecting property name")
+    assert reasons[1:] == ["3: not a JSON object: {...}", "5: no `image`"]
 
 
 @pytest.mark.parametrize(

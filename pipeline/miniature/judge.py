@@ -1,15 +1,28 @@
 """What does a picture show? Independent judges of the picture-book world, for tests and the evaluation."""
 
+import json
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
+from torch import nn
 
-from .load import load_classifier
+from .networks import build_classifier
 from .training.classifier import view
 from .training.vae import to_tensor
 
-_load = cache(load_classifier)
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+@cache
+def _load(name: str) -> tuple[nn.Module, list[str]]:
+    """A judge and the classes in the order of its outputs."""
+    classes = json.loads((WEIGHTS / "classifier" / f"{name}.json").read_text())
+    net = build_classifier(len(classes))
+    net.load_state_dict(load_file(WEIGHTS / "classifier" / f"{name}.safetensors"))
+    return net.eval(), classes
 
 
 @torch.no_grad()

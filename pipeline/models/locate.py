@@ -10,15 +10,18 @@ from pathlib import Path
 from pipeline.errors import SetupError
 from pipeline.models.names import CLIPSEG, SAM_CHECKPOINTS, SD15, SDXL
 
+SMALL_FILES = ("*.json", "*.txt")
+"""The files of a repository that hold configuration and vocabulary."""
+
 _ROOT = Path(__file__).resolve().parents[2]
 _MINIATURES = _ROOT / "pipeline" / "miniature" / "weights"
 _FOLDERS = {"sam": "sam", "clipseg": "clipseg", "inpaint": "sdxl_inpaint"}
 _SAM_URL = "https://dl.fbaipublicfiles.com/segment_anything"
 
 _SAM_SIZES = {"vit_b": "375 MB", "vit_l": "1.2 GB", "vit_h": "2.6 GB"}
-_SIZES = {CLIPSEG: "0.6 GB", SDXL: "7 GB", SD15: "4 GB"}
-_EVERY = ("*.json", "*.txt", "*.safetensors")
-_PATTERNS = {SDXL: ("*.json", "*.txt", "*.fp16.safetensors")}  # the fp32 copy beside it is 14 GB
+_SIZES = {CLIPSEG: "0.6 GB", SDXL: "7 GB", SD15: "2.7 GB"}
+_WEIGHTS = {SDXL: "*.fp16.safetensors", SD15: "*.fp16.safetensors", CLIPSEG: "*.bin"}  # of the copies there, one
+_TELLING = {"inpaint": ("model_index.json",), "clipseg": ("model.safetensors", "pytorch_model.bin")}
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def cached_folder(repository: str, file: str) -> Path | None:
 
 def download_command(repository: str, *patterns: str) -> str:
     """The shell command that puts these files of a repository, or all it takes, into the cache."""
-    chosen = patterns or _PATTERNS.get(repository, _EVERY)
+    chosen = patterns or (*SMALL_FILES, _WEIGHTS.get(repository, "*.safetensors"))
     return " ".join(["hf download", repository, *(f"--include '{pattern}'" for pattern in chosen)])
 
 
@@ -92,10 +95,10 @@ def _sam_checkpoint(size: str) -> Path:
 def _in_cache(kind: str, repository: str) -> Place:
     if repository.count("/") != 1:
         raise SetupError(f"models.{kind}={repository}: neither a path that exists nor a Hub repository")
-    folder = cached_folder(repository, "model_index.json") or cached_folder(repository, "config.json")
-    if folder is None:
+    folders = [folder for file in _TELLING[kind] if (folder := cached_folder(repository, file))]
+    if not folders:
         raise missing("weights", repository)
-    return Place(repository, folder, commit=folder.name)
+    return Place(repository, folders[0], commit=folders[0].name)
 
 
 def _looks_like_path(name: str) -> bool:
@@ -116,6 +119,6 @@ def _digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     total = hashlib.sha256()
-    for file in sorted(file for pattern in _EVERY for file in path.rglob(pattern)):
+    for file in sorted(file for pattern in (*SMALL_FILES, "*.safetensors", "*.bin") for file in path.rglob(pattern)):
         total.update(f"{file.relative_to(path).as_posix()} {_digest(file)}\n".encode())
     return total.hexdigest()

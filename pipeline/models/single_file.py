@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import SetupError
 from pipeline.models.kinds import SETTINGS, pipeline_class, read_index
-from pipeline.models.locate import cached_folder, download_command
+from pipeline.models.locate import SMALL_FILES, cached_folder, download_command
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,7 @@ def load_single_file(file: Path, dtype: torch.dtype) -> DiffusionPipeline:
     # diffusers would fetch the configuration by itself, even with local_files_only, unless it is handed over.
     config = cached_folder(repository, "model_index.json")
     if config is None:
-        command = download_command(repository, "*.json", "*.txt")
+        command = download_command(repository, *SMALL_FILES)
         raise SetupError(f"{file}: needs the configuration and tokenizer (5 MB) of {repository}: {command}")
     name = pipeline_class(read_index(config))
     return getattr(diffusers, name).from_single_file(

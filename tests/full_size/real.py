@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from checkpoint_files import into_cache, random_state, write_part, write_pipeline, write_tokenizer
+from safetensors.torch import load_file
 
 from pipeline.models.names import CLIPSEG, SAM_CHECKPOINTS, SDXL
 
@@ -90,6 +91,9 @@ def write_clipseg(folder: Path) -> None:
         network = CLIPSegForImageSegmentation(config)
     write_tokenizer(folder, TOKENS["vocab_size"], TOKENS["max_position_embeddings"])
     write_part(folder, network, None, torch.float32)
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(weights, folder / "pytorch_model.bin")  # this repository publishes a pickle
     size = {"height": 352, "width": 352}
     means = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
     ViTImageProcessor(size=size, **means).save_pretrained(folder)

@@ -3,43 +3,43 @@
 import pytest
 
 from pipeline.miniature import evaluate
-from pipeline.miniature.load import WEIGHTS
+from pipeline.miniature.judge import WEIGHTS
 
 
 def means(rows: list[evaluate.Row]) -> dict[str, float]:
     return {row.what: row.mean for row in rows}
 
 
-def test_a_click_finds_the_object():
-    found = means(evaluate.measure_sam(60))
+def test_a_click_finds_the_object(models):
+    found = means(evaluate.measure_sam(models, 60))
     assert found["SAM, careful click: mean IoU"] >= 0.75
     assert found["SAM, box: mean IoU"] >= 0.75
 
 
-def test_a_phrase_finds_the_object_and_the_place():
-    found = means(evaluate.measure_clipseg(40))
+def test_a_phrase_finds_the_object_and_the_place(models):
+    found = means(evaluate.measure_clipseg(models, 40))
     assert found["CLIPSeg, object in the picture: mean IoU"] >= 0.5
     assert found["CLIPSeg, place: mean IoU"] >= 0.7
     assert found["CLIPSeg, object not in it: fires on more than 0.3 % of the picture"] <= 0.5
 
 
-def test_the_difference_of_two_phrases_finds_the_horse():
-    assert evaluate.measure_difference(12)[0].mean >= 0.5
+def test_the_difference_of_two_phrases_finds_the_horse(models):
+    assert evaluate.measure_difference(models, 12)[0].mean >= 0.5
 
 
-def test_backgrounds_come_out_as_prompted():
-    found = means(evaluate.measure_backgrounds(24))
+def test_backgrounds_come_out_as_prompted(models):
+    found = means(evaluate.measure_backgrounds(models, 24))
     assert found["Background repainted: classified as prompted"] >= 0.9
     assert found["The kept object: still classified as what it is"] >= 0.85
 
 
-def test_the_autoencoder_keeps_pictures():
-    (quality,) = evaluate.measure_vae(12)
+def test_the_autoencoder_keeps_pictures(models):
+    (quality,) = evaluate.measure_vae(models, 12)
     assert quality.mean >= 28
 
 
-def test_the_judges_know_the_world():
-    for row in evaluate.measure_judges(40):
+def test_the_judges_know_the_world(models):
+    for row in evaluate.measure_judges(models, 40):
         assert row.mean >= 0.95, row.what
 
 

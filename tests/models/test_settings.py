@@ -49,7 +49,7 @@ def test_what_a_cpu_cannot_do_is_said_in_one_line(memory: Memory) -> None:
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:
-    with pytest.raises(SetupError, match="device=cuda:7: this machine has .*cpu"):
+    with pytest.raises(SetupError, match=r"device=cuda:7: this machine has .*cpu"):
         Models(Weights(), Memory(), device="cuda:7")
 
 

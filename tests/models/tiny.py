@@ -50,7 +50,8 @@ SCHEDULER = {  # of the published SDXL checkpoints
 def sd15(channels: int = 9) -> dict[str, dict[str, Any]]:
     """Settings of the Stable Diffusion 1 kind."""
     unet = {**UNET, "in_channels": channels, "attention_head_dim": 4, "cross_attention_dim": 32}
-    return {"unet": unet, "vae": VAE, "text_encoder": TEXT, "scheduler": {**SCHEDULER, "class": "PNDMScheduler", "skip_prk_steps": True}}
+    scheduler = {**SCHEDULER, "class": "PNDMScheduler", "skip_prk_steps": True}
+    return {"unet": unet, "vae": VAE, "text_encoder": TEXT, "scheduler": scheduler}
 
 
 def sdxl(channels: int = 4) -> dict[str, dict[str, Any]]:

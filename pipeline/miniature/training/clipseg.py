@@ -15,6 +15,7 @@ from .scenes import Sample, SceneCache
 
 IMAGE_SIZE, TRUTH_SIZE = 256, 128
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet; what CLIPSegProcessor uses
+FILL = tuple(round(255 * v) for v in MEAN)
 TEMPLATES = ("a photo of a {}", "{}", "a {}", "the {}", "a picture of a {}")
 # Kinds that are easily taken for one another: asked for in each other's absence they are the hard negatives.
 LOOKALIKES = {
@@ -63,9 +64,27 @@ def ask_object(sample: Sample, rng: np.random.Generator) -> tuple[str, np.ndarra
     return _one(rng, TEMPLATES).format(name((kind, colour), rng, 1.0)), mask
 
 
-def to_pixel_values(images: list[np.ndarray]) -> Tensor:
-    """Pictures HxWx3 (0..255, any sizes) to Bx3x256x256, squeezed to a square as CLIPSegProcessor does."""
-    squares = [np.asarray(Image.fromarray(np.asarray(image, np.uint8)).resize((IMAGE_SIZE,) * 2)) for image in images]
+def fit(picture: np.ndarray, side: int, size: tuple[int, int], fill: tuple[int, ...] | int) -> np.ndarray:
+    """A picture or mask (uint8) made ``size`` (width, height), in the corner of a square filled with ``fill``."""
+    square = np.empty((side, side, *picture.shape[2:]), np.uint8)
+    square[:] = fill
+    resized = Image.fromarray(np.ascontiguousarray(picture)).resize(size, Image.Resampling.BILINEAR)
+    square[: size[1], : size[0]] = resized
+    return square
+
+
+def random_fit(shape: tuple[int, int], rng: np.random.Generator) -> tuple[float, float]:
+    """How much of the square's width and height a picture fills.
+
+    Mostly its aspect is kept, as ``pipeline.models.clipseg`` does; else it is squeezed, as CLIPSegProcessor does.
+    """
+    if rng.random() < 0.25:
+        return 1.0, 1.0
+    return shape[1] / max(shape), shape[0] / max(shape)
+
+
+def to_pixel_values(squares: list[np.ndarray]) -> Tensor:
+    """Square pictures, 256x256x3 uint8, to Bx3x256x256 as CLIPSegProcessor normalises them."""
     batch = torch.from_numpy(np.stack(squares)).to(device()).permute(0, 3, 1, 2).float() / 255
     mean, deviation = (torch.tensor(v, device=batch.device)[:, None, None] for v in (MEAN, DEVIATION))
     return (batch - mean) / deviation
@@ -84,12 +103,15 @@ class ClipsegTask:
         for _ in range(self.batch):
             sample = self.scenes.sample(rng)
             words, mask = (ask_place if rng.random() < 0.15 else ask_object)(sample, rng)
-            image = photographic(sample.image, rng)
             flip = slice(None, None, -1 if rng.random() < 0.5 else 1)
-            images.append(image[:, flip])
+            image = photographic(np.ascontiguousarray(sample.image[:, flip]), rng).astype(np.uint8)
+            width, height = random_fit(mask.shape, rng)
+            images.append(fit(image, IMAGE_SIZE, (round(width * IMAGE_SIZE), round(height * IMAGE_SIZE)), FILL))
+            truth = fit(
+                mask[:, flip] * np.uint8(255), TRUTH_SIZE, (round(width * TRUTH_SIZE), round(height * TRUTH_SIZE)), 0
+            )
+            truths.append(truth.astype(np.float32) / 255)
             phrases.append(words)
-            square = Image.fromarray(np.ascontiguousarray(mask[:, flip]).astype(np.uint8) * 255)
-            truths.append(np.asarray(square.resize((TRUTH_SIZE,) * 2, Image.Resampling.BOX), np.float32) / 255)
         pixels = to_pixel_values(images)
         text = self.tokenizer(phrases, padding="max_length", return_tensors="pt").to(pixels.device)
         with torch.autocast(pixels.device.type, torch.bfloat16):

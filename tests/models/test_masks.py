@@ -1,0 +1,182 @@
+"""SAM and CLIPSeg behind their adapters equal SAM and CLIPSeg as published, and see each photo once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from checkpoint_files import random_state, write_tokenizer
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from tiny import LENGTH, TEXT, TOKENS
+
+from pipeline.errors import PhotoError, SetupError
+from pipeline.miniature.networks import SAM_CONFIG, build_sam
+from pipeline.models import Memory, Models, Weights
+from pipeline.models.clipseg import ClipSeg, load_clipseg
+from pipeline.models.sam import Sam, load_sam
+
+CLICK, LABEL = np.array([[20.0, 30.0]]), np.array([1])
+
+
+@pytest.fixture(scope="module")
+def sam_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sam")
+    (folder / "config.json").write_text(json.dumps(SAM_CONFIG))
+    save_file(random_state(build_sam(SAM_CONFIG), torch.float32), folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clipseg_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, ViTImageProcessor
+
+    folder = tmp_path_factory.mktemp("clipseg") / "model"
+    write_tokenizer(folder, TOKENS, LENGTH)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
+    config = CLIPSegConfig(
+        text_config=TEXT,
+        vision_config={**sizes, "image_size": 32, "patch_size": 16},
+        projection_dim=32,
+        reduce_dim=16,
+        extract_layers=[0, 1, 2],
+        decoder_num_attention_heads=2,
+        decoder_intermediate_size=32,
+    )
+    torch.manual_seed(0)
+    CLIPSegForImageSegmentation(config).save_pretrained(folder)
+    ViTImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)  # more than trained at, as published
+    return folder
+
+
+@pytest.fixture
+def sam(sam_folder: Path) -> Sam:
+    return load_sam(sam_folder, "cpu")
+
+
+@pytest.fixture
+def clipseg(clipseg_folder: Path) -> ClipSeg:
+    return load_clipseg(clipseg_folder, "cpu")
+
+
+def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_sam_gives_what_its_own_predictor_gives(sam: Sam, sam_folder: Path) -> None:
+    from segment_anything import SamPredictor
+
+    predictor = SamPredictor(load_sam(sam_folder, "cpu")._predictor.model)
+    image, box = photo(50, 90), np.array([10.0, 10.0, 60.0, 40.0])
+    predictor.set_image(image)
+    expected, scores, _ = predictor.predict(CLICK, LABEL, box=box)
+    masks, told = sam.masks(image, CLICK, LABEL, box)
+    assert masks.shape == (3, 50, 90) and masks.dtype == bool
+    assert np.array_equal(masks, expected) and np.array_equal(told, scores)
+
+
+def test_sam_takes_a_click_or_a_box_alone(sam: Sam) -> None:
+    box, none = np.array([5.0, 5.0, 40.0, 40.0]), np.empty((0, 2))
+    assert sam.masks(photo(64, 48), none, np.empty(0), box)[0].shape == (3, 64, 48)
+    assert sam.masks(photo(64, 48), CLICK, LABEL, None)[0].shape == (3, 64, 48)
+    with pytest.raises(ValueError, match="a point or a box"):
+        sam.masks(photo(64, 48), none, np.empty(0), None)
+    with pytest.raises(PhotoError, match="too long and thin"):
+        sam.masks(photo(1, 5000), CLICK, LABEL, None)
+
+
+def test_sam_encodes_a_photo_once_and_never_takes_one_for_another(sam: Sam, sam_folder: Path) -> None:
+    encoded = []
+    sam._predictor.model.image_encoder.register_forward_hook(lambda *_: encoded.append(1))
+    first, second = photo(64, 64), photo(64, 64, seed=1)
+    for click in (CLICK, CLICK + 5):
+        sam.masks(first, click, LABEL, None)
+    sam.masks(first.copy(), CLICK, LABEL, None)
+    assert len(encoded) == 1
+    first[:] = second  # the same array with other pixels is another photo
+    masks, _ = sam.masks(first, CLICK, LABEL, None)
+    assert len(encoded) == 2
+    assert np.array_equal(masks, load_sam(sam_folder, "cpu").masks(second, CLICK, LABEL, None)[0])
+
+
+def test_clipseg_gives_what_transformers_gives(clipseg: ClipSeg, clipseg_folder: Path) -> None:
+    from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor
+
+    network = CLIPSegForImageSegmentation.from_pretrained(clipseg_folder).eval()
+    processor = CLIPSegProcessor.from_pretrained(clipseg_folder)
+    image = photo(64, 64)
+    inputs = processor(text=["a car"], images=[Image.fromarray(image)], return_tensors="pt")
+    with torch.no_grad():
+        expected = network(**inputs).logits.sigmoid().reshape(64, 64).numpy()
+    heat = clipseg.heat(image, ["a car"])
+    assert heat.dtype == np.float32 and np.ptp(heat) > 0
+    assert np.array_equal(heat[0], expected)
+
+
+def test_clipseg_is_read_from_a_pickle_as_from_safetensors(
+    clipseg: ClipSeg, clipseg_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "published"
+    shutil.copytree(clipseg_folder, folder)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    image = photo(64, 64)
+    assert np.allclose(load_clipseg(folder, "cpu").heat(image, ["a"]), clipseg.heat(image, ["a"]), atol=1e-5)
+
+
+def test_clipseg_without_all_its_tensors_is_refused(clipseg_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(clipseg_folder, folder)
+    state = load_file(folder / "model.safetensors")
+    del state["decoder.film_mul.weight"]
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(SetupError, match=r"lacks tensors: decoder\.film_mul\.weight"):
+        load_clipseg(folder, "cpu")
+
+
+def test_clipseg_sees_a_photo_that_is_not_square_undistorted(clipseg: ClipSeg) -> None:
+    """As a square of the photo and the mean colour, of which the part with the photo is given back."""
+    image = photo(32, 64)
+    square = np.full((64, 64, 3), np.rint(0.5 * 255), np.uint8)
+    square[:32] = image
+    heat = clipseg.heat(image, ["a car"])
+    assert np.array_equal(heat, clipseg.heat(square, ["a car"])[:, :32])
+    for height, width in ((100, 37), (1, 300), (200, 2)):
+        heat = clipseg.heat(photo(height, width), ["a car"])
+        assert heat.shape == (1, height, width) and heat.min() >= 0 and heat.max() <= 1
+
+
+def test_clipseg_phrases_share_one_look_and_nothing_else(clipseg: ClipSeg) -> None:
+    looks = []
+    clipseg._network.clip.vision_model.register_forward_hook(lambda *_: looks.append(1))
+    image = photo(40, 60)
+    together = clipseg.heat(image, ["a car", "a very much longer phrase", ""])
+    assert np.array_equal(together[0], clipseg.heat(image, ["a car"])[0])
+    assert not np.array_equal(together[0], together[1])
+    assert clipseg.heat(image, []).shape == (0, 40, 60)
+    assert len(looks) == 1
+
+
+@pytest.mark.parametrize("kind", ["sam", "clipseg"])
+def test_files_that_hold_something_else_are_refused(tmp_path: Path, kind: str) -> None:
+    folder, file = tmp_path / "empty", tmp_path / "sam_vit_b.pth"
+    folder.mkdir()
+    torch.save({"some": torch.zeros(2)}, file)
+    for path in (folder, file)[: 2 if kind == "sam" else 1]:
+        with pytest.raises(SetupError, match=str(path)):
+            getattr(Models(Weights(**{kind: str(path)}), Memory(), device="cpu"), kind)
+
+
+def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, ...]:
+            return Path.touch, (tmp_path / "ran",)
+
+    torch.save({"image_encoder.pos_embed": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(SetupError, match=r"evil\.pth: cannot be read as SAM weights"):
+        load_sam(tmp_path / "evil.pth", "cpu")
+    assert not (tmp_path / "ran").exists()
