@@ -88,8 +88,7 @@ class Dataset:
 
         Lists and manifests keep their order. In a folder its own pictures come first, then its sub-folders one
         after the other, sorted by code points. Hidden files and the folders that runs have written are passed
-        over.
-        One line of log tells how many other files were passed over because they are no pictures.
+        over. One line of log, at the end, counts the files that are no pictures.
 
         Raises:
             RecipeError: the manifest has become unreadable.

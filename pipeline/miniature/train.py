@@ -79,13 +79,18 @@ class Workshop:
 
     @cached_property
     def latents(self) -> LatentCache:
-        return LatentCache(self.folder / "data", self.scenes, self.trained("vae").net)
+        return LatentCache(self.folder / "data", self.scenes, self.vae)
+
+    @cached_property
+    def vae(self):
+        task = self.trained("vae")
+        task.set_scale()
+        return task.net
 
     def trained(self, name: str) -> Task:
         """A model with the weights of its latest checkpoint."""
         task = self.task(name)
         restore(task, self.folder)
-        task.finish()
         return task
 
     def train(self, name: str) -> None:
@@ -100,13 +105,13 @@ class Workshop:
             "place_classifier": lambda: self._export_classifier("place_classifier", folder),
             "object_classifier": lambda: self._export_classifier("object_classifier", folder),
             "unet": lambda: export.export_inpainter(
-                self.trained("unet").net, self.trained("vae").net, self.tokenizer, folder / "sdxl_inpaint"
+                self.trained("unet").net, self.vae, self.tokenizer, folder / "sdxl_inpaint"
             ),
         }
         for name in names:
             if name in writers:
                 writers[name]()
-        export.export_log(self.folder, folder)
+        export.export_log(self.folder, list(PLANS), folder)
 
     def _export_classifier(self, name: str, folder: Path) -> None:
         export.export_classifier(self.trained(name), folder / "classifier")

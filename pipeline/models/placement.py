@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.errors import SetupError
 from pipeline.models.settings import Memory
 
 if TYPE_CHECKING:
@@ -25,7 +26,20 @@ def put(pipe: DiffusionPipeline, memory: Memory, device: str) -> None:
         pipe: a loaded pipeline.
         memory: settled settings (`pipeline.models.device.settle`).
         device: `cpu`, `cuda`, `cuda:1` or `mps`.
+
+    Raises:
+        SetupError: the device has not memory enough for the model's weights.
     """
+    import torch
+
+    torch.backends.cudnn.deterministic = True  # the same picture every time
+    try:
+        _put(pipe, memory, device)
+    except torch.OutOfMemoryError:
+        raise SetupError(f"memory.offload={memory.offload}: too much for {device}; try memory=low") from None
+
+
+def _put(pipe: DiffusionPipeline, memory: Memory, device: str) -> None:
     if memory.vae_slicing:
         pipe.vae.enable_slicing()
     if memory.vae_tiling:

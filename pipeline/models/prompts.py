@@ -22,4 +22,4 @@ def warn_if_cut(tokenizer: CLIPTokenizer, prompt: str) -> None:
     room = tokenizer.model_max_length - 2
     if len(tokens) > room:
         dropped = tokenizer.decode(tokens[room:]).strip()
-        log.warning("the prompt is too long; the model reads %d tokens and not the words: %s", room, dropped)
+        log.warning("a prompt is too long; the model reads %d tokens and not the words: %s", room, dropped)

@@ -47,7 +47,8 @@ def _arguments(pipe: DiffusionPipeline, requests: Sequence[InpaintRequest]) -> d
     from PIL import Image
 
     for request in requests:
-        warn_if_cut(pipe.tokenizer, request.prompt)
+        for text in (request.prompt, request.negative_prompt or ""):
+            warn_if_cut(pipe.tokenizer, text)
     first = requests[0]
     negatives = [request.negative_prompt for request in requests]
     # An image and a generator for each: diffusers encodes a single image with the first generator only, and

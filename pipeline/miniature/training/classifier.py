@@ -59,9 +59,6 @@ class _ClassifierTask:
         accuracy = float((logits.argmax(1) == truth).float().mean())
         return F.cross_entropy(logits, truth, label_smoothing=0.05), {"accuracy": accuracy}
 
-    def finish(self) -> None:
-        """Nothing to measure."""
-
 
 class PlaceTask(_ClassifierTask):
     """Which place a whole picture shows."""

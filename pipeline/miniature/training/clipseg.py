@@ -119,9 +119,6 @@ class ClipsegTask:
         logits = F.avg_pool2d(logits.float()[:, None], IMAGE_SIZE // TRUTH_SIZE)[:, 0]
         return clipseg_loss(logits, torch.from_numpy(np.stack(truths)).to(pixels.device))
 
-    def finish(self) -> None:
-        """Nothing to measure."""
-
 
 def clipseg_loss(logits: Tensor, truth: Tensor) -> tuple[Tensor, dict[str, float]]:
     """Cross entropy and dice of Bxhxw logits; the IoU where there is something, the false area where not."""

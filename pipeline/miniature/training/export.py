@@ -1,7 +1,6 @@
 """Writes the trained networks in the layouts that the real ones come in, as fp16 safetensors."""
 
 import json
-import shutil
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -89,7 +88,8 @@ def export_classifier(task: PlaceTask | ObjectTask, folder: Path) -> None:
     (folder / f"{task.name}.json").write_text(json.dumps(task.classes) + "\n")
 
 
-def export_log(work: Path, folder: Path) -> None:
-    """The log of the training that made the weights."""
+def export_log(work: Path, names: list[str], folder: Path) -> None:
+    """``training_log.jsonl``: how the training that made the weights went, model after model."""
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(work / "training_log.jsonl", folder / "training_log.jsonl")
+    logs = [work / f"{name}.jsonl" for name in names]
+    (folder / "training_log.jsonl").write_text("".join(log.read_text() for log in logs if log.exists()))

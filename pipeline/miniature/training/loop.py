@@ -142,18 +142,18 @@ def _step(task: Task, plan: Plan, state: _State, weights: list[Tensor], seed: in
 def train(task: Task, plan: Plan, folder: Path, seed: int = 0) -> None:
     """Trains ``task.net`` in place for ``plan.steps`` steps; leaves its moving average if the plan has one.
 
-    Keeps ``<name>.checkpoint.pt`` in ``folder`` and continues from it; appends to ``training_log.jsonl``
-    there. The result is the same bytes whether or not the run was interrupted (one device, one number of
-    threads).
+    Keeps ``<name>.checkpoint.pt`` in ``folder`` and continues from it, and writes ``<name>.jsonl`` there. The
+    result is the same bytes whether or not the run was interrupted (one device, one number of threads).
     """
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / f"{task.name}.checkpoint.pt"
+    checkpoint, log = folder / f"{task.name}.checkpoint.pt", folder / f"{task.name}.jsonl"
     task.net.to(device()).train()
     weights = list(task.net.parameters())
     optimiser = torch.optim.AdamW(weights, lr=plan.lr, weight_decay=plan.decay, betas=(0.9, 0.98), fused=True)
     state = _State(0, 0.0, optimiser, [w.detach().clone() for w in weights] if plan.average else None)
     if checkpoint.exists():
         _load(checkpoint, task, state)
+    _forget_after(log, state.step)
     began, spent = time.process_time(), state.cpu_seconds
     bar = tqdm(total=plan.steps, initial=state.step, desc=task.name, unit="step", smoothing=0.05)
     while state.step < plan.steps:
@@ -162,7 +162,7 @@ def train(task: Task, plan: Plan, folder: Path, seed: int = 0) -> None:
         state.cpu_seconds = spent + time.process_time() - began
         bar.update()
         if state.step % plan.log_every == 0 or state.step == plan.steps:
-            _log(folder / "training_log.jsonl", task.name, plan, state, bar)
+            _log(log, task.name, plan, state, bar)
         if state.step % plan.save_every == 0 or state.step == plan.steps:
             _save(checkpoint, task, state)
     bar.close()
@@ -171,7 +171,10 @@ def train(task: Task, plan: Plan, folder: Path, seed: int = 0) -> None:
 
 def restore(task: Task, folder: Path) -> int:
     """Puts the weights of the latest checkpoint (the average, if any) into ``task.net``; returns its step."""
-    content = torch.load(folder / f"{task.name}.checkpoint.pt", map_location=device(), weights_only=True)
+    checkpoint = folder / f"{task.name}.checkpoint.pt"
+    if not checkpoint.exists():
+        raise FileNotFoundError(f"{task.name} has not been trained: there is no {checkpoint}")
+    content = torch.load(checkpoint, map_location=device(), weights_only=True)
     task.net.to(device()).load_state_dict(content["net"])
     _use_average(task, content["average"])
     return content["step"]
@@ -182,6 +185,13 @@ def _use_average(task: Task, average: list[Tensor] | None) -> None:
         for weight, mean in zip(task.net.parameters(), average, strict=True):
             weight.data.copy_(mean)
     task.net.eval()
+
+
+def _forget_after(log: Path, step: int) -> None:
+    """Drops the lines of steps that will be run again."""
+    if log.exists():
+        lines = [line for line in log.read_text().splitlines(keepends=True) if json.loads(line)["step"] <= step]
+        log.write_text("".join(lines))
 
 
 def _log(path: Path, name: str, plan: Plan, state: _State, bar: tqdm) -> None:

@@ -159,6 +159,3 @@ class SamTask:
         loss, iou = mask_loss(logits.float(), scores.float(), truth)
         chosen = scores[:, 1:].argmax(1, keepdim=True)
         return loss, {f"iou_{kind}": float(iou[:, 1:].gather(1, chosen).mean())}
-
-    def finish(self) -> None:
-        """Nothing to measure."""

@@ -1,7 +1,7 @@
 """The cache of training scenes: pictures of about 128x128 pixels with label maps, rendered once."""
 
 import json
-import os
+import shutil
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from pipeline.miniature.world import PLACES, Scene, Spec, scene
+from pipeline.miniature.world import Scene, Spec, scene
 
 # Every use of the world has its own range of seeds, so that no picture is both learnt and judged.
 TRAINING_SEEDS, CLASSIFIER_SEEDS, HELD_OUT_SEEDS, EXAMPLE_SEEDS = 0, 10_000_000, 20_000_000, 30_000_000
@@ -92,7 +92,8 @@ class SceneCache:
         self._shares = counts / counts.sum()
 
     def _render(self, count: int, first_seed: int, workers: int) -> None:
-        partial = self.folder.with_name(f"{self.folder.name}.partial{os.getpid()}")
+        partial = self.folder.with_name(f"{self.folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         with ProcessPoolExecutor(workers) as pool:
             for i, size in enumerate(SIZES):
@@ -125,8 +126,3 @@ class SceneCache:
         """A scene at random, from one group or from all."""
         group = self.pick_group(rng) if group is None else group
         return self.get(group, int(rng.integers(self.size(group))))
-
-
-def place_names() -> list[str]:
-    """Every place, in the order that classifiers count them."""
-    return list(PLACES)

@@ -7,7 +7,7 @@ mask is thinned to latent size by taking the nearest pixel.
 
 import hashlib
 import json
-import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,8 @@ class LatentCache:
 
     @torch.no_grad()
     def _encode(self, vae) -> None:
-        partial = self.folder.with_name(f"{self.folder.name}.partial{os.getpid()}")
+        partial = self.folder.with_name(f"{self.folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         for i, _ in enumerate(SIZES):
             indices = tqdm(range(self.scenes.size(i)), desc="latents {}x{}".format(*SIZES[i]), unit="scene")
@@ -164,6 +165,3 @@ class UnetTask:
         error = (guess - velocity) ** 2
         weight = OUTSIDE_WEIGHT + (1 - OUTSIDE_WEIGHT) * F.max_pool2d(mask, 3, 1, 1)
         return (error * weight).mean(), {"inside": float((error * mask).sum().detach() / mask.sum().clamp(min=1) / 4)}
-
-    def finish(self) -> None:
-        """Nothing to measure."""

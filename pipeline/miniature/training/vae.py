@@ -66,7 +66,7 @@ class VaeTask:
         return loss, {"psnr": float(psnr(y, x).mean().detach()), "kl": float(divergence.detach())}
 
     @torch.no_grad()
-    def finish(self) -> None:
+    def set_scale(self) -> None:
         """Sets the factor that gives latents a deviation of 1, measured on training scenes."""
         rng = np.random.default_rng(0)
         x = to_tensor([self.scenes.sample(rng, 0).image for _ in range(64)])
