@@ -67,8 +67,8 @@ def _run(job_config: DictConfig) -> int:
     # Here and not above: what is imported before a recipe is known to be good must be light.
     from pipeline.models import Memory, Models, Weights
     from pipeline.record import Record
+    from pipeline.record.run_log import run_log
     from pipeline.report import contact_sheet
-    from pipeline.run_log import run_log
     from pipeline.runner import Runner
 
     config = composed.config

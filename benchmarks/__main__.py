@@ -1,7 +1,7 @@
 """`make bench`: what a batch saves over a shell loop, and how time and memory grow, side by side in one run.
 
-Times are of whole processes on the miniature models. Machines differ and are shared, so what is printed are ratios, each
-the median over interleaved pairs.
+Times are of whole processes on the miniature models. Machines differ and are shared, so what is printed are ratios,
+each the median over interleaved pairs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,14 @@ SEEDS = (0, 1, 2, 3)
 
 def edit(folder: Path, *words: str) -> None:
     """Run `car_on_mars` in a process of its own."""
-    command = [sys.executable, str(ROOT / "run.py"), "recipe=car_on_mars", "models=miniature", f"outputs={folder}", *words]
+    command = [
+        sys.executable,
+        str(ROOT / "run.py"),
+        "recipe=car_on_mars",
+        "models=miniature",
+        f"outputs={folder}",
+        *words,
+    ]
     subprocess.run(command, check=True, capture_output=True)
 
 

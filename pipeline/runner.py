@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.artifacts import Branch, begin, follow
 from pipeline.dataset import Photo
 from pipeline.edit import Edit
 from pipeline.errors import DarkroomError, EmptyMask, PhotoError
@@ -19,6 +18,7 @@ from pipeline.plan import Step, expand, paths, settings_of
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
 from pipeline.record import Record
+from pipeline.record.artifacts import Branch, begin, follow
 
 log = logging.getLogger("darkroom")
 

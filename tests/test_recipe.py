@@ -164,7 +164,10 @@ def test_a_column_without_a_manifest_is_a_problem(tmp_path: Path) -> None:
     assert "stages.car.points: ${item.points} takes a column of `dataset.manifest`" in line
 
 
-@given(st.text(min_size=1, max_size=60).filter(lambda text: "${" not in text))
+PRINTABLE = st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters="\ufeff")
+
+
+@given(st.text(PRINTABLE, min_size=1, max_size=60).filter(lambda text: "${" not in text))
 def test_any_text_is_a_prompt(prompt: str) -> None:
     config = {
         "name": "x",

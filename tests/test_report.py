@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from pipeline import report
+from pipeline.dataset.photo import encode_png
 from pipeline.errors import OutputError
-from pipeline.journal import read_journal
-from pipeline.photo import encode_png
-from pipeline.report import MAX_HEIGHT, MAX_PHOTOS, contact_sheet
+from pipeline.record.journal import read_journal
+from pipeline.report import contact_sheet, sheet
+from pipeline.report.sheet import MAX_HEIGHT, MAX_PHOTOS
 
 GREY = (233, 231, 227)  # of cells without a picture
 
@@ -137,8 +137,8 @@ def test_many_photos_and_many_seeds_stay_within_bounds(run: FakeRun) -> None:
 
 def test_only_the_photos_shown_are_opened(run: FakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
-    thumbnail = report.thumbnail
-    monkeypatch.setattr(report, "thumbnail", lambda path, box: opened.append(path.name) or thumbnail(path, box))
+    thumbnail = sheet.thumbnail
+    monkeypatch.setattr(sheet, "thumbnail", lambda path, box: opened.append(path.name) or thumbnail(path, box))
     for photo in range(200):
         run.picture(f"{photo}.png", (9, 99, 199))
         run.add(f"{photo}.jpg", source=f"{photo}.png", status="failed", error="no")

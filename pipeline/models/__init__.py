@@ -55,8 +55,9 @@ class Models:
         from pipeline.models.sam import load_sam
 
         place = self._locate("sam")
-        self._loaded["sam"] = {"weights": place.name, "identity": place.identity(), "dtype": "fp32"}
-        return load_sam(place.path, self.device)
+        model = load_sam(place.path, self.device)
+        self._loaded["sam"] = {"weights": place.name, "identity": place.identity(), "dtype": "float32"}
+        return model
 
     @cached_property
     def clipseg(self) -> ClipSeg:
@@ -64,8 +65,9 @@ class Models:
         from pipeline.models.clipseg import load_clipseg
 
         place = self._locate("clipseg")
-        self._loaded["clipseg"] = {"weights": place.name, "identity": place.identity(), "dtype": "fp32"}
-        return load_clipseg(place.path, self.device)
+        model = load_clipseg(place.path, self.device)
+        self._loaded["clipseg"] = {"weights": place.name, "identity": place.identity(), "dtype": "float32"}
+        return model
 
     @cached_property
     def diffusion(self) -> Diffusion:

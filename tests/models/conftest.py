@@ -8,8 +8,6 @@ import pytest
 import torch
 from tiny import KINDS, write_tiny
 
-from pipeline.models import Memory, Models, Weights
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
@@ -36,8 +34,3 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty Hugging Face cache."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     return tmp_path / "hub"
-
-
-def models_of(checkpoint: Path | str, **memory: object) -> Models:
-    """Models on the CPU that repaint with a checkpoint."""
-    return Models(Weights(inpaint=str(checkpoint)), Memory(**memory), device="cpu")

@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 import torch
 from checkpoint_files import into_cache
-from conftest import models_of
 from safetensors.torch import load_file, save_file
 from single_file import write_single_file
-from test_diffusion import request_of
-from tiny import write_tiny
+from tiny import models_of, request_of, write_tiny
 
 from pipeline.errors import SetupError
 from pipeline.models.checkpoint import load_pipeline

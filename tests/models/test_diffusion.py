@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 import diffusers
@@ -11,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from accelerate import cpu_offload
-from conftest import models_of
 from PIL import Image
+from tiny import HEIGHT, WIDTH, models_of, request_of
 
 from pipeline.errors import PhotoError
 from pipeline.models import InpaintRequest, Memory
@@ -21,18 +20,6 @@ from pipeline.models.diffusion import Diffusion
 from pipeline.models.locate import locate
 from pipeline.models.names import SCHEDULERS
 from pipeline.models.placement import put
-
-HEIGHT, WIDTH = 40, 64
-
-
-def request_of(seed: int = 7, **changes: object) -> InpaintRequest:
-    """A request for a picture that is not square, with a hole in its mask."""
-    image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
-    mask = np.zeros((HEIGHT, WIDTH), bool)
-    mask[5:30, 10:50] = True
-    mask[12:20, 20:30] = False
-    plain = InpaintRequest(image, mask, "a red car", None, seed, 3, 5.0, 1.0, "default")
-    return replace(plain, **changes)
 
 
 def pipeline_of(checkpoint: Path, dtype: torch.dtype = torch.float32) -> diffusers.DiffusionPipeline:

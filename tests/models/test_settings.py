@@ -42,6 +42,13 @@ def test_auto_on_a_cpu_is_plain_fp32() -> None:
     assert settled == Memory(dtype="fp32", offload="none", vae_slicing=False, vae_tiling=True, batch_size=1)
 
 
+@pytest.mark.parametrize(("free", "name"), [(24, "fast"), (12, "balanced"), (7, "low")])
+def test_auto_on_a_gpu_is_the_file_that_fits(monkeypatch: pytest.MonkeyPatch, free: int, name: str) -> None:
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda _device: (free * 2**30, 80 * 2**30))
+    expected = Memory.parse(yaml.safe_load((CONF / "memory" / f"{name}.yaml").read_text()))
+    assert settle(Memory(), "cuda") == expected
+
+
 @pytest.mark.parametrize("memory", [Memory(offload="model"), Memory(offload="sequential"), Memory(batch_size=4)])
 def test_what_a_cpu_cannot_do_is_said_in_one_line(memory: Memory) -> None:
     with pytest.raises(SetupError, match=r"^memory\.\w+=\w+: .*CPU[^\n]*$"):

@@ -1,13 +1,18 @@
-"""Tiny settings of the real architectures: a megabyte each, a picture in a tenth of a second."""
+"""Tiny settings of the real architectures, a megabyte each and a picture in a tenth of a second; what to ask of them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from checkpoint_files import write_pipeline
 
+from pipeline.models import InpaintRequest, Memory, Models, Weights
+
 TOKENS, LENGTH = 600, 16
+HEIGHT, WIDTH = 40, 64
 
 VAE = {
     "down_block_types": ["DownEncoderBlock2D"] * 4,
@@ -81,3 +86,18 @@ KINDS = {
 def write_tiny(folder: Path, kind: str, variant: str | None = None) -> Path:
     """A tiny checkpoint of one of `KINDS`."""
     return write_pipeline(folder, *KINDS[kind], variant=variant)
+
+
+def models_of(checkpoint: Path | str, **memory: object) -> Models:
+    """Models on the CPU that repaint with a checkpoint."""
+    return Models(Weights(inpaint=str(checkpoint)), Memory(**memory), device="cpu")
+
+
+def request_of(seed: int = 7, **changes: object) -> InpaintRequest:
+    """A request for a picture that is not square, with a hole in its mask."""
+    image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[5:30, 10:50] = True
+    mask[12:20, 20:30] = False
+    plain = InpaintRequest(image, mask, "a red car", None, seed, 3, 5.0, 1.0, "default")
+    return replace(plain, **changes)

@@ -13,9 +13,9 @@ from typing import Any, Self
 from pydantic import ConfigDict, model_validator
 from pydantic.dataclasses import dataclass
 
-from pipeline import manifest, photo
+from pipeline.dataset import manifest, photo
+from pipeline.dataset.listing import Listing, split
 from pipeline.errors import PhotoError, RecipeError
-from pipeline.listing import Listing, split
 
 log = logging.getLogger("darkroom")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import filter as matching
 from pathlib import Path
 
-from pipeline.photo import FORMATS
+from pipeline.dataset.photo import FORMATS
 
 _RUN_FOLDER = "journal.jsonl"  # a folder that holds this is a run's: its pictures are results, not photos
 

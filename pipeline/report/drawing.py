@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.photo import to_srgb
+from pipeline.dataset.photo import to_srgb
 
 PAPER, INK, SOFT, FAINT = "#fbfaf8", "#1f1f1e", "#767470", "#e9e7e3"
 TINT = "#8e7cf0"  # violet: rare in photos, so that it is not taken for part of one

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import metadata
 from pipeline.dataset import Photo
+from pipeline.dataset.photo import Picture, encode_png
 from pipeline.edit import Edit
-from pipeline.photo import Picture, encode_png
 from pipeline.plan import Step, settings_of
-from pipeline.record import Record
+from pipeline.record import Record, metadata
 
 
 @dataclass(frozen=True)

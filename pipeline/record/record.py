@@ -145,7 +145,7 @@ def _version(package: str) -> str | None:
 
 def _git() -> dict[str, Any] | None:
     """Commit and whether tracked files differ from it; None outside a checkout."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
 
     def ask(*words: str) -> str:
         command = ["git", "-C", str(root), *words]

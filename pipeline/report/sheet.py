@@ -14,10 +14,10 @@ from typing import Any
 
 from PIL import Image
 
-from pipeline.drawing import PAPER, SOFT, label, notice, padded, row, stack, thumbnail, tinted
 from pipeline.errors import OutputError
-from pipeline.journal import read_journal
-from pipeline.record import write_atomically
+from pipeline.record.journal import read_journal
+from pipeline.record.record import write_atomically
+from pipeline.report.drawing import PAPER, SOFT, label, notice, padded, row, stack, thumbnail, tinted
 
 MAX_PHOTOS = 24
 MAX_HEIGHT = 16_000  # many viewers give up at 16384 pixels

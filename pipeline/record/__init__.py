@@ -1,0 +1,5 @@
+"""The run folder: artifacts, journal, snapshot, environment, log."""
+
+from pipeline.record.record import Record
+
+__all__ = ["Record"]
