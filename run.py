@@ -25,12 +25,14 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from functools import lru_cache
 
 import hydra
 from omegaconf import DictConfig
 
 from pipeline import hydra_glue, recipe_file
 from pipeline.errors import DarkroomError, OutputError
+from pipeline.models import Memory, Models, Weights
 from pipeline.recipe import parse
 
 DONE, USAGE, SOME_FAILED, CANNOT_WRITE, INTERRUPTED = 0, 2, 3, 4, 130
@@ -65,14 +67,14 @@ def _run(job_config: DictConfig) -> int:
     recipe.dataset.check()
 
     # Here and not above: what is imported before a recipe is known to be good must be light.
-    from pipeline.models import Memory, Models, Weights
     from pipeline.record import Record
     from pipeline.record.run_log import run_log
     from pipeline.report import contact_sheet
     from pipeline.runner import Runner
 
     config = composed.config
-    models = Models(Weights.parse(config["models"]), Memory.parse(config["memory"]), config["device"])
+    models = _models(Weights.parse(config["models"]), Memory.parse(config["memory"]), config["device"])
+    models.require(recipe.models())
     facts = {"overrides": composed.overrides, "config": config}
     record = Record(composed.folder, recipe.name, composed.files, facts)
     with run_log(composed.folder) as log:
@@ -86,6 +88,12 @@ def _run(job_config: DictConfig) -> int:
         log.info("run folder:    %s", composed.folder)
         log.info("contact sheet: %s", contact_sheet(composed.folder))
     return SOME_FAILED if totals["failed"] else DONE
+
+
+@lru_cache(maxsize=1)
+def _models(weights: Weights, memory: Memory, device: str) -> Models:
+    """One set of models per process: the jobs of a sweep share what is loaded."""
+    return Models(weights, memory, device)
 
 
 def main() -> int:

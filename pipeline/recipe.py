@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from pipeline.dataset import Dataset
 from pipeline.errors import PhotoError, RecipeError, nearest
+from pipeline.models import ModelKind
 from pipeline.recipe_file import KEYS, MISSING, NAME, find_code, make_paths_absolute, with_defaults
 from pipeline.stages import STAGES, Stage
 
@@ -68,6 +69,10 @@ class Recipe:
     dataset: Dataset
     stages: tuple[StageSpec, ...]
     on_empty: OnEmpty
+
+    def models(self) -> list[ModelKind]:
+        """The models that its stages ask."""
+        return [kind for spec in self.stages for kind in STAGES[spec.op].uses]
 
 
 def parse(config: Mapping[str, Any], source: str, overridden: Collection[str] = ()) -> Recipe:

@@ -5,10 +5,12 @@ Importing this package imports no heavy library, so that a recipe is checked in 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.errors import SetupError
 from pipeline.models.device import choose_device, settle
 from pipeline.models.locate import Place, locate
 from pipeline.models.names import CLIPSEG, SDXL
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     from pipeline.models.diffusion import Diffusion
     from pipeline.models.sam import Sam
 
-__all__ = ["InpaintRequest", "Memory", "Models", "Weights"]
+__all__ = ["InpaintRequest", "Memory", "ModelKind", "Models", "Weights"]
+
+ModelKind = Literal["sam", "clipseg", "inpaint"]
 
 _ON_GPU = {"sam": "vit_b", "clipseg": CLIPSEG, "inpaint": SDXL}
 
@@ -78,6 +82,21 @@ class Models:
         model = load_diffusion(place, self.memory, self.device)
         self._loaded["inpaint"] = {"weights": place.name, "identity": place.identity()}
         return model
+
+    def require(self, kinds: Iterable[ModelKind]) -> None:
+        """Make sure, without loading anything, that the weights of these models are on this machine.
+
+        Raises:
+            SetupError: with one line for each that is missing: its size and the command that gets it.
+        """
+        missing = []
+        for kind in dict.fromkeys(kinds):
+            try:
+                self._locate(kind)
+            except SetupError as error:
+                missing.append(str(error))
+        if missing:
+            raise SetupError("\n".join(missing))
 
     def describe(self) -> dict[str, Any]:
         """What was loaded so far and how it computes, as plain data for `run.json`."""

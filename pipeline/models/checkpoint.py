@@ -45,8 +45,9 @@ def _load_folder(place: Place, dtype: torch.dtype) -> DiffusionPipeline:
     present = [name for name in PARTS if index.get(name, [None])[0]]
     variant = _variant(place, present, dtype)
     parts = {name: _load_part(place.path / name, PARTS[name], variant, dtype) for name in present}
-    name = pipeline_class(index)
-    return getattr(diffusers, name).from_pretrained(place.path, local_files_only=True, **parts, **SETTINGS[name])
+    pipeline = pipeline_class(index)
+    settings = {**parts, **SETTINGS[pipeline]}
+    return getattr(diffusers, pipeline).from_pretrained(place.path, local_files_only=True, **settings)
 
 
 def _load_part(folder: Path, kind: list[str], variant: str | None, dtype: torch.dtype) -> Any:

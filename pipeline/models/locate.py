@@ -61,7 +61,9 @@ def locate(kind: str, name: str) -> Place:
     if kind == "sam" and name in SAM_CHECKPOINTS:
         return Place(name, _sam_checkpoint(name))
     if kind == "sam" or _looks_like_path(name):
-        return Place(name, _existing(Path(name).expanduser().absolute(), f"models.{kind}={name}"))
+        names = ["miniature", *SAM_CHECKPOINTS] if kind == "sam" else ["miniature", "a Hub repository"]
+        hint = f"models.{kind} takes a path, {' or '.join(names)}"
+        return Place(name, _existing(Path(name).expanduser().absolute(), hint))
     return _in_cache(kind, name)
 
 

@@ -33,9 +33,9 @@ def load_single_file(file: Path, dtype: torch.dtype) -> DiffusionPipeline:
     if config is None:
         command = download_command(repository, *SMALL_FILES)
         raise SetupError(f"{file}: needs the configuration and tokenizer (5 MB) of {repository}: {command}")
-    name = pipeline_class(read_index(config))
-    return getattr(diffusers, name).from_single_file(
-        str(file), config=str(config), dtype=dtype, local_files_only=True, **SETTINGS[name]
+    pipeline = pipeline_class(read_index(config))
+    return getattr(diffusers, pipeline).from_single_file(
+        str(file), config=str(config), dtype=dtype, local_files_only=True, **SETTINGS[pipeline]
     )
 
 

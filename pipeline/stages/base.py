@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 if TYPE_CHECKING:
     from pipeline.edit import Edit
-    from pipeline.models import Models
+    from pipeline.models import ModelKind, Models
 
 # Unknown keys are errors; a prompt of 1984 is the text "1984"; 0 < x means finite x.
 _CONFIG = ConfigDict(extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
@@ -33,11 +33,13 @@ class Stage(ABC):
 
     Attributes:
         version: part of what identifies a result; raised by hand when the same parameters give other pixels.
+        uses: the models it asks, so that missing weights are told before a run starts.
         takes_mask: it works on the mask of the stages before it, so that it cannot come first.
     """
 
     version: ClassVar[int] = 1
     takes_mask: ClassVar[bool] = False
+    uses: ClassVar[tuple[ModelKind, ...]] = ()
 
     @abstractmethod
     def apply(self, edit: Edit, models: Models) -> Edit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -13,7 +13,7 @@ from pipeline.stages.text import from_heat, hottest
 
 if TYPE_CHECKING:
     from pipeline.edit import Edit
-    from pipeline.models import Models
+    from pipeline.models import ModelKind, Models
 
 
 @stage
@@ -24,6 +24,8 @@ class ClipDiff(Stage):
     to change tell where to change it. DiffEdit contrasts a diffusion model's noise estimates, this stage
     CLIPSeg's heats. To follow it with a blur and one's own threshold: `threshold: null`, then `refine`.
     """
+
+    uses: ClassVar[tuple[ModelKind, ...]] = ("clipseg",)
 
     source: Texts = Field(description="What the photo shows there now, such as `horse`; one phrase or several.")
     target: Texts = Field(description="What it must not be taken for, such as `zebra`; one phrase or several.")

@@ -19,7 +19,7 @@ from pipeline.stages.fields import Seeds, Texts, as_tuple
 
 if TYPE_CHECKING:
     from pipeline.edit import Edit
-    from pipeline.models import Models
+    from pipeline.models import ModelKind, Models
 
 
 Scheduler = Literal[SCHEDULERS]  # type: ignore[valid-type]
@@ -34,6 +34,7 @@ class Inpaint(Stage):
     """
 
     takes_mask: ClassVar[bool] = True
+    uses: ClassVar[tuple[ModelKind, ...]] = ("inpaint",)
 
     prompt: Texts = Field(description="What the repainted part shows; a list makes a picture each.")
     negative_prompt: str | None = Field(

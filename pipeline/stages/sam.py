@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -14,7 +14,7 @@ from pipeline.stages.geometry import box_in_pixels, check_fractions, points_in_p
 
 if TYPE_CHECKING:
     from pipeline.edit import Edit
-    from pipeline.models import Models
+    from pipeline.models import ModelKind, Models
 
 
 class _Object(NamedTuple):
@@ -29,6 +29,8 @@ class Sam(Stage):
     Each box is an object; clicks inside it help to tell it. The other clicks show one object together, or one
     each with `separate`. Source: Kirillov et al., Segment Anything, ICCV 2023 (arXiv 2304.02643).
     """
+
+    uses: ClassVar[tuple[ModelKind, ...]] = ("sam",)
 
     points: Points = Field((), description="Clicks on the object: [x, y], one or several.")
     negative: Points = Field((), description="Clicks on what does not belong to it; they hold for every object.")

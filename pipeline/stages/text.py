@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -12,7 +12,7 @@ from pipeline.stages.fields import Share, Texts, as_tuple
 
 if TYPE_CHECKING:
     from pipeline.edit import Edit
-    from pipeline.models import Models
+    from pipeline.models import ModelKind, Models
 
 
 @stage
@@ -22,6 +22,8 @@ class Text(Stage):
     Source: Lüddecke and Ecker, Image Segmentation Using Text and Image Prompts, CVPR 2022 (arXiv 2112.10003).
     CLIPSeg sees a square of 352 px in patches of 16, so its edges are coarse: refine them, or use `sam`.
     """
+
+    uses: ClassVar[tuple[ModelKind, ...]] = ("clipseg",)
 
     phrase: Texts = Field(description="What to find, such as `the car`; of several phrases the hottest counts.")
     threshold: Share | None = Field(

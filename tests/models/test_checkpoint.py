@@ -131,3 +131,20 @@ def test_a_single_file_of_another_kind_is_refused(
         save_file(state, tmp_path / name)
     with pytest.raises(SetupError, match=f"{name}: {reason}"):
         models_of(tmp_path / name).diffusion  # noqa: B018
+
+
+def test_the_old_names_in_published_files_are_understood(tiny_folder: Path, tmp_path: Path) -> None:
+    """SD 1.5 was published with other names in the VAE's attention, and with a tensor nobody needs any more."""
+    folder = tmp_path / "old"
+    shutil.copytree(tiny_folder / "sd15", folder)
+    vae, text = folder / "vae" / "diffusion_pytorch_model.safetensors", folder / "text_encoder" / "model.safetensors"
+    old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    state = load_file(vae)
+    for ours, theirs in old.items():
+        state = {name.replace(f".{ours}.", f".{theirs}."): tensor for name, tensor in state.items()}
+    assert any(".proj_attn." in name for name in state)
+    save_file(state, vae, metadata={"format": "pt"})
+    state = load_file(text) | {"text_model.embeddings.position_ids": torch.arange(16)[None]}
+    save_file(state, text, metadata={"format": "pt"})
+    new, published = (models_of(path).diffusion.inpaint([request_of()]) for path in (tiny_folder / "sd15", folder))
+    assert np.array_equal(new, published)

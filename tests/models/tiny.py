@@ -1,4 +1,4 @@
-"""Tiny settings of the real architectures, a megabyte each and a picture in a tenth of a second; what to ask of them."""
+"""Tiny settings of the real architectures, a megabyte and a tenth of a second each; what to ask of them."""
 
 from __future__ import annotations
 
