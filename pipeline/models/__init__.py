@@ -19,6 +19,7 @@ from pipeline.models.settings import Memory, Weights
 
 if TYPE_CHECKING:
     from pipeline.models.clipseg import ClipSeg
+    from pipeline.models.closeup import CloseUp
     from pipeline.models.diffusion import Diffusion
     from pipeline.models.sam import Sam
 
@@ -54,7 +55,7 @@ class Models:
         self._loaded: dict[str, dict[str, Any]] = {}
 
     @cached_property
-    def sam(self) -> Sam:
+    def sam(self) -> Sam | CloseUp:
         """Segment Anything, in fp32."""
         from pipeline.models.sam import load_sam
 

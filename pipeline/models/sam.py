@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import PhotoError, SetupError
+from pipeline.models.closeup import SMALL, CloseUp
 from pipeline.models.last import LastImage
 from pipeline.models.reading import reading
 
@@ -67,8 +68,10 @@ class Sam:
             raise PhotoError(f"{width} x {height} pixels are too long and thin for SAM")
 
 
-def load_sam(path: Path, device: str) -> Sam:
+def load_sam(path: Path, device: str) -> Sam | CloseUp:
     """SAM from an official checkpoint, or from a folder with `config.json` and `model.safetensors`.
+
+    One that sees pictures at less than `SMALL` pixels looks twice.
 
     A checkpoint is a pickle: it is read with `weights_only=True`, so it can hold tensors but run nothing.
 
@@ -77,7 +80,8 @@ def load_sam(path: Path, device: str) -> Sam:
     """
     with reading(path, "SAM weights"):
         network = _from_folder(path) if path.is_dir() else _from_checkpoint(path)
-    return Sam(network.float().eval().to(device))
+    sam = Sam(network.float().eval().to(device))
+    return CloseUp(sam) if network.image_encoder.img_size < SMALL else sam
 
 
 def _from_folder(folder: Path) -> Network:

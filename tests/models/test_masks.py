@@ -18,6 +18,7 @@ from pipeline.errors import PhotoError, SetupError
 from pipeline.miniature.networks import SAM_CONFIG, build_sam
 from pipeline.models import Memory, Models, Weights
 from pipeline.models.clipseg import ClipSeg, load_clipseg
+from pipeline.models.closeup import CloseUp
 from pipeline.models.sam import Sam, load_sam
 
 CLICK, LABEL = np.array([[20.0, 30.0]]), np.array([1])
@@ -55,7 +56,7 @@ def clipseg_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sam(sam_folder: Path) -> Sam:
-    return load_sam(sam_folder, "cpu")
+    return load_sam(sam_folder, "cpu").sam  # without the second look
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
 def test_sam_gives_what_its_own_predictor_gives(sam: Sam, sam_folder: Path) -> None:
     from segment_anything import SamPredictor
 
-    predictor = SamPredictor(load_sam(sam_folder, "cpu")._predictor.model)
+    predictor = SamPredictor(load_sam(sam_folder, "cpu").sam._predictor.model)
     image, box = photo(50, 90), np.array([10.0, 10.0, 60.0, 40.0])
     predictor.set_image(image)
     expected, scores, _ = predictor.predict(CLICK, LABEL, box=box)
@@ -100,7 +101,7 @@ def test_sam_encodes_a_photo_once_and_never_takes_one_for_another(sam: Sam, sam_
     first[:] = second  # the same array with other pixels is another photo
     masks, _ = sam.masks(first, CLICK, LABEL, None)
     assert len(encoded) == 2
-    assert np.array_equal(masks, load_sam(sam_folder, "cpu").masks(second, CLICK, LABEL, None)[0])
+    assert np.array_equal(masks, load_sam(sam_folder, "cpu").sam.masks(second, CLICK, LABEL, None)[0])
 
 
 def test_clipseg_gives_what_transformers_gives(clipseg: ClipSeg, clipseg_folder: Path) -> None:
@@ -180,3 +181,21 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"evil\.pth: cannot be read as SAM weights"):
         load_sam(tmp_path / "evil.pth", "cpu")
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_small_sam_looks_again_at_what_it_found() -> None:
+    """A SAM of 8 x 8 blocks finds a disc more exactly when it sees it close up."""
+    rows, columns = np.ogrid[:120, :160]
+    disc = np.hypot(rows - 60, columns - 100) < 20
+    image = np.repeat(disc[..., None], 3, axis=2).astype(np.uint8) * 255
+
+    class Blocky:
+        def masks(self, image, points, labels, box):
+            bright = np.asarray(Image.fromarray(image[..., 0]).resize((8, 8), Image.Resampling.BOX)) > 127
+            mask = np.asarray(Image.fromarray(bright).resize(image.shape[1::-1], Image.Resampling.NEAREST))
+            return np.stack([mask] * 3), np.ones(3)
+
+    click, label = np.array([[100.0, 60.0]]), np.array([1])
+    once, twice = (sam.masks(image, click, label, None)[0][0] for sam in (Blocky(), CloseUp(Blocky())))
+    overlap = [(mask & disc).sum() / (mask | disc).sum() for mask in (once, twice)]
+    assert twice.shape == disc.shape and overlap[1] > 0.85 > overlap[0]
