@@ -198,4 +198,4 @@ def test_a_small_sam_looks_again_at_what_it_found() -> None:
     click, label = np.array([[100.0, 60.0]]), np.array([1])
     once, twice = (sam.masks(image, click, label, None)[0][0] for sam in (Blocky(), CloseUp(Blocky())))
     overlap = [(mask & disc).sum() / (mask | disc).sum() for mask in (once, twice)]
-    assert twice.shape == disc.shape and overlap[1] > 0.85 > overlap[0]
+    assert twice.shape == disc.shape and overlap[1] > overlap[0] + 0.1
