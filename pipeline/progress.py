@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Mapping
 from typing import Self
 
 from tqdm import tqdm
@@ -16,11 +15,16 @@ log = logging.getLogger("darkroom")
 
 
 class Progress:
-    """Counts photos and pictures. A second, silent walk over the listing finds how many photos there will be."""
+    """Counts photos and pictures. A second, silent walk over the listing finds how many photos there will be.
+
+    Args:
+        dataset: the photos of the run.
+    """
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
-        self._photos: int | None = None
+        self._of: int | None = None  # photos there will be, once they are counted
+        self._photos = self._planned = self._pictures = 0
         self._bar = tqdm(unit="picture", disable=not sys.stderr.isatty(), dynamic_ncols=True)
 
     def __enter__(self) -> Self:
@@ -30,24 +34,39 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._bar.close()
 
-    def photo_done(self, name: str, totals: Mapping[str, int]) -> None:
-        """Show that a photo and its pictures are through.
+    def begin_photo(self, pictures: int) -> None:
+        """A photo is taken up, of which so many pictures will be made."""
+        self._photos += 1
+        self._planned += pictures
+        self._show()
+
+    def picture_done(self, photo: str, status: str) -> None:
+        """A picture is in the journal.
 
         Args:
-            name: the photo.
-            totals: counts of `photos`, and of pictures `done`, `failed` and `skipped`, so far.
+            photo: of which photo.
+            status: as in the journal.
         """
-        pictures = totals["done"] + totals["failed"] + totals["skipped"]
-        of = f" of {self._photos}" if self._photos else ""
-        if self._photos:
-            self._bar.total = round(pictures / totals["photos"] * self._photos)  # exact where photos are alike
-        self._bar.set_postfix_str(f"photo {totals['photos']}{of}, {totals['failed']} failed", refresh=False)
-        self._bar.update(pictures - self._bar.n)
+        self._pictures += 1
+        self._show()
         if self._bar.disable:
-            log.info("photo %d%s: %s (%d pictures so far)", totals["photos"], of, name, pictures)
+            log.info("picture %d%s: %s: %s", self._pictures, self._out_of(self._expected()), photo, status)
+
+    def _show(self) -> None:
+        self._bar.total = self._expected()
+        self._bar.set_postfix_str(f"photo {self._photos}{self._out_of(self._of)}", refresh=False)
+        self._bar.update(self._pictures - self._bar.n)
+        self._bar.refresh()
+
+    def _expected(self) -> int | None:
+        """Pictures there will be: exact where all photos have as many as those so far."""
+        return round(self._planned / self._photos * self._of) if self._of and self._photos else None
+
+    def _out_of(self, number: int | None) -> str:
+        return f" of {number}" if number else ""
 
     def _count(self) -> None:
         try:
-            self._photos = self._dataset.count()
+            self._of = self._dataset.count()
         except Exception:  # the run's own walk reports it
             log.debug("counting the photos failed", exc_info=True)

@@ -1,26 +1,27 @@
-"""The one loop: every photo through its tree of steps. A failure costs its photo; nothing here knows an op."""
+"""The one loop: every photo through its tree of steps. A failure costs what it must; nothing here knows an op."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
-import numpy as np
-
+from pipeline.compositing import to_alpha
 from pipeline.dataset import Photo
 from pipeline.edit import Edit
 from pipeline.errors import DarkroomError, EmptyMask, PhotoError
 from pipeline.models import Models
-from pipeline.plan import Step, expand, paths, settings_of
+from pipeline.plan import Step, expand, paths
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
 from pipeline.record import Record
 from pipeline.record.artifacts import Branch, begin, follow
+from pipeline.record.journal import journal_line
 
 log = logging.getLogger("darkroom")
+T = TypeVar("T")
 
 
 class Runner:
@@ -36,6 +37,7 @@ class Runner:
         self._recipe = recipe
         self._models = models
         self._record = record
+        self._progress = Progress(recipe.dataset)
         self._totals = Counter(photos=0, done=0, failed=0, skipped=0)
 
     def run(self) -> Mapping[str, int]:
@@ -48,117 +50,122 @@ class Runner:
             SetupError: something that the recipe needs is missing.
             OutputError: results cannot be written.
         """
-        status = "interrupted"
+        status = "stopped"
         try:
-            with Progress(self._recipe.dataset) as progress:
+            with self._progress:
                 for photo in self._recipe.dataset.photos():
                     self._totals["photos"] += 1
                     self._edit(photo)
-                    progress.photo_done(photo.name, self._totals)
             status = "failed" if self._totals["failed"] else "done"
+        except KeyboardInterrupt:
+            status = "interrupted"
+            raise
         finally:
-            self._record.finish(status, self._models.describe(), self._totals)
+            self._record.finish(status, self._describe_models(), self._totals)
         return self._totals
 
     def _edit(self, photo: Photo) -> None:
-        tree: Sequence[Step] = ()
-        try:
-            tree = () if photo.problem else expand(self._recipe, photo.item)
-            picture = photo.load()
-        except PhotoError as error:
-            self._give_up(photo, None, paths(tree) if tree else [()], error)
+        tree = () if photo.problem else _attempt(lambda: expand(self._recipe, photo.item), photo)
+        if isinstance(tree, PhotoError):
+            self._progress.begin_photo(1)
+            self._give_up(photo, None, [()], tree)
             return
+        self._progress.begin_photo(sum(1 for _ in paths(tree)) or 1)
+        branch = _attempt(lambda: self._start(photo), photo)
+        if isinstance(branch, PhotoError):
+            self._give_up(photo, None, paths(tree) if tree else [()], branch)
+        else:
+            self._grow(branch, tree)
+
+    def _start(self, photo: Photo) -> Branch:
+        picture = photo.load()
         self._record.add_photo(photo.name, picture.digest)
-        self._grow(begin(self._record, photo, picture), tree)
+        return begin(self._record, photo, picture)
 
     def _grow(self, branch: Branch, siblings: Sequence[Step]) -> None:
-        """Take the steps that follow a branch, all variants together, and go on from each."""
-        started = time.perf_counter()
-        results = self._apply(branch, siblings)
-        seconds = (time.perf_counter() - started) / len(siblings)
-        context = {"recipe": self._recipe.name, "models": self._models.describe()}
-        for step, result in zip(siblings, results, strict=True):
-            if isinstance(result, PhotoError):
-                self._give_up(branch.photo, branch, paths([step], branch.steps), result)
-                continue
-            new = follow(self._record, branch, step, result, context)
-            if result.mask is not None and not np.rint(result.mask.max() * 255):
-                self._nothing_to_repaint(new, step)
-            elif step.children:
-                self._grow(new, step.children)
-            else:
-                self._finish(new, seconds)
+        """Take the steps that follow a branch, and go on from each; what a batch has made is kept before the next."""
+        size = _attempt(lambda: siblings[0].stage.batch_size(self._models), branch.photo)
+        if isinstance(size, PhotoError):
+            self._give_up(branch.photo, branch, paths(siblings, branch.steps), size)
+            return
+        for start in range(0, len(siblings), size):
+            batch = siblings[start : start + size]
+            started = time.perf_counter()
+            results = self._apply(branch, batch)
+            seconds = (time.perf_counter() - started) / len(batch)
+            for step, result in zip(batch, results, strict=True):
+                self._go_on(branch, step, result, seconds)
 
-    def _apply(self, branch: Branch, siblings: Sequence[Step]) -> list[Edit | PhotoError]:
+    def _apply(self, branch: Branch, batch: Sequence[Step]) -> Sequence[Edit | PhotoError]:
         """Each step's result, or why there is none; where one spoils it for all, one by one."""
-        stages = [step.stage for step in siblings]
-        try:
-            return [*type(stages[0]).apply_together(stages, branch.edit, self._models)]
-        except Exception as error:
-            failure = _as_photo_error(error, branch.photo)
-            if len(siblings) == 1:
-                return [failure]
-        return [result for step in siblings for result in self._apply(branch, [step])]
+        stages = [step.stage for step in batch]
+        results = _attempt(lambda: type(stages[0]).apply_together(stages, branch.edit, self._models), branch.photo)
+        if not isinstance(results, PhotoError):
+            return results
+        return [results] if len(batch) == 1 else [self._apply(branch, [step])[0] for step in batch]
 
-    def _nothing_to_repaint(self, branch: Branch, step: Step) -> None:
-        ways = paths(step.children, branch.steps) if step.children else [branch.steps]
-        if self._recipe.on_empty == "keep":
-            for way in ways:
-                self._log_picture(branch.photo, branch, way, "done", outside_max_diff=branch.edit.outside_max_diff())
+    def _go_on(self, branch: Branch, step: Step, result: Edit | PhotoError, seconds: float) -> None:
+        new = result if isinstance(result, PhotoError) else self._keep(branch, step, result, seconds)
+        if isinstance(new, PhotoError):
+            self._give_up(branch.photo, branch, paths([step], branch.steps), new)
+        elif step.children:
+            self._grow(new, step.children)
         else:
-            self._give_up(branch.photo, branch, ways, EmptyMask(f"{step.name}: nothing to repaint: the mask is empty"))
+            self._log_picture(new.photo, new, new.steps, "done")
 
-    def _finish(self, branch: Branch, seconds: float) -> None:
-        """Check the paste-back contract and put the picture into the journal."""
-        difference = branch.edit.outside_max_diff()
-        if difference or branch.edit.image.shape != branch.edit.original.shape:
-            error = PhotoError(f"pixels outside the mask changed by up to {difference}: a bug, please report it")
-            self._give_up(branch.photo, branch, [branch.steps], error)
-        else:
-            facts = {"outside_max_diff": difference, "seconds": round(seconds, 3)}
-            self._log_picture(branch.photo, branch, branch.steps, "done", **facts)
+    def _keep(self, branch: Branch, step: Step, edit: Edit, seconds: float) -> Branch | PhotoError:
+        """Check a result and write its files."""
+        context = {"recipe": self._recipe.name, "models": self._describe_models()}
+
+        def keep() -> Branch:
+            _check(edit, is_last=not step.children)
+            return follow(self._record, branch, step, edit, seconds, context)
+
+        return _attempt(keep, branch.photo)
 
     def _give_up(
         self, photo: Photo, branch: Branch | None, ways: Iterable[tuple[Step, ...]], error: PhotoError
     ) -> None:
-        """Record every picture that will not be made."""
-        status = "skipped" if isinstance(error, EmptyMask) and self._recipe.on_empty == "skip" else "failed"
+        """Record every picture that will not be made, or that stays as it is."""
+        status = "failed"
+        if isinstance(error, EmptyMask):
+            status = {"keep": "done", "skip": "skipped"}.get(self._recipe.on_empty, "failed")
         for way in ways:
-            self._log_picture(photo, branch, way, status, error=str(error))
-        log.warning("%s: %s: %s", status, photo.name, error)
+            if branch and status == "done":
+                self._log_picture(photo, branch, branch.steps, status)
+            else:
+                self._log_picture(photo, branch, way, status, str(error))
+        log.warning("%s: %s: %s", "kept as it is" if status == "done" else status, photo.name, error)
 
     def _log_picture(
-        self, photo: Photo, branch: Branch | None, steps: tuple[Step, ...], status: str, **facts: Any
+        self, photo: Photo, branch: Branch | None, steps: Sequence[Step], status: str, error: str | None = None
     ) -> None:
-        settings = settings_of(steps)
-        repaint = next((each for each in reversed(settings) if "prompt" in each), {})
+        self._record.append(journal_line(photo, branch, steps, status, error))
         self._totals[status] += 1
-        self._record.append(
-            {
-                "photo": photo.name,
-                "status": status,
-                "result": branch.image if branch and status == "done" else None,
-                "mask": branch.mask if branch else None,
-                "source": branch.source if branch else None,
-                "prompt": repaint.get("prompt"),
-                "negative_prompt": repaint.get("negative_prompt"),
-                "seed": repaint.get("seed"),
-                "outside_max_diff": None,
-                "seconds": None,
-                "error": None,
-                "digest": branch.picture.digest if branch else None,
-                "item": dict(photo.item),
-                "settings": settings,
-                **facts,
-            }
-        )
+        self._progress.picture_done(photo.name, status)
+
+    def _describe_models(self) -> dict:
+        return self._models.describe(self._recipe.models())
 
 
-def _as_photo_error(error: Exception, photo: Photo) -> PhotoError:
-    """What nobody foresaw costs one photo too; its traceback goes to the log file."""
-    if isinstance(error, PhotoError):
+def _check(edit: Edit, is_last: bool) -> None:
+    """The paste-back contract after every stage; and that a recipe which repaints nothing has found something."""
+    if edit.image.shape != edit.original.shape:
+        raise PhotoError(f"the picture has another size, {edit.image.shape}, than the photo: a bug, please report it")
+    if edit.outside_max_diff():
+        raise PhotoError(f"pixels outside the mask changed by {edit.outside_max_diff()}: a bug, please report it")
+    if is_last and edit.repainted is None and edit.mask is not None and not to_alpha(edit.mask).any():
+        raise EmptyMask("nothing found: the mask is empty")
+
+
+def _attempt(work: Callable[[], T], photo: Photo) -> T | PhotoError:
+    """The work's result, or why this photo cannot have it. What nobody foresaw costs one photo too."""
+    try:
+        return work()
+    except PhotoError as error:
         return error
-    if isinstance(error, DarkroomError):
-        raise error
-    log.debug("unexpected error at %s", photo.name, exc_info=error)
-    return PhotoError(f"unexpected {type(error).__name__}: {error} (traceback in run.log)")
+    except DarkroomError:
+        raise
+    except Exception as error:
+        log.debug("unexpected error at %s", photo.name, exc_info=error)
+        return PhotoError(f"unexpected {type(error).__name__}: {error} (traceback in run.log)")

@@ -7,7 +7,6 @@ import resource
 import signal
 import subprocess
 import time
-import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -121,27 +120,6 @@ def test_one_bad_photo_costs_one_photo(cli: Cli) -> None:
     assert (cli.run_folder() / "contact_sheet.png").is_file()
 
 
-@pytest.mark.parametrize(
-    "policy, statuses", [("fail", ["failed"] * 2), ("skip", ["skipped"] * 2), ("keep", ["done"] * 2)]
-)
-def test_an_empty_mask_is_never_a_full_repaint(
-    policy: str, statuses: list[str], models: Models, tmp_path: Path
-) -> None:
-    stages = {
-        "thing": BOX_MASK,
-        "refine": {"min_area": 10**7},  # more than there is: nothing is left
-        "invert": None,
-        "inpaint": {"prompt": "mars", "seed": [1, 2], "steps": 2},
-    }
-    config = {"dataset": {"images": str(CAR)}, "stages": stages, "on_empty": policy}
-    lines = run(config, models, tmp_path / "run")
-    assert [line["status"] for line in lines] == statuses
-    if policy == "keep":
-        assert np.array_equal(pixels(tmp_path / "run" / lines[0]["result"]), pixels(CAR))
-    else:
-        assert all("refine: nothing to repaint" in line["error"] and line["result"] is None for line in lines)
-
-
 def test_a_second_pass_sees_the_first_and_keeps_the_rest(models: Models, tmp_path: Path) -> None:
     first = {"op": "inpaint", "prompt": ["snow", "beach"], "steps": 3}
     stages = {
@@ -243,24 +221,3 @@ def test_a_sweep_makes_a_run_of_every_value_and_a_failure_stops_no_other(cli: Cl
     sweep = cli.run_folder()
     statuses = [journal(sweep / number)[0]["status"] for number in ("0", "1")]
     assert statuses == ["failed", "done"] and (sweep / "multirun.yaml").is_file()
-
-
-def test_memory_does_not_grow_with_the_number_of_photos(models: Models, tmp_path: Path) -> None:
-    def peak(number: int) -> int:
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        for each in range(number):
-            Image.fromarray(np.full((64, 64, 3), each % 256, np.uint8)).save(folder / f"{each}.png")
-        config = {
-            "dataset": {"images": str(folder)},
-            "stages": {"m": {"op": "mask_file", "alpha": True}},
-            "on_empty": "skip",
-        }
-        tracemalloc.start()
-        run(config, models, tmp_path / f"run{number}")
-        size = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return size
-
-    peak(5)  # what is loaded once
-    assert peak(120) < 1.5 * peak(30)

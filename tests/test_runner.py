@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import tracemalloc
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +13,14 @@ import pytest
 from conftest import pixels, run
 from PIL import Image
 
+from pipeline.edit import Edit
 from pipeline.errors import PhotoError, SetupError
 from pipeline.models import InpaintRequest
+from pipeline.recipe import parse
+from pipeline.record import Record
+from pipeline.runner import Runner
+from pipeline.stages import STAGES as STAGES_OF_RECIPES
+from pipeline.stages.base import Stage, stage
 
 STAGES = {
     "heat": {"op": "text", "phrase": "a car", "threshold": 0.5},
@@ -24,10 +33,13 @@ class Painter:
 
     native, multiple = 64, 8
 
-    def __init__(self, failing_seed: int | None, error: Exception) -> None:
+    def __init__(self, failing_seed: int | None, error: Exception, batch_size: int) -> None:
         self._failing_seed, self._error = failing_seed, error
+        self.batch_size = batch_size
+        self.calls: list[int] = []
 
     def inpaint(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
+        self.calls.append(len(requests))
         if any(request.seed == self._failing_seed for request in requests):
             raise self._error
         return [np.full_like(request.image, request.seed) for request in requests]
@@ -49,11 +61,11 @@ class LeftHalf:
 class FakeModels:
     """What the stages ask, without any weights."""
 
-    def __init__(self, failing_seed: int | None = None, error: Exception | None = None) -> None:
-        self.diffusion = Painter(failing_seed, error or PhotoError("no picture"))
+    def __init__(self, failing_seed: int | None = None, error: Exception | None = None, batch_size: int = 2) -> None:
+        self.diffusion = Painter(failing_seed, error or PhotoError("no picture"), batch_size)
         self.clipseg = LeftHalf()
 
-    def describe(self) -> dict:
+    def describe(self, kinds: Sequence[str]) -> dict:
         return {}
 
 
@@ -85,6 +97,24 @@ def test_one_variant_that_fails_costs_one_picture(photos: str, tmp_path: Path) -
     assert {line["error"] for line in lines} == {None, "no picture"}
 
 
+def test_a_failure_repeats_no_other_batch_and_finished_pictures_are_on_the_disk(photos: str, tmp_path: Path) -> None:
+    class Watched(Painter):
+        """Notes how many pictures are in the journal whenever it is asked."""
+
+        def inpaint(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
+            in_journal.append((tmp_path / "run/journal.jsonl").read_bytes().count(b"\n"))
+            return super().inpaint(requests)
+
+    in_journal: list[int] = []
+    models = FakeModels()
+    models.diffusion = Watched(failing_seed=5, error=PhotoError("no picture"), batch_size=2)
+    stages = STAGES | {"inpaint": {**STAGES["inpaint"], "prompt": "mars", "seed": list(range(8))}}
+    lines = run({"dataset": {"images": f"{photos}/0.png"}, "stages": stages}, models, tmp_path / "run")
+    assert [line["status"] for line in lines] == ["done"] * 5 + ["failed"] + ["done"] * 2
+    assert models.diffusion.calls == [2, 2, 2, 1, 1, 2]  # seeds 4 and 5 together, then each alone
+    assert in_journal == [0, 2, 4, 4, 4, 6]
+
+
 def test_what_nobody_foresaw_costs_no_other_photo(photos: str, tmp_path: Path) -> None:
     models = FakeModels(failing_seed=2, error=ZeroDivisionError("by zero"))
     lines = run({"dataset": {"images": photos}, "stages": STAGES}, models, tmp_path / "run")
@@ -106,3 +136,88 @@ def test_photos_of_the_same_name_keep_their_results_apart(tmp_path: Path) -> Non
     config = {"dataset": {"images": f"{tmp_path}/**/x.*"}, "stages": STAGES}
     lines = run(config, FakeModels(), tmp_path / "run")
     assert len(lines) == 16 and len({line["result"] for line in lines}) == 16
+
+
+@pytest.mark.parametrize("policy, status", [("fail", "failed"), ("skip", "skipped"), ("keep", "done")])
+@pytest.mark.parametrize(
+    "stages",
+    [
+        {"m": {"op": "mask_file", "alpha": True}, "invert": None, "inpaint": STAGES["inpaint"]},
+        {"m": {"op": "mask_file", "alpha": True}, "inpaint": STAGES["inpaint"]},
+        {"m": {"op": "mask_file", "alpha": True}},
+    ],
+)
+def test_an_empty_mask_is_never_a_full_repaint(policy: str, status: str, stages: dict, tmp_path: Path) -> None:
+    Image.fromarray(np.full((40, 60, 4), 255, np.uint8)).save(tmp_path / "opaque.png")
+    config = {"dataset": {"images": str(tmp_path / "opaque.png")}, "stages": stages, "on_empty": policy}
+    lines = run(config, FakeModels(), tmp_path / "run")
+    assert len(lines) == (4 if "inpaint" in stages else 1) and {line["status"] for line in lines} == {status}
+    for line in lines:
+        if policy == "keep":
+            assert np.array_equal(pixels(tmp_path / "run" / line["result"])[..., :3], np.full((40, 60, 3), 255))
+            assert line["prompt"] is None and line["error"] is None  # nothing was painted
+        else:
+            assert "empty" in line["error"] and line["result"] is None
+
+
+def test_an_empty_mask_may_be_filled_before_it_is_used(photos: str, tmp_path: Path) -> None:
+    stages = {
+        "heat": STAGES["heat"],
+        "none": {"op": "refine", "min_area": 10**6},
+        "join": {"op": "combine", "mask": "heat"},
+        "inpaint": STAGES["inpaint"],
+    }
+    lines = run({"dataset": {"images": photos}, "stages": stages}, FakeModels(), tmp_path / "run")
+    assert {line["status"] for line in lines} == {"done"}
+
+
+def test_a_second_pass_that_finds_nothing_can_keep_the_first(photos: str, tmp_path: Path) -> None:
+    stages = {
+        **STAGES,
+        "none": {"op": "refine", "min_area": 10**6},
+        "again": {**STAGES["inpaint"], "op": "inpaint", "prompt": "x", "seed": 9},
+    }
+    config = {"dataset": {"images": f"{photos}/0.png"}, "stages": stages, "on_empty": "keep"}
+    lines = run(config, FakeModels(), tmp_path / "run")
+    assert [line["seed"] for line in lines] == [1, 2, 1, 2]
+    assert all((pixels(tmp_path / "run" / line["result"])[:, :30] == line["seed"]).all() for line in lines)
+
+
+@pytest.mark.parametrize("broken, reason", [("size", "another size"), ("outside", "outside the mask changed by 7")])
+def test_a_result_that_breaks_the_contract_fails_and_is_not_written(
+    broken: str, reason: str, photos: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @stage
+    class Careless(Stage):
+        """Changes what it must not."""
+
+        def apply(self, edit: Edit, models: object) -> Edit:
+            image = edit.image[1:] if broken == "size" else edit.image + np.uint8(7)
+            return replace(edit, image=image)
+
+    monkeypatch.setitem(STAGES_OF_RECIPES, "careless", Careless)
+    config = {"dataset": {"images": photos}, "stages": {"careless": None}}
+    lines = run(config, FakeModels(), tmp_path / "run")
+    assert [line["status"] for line in lines] == ["failed", "failed"] and all(reason in x["error"] for x in lines)
+    assert not list((tmp_path / "run").rglob("1_careless*"))
+
+
+def test_memory_does_not_grow_with_the_number_of_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger("darkroom"), "propagate", False)  # pytest would keep every line
+
+    def peak(number: int) -> int:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for each in range(number):
+            Image.fromarray(np.full((300, 400, 3), each, np.uint8)).save(folder / f"{each}.png")
+        recipe = parse({"name": "x", "dataset": {"images": str(folder)}, "stages": STAGES}, "x")
+        record = Record(tmp_path / f"run{number}", "x", {}, {})
+        tracemalloc.start()
+        totals = Runner(recipe, FakeModels(), record).run()
+        size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert totals["done"] == 4 * number
+        return size
+
+    peak(5)  # what is loaded once
+    assert peak(48) < 1.5 * peak(12)

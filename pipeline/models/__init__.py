@@ -99,9 +99,9 @@ class Models:
         if missing:
             raise SetupError("\n".join(missing))
 
-    def describe(self) -> dict[str, Any]:
-        """What was loaded so far and how it computes, as plain data for `run.json`."""
-        loaded = {kind: dict(facts) for kind, facts in self._loaded.items()}
+    def describe(self, kinds: Iterable[ModelKind]) -> dict[str, Any]:
+        """What was loaded so far of these models and how it computes, as plain data for `run.json`."""
+        loaded = {kind: dict(self._loaded[kind]) for kind in dict.fromkeys(kinds) if kind in self._loaded}
         if "inpaint" in loaded:
             loaded["inpaint"] |= self.diffusion.describe()
         return {"device": self.device, "memory": asdict(self.memory), "loaded": loaded}

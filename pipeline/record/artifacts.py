@@ -28,6 +28,7 @@ class Branch:
         source: the photo as decoded.
         image: the picture so far.
         mask: what has been repainted so far, or before the first repaint the latest mask; None without one.
+        seconds: what the stages so far have taken; what several pictures share counts for each of them.
     """
 
     photo: Photo
@@ -38,6 +39,7 @@ class Branch:
     source: str
     image: str
     mask: str | None = None
+    seconds: float = 0.0
 
 
 def begin(record: Record, photo: Photo, picture: Picture) -> Branch:
@@ -49,7 +51,9 @@ def begin(record: Record, photo: Photo, picture: Picture) -> Branch:
     return Branch(photo, picture, folder, edit, (), source, source)
 
 
-def follow(record: Record, branch: Branch, step: Step, edit: Edit, context: Mapping[str, Any]) -> Branch:
+def follow(
+    record: Record, branch: Branch, step: Step, edit: Edit, seconds: float, context: Mapping[str, Any]
+) -> Branch:
     """Keep what a step has made and return the branch behind it.
 
     Args:
@@ -57,10 +61,13 @@ def follow(record: Record, branch: Branch, step: Step, edit: Edit, context: Mapp
         branch: where the step started from.
         step: the step.
         edit: its result.
+        seconds: what it took.
         context: `recipe` and `models`, for the result's metadata.
     """
     masks = edit.masks if edit.mask is None else {**edit.masks, step.name: edit.mask}
-    new = replace(branch, edit=replace(edit, masks=masks), steps=(*branch.steps, step))
+    new = replace(
+        branch, edit=replace(edit, masks=masks), steps=(*branch.steps, step), seconds=branch.seconds + seconds
+    )
     stem = f"{branch.folder}/{step.index}_{step.name}"
     shared, own = _suffix(branch.steps), _suffix(new.steps)
     for label, picture in edit.artifacts.items():

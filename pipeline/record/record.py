@@ -48,7 +48,7 @@ class Record:
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             try:
-                self._journal = (folder / "journal.jsonl").open("xb")
+                self._journal = (folder / "journal.jsonl").open("xb", buffering=0)
             except FileExistsError:
                 raise OutputError(f"{folder}: holds another run already") from None
         for path, text in files.items():
@@ -86,18 +86,18 @@ class Record:
         """Add a line to the journal; it is on the disk when this returns."""
         with _writing(self.folder):
             self._journal.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
-            self._journal.flush()
             os.fsync(self._journal.fileno())
 
     def finish(self, status: str, models: Mapping[str, Any], totals: Mapping[str, int]) -> None:
         """Close the journal and complete `run.json`.
 
         Args:
-            status: `done`, `failed` (some pictures) or `interrupted`.
+            status: `done`, `failed` (some pictures), `interrupted`, or `stopped` by an error.
             models: what was loaded, as `Models.describe` tells it.
             totals: counts of photos and of pictures done, failed and skipped.
         """
-        self._journal.close()
+        with _writing(self.folder):
+            self._journal.close()
         now = datetime.now().astimezone()
         self._facts |= {
             "status": status,

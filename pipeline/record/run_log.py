@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,23 @@ from tqdm import tqdm
 
 
 class _AboveTheBar(logging.Handler):
+    """Prints to standard output, as long as somebody reads it; a run does not end with its reader."""
+
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), end="\n")
+        encoding = sys.stdout.encoding or "utf-8"
+        text = self.format(record).encode(encoding, "backslashreplace").decode(encoding)
+        try:
+            tqdm.write(text)
+        except OSError:
+            self.setLevel(logging.CRITICAL + 1)
+
+
+class _OneLine(logging.Formatter):
+    """A line stays a line, and no file name can steer a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 @contextmanager
@@ -20,8 +36,8 @@ def run_log(folder: Path) -> Iterator[logging.Logger]:
     """The logger `darkroom`, writing to the terminal (INFO) and to `run.log` in the run folder (DEBUG)."""
     log = logging.getLogger("darkroom")
     screen = _AboveTheBar(logging.INFO)
-    screen.setFormatter(logging.Formatter("%(message)s"))
-    file = logging.FileHandler(folder / "run.log", encoding="utf-8")
+    screen.setFormatter(_OneLine())
+    file = logging.FileHandler(folder / "run.log", encoding="utf-8", errors="backslashreplace")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.DEBUG)
     log.propagate = False

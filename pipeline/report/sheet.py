@@ -223,6 +223,8 @@ def _result(layout: _Layout, line: Mapping[str, Any], size: tuple[int, int]) -> 
 def _caption(line: Mapping[str, Any]) -> str:
     if line.get("result") and line["result"] == line.get("source"):
         return "unchanged"
+    if "," in (line.get("variant") or ""):  # several repaints had variants: the last one's seed would not tell
+        return line["variant"]
     return "result" if line.get("seed") is None else f"seed {line['seed']}"
 
 

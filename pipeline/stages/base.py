@@ -64,6 +64,10 @@ class Stage(ABC):
         """
         return ()
 
+    def batch_size(self, models: Models) -> int:
+        """How many variants are best applied together; each batch is kept before the next begins."""
+        return 1
+
     @classmethod
     def apply_together(cls, stages: Sequence[Self], edit: Edit, models: Models) -> list[Edit]:
         """Apply several variants to one edit; models that work in batches override this.

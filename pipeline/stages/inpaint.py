@@ -75,6 +75,10 @@ class Inpaint(Stage):
         pairs = dict.fromkeys(product(as_tuple(self.prompt), seeds))
         return [replace(self, prompt=prompt, seed=seed) for prompt, seed in pairs]
 
+    def batch_size(self, models: Models) -> int:
+        """See `Stage.batch_size`."""
+        return models.diffusion.batch_size
+
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `EmptyMask`; `PhotoError` for a part too long and narrow to work on."""
         return self.apply_together([self], edit, models)[0]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from pipeline.compositing import to_alpha
+from pipeline.errors import EmptyMask
 from pipeline.stages.base import Stage, stage
 
 if TYPE_CHECKING:
@@ -18,5 +20,8 @@ class Invert(Stage):
     takes_mask: ClassVar[bool] = True
 
     def apply(self, edit: Edit, models: Models) -> Edit:
-        """See `Stage.apply`."""
-        return edit.with_mask(1.0 - edit.need_mask())
+        """See `Stage.apply`. Raises `EmptyMask`: where nothing was found, nothing is kept from the repaint."""
+        mask = edit.need_mask()
+        if not to_alpha(mask).any():
+            raise EmptyMask("nothing found: the mask to invert is empty")
+        return edit.with_mask(1.0 - mask)

@@ -101,9 +101,9 @@ def test_every_scheduler_paints_and_default_is_the_checkpoints_own(tiny_folder: 
 
 def test_native_size_and_description(checkpoint: Path) -> None:
     models = models_of(checkpoint)
-    assert models.describe()["loaded"] == {}
+    assert models.describe(["inpaint"])["loaded"] == {}
     assert models.diffusion.native == 32
-    told = models.describe()["loaded"]["inpaint"]
+    told = models.describe(["inpaint"])["loaded"]["inpaint"]
     assert told["identity"].startswith("sha256:")
     assert told["dtype"] == "float32" and told["batch_size"] == 1
     assert told["watermark"] is False and told["safety_checker"] is False

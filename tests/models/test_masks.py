@@ -186,7 +186,7 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
 def test_a_small_sam_looks_again_at_what_it_found() -> None:
     """A SAM of 8 x 8 blocks finds a disc more exactly when it sees it close up."""
     rows, columns = np.ogrid[:120, :160]
-    disc = np.hypot(rows - 60, columns - 100) < 20
+    disc = np.hypot(rows - 60, columns - 100) < 13
     image = np.repeat(disc[..., None], 3, axis=2).astype(np.uint8) * 255
 
     class Blocky:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from stage_fakes import FakeModels, edit_of
 
-from pipeline.errors import PhotoError
+from pipeline.errors import EmptyMask, PhotoError
 from pipeline.stages import STAGES
 
 SOFT = arrays.arrays(np.float32, (7, 9), elements=st.integers(0, 255).map(lambda v: np.float32(v / 255)))
@@ -35,6 +35,7 @@ def pieces(*areas: int) -> np.ndarray:
 
 @given(SOFT)
 def test_inverting_twice_gives_the_mask_back(mask):
+    mask[0, 0], mask[-1, -1] = 1, 0  # neither it nor its inverse is empty
     np.testing.assert_allclose(run("invert", run("invert", mask)), mask, atol=1e-7)
 
 
@@ -129,3 +130,8 @@ def test_combine_names_its_need_and_says_what_there_is():
     assert stage.needs() == ("sly",)
     with pytest.raises(PhotoError, match="no earlier stage 'sly' made a mask, did you mean 'sky'"):
         stage.apply(edit_of(2, 2, np.ones((2, 2)), masks={"sky": np.ones((2, 2))}), FakeModels())
+
+
+def test_an_empty_mask_is_not_inverted_into_a_full_one():
+    with pytest.raises(EmptyMask):
+        run("invert", np.full((4, 5), 0.001, np.float32))  # less than one of 255 steps
