@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
 import resource
 import signal
 import subprocess
+import termios
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -195,17 +200,61 @@ def test_whatever_stops_a_run_what_is_finished_is_whole(cli: Cli, how: signal.Si
     assert status == ("running" if how == signal.SIGKILL else "interrupted")
 
 
-def test_a_full_disk_stops_the_run_in_one_line(cli: Cli) -> None:
+def masks_only(cli: Cli, photos: int) -> list[str]:
+    """The words that run a recipe without any model over so many small photos."""
+    folder = cli.folder / "photos"
+    folder.mkdir()
+    for number in range(photos):
+        Image.new("RGB", (48, 32), (number, 99, 9)).save(folder / f"{number:03}.png")
+    stages = "stages: {thing: {op: grabcut, box: [8, 8, 30, 24], iterations: 1}}"
+    (cli.folder / "masks.yaml").write_text(f"dataset: {{images: photos}}\non_empty: keep\n{stages}\n")
+    return ["recipe=masks.yaml"]
+
+
+@pytest.mark.parametrize("largest, first", [(1_000, ".hydra/hydra.yaml"), (20_000, "journal.jsonl")])
+def test_a_full_disk_stops_the_run_in_one_line(cli: Cli, largest: int, first: str) -> None:
     """The largest file that this process may write stands in for a disk without room."""
-    command = cli.command("recipe=car_on_mars", "models=miniature", FAST)
+    command = cli.command(*masks_only(cli, 60))
 
     def no_room() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
 
     done = subprocess.run(command, cwd=cli.folder, capture_output=True, text=True, preexec_fn=no_room, timeout=300)
     assert done.returncode == 4
-    assert "0_photo.png" in done.stderr and "cannot be written" in done.stderr and "Traceback" not in done.stderr
-    assert not list(cli.folder.rglob("*.tmp")) and not list(cli.folder.rglob("0_photo.png"))
+    (line,) = done.stderr.strip().splitlines()
+    assert first in line and "cannot be written: File too large" in line
+    assert not list(cli.folder.rglob("*.tmp"))
+    for path in (cli.folder / "outputs").rglob("*.png"):
+        assert pixels(path).size  # what is there is whole
+
+
+def test_a_run_outlives_its_reader_and_odd_names(cli: Cli) -> None:
+    words = masks_only(cli, 3)
+    odd = os.fsencode(cli.folder / "photos") + b"/\xff\x1b[31m\n.png"
+    Path(os.fsdecode(odd)).write_bytes(b"no picture")
+    process = cli.start(*words)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(60) == 3
+    facts = json.loads((cli.run_folder() / "run.json").read_text())
+    assert facts["status"] == "failed" and facts["totals"] == {"photos": 4, "done": 3, "failed": 1, "skipped": 0}
+    again = cli(*words)
+    assert "Traceback" not in again.stderr and "Logging error" not in again.stderr
+    assert "\x1b" not in again.stdout and "not a picture" in again.stdout
+
+
+def test_a_terminal_shows_a_bar_with_photos_pictures_and_time_left(cli: Cli) -> None:
+    ours, its = pty.openpty()
+    termios.tcsetwinsize(its, (40, 160))
+    process = subprocess.Popen(cli.command(*masks_only(cli, 30)), cwd=cli.folder, stdout=its, stderr=its)
+    os.close(its)
+    shown = b""
+    with suppress(OSError):  # how Linux tells that the other side has closed
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    assert process.wait(60) == 0
+    bars = [line for line in shown.decode().split("\r") if "picture" in line]
+    assert any(re.search(r"\d+/30 \[\d\d:\d\d<\d\d:\d\d, .*photo \d+ of 30", bar) for bar in bars)
 
 
 def test_a_sweep_makes_a_run_of_every_value_and_a_failure_stops_no_other(cli: Cli) -> None:

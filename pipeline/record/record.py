@@ -76,16 +76,18 @@ class Record:
 
     def write(self, path: str, data: bytes) -> str:
         """Write a file of the run folder, whole or not at all, and return its path within it."""
-        with _writing(self.folder):
-            target = self.folder / path
+        target = self.folder / path
+        with _writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(target, data)
         return path
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Add a line to the journal; it is on the disk when this returns."""
-        with _writing(self.folder):
-            self._journal.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
+        with _writing(self.folder / "journal.jsonl"):
+            rest = memoryview(json.dumps(line, ensure_ascii=True).encode() + b"\n")
+            while rest:  # on a disk nearly full, a part is written before the error comes
+                rest = rest[self._journal.write(rest) :]
             os.fsync(self._journal.fileno())
 
     def finish(self, status: str, models: Mapping[str, Any], totals: Mapping[str, int]) -> None:
@@ -160,9 +162,9 @@ def _git() -> dict[str, Any] | None:
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def _writing(path: Path) -> Iterator[None]:
     """Turn what the operating system says while writing into the one line that a user can act on."""
     try:
         yield
     except OSError as error:
-        raise OutputError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
