@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.models.clipseg import ClipSeg
     from pipeline.models.closeup import CloseUp
     from pipeline.models.diffusion import Diffusion
+    from pipeline.models.reduced import Reduced
     from pipeline.models.sam import Sam
 
 __all__ = ["InpaintRequest", "Memory", "ModelKind", "Models", "Weights"]
@@ -75,7 +76,7 @@ class Models:
         return model
 
     @cached_property
-    def diffusion(self) -> Diffusion:
+    def diffusion(self) -> Diffusion | Reduced:
         """The inpainting model, in the number format of the memory settings."""
         from pipeline.models.diffusion import load_diffusion
 

@@ -13,6 +13,7 @@ from pipeline.models.checkpoint import load_pipeline
 from pipeline.models.locate import Place
 from pipeline.models.placement import put, torch_dtype
 from pipeline.models.quiet import quiet
+from pipeline.models.reduced import SMALL, Reduced
 from pipeline.models.repaint import repaint
 from pipeline.models.request import InpaintRequest
 from pipeline.models.schedulers import build_scheduler
@@ -114,8 +115,10 @@ class Diffusion:
         log.warning("out of GPU memory: going on with a batch size of %d", self.batch_size)
 
 
-def load_diffusion(place: Place, memory: Memory, device: str) -> Diffusion:
+def load_diffusion(place: Place, memory: Memory, device: str) -> Diffusion | Reduced:
     """The inpainting model from weights on this machine, placed as the settled memory settings say.
+
+    One whose native side is below `reduced.SMALL` paints larger pictures at its own size.
 
     Raises:
         SetupError: files are missing or damaged, or the checkpoint is of another kind.
@@ -124,4 +127,5 @@ def load_diffusion(place: Place, memory: Memory, device: str) -> Diffusion:
     pipe = load_pipeline(place, torch_dtype(memory))
     pipe.set_progress_bar_config(disable=True)
     put(pipe, memory, device)
-    return Diffusion(pipe, memory.batch_size)
+    diffusion = Diffusion(pipe, memory.batch_size)
+    return Reduced(diffusion) if diffusion.native < SMALL else diffusion

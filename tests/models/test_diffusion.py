@@ -102,7 +102,7 @@ def test_every_scheduler_paints_and_default_is_the_checkpoints_own(tiny_folder: 
 def test_native_size_and_description(checkpoint: Path) -> None:
     models = models_of(checkpoint)
     assert models.describe(["inpaint"])["loaded"] == {}
-    assert models.diffusion.native == 32
+    assert models.diffusion.native == 256
     told = models.describe(["inpaint"])["loaded"]["inpaint"]
     assert told["identity"].startswith("sha256:")
     assert told["dtype"] == "float32" and told["batch_size"] == 1

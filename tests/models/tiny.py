@@ -23,7 +23,7 @@ VAE = {
     "sample_size": 32,
 }
 UNET = {
-    "sample_size": 4,
+    "sample_size": 32,
     "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
     "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
     "block_out_channels": [16, 32],

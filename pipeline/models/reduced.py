@@ -1,0 +1,64 @@
+"""Larger pictures from an inpainting model that knows small ones only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from pipeline.models.request import InpaintRequest
+
+if TYPE_CHECKING:
+    from pipeline.models.diffusion import Diffusion
+
+SMALL = 256  # native sides below this need it; no published Stable Diffusion model has less than 512
+# Largest area, in native squares, that is painted as it is. A judgement: beyond it, the miniature repeats itself.
+LARGEST = 1.5
+
+
+class Reduced:
+    """Paints what is too large for the model at the model's own area, and enlarges the result.
+
+    So a recipe with `resolution: 512` runs on the miniature too, and shows the same things, less sharp.
+
+    Args:
+        diffusion: what paints.
+    """
+
+    def __init__(self, diffusion: Diffusion) -> None:
+        self.diffusion = diffusion
+        self.native = diffusion.native
+        self.multiple = diffusion.multiple
+
+    @property
+    def batch_size(self) -> int:
+        """See `Diffusion`."""
+        return self.diffusion.batch_size
+
+    def describe(self) -> dict[str, Any]:
+        """See `Diffusion.describe`."""
+        return self.diffusion.describe()
+
+    def inpaint(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
+        """See `Diffusion.inpaint`."""
+        pictures = self.diffusion.inpaint([self._reduced(request) for request in requests])
+        return [_resized(picture, request.mask.shape) for picture, request in zip(pictures, requests, strict=True)]
+
+    def _reduced(self, request: InpaintRequest) -> InpaintRequest:
+        scale = self.native / request.mask.size**0.5
+        if scale**-2 <= LARGEST:
+            return request
+        height, width = (max(1, round(side * scale / self.multiple)) * self.multiple for side in request.mask.shape)
+        share = Image.fromarray(request.mask.astype(np.uint8) * 255).resize((width, height), Image.Resampling.BOX)
+        image = _resized(request.image, (height, width))
+        return replace(request, image=image, mask=np.asarray(share) > 0)  # all that holds some of the mask
+
+
+def _resized(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A uint8 picture at (height, width); the same where it has that size."""
+    if picture.shape[:2] == shape:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize(shape[::-1], Image.Resampling.LANCZOS))
