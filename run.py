@@ -16,7 +16,8 @@ Any parameter can be given on the command line:
     device=auto|cpu|cuda|mps   outputs=DIR          where it runs, where the results go
 
 Shell completion: eval "$(python run.py -sc install=bash)"
-Exit codes: 0 all done, 2 bad recipe or usage, 3 some photos failed, 4 results cannot be written, 130 interrupted.
+Exit codes: 0 all done, 2 bad recipe or usage, 3 some photos failed, 4 results cannot be written, 130 interrupted
+(and 1, with a traceback: a bug of Darkroom).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from contextlib import suppress
 from functools import lru_cache
 
@@ -31,12 +33,12 @@ import hydra
 from omegaconf import DictConfig
 
 from pipeline import hydra_glue, recipe_file
-from pipeline.errors import DarkroomError, OutputError
+from pipeline.errors import DarkroomError, OutputError, together
 from pipeline.models import Memory, Models, Weights
 from pipeline.recipe import parse
+from pipeline.settings import Settings
 
-DONE, USAGE, SOME_FAILED, CANNOT_WRITE, INTERRUPTED = 0, 2, 3, 4, 130
-
+DONE, BUG, USAGE, SOME_FAILED, CANNOT_WRITE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 _codes: list[int] = []  # of the jobs of this process
 
@@ -48,22 +50,33 @@ class JobFailed(Exception):
 @hydra.main(version_base="1.3", config_path=str(recipe_file.ROOT / "conf"), config_name="config")
 def job(config: DictConfig) -> None:
     """Compose -> check -> plan -> run, once; in a sweep, once for each set of values."""
-    folder = hydra_glue.output_folder()
+    code = _told(config)
+    _codes.append(code)
+    if code and hydra_glue.runs_elsewhere():  # where `_codes` is another process's; Hydra prints a line of its own
+        raise JobFailed(code)
+
+
+def _told(config: DictConfig) -> int:
+    """Run, and tell what goes wrong here, so that all that leaves `job` is Hydra's."""
     try:
-        code = _run(config)
+        return _run(config)
     except DarkroomError as error:
         with suppress(OSError):
-            folder.rmdir()  # Hydra made it; only an empty folder can go
+            hydra_glue.output_folder().rmdir()  # Hydra made it; only an empty folder can go
         print(error, file=sys.stderr)
-        code = CANNOT_WRITE if isinstance(error, OutputError) else USAGE
-    _codes.append(code)
-    if code and hydra_glue.in_sweep():
-        raise JobFailed(code)  # so that launchers which run jobs in other processes know it too
+        return CANNOT_WRITE if isinstance(error, OutputError) else USAGE
+    except Exception:
+        traceback.print_exc()
+        return BUG
 
 
 def _run(job_config: DictConfig) -> int:
     composed = hydra_glue.composed(job_config)
-    recipe = parse(composed.config, composed.source, composed.overridden)
+    config = composed.config
+    recipe, settings = together(
+        lambda: parse(config, composed.source, composed.overridden),
+        lambda: Settings.parse(config),
+    )
     recipe.dataset.check()
 
     # Here and not above: what is imported before a recipe is known to be good must be light.
@@ -72,8 +85,7 @@ def _run(job_config: DictConfig) -> int:
     from pipeline.report import contact_sheet
     from pipeline.runner import Runner
 
-    config = composed.config
-    models = _models(Weights.parse(config["models"]), Memory.parse(config["memory"]), config["device"])
+    models = _models(settings.weights, settings.memory, settings.device)
     models.require(recipe.models())
     facts = {"overrides": composed.overrides, "config": config}
     record = Record(composed.folder, recipe.name, composed.files, facts)
@@ -84,7 +96,7 @@ def _run(job_config: DictConfig) -> int:
         except KeyboardInterrupt:
             contact_sheet(composed.folder)
             raise
-        log.info("%(photos)d photos: %(done)d pictures done, %(failed)d failed, %(skipped)d skipped", totals)
+        log.info("photos: %(photos)d; pictures: %(done)d done, %(failed)d failed, %(skipped)d skipped", totals)
         log.info("run folder:    %s", composed.folder)
         log.info("contact sheet: %s", contact_sheet(composed.folder))
     return SOME_FAILED if totals["failed"] else DONE
@@ -98,7 +110,7 @@ def _models(weights: Weights, memory: Memory, device: str) -> Models:
 
 def main() -> int:
     """Run the command line; returns the exit code."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
+    if {"-h", "--help", "--hydra-help"} & set(sys.argv[1:]):
         recipes = "\n".join(f"    {name:<16} {line}" for name, line in recipe_file.available())
         print(f"{__doc__}\nRecipes:\n{recipes}")
         return DONE
@@ -113,18 +125,14 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted; what is finished is kept", file=sys.stderr)
         return INTERRUPTED
-    except DarkroomError as error:
-        print(error, file=sys.stderr)
-        return USAGE
-    except Exception as error:
-        line = hydra_glue.explain(error, sys.argv[1:])
-        if line is not None:
-            print(line, file=sys.stderr)
-            return USAGE
-        if isinstance(error, OSError) and not _codes:  # Hydra could not make the run folder
+    except Exception as error:  # of Hydra's: a job tells its own
+        if isinstance(error, OSError) and error.filename:  # the run folder could not be made
             print(f"{error.filename}: cannot be written: {error.strerror}", file=sys.stderr)
             return CANNOT_WRITE
-        raise
+        print(hydra_glue.explain(error, sys.argv[1:]), file=sys.stderr)
+        return USAGE
+    finally:
+        hydra_glue.tidy()
     return max(_codes, default=DONE)
 
 

@@ -9,8 +9,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 
 class DarkroomError(Exception):
@@ -21,11 +22,13 @@ class RecipeError(DarkroomError):
     """All that is wrong with a recipe, at once.
 
     Args:
-        problems: one line each, naming file and key and saying what would be right.
+        problems: one line each, naming file and key and saying what would be right. Line breaks and control
+            characters, which a stranger's recipe may hold, are shown as escapes.
     """
 
     def __init__(self, problems: str | Sequence[str]) -> None:
-        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        several = (problems,) if isinstance(problems, str) else problems
+        self.problems = tuple(_printable(each) for each in several)
         super().__init__("\n".join(self.problems))
 
 
@@ -45,6 +48,23 @@ class OutputError(DarkroomError):
     """Results cannot be written."""
 
 
+def together(*checks: Callable[[], Any]) -> tuple[Any, ...]:
+    """Make several checks and return what each returned.
+
+    Raises:
+        RecipeError: with the problems of all that failed.
+    """
+    results, problems = [], []
+    for check in checks:
+        try:
+            results.append(check())
+        except RecipeError as error:
+            problems += error.problems
+    if problems:
+        raise RecipeError(problems)
+    return tuple(results)
+
+
 def nearest(word: str, valid: Sequence[str]) -> str:
     """The end of an error line about an unknown name: the nearest valid one, or all of them.
 
@@ -52,6 +72,14 @@ def nearest(word: str, valid: Sequence[str]) -> str:
     "did you mean 'prompt'?"
     >>> nearest("x", ["prompt", "seed"])
     'valid: prompt, seed'
+    >>> nearest("x", [])
+    'it takes none'
     """
+    if not valid:
+        return "it takes none"
     close = get_close_matches(word, list(valid), n=1)
     return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(valid)}"
+
+
+def _printable(text: str) -> str:
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,17 +14,18 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import MissingConfigException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from pipeline import recipe_file
+from pipeline import recipe_file, settings
 from pipeline.errors import RecipeError, nearest
 
 GROUP = "recipe"
+
+_sweeps: set[Path] = set()  # the folders of this process's sweeps
 
 
 class RecipeSource(ConfigSource):
@@ -69,6 +71,8 @@ def register() -> None:
     Plugins.instance().register(RecipeSource)
     Plugins.instance().register(RecipeSearchPath)
     OmegaConf.register_new_resolver("darkroom.stamp", _stamp, use_cache=True, replace=True)
+    for name, resolver in (("name", _checked_name), ("run", _run_folder), ("sweep", _sweep_folder)):
+        OmegaConf.register_new_resolver(f"darkroom.{name}", resolver, replace=True)
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Composed:
     """What Hydra made of recipe, configuration and command line.
 
     Attributes:
-        config: all keys; interpolations as they were written.
+        config: all keys; paths absolute, interpolations as they were written.
         source: how error lines name the recipe file.
         overridden: dotted keys given on the command line.
         folder: where this run's results go, absolute.
@@ -93,31 +97,54 @@ class Composed:
 
 
 def composed(config: DictConfig) -> Composed:
-    """Read Hydra's state inside a job.
-
-    Raises:
-        RecipeError: no recipe was named.
-    """
+    """Read Hydra's state inside a job. Relative paths of the command line start at the current folder."""
     hydra = HydraConfig.get()
-    choice = hydra.runtime.choices.get(GROUP)
-    if choice is None:
-        raise RecipeError(f"say which recipe, recipe=NAME, {nearest('', _names())}")
+    choice = str(hydra.runtime.choices.get(GROUP))
     path = recipe_file.find(choice)
     overrides = tuple(hydra.overrides.task)
-    recipe = {key: config[key] for key in recipe_file.KEYS}
+    overridden = frozenset(re.sub(r"^[+~]+", "", word).split("=")[0] for word in overrides)
+    plain = _plain(config)
+    if path:
+        overridden |= _renew_stages(plain.get("stages"), recipe_file.read(path).get("stages"), overridden)
+    recipe_file.make_paths_absolute(plain, Path.cwd())
     return Composed(
-        config=_plain(config),
+        config=plain,
         source=recipe_file.label(path) if path else choice,
-        overridden=frozenset(re.sub(r"^[+~]+", "", word).split("=")[0] for word in overrides),
+        overridden=overridden,
         folder=output_folder(),
         files={
-            "recipe.yaml": OmegaConf.to_yaml(OmegaConf.create(recipe)),
-            ".hydra/config.yaml": OmegaConf.to_yaml(config),
-            ".hydra/hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})),
-            ".hydra/overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(list(overrides))),
+            "recipe.yaml": _yaml({key: plain[key] for key in recipe_file.KEYS if key in plain}),
+            ".hydra/config.yaml": _yaml(plain),
+            ".hydra/hydra.yaml": _yaml({"hydra": hydra}),
+            ".hydra/overrides.yaml": _yaml(list(overrides)),
         },
         overrides=overrides,
     )
+
+
+def _renew_stages(stages: Any, written: Any, overridden: frozenset[str]) -> frozenset[str]:
+    """Let a stage whose op the command line changes keep nothing of the recipe's but its place, as with `base:`.
+
+    Returns their dotted keys.
+    """
+    if not isinstance(stages, dict) or not isinstance(written, Mapping):
+        return frozenset()
+    renewed = set()
+    for name, stage in stages.items():
+        old, where = written.get(name), f"stages.{name}"
+        if isinstance(stage, Mapping) and isinstance(old, Mapping) and stage.get("op") != old.get("op"):
+            new = {key: value for key, value in stage.items() if _is_new(key, value, old, where, overridden)}
+            stages[name] = recipe_file.with_defaults(name, new)
+            renewed.add(where)
+    return frozenset(renewed)
+
+
+def _is_new(key: str, value: Any, old: Mapping[str, Any], stage: str, overridden: frozenset[str]) -> bool:
+    return key not in old or value != old[key] or f"{stage}.{key}" in overridden
+
+
+def _yaml(content: Any) -> str:
+    return OmegaConf.to_yaml(OmegaConf.create(content))
 
 
 def output_folder() -> Path:
@@ -125,48 +152,96 @@ def output_folder() -> Path:
     return Path(HydraConfig.get().runtime.output_dir)
 
 
-def in_sweep() -> bool:
-    """Whether the job at hand is one of a sweep (`-m`)."""
-    return HydraConfig.get().mode == RunMode.MULTIRUN
+def runs_elsewhere() -> bool:
+    """Whether the job at hand belongs to a sweep whose launcher may run jobs in other processes."""
+    hydra = HydraConfig.get()
+    return hydra.mode == RunMode.MULTIRUN and not hydra.launcher._target_.endswith(".BasicLauncher")
 
 
-def explain(error: Exception, words: list[str]) -> str | None:
-    """One line about an error of Hydra's or OmegaConf's, for people who know neither; None for any other error.
+def tidy() -> None:
+    """Remove the folder of a sweep in which nothing ran: it holds no more than Hydra's own `multirun.yaml`."""
+    for folder in _sweeps:
+        with suppress(OSError):
+            if [path.name for path in folder.iterdir()] == ["multirun.yaml"]:
+                (folder / "multirun.yaml").unlink()
+                folder.rmdir()
+
+
+def explain(error: BaseException, words: list[str]) -> RecipeError:
+    """An error that came before any job had begun, for people who know neither Hydra nor OmegaConf.
 
     Args:
         error: what came out of `hydra.main`.
         words: the command line.
     """
+    ours = next((each for each in _causes(error) if isinstance(each, RecipeError)), None)
+    if ours is not None:
+        return ours
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, name = error.missing_cfg_file.partition("/")
-        if group == GROUP:
-            return _not_found(name)
-        return f"command line: {group}={name}: {nearest(name, error.options or [])}"
-    if not isinstance(error, HydraException | OmegaConfBaseException):
-        return None
-    text = " ".join(str(error).split("\n")[:2])
+        return RecipeError(_missing(error.missing_cfg_file, error.options or []))
     key = re.search(r"Could not override '([^']+)'", str(error))
     if key:
-        return f"command line: {key[1]}: unknown key, {nearest(*_siblings(key[1], words))}"
-    cause = f": {str(error.__cause__).splitlines()[0]}" if error.__cause__ else ""
+        try:
+            return RecipeError(_unknown_key(key[1], words))
+        except RecipeError as bad:  # a sweep's recipes are read here for the first time
+            return bad
+    null = next((word for word in words if word.endswith("=null") and word[:-5] in (GROUP, *settings.GROUPS)), None)
+    if null:  # the only way to leave out what must be chosen that Hydra tells without its name
+        return RecipeError(_which() if null == f"{GROUP}=null" else f"command line: {null}: takes a name, such as auto")
+    text = " ".join(str(error).split("\n")[:2]) or type(error).__name__
+    cause = f": {str(error.__cause__).splitlines()[0]}" if str(error.__cause__ or "") else ""
     hint = ""
     if "mismatched input" in text or "LexerNoViableAlt" in text or "Ambiguous value" in text:
         hint = "; quote twice what holds commas or special signs: 'stages.inpaint.prompt=\"a car, (red)\"'"
-    return f"command line: {text}{cause}{hint}"
+    return RecipeError(f"command line: {text}{cause}{hint}")
 
 
-def _siblings(key: str, words: list[str]) -> tuple[str, list[str]]:
-    """The last part of a dotted key, and the names that would have been valid in its place."""
-    recipe = next((word.partition("=")[2] for word in words if word.startswith(f"{GROUP}=")), "")
-    path = recipe_file.find(recipe) if recipe else None
-    node: Any = dict.fromkeys(("models", "memory", "device", "outputs", *recipe_file.KEYS))
-    node |= recipe_file.read(path) if path else {}
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _missing(file: str, options: list[str]) -> str:
+    if file.startswith(f"{GROUP}/"):
+        return _not_found(_name(file))
+    group, _, name = file.rpartition("/")
+    if not group:
+        return f"command line: no configuration '{name}': leave out --config-name and --config-path, say recipe=NAME"
+    return f"command line: {group}={name}: {nearest(name, options)}"
+
+
+def _unknown_key(key: str, words: list[str]) -> str:
+    recipes = _recipes(words)
+    if not recipes:
+        return _which()
+    lost = next((name for name in recipes if recipe_file.find(name) is None and "(" not in name), None)
+    if lost:
+        return _not_found(lost)
+    for part, valid in (_siblings(key, recipe) for recipe in recipes):
+        if part not in valid:
+            return f"command line: {key}: unknown key, {nearest(part, valid)}"
+    # All have it; but Hydra sets what is not swept before it has put any of the recipes in.
+    return f"command line: {key}: in a sweep over recipes, write {key}=choice(VALUE)"
+
+
+def _recipes(words: list[str]) -> list[str]:
+    """The recipes that the command line names: several in a sweep."""
+    given = next((word.partition("=")[2] for word in words if word.startswith(f"{GROUP}=")), "")
+    names = [name.strip().strip("'\"") for name in ([given] if given[:1] in ("'", '"') else given.split(","))]
+    return [name for name in names if name not in ("", "null")]
+
+
+def _siblings(key: str, recipe: str) -> tuple[str, list[str]]:
+    """The first part of a dotted key that does not exist, and the names that would have been valid in its place."""
+    path = recipe_file.find(recipe)
+    written = recipe_file.read(path) if path else {}
+    node: Any = settings.known_keys() | {"stages": written.get("stages")}
     *parents, last = key.split(".")
     for parent in parents:
-        inside = node.get(parent)
-        if not isinstance(inside, Mapping):
+        if not isinstance(node.get(parent), Mapping):
             return parent, list(node)
-        node = inside
+        node = node[parent]
     return last, list(node)
 
 
@@ -192,6 +267,37 @@ def _not_found(name: str) -> str:
 
 def _names() -> list[str]:
     return [name for name, _ in recipe_file.available()]
+
+
+def _which() -> str:
+    return f"say which recipe, recipe=NAME, {nearest('', _names())}"
+
+
+def _run_folder(stamp: str, *, _root_: DictConfig) -> str:
+    return f"{_outputs(_root_)}/{stamp}_{_checked_name(_root_=_root_)}"
+
+
+def _sweep_folder(stamp: str, *, _root_: DictConfig) -> str:
+    folder = f"{_outputs(_root_)}/{stamp}_sweep"
+    _sweeps.add(Path(folder))
+    return folder
+
+
+def _outputs(config: DictConfig) -> str:
+    outputs = config.get("outputs")
+    if isinstance(outputs, str | int) and str(outputs).strip():
+        return str(recipe_file.home(str(outputs)))
+    raise RecipeError("command line: outputs: the folder for run folders, such as outputs=results")
+
+
+def _checked_name(*, _root_: DictConfig) -> str:
+    """The recipe's name, as a part of a folder's."""
+    if _root_.hydra.runtime.choices.get(GROUP) in (None, "null"):
+        raise RecipeError(_which())
+    name = str(_root_.get("name") or "")
+    if not recipe_file.NAME.fullmatch(name):
+        raise RecipeError("command line: name: 1 to 80 letters, digits, - or _")
+    return name
 
 
 def _stamp() -> str:

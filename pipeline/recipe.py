@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
@@ -13,13 +13,14 @@ from pydantic import ValidationError
 from pipeline.dataset import Dataset
 from pipeline.errors import PhotoError, RecipeError, nearest
 from pipeline.models import ModelKind
-from pipeline.recipe_file import KEYS, MISSING, NAME, find_code, make_paths_absolute, with_defaults
+from pipeline.recipe_file import KEYS, MISSING, NAME, find_malformed, with_defaults
 from pipeline.stages import STAGES, Stage
 
 OnEmpty = Literal["fail", "skip", "keep"]
 Problem = tuple[str, str]  # (dotted key, what is wrong and what would be right)
 
 NOT_A_MAPPING = ""  # the op of something that is no stage at all
+MAX_PICTURES = 10_000  # of one photo; a stranger's recipe must not fill the memory with plans
 
 _ITEM = re.compile(r"\$\{item\.(\w+)\}")
 
@@ -47,8 +48,11 @@ class StageSpec:
         Raises:
             PhotoError: a column is missing, or its value does not suit the parameter.
         """
+        parameters = {key: _resolve(value, item) for key, value in self.parameters.items()}
+        if (count := _pictures(parameters)) > MAX_PICTURES:
+            raise PhotoError(_too_many(count))
         try:
-            return STAGES[self.op](**{key: _resolve(value, item) for key, value in self.parameters.items()})
+            return STAGES[self.op](**parameters)
         except ValidationError as error:
             names = list(STAGES[self.op].__pydantic_fields__)
             raise PhotoError("; ".join(f"{key}: {text}" for key, text in _explain(error, names))) from None
@@ -76,10 +80,10 @@ class Recipe:
 
 
 def parse(config: Mapping[str, Any], source: str, overridden: Collection[str] = ()) -> Recipe:
-    """Check a composed recipe; relative paths start at the current folder.
+    """Check a composed recipe.
 
     Args:
-        config: the keys `name`, `dataset`, `stages` and `on_empty`; others are ignored.
+        config: the keys `name`, `dataset`, `stages` and `on_empty`; others are ignored. Paths are absolute.
         source: names the recipe file in error lines.
         overridden: dotted keys given on the command line, for error lines to name it instead of the file.
 
@@ -87,18 +91,17 @@ def parse(config: Mapping[str, Any], source: str, overridden: Collection[str] = 
         RecipeError: with every problem.
     """
     config = {key: config[key] for key in KEYS if config.get(key) is not None}
-    make_paths_absolute(config, Path.cwd())
     given = config.get("dataset", {})
     has_items = isinstance(given, Mapping) and given.get("manifest") is not None
     specs = list(_specs(config.get("stages", {})))
     dataset, problems = _dataset(given)
-    problems += find_code(config)
+    problems += find_malformed(config)
     problems += _top_problems(config, specs)
     for index, spec in enumerate(specs):
         problems += _stage_problems(spec, specs[:index], has_items)
     if dataset is None or problems:
         raise RecipeError([f"{_origin(key, source, overridden)}: {key}: {text}" for key, text in problems])
-    return Recipe(config["name"], dataset, tuple(specs), config.get("on_empty", "fail"))
+    return Recipe(str(config["name"]), dataset, tuple(specs), config.get("on_empty", "fail"))
 
 
 def _specs(stages: Any) -> Iterator[StageSpec]:
@@ -114,7 +117,7 @@ def _specs(stages: Any) -> Iterator[StageSpec]:
 
 def _dataset(given: Any) -> tuple[Dataset | None, list[Problem]]:
     if not isinstance(given, Mapping):
-        return None, [("dataset", "a mapping with `images` or `manifest`")]
+        return None, []  # `find_malformed` tells it
     try:
         return Dataset(**given), []
     except ValidationError as error:
@@ -127,8 +130,20 @@ def _top_problems(config: Mapping[str, Any], specs: Sequence[StageSpec]) -> Iter
         yield "name", "1 to 80 letters, digits, - or _"
     if config.get("on_empty", "fail") not in get_args(OnEmpty):
         yield "on_empty", nearest(str(config["on_empty"]), get_args(OnEmpty))
-    if not specs:
+    if not specs and isinstance(config.get("stages", {}), Mapping):
         yield "stages", "at least one stage is needed; they run in the order in which they stand"
+    if (count := math.prod(_pictures(spec.parameters) for spec in specs)) > MAX_PICTURES:
+        yield "stages", _too_many(count)
+
+
+def _pictures(parameters: Mapping[str, Any]) -> int:
+    """Into how many a stage turns one picture, counted without making the list: prompts x seeds."""
+    values = [parameters.get(key) for key in ("prompt", "seed")]
+    return math.prod(len(value) for value in values if isinstance(value, list | tuple))
+
+
+def _too_many(count: int) -> str:
+    return f"prompts x seeds make {count} pictures of each photo; {MAX_PICTURES} at most, more as a sweep (-m)"
 
 
 def _stage_problems(spec: StageSpec, earlier: Sequence[StageSpec], has_items: bool) -> Iterator[Problem]:
@@ -203,5 +218,6 @@ def _column(name: str, item: Mapping[str, Any]) -> Any:
 
 
 def _origin(key: str, source: str, overridden: Collection[str]) -> str:
-    from_command_line = any(key == each or key.startswith(f"{each}.") for each in overridden)
+    """The command line, where it gave the key, what the key is part of, or a part of it."""
+    from_command_line = any(f"{key}.".startswith(f"{each}.") or each.startswith(f"{key}.") for each in overridden)
     return "command line" if from_command_line else source

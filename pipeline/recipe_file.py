@@ -22,12 +22,14 @@ ROOT = Path(__file__).resolve().parent.parent
 RECIPES = ROOT / "recipes"
 KEYS = ("name", "dataset", "stages", "on_empty")
 MISSING = "???"  # how OmegaConf writes "required, not given"; shows in `--cfg job`
+SECTIONS = {"dataset": "such as {images: photos/}", "stages": "each stage on a line with a colon, such as `invert:`"}
 PATHS = (("dataset", "images"), ("dataset", "manifest"))  # and `folder` of every stage
 
 NAME = re.compile(r"[\w-]{1,80}")  # of a recipe and of a stage: both become parts of file names
 
 _MAX_BYTES = 1_000_000
 _MAX_BASES = 10
+_MAX_DEPTH = 20  # of lists and mappings in one another; recipes need five
 _INTERPOLATION = re.compile(r"\$\{([^}]*)\}?")
 _ITEM = re.compile(r"item\.\w+")
 
@@ -43,11 +45,19 @@ def find(name: str, beside: Path | None = None) -> Path | None:
 
     Returns None where there is none.
     """
-    path = Path(name).expanduser()
+    path = home(name)
     candidates = [RECIPES / f"{name}.yaml", (beside or Path.cwd()) / path, (beside or Path.cwd()) / f"{name}.yaml"]
     if path.is_absolute():
         candidates = [path, Path(f"{path}.yaml")]
-    return next((candidate.resolve() for candidate in candidates if candidate.is_file()), None)
+    return next((candidate.resolve() for candidate in candidates if _is_file(candidate)), None)
+
+
+def home(text: str) -> Path:
+    """A path with `~` put in; where there is no such user, as it is written."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -60,7 +70,8 @@ def read(path: Path) -> dict[str, Any]:
     """
     config = _inherit(path, ())
     config.pop("base", None)
-    config.setdefault("name", re.sub(r"[^\w-]+", "_", path.stem)[:80])
+    if config.get("name") is None:
+        config["name"] = re.sub(r"[^\w-]+", "_", path.stem)[:80]
     if not NAME.fullmatch(str(config["name"])):  # here, since Hydra makes the run folder before the recipe is checked
         raise RecipeError(f"{label(path)}: name: 1 to 80 letters, digits, - or _")
     if isinstance(config.get("stages"), Mapping):
@@ -91,6 +102,13 @@ def label(path: Path) -> str:
     return str(path)
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # such as a name of more than 255 letters
+        return False
+
+
 def _plain_default(field: Any) -> Any:
     default = field.get_default(call_default_factory=True)
     if default is PydanticUndefined:
@@ -99,11 +117,13 @@ def _plain_default(field: Any) -> Any:
 
 
 def _inherit(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
-    if path in children or len(children) > _MAX_BASES:
+    if path in children:
         circle = " -> ".join(label(each) for each in (*children, path))
         raise RecipeError(f"{label(children[0])}: base: these recipes inherit from each other: {circle}")
+    if len(children) > _MAX_BASES:
+        raise RecipeError(f"{label(children[0])}: base: more than {_MAX_BASES} recipes stand behind this one")
     config = _load(path)
-    _refuse_code(config, label(path))
+    _check_form(config, label(path))
     make_paths_absolute(config, ROOT if path.is_relative_to(RECIPES) else path.parent)
     if "base" not in config:
         return config
@@ -131,8 +151,8 @@ def make_paths_absolute(config: dict[str, Any], start: Path) -> None:
     def absolute(value: Any) -> Any:
         if isinstance(value, list):
             return [absolute(each) for each in value]
-        plain = isinstance(value, str) and not value.startswith("${")
-        return str(start / Path(value).expanduser()) if plain else value
+        plain = isinstance(value, str) and value and not value.startswith("${")
+        return str(start / home(value)) if plain else value
 
     for mapping, key in _path_places(config):
         mapping[key] = absolute(mapping[key])
@@ -150,48 +170,76 @@ def _path_places(config: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], st
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        raw = path.read_bytes()
-        if len(raw) > _MAX_BYTES:
-            raise RecipeError(f"{label(path)}: larger than {_MAX_BYTES} bytes: not a recipe")
-        config = yaml.load(raw.decode("utf-8-sig"), Loader=_PlainLoader)
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{label(path)}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+        config = yaml.load(_text(path), Loader=_PlainLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
-        raise RecipeError(f"{label(path)}: {line}{getattr(error, 'problem', None) or error}") from None
-    except OSError as error:
-        raise RecipeError(f"{label(path)}: cannot be read: {error.strerror}") from None
+        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise RecipeError(f"{label(path)}: {line}{reason}") from None
+    except ValueError as error:  # such as a date of month 13, or a number of 5,000 digits
+        raise RecipeError(f"{label(path)}: {str(error).splitlines()[0]}") from None
     if not isinstance(config, dict):
         raise RecipeError(f"{label(path)}: a recipe is a mapping with the keys {', '.join(KEYS)}")
     return config
 
 
-def _refuse_code(config: Mapping[str, Any], source: str) -> None:
-    problems = [f"{source}: {key}: {text}" for key, text in find_code(config)]
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
+        if len(raw) > _MAX_BYTES:
+            raise RecipeError(f"{label(path)}: larger than {_MAX_BYTES} bytes: not a recipe")
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{label(path)}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+    except OSError as error:
+        raise RecipeError(f"{label(path)}: cannot be read: {error.strerror}") from None
+
+
+def _check_form(config: Mapping[str, Any], source: str) -> None:
+    problems = list(find_malformed(config))
     allowed = (*KEYS, "base")
-    unknown = [key for key in config if key not in allowed and not _is_code(str(key))]
-    problems += [f"{source}: {key}: unknown key, {nearest(str(key), allowed)}" for key in unknown]
+    for key in config:
+        if isinstance(key, str) and key not in allowed and not _is_code(key):
+            problems.append((key, f"unknown key, {nearest(key, allowed)}"))
     if problems:
-        raise RecipeError(problems)
+        raise RecipeError([f"{source}: {key}: {text}" for key, text in problems])
 
 
-def find_code(node: Any, where: str = "") -> Iterator[tuple[str, str]]:
-    """(key, what is wrong) of everything below `node` that is more than data."""
+def find_malformed(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(key, what is wrong) of everything in a recipe that is more than data, or data of another form."""
+    for section in SECTIONS:
+        if not isinstance(config.get(section), Mapping | None):
+            yield section, f"a mapping, {SECTIONS[section]}; got {config[section]!r:.60}"
+    yield from _find_code(config, "")
+
+
+def _find_code(node: Any, where: str) -> Iterator[tuple[str, str]]:
     if isinstance(node, Mapping):
         for key, value in node.items():
             inner = f"{where}.{key}" if where else str(key)
-            if _is_code(str(key)):
+            if not isinstance(key, str):
+                yield inner, f"a key is a text; put it in quotes: '{key}'"
+            elif _is_code(key):
                 yield inner, "recipes are data: this key is refused"
             else:
-                yield from find_code(value, inner)
+                yield from _find_code(value, inner)
     elif isinstance(node, list | tuple):
         for index, value in enumerate(node):
-            yield from find_code(value, f"{where}[{index}]")
-    elif isinstance(node, str):
-        for inside in _INTERPOLATION.findall(node):
+            yield from _find_code(value, f"{where}[{index}]")
+    else:
+        yield from ((where, text) for text in _scalar_problems(node))
+
+
+def _scalar_problems(value: Any) -> Iterator[str]:
+    if not isinstance(value, str | int | float | bool | None):
+        yield f"text, number, true, false or null; put a {type(value).__name__} in quotes: '{value}'"
+    elif isinstance(value, str):
+        if "\0" in value:  # no file name holds one, and the system calls raise
+            yield "holds a null character"
+        for inside in _INTERPOLATION.findall(value):
             if not _ITEM.fullmatch(inside):
-                yield where, f"'${{{inside}}}' is refused: a recipe may only use ${{item.COLUMN}} of its manifest"
+                yield f"'${{{inside}}}' is refused: a recipe may only use ${{item.COLUMN}} of its manifest"
 
 
 def _is_code(key: str) -> bool:
@@ -205,18 +253,29 @@ def _first_comment(path: Path) -> str:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without what a recipe has no use for: anchors (a few bytes can unfold to gigabytes) and repeated keys."""
+    """YAML without what a recipe has no use for: tags, repeated keys, keys that are no scalars, depth without end,
+    and anchors (a few bytes can unfold to gigabytes)."""
+
+    depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
-            raise yaml.composer.ComposerError(None, None, "YAML anchors are refused: use `base:` to share", mark)
-        return super().compose_node(parent, index)
+        event = self.peek_event()
+        self._refuse(isinstance(event, yaml.AliasEvent), event, "YAML anchors are refused: use `base:` to share")
+        self._refuse(getattr(event, "tag", None) is not None, event, "YAML tags are refused: recipes are data")
+        self._refuse(self.depth > _MAX_DEPTH, event, f"nested more than {_MAX_DEPTH} deep")
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[str] = set()
         for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' stands twice", key.start_mark)
+            self._refuse(not isinstance(key, yaml.ScalarNode), key, "a key is a text")
+            self._refuse(key.value in seen, key, f"'{key.value}' stands twice")
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+    def _refuse(self, wrong: bool, place: Any, reason: str) -> None:
+        if wrong:
+            raise yaml.MarkedYAMLError(problem=reason, problem_mark=place.start_mark)

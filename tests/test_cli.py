@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import ROOT, Cli
 
 
@@ -19,7 +22,7 @@ def test_help_lists_recipes_and_verbs(cli: Cli) -> None:
 
 
 def test_cfg_shows_every_parameter_from_any_folder_and_makes_nothing(cli: Cli) -> None:
-    done = cli("recipe=car_on_mars", "--cfg", "job")
+    done = cli(MARS, "--cfg", "job")
     assert done.returncode == 0, done.stderr
     for line in ("prompt: red desert of Mars, dusty sky", "guidance_scale:", "feather:", "choose: score", "seed:"):
         assert line in done.stdout
@@ -37,21 +40,51 @@ def test_completion_knows_recipes_and_parameters(cli: Cli) -> None:
     assert "stages.inpaint.prompt=" in complete("python run.py recipe=car_on_mars stages.inpaint.pro")
 
 
+MARS = "recipe=car_on_mars"
+TWO_RECIPES = "recipe=car_on_mars,car_on_mrs"
+OUTPUTS = "outputs: the folder for run folders"
+
+
 @pytest.mark.parametrize(
     "words, expected",
     [
         ([], "say which recipe, recipe=NAME, valid: car_on_mars"),
         (["recipe=car_on_mrs"], "recipe 'car_on_mrs' not found, did you mean 'car_on_mars'?"),
         (["recipe=nowhere/mine.yaml"], "recipe 'nowhere/mine.yaml' not found"),
-        (["recipe=car_on_mars", "stages.inpaint.promt=x"], "stages.inpaint.promt: unknown key, did you mean 'prompt'?"),
-        (["recipe=car_on_mars", "stages.inpiant.prompt=x"], "did you mean 'inpaint'?"),
-        (["recipe=car_on_mars", "outpts=x"], "outpts: unknown key, did you mean 'outputs'?"),
-        (["recipe=car_on_mars", "+stages.inpaint.promt=x"], "stages.inpaint.promt: unknown key, did you mean"),
-        (["recipe=car_on_mars", "stages.inpaint.steps=many"], "command line: stages.inpaint.steps: "),
-        (["recipe=car_on_mars", "stages.inpaint.prompt=a, b"], "quote twice"),
-        (["recipe=car_on_mars", "models=sdlx"], "command line: models=sdlx: did you mean 'sdxl'?"),
-        (["recipe=car_on_mars", "dataset.images=nothing.png"], "dataset.images"),
-        (["recipe=photo_preview"], "dataset: give either `images`"),
+        ([MARS, "stages.inpaint.promt=x"], "stages.inpaint.promt: unknown key, did you mean 'prompt'?"),
+        ([MARS, "stages.inpiant.prompt=x"], "did you mean 'inpaint'?"),
+        ([MARS, "outpts=x"], "outpts: unknown key, did you mean 'outputs'?"),
+        ([MARS, "+stages.inpaint.promt=x"], "stages.inpaint.promt: unknown key, did you mean"),
+        ([MARS, "stages.inpaint.steps=many"], "command line: stages.inpaint.steps: "),
+        ([MARS, "stages.inpaint.prompt=a, b"], "quote twice"),
+        ([MARS, "models=sdlx"], "command line: models=sdlx: did you mean 'sdxl'?"),
+        ([MARS, "dataset.images=nothing.png"], "dataset.images"),
+        (["recipe=null"], "say which recipe"),
+        (["stages.inpaint.seed=1"], "say which recipe"),
+        ([MARS, "models=null"], "command line: models=null: takes a name, such as auto"),
+        ([MARS, "memory=null"], "command line: memory=null: takes a name"),
+        ([MARS, "~models"], "command line: models: is required"),
+        ([MARS, "~device"], "command line: device: one of auto, cpu"),
+        ([MARS, "device=[cpu]"], "command line: device: one of auto, cpu"),
+        ([MARS, "--resolve"], "--resolve flag can only be used"),
+        ([MARS, "--config-name=foo"], "leave out --config-name"),
+        ([MARS, "outputs="], OUTPUTS),
+        ([MARS, "outputs=null"], OUTPUTS),
+        ([MARS, "outputs=[a]"], OUTPUTS),
+        ([MARS, "~outputs"], OUTPUTS),
+        ([MARS, "name=null"], "command line: name: 1 to 80 letters"),
+        ([MARS, "name=../../x"], "command line: name: 1 to 80 letters"),
+        ([MARS, "+on_empt=skip"], "command line: on_empt: unknown key, did you mean 'on_empty'?"),
+        ([MARS, "memory.offlod=x"], "memory.offlod: unknown key, did you mean 'offload'?"),
+        ([MARS, "models.foo=null"], "models.foo: unknown key, valid: sam, clipseg, inpaint"),
+        ([MARS, "dataset.manifest=x.csv"], "command line: dataset: `images` and `manifest` are both given; add"),
+        ([MARS, "stages.car.op=grabcut"], "command line: stages.car.box: is required"),
+        (["-m", TWO_RECIPES, "stages.inpaint.steps=0"], "recipe 'car_on_mrs' not found"),
+        (["-m", MARS, "stages.inpaint.promt=1,2"], "stages.inpaint.promt: unknown key, did you mean 'prompt'?"),
+        (["-m", MARS, "stages.inpaint.steps=0"], "steps: should be greater"),
+        (["-m", "recipe=car_on_mars,manifest", "stages.inpaint.steps=3"], "write stages.inpaint.steps=choice(VALUE)"),
+        (["recipe=photo_preview", "stages.subject.box=[1,1,9,9]"], "dataset: give either `images`"),
+        (["-m", "recipe=car_on_mars,two_passes", "stages.car.choose=best"], "stages.car.choose: unknown key, valid: "),
     ],
 )
 def test_usage_errors_are_one_line_and_leave_nothing_behind(cli: Cli, words: list[str], expected: str) -> None:
@@ -59,9 +92,72 @@ def test_usage_errors_are_one_line_and_leave_nothing_behind(cli: Cli, words: lis
     assert done.returncode == 2
     assert expected in done.stderr
     assert "Traceback" not in done.stderr and "HYDRA_FULL_ERROR" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) <= 3
-    outputs = cli.folder / "outputs"
-    assert not outputs.exists() or not list(outputs.iterdir())
+    assert len(done.stderr.splitlines()) == 1
+    assert [path.name for path in cli.folder.rglob("*")] in ([], ["outputs"])
+
+
+def test_problems_of_recipe_and_settings_are_told_together(cli: Cli) -> None:
+    done = cli(MARS, "stages.inpaint.steps=0", "memory.batch_size=0", "+foo=1", "device=null")
+    assert done.returncode == 2
+    for expected in ("stages.inpaint.steps: ", "memory.batch_size: ", "foo: unknown key", "device: one of"):
+        assert expected in done.stderr
+    assert len(done.stderr.splitlines()) == 4
+
+
+def test_a_sweep_over_a_bad_recipe_names_its_problem(cli: Cli) -> None:
+    (cli.folder / "bad.yaml").write_text("stages: [sam, invert]")
+    done = cli("-m", "recipe=bad.yaml,car_on_mars", "stages.car.choose=area")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("bad.yaml: stages: a mapping, each stage on a line with a colon")
+
+
+def test_a_refused_sweep_tells_each_of_its_runs_and_leaves_nothing_behind(cli: Cli) -> None:
+    done = cli("-m", "recipe=car_on_mars,manifest", "stages.inpaint.steps=choice(0)", "stages.inpaint.seed=1,2")
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert len(lines) == 4 and all("stages.inpaint.steps: should be greater" in line for line in lines)
+    assert not list((cli.folder / "outputs").iterdir())
+
+
+def test_a_bug_is_told_with_its_traceback(cli: Cli) -> None:
+    program = "import run\nrun._run = lambda config: 1 / 0\nraise SystemExit(run.main())"
+    command = [sys.executable, "-c", program, MARS, "hydra.job.name=x"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, cwd=cli.folder, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" in done.stderr and "ZeroDivisionError" in done.stderr
+
+
+GRABCUT = """
+dataset: {images: nowhere.png}
+stages:
+  mask: {op: grabcut, box: [0.1, 0.1, 0.9, 0.9], units: fraction, iterations: 1}
+"""
+
+
+def test_the_recorded_recipe_can_be_run_again_from_anywhere(cli: Cli, tmp_path: Path) -> None:
+    """Relative paths of the command line start at the folder it was typed in, then and later."""
+    (cli.folder / "mine.yaml").write_text(GRABCUT)
+    shutil.copy(ROOT / "examples/car.png", cli.folder / "here.png")
+    done = cli("recipe=mine.yaml", "dataset.images=here.png", "device=cpu")
+    assert done.returncode == 0, done.stderr
+    recorded = cli.run_folder() / "recipe.yaml"
+    assert f"images: {cli.folder}/here.png" in recorded.read_text()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    again = cli(f"recipe={recorded}", "device=cpu", cwd=elsewhere)
+    assert again.returncode == 0, again.stderr
+
+
+def test_an_op_changed_on_the_command_line_takes_its_own_defaults(cli: Cli) -> None:
+    shutil.copy(ROOT / "examples/car.png", cli.folder / "nowhere.png")
+    (cli.folder / "mine.yaml").write_text(GRABCUT + "  more: {op: refine, grow: 3}\n")
+    done = cli("-m", "recipe=mine.yaml", "stages.more.op=invert", "device=cpu", "name=one,two")
+    assert done.returncode == 0, done.stderr
+    (sweep,) = (cli.folder / "outputs").iterdir()  # one folder, whatever the runs are called
+    assert sweep.name.endswith("_sweep")
+    assert {path.name for path in sweep.iterdir()} == {"multirun.yaml", "0_one", "1_two"}
+    assert yaml.safe_load((sweep / "0_one/recipe.yaml").read_text())["stages"]["more"] == {"op": "invert"}
 
 
 def test_a_recipe_of_ones_own_with_spaces_in_its_path(cli: Cli) -> None:
@@ -73,13 +169,13 @@ def test_a_recipe_of_ones_own_with_spaces_in_its_path(cli: Cli) -> None:
 
 
 def test_stages_can_be_left_out_and_added(cli: Cli) -> None:
-    done = cli("recipe=car_on_mars", "~stages.invert", "+stages.last={op: invert}", "--cfg", "job")
+    done = cli(MARS, "~stages.invert", "+stages.last={op: invert}", "--cfg", "job")
     assert done.returncode == 0, done.stderr
     assert "invert:" not in done.stdout and "last:" in done.stdout
 
 
 def test_an_output_folder_that_cannot_be_written(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    done = cli("recipe=car_on_mars", f"outputs={tmp_path}/file/below")
+    done = cli(MARS, f"outputs={tmp_path}/file/below")
     assert done.returncode == 4
     assert str(tmp_path / "file") in done.stderr and "Traceback" not in done.stderr

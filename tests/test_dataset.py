@@ -171,7 +171,8 @@ def test_memory_is_flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("given", [{}, {"images": "a", "manifest": "b"}, {"images": []}, {"image": "a"}, {"images": 7}])
 def test_one_source_is_given(given: dict) -> None:
-    with pytest.raises(ValidationError):
+    both = len(given) == 2
+    with pytest.raises(ValidationError, match=r"both given; add dataset\.images=null" if both else None):
         Dataset(**given)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ stages:
         ("name: ${oc.env:HOME}", "'${oc.env:HOME}' is refused"),
         ("stages: {a: {op: text, phrase: '${oc.env:HOME}'}}", "'${oc.env:HOME}' is refused"),
         ("stages: {a: {op: text, phrase: 'x ${outputs'}}", "is refused"),
-        ("name: !!python/object/apply:os.getcwd []", "line 1: could not determine a constructor"),
+        ("name: !!python/object/apply:os.getcwd []", "line 1: YAML tags are refused"),
         ("a: &x [1, 2]\nb: *x", "line 2: YAML anchors are refused"),
         ("name: one\nname: two", "line 2: 'name' stands twice"),
         ("stages: [", "line 1"),
@@ -108,11 +109,61 @@ stages:
         ("- just a list", "a recipe is a mapping"),
         ("base: nowhere", "base: no recipe 'nowhere'"),
         ("base: mine.yaml", "inherit from each other"),
+        ("stages: " + "[" * 3000, "line 1: nested more than 20 deep"),
+        ("stages: " + "{a: " * 400 + "}" * 400, "line 1: nested more than 20 deep"),
+        ("stages: {inpaint: {seed: " + "9" * 5000 + "}}", "Exceeds the limit"),
+        ("name: 2026-13-01", "month must be in 1..12"),
+        ("stages: {inpaint: {prompt: 2026-11-20}}", "stages.inpaint.prompt: text, number, true, false or null; put a"),
+        ("? [a, b]\n: 1", "line 1: a key is a text"),
+        ("? {a: b}\n: 1", "line 1: a key is a text"),
+        ("stages: {1: {op: invert}}", "stages.1: a key is a text; put it in quotes: '1'"),
+        ("stages: {null: {op: invert}}", "stages.None: a key is a text"),
+        ("stages: [sam, invert]", "stages: a mapping, each stage on a line with a colon"),
+        ("dataset: photos/", "dataset: a mapping, such as {images: photos/}"),
+        ("name: !!bool maybe", "line 1: YAML tags are refused"),
+        ("name: a\x07b", "special characters are not allowed"),
+        ('"a\\nb\\e": 1', r"a\nb\x1b: unknown key"),
+        ('dataset: {images: "a\\0b"}', "dataset.images: holds a null character"),
+        ("base: ~nobody/mine", "base: no recipe '~nobody/mine'"),
+        ("base: " + "a" * 300, "base: no recipe"),
+        ("x: " + "a" * 1_000_000, "larger than 1000000 bytes"),
+        (f"{GOOD}  again: {{op: inpaint, prompt: a, seed: {list(range(2501))}}}", "make 10004 pictures of each photo"),
     ],
+    ids=lambda text: text[:40],
 )
 def test_what_is_more_than_data_is_refused_in_one_line(tmp_path: Path, text: str, expected: str) -> None:
     (line,) = problems(tmp_path, text)
     assert expected in line and "\n" not in line
+
+
+def test_a_long_line_of_bases_is_no_circle(tmp_path: Path) -> None:
+    written(tmp_path, GOOD, "0.yaml")
+    for index in range(1, 12):
+        written(tmp_path, f"base: {index - 1}.yaml", f"{index}.yaml")
+    assert read(tmp_path / "10.yaml")["stages"]
+    with pytest.raises(RecipeError, match=r"11\.yaml: base: more than 10 recipes"):
+        read(tmp_path / "11.yaml")
+
+
+def test_checking_leaves_the_mapping_as_it_is(tmp_path: Path) -> None:
+    config = read(written(tmp_path, GOOD))
+    before = deepcopy(config)
+    parse(config, "mine.yaml")
+    assert config == before
+
+
+@pytest.mark.parametrize("overridden", ["dataset", "dataset.manifest"])
+def test_a_part_given_on_the_command_line_is_blamed_for_its_section(tmp_path: Path, overridden: str) -> None:
+    text = GOOD.replace("images: photo.png", "images: photo.png, manifest: photos.csv")
+    (line,) = problems(tmp_path, text, (overridden,))
+    assert line.startswith("command line: dataset: `images` and `manifest` are both given; add dataset.images=null")
+
+
+def test_a_manifest_cannot_ask_for_more_pictures_than_a_recipe(tmp_path: Path) -> None:
+    text = GOOD.replace("images: photo.png", "manifest: photos.csv").replace("[1, 2]", "'${item.seeds}'")
+    recipe = parse(read(written(tmp_path, text)), "mine.yaml")
+    with pytest.raises(PhotoError, match="20000 pictures"):
+        recipe.stages[2].build({"seeds": list(range(10_000))})
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:

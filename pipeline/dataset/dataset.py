@@ -67,7 +67,9 @@ class Dataset:
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if bool(self.images) == bool(self.manifest):
+        if self.images and self.manifest:
+            raise ValueError("`images` and `manifest` are both given; add dataset.images=null or dataset.manifest=null")
+        if not self.images and not self.manifest:
             raise ValueError("give either `images` (a photo, folder or glob) or `manifest` (.csv or .jsonl)")
         return self
 

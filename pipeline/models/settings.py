@@ -30,7 +30,7 @@ class _Group:
         """
         names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # every group is a dataclass
         strange = [str(key) for key in mapping if key not in names]
-        unknown = [f"{cls.group}.{key}: unknown key; {nearest(key, names)}" for key in strange]
+        unknown = [f"{cls.group}.{key}: unknown key, {nearest(key, names)}" for key in strange]
         known = {key: value for key, value in mapping.items() if key in names}
         try:
             parsed = cls(**known)
