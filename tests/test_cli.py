@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, Cli
+from runs import ROOT, Cli
 
 
 def test_help_lists_recipes_and_verbs(cli: Cli) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
+from runs import ROOT
 
 from pipeline.errors import PhotoError, RecipeError
 from pipeline.recipe import parse

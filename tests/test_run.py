@@ -17,8 +17,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import ROOT, Cli, iou, journal, pixels, run
 from PIL import Image
+from runs import ROOT, Cli, iou, journal, pixels, run
 
 from pipeline.miniature.evaluate import classify_place
 from pipeline.miniature.examples import EXAMPLES

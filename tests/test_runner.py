@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import pixels, run
 from PIL import Image
+from runs import pixels, run
 
 from pipeline.edit import Edit
 from pipeline.errors import PhotoError, SetupError

@@ -30,10 +30,10 @@ def test_all_problems_are_told_at_once_and_by_name() -> None:
     with pytest.raises(RecipeError) as caught:
         Memory.parse({"dtyp": "fp16", "batch_size": 0, "offload": "modl"})
     told = str(caught.value)
-    assert "memory.dtyp: unknown key; did you mean 'dtype'?" in told
+    assert "memory.dtyp: unknown key, did you mean 'dtype'?" in told
     assert "memory.batch_size: 0" in told
     assert "memory.offload: 'modl' should be 'auto', 'none', 'model', 'sequential' or 'group'" in told
-    with pytest.raises(RecipeError, match=r"models\.inpant: unknown key; did you mean 'inpaint'\?"):
+    with pytest.raises(RecipeError, match=r"models\.inpant: unknown key, did you mean 'inpaint'\?"):
         Weights.parse({"inpant": "x"})
 
 

@@ -1,0 +1,65 @@
+"""What several test modules share: the real command line, and run folders read back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipeline.models import Models
+from pipeline.recipe import parse
+from pipeline.record import Record
+from pipeline.runner import Runner
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Cli:
+    """`python run.py`, in a process of its own, from a folder of its own, as a user runs it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.command(*words), cwd=cwd or self.folder, capture_output=True, text=True, timeout=300)
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, str(ROOT / "run.py"), *words]
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """The same, not waited for."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(self.command(*words), cwd=self.folder, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+
+    def run_folder(self) -> Path:
+        """The one run folder there is."""
+        (folder,) = (self.folder / "outputs").iterdir()
+        return folder
+
+
+def journal(folder: Path) -> list[dict]:
+    """The journal's lines."""
+    return [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+
+
+def pixels(path: Path) -> np.ndarray:
+    """A picture file as stored."""
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    """Intersection over union of two masks; whatever is not 0 belongs to them."""
+    one, other = one > 0, other > 0
+    return float((one & other).sum() / max(1, (one | other).sum()))
+
+
+def run(config: dict, models: Models, folder: Path) -> list[dict]:
+    """Run a recipe given as a mapping within this process; returns the journal's lines."""
+    recipe = parse({"name": "test", **config}, "test")
+    Runner(recipe, models, Record(folder, "test", {}, {})).run()
+    return journal(folder)
