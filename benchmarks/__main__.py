@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CAR = ROOT / "examples/car.png"
-PAIRS = 5
+PAIRS = 3
 SEEDS = (0, 1, 2, 3)
 
 
