@@ -184,18 +184,18 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_small_sam_looks_again_at_what_it_found() -> None:
-    """A SAM of 8 x 8 blocks finds a disc more exactly when it sees it close up."""
-    rows, columns = np.ogrid[:120, :160]
-    disc = np.hypot(rows - 60, columns - 100) < 13
+    """A SAM of 10 x 10 blocks finds a disc more exactly when it sees it close up."""
+    rows, columns = np.ogrid[:240, :320]
+    disc = np.hypot(rows - 120, columns - 200) < 30
     image = np.repeat(disc[..., None], 3, axis=2).astype(np.uint8) * 255
 
     class Blocky:
         def masks(self, image, points, labels, box):
-            bright = np.asarray(Image.fromarray(image[..., 0]).resize((8, 8), Image.Resampling.BOX)) > 127
+            bright = np.asarray(Image.fromarray(image[..., 0]).resize((10, 10), Image.Resampling.BOX)) > 127
             mask = np.asarray(Image.fromarray(bright).resize(image.shape[1::-1], Image.Resampling.NEAREST))
             return np.stack([mask] * 3), np.ones(3)
 
-    click, label = np.array([[100.0, 60.0]]), np.array([1])
+    click, label = np.array([[200.0, 120.0]]), np.array([1])
     once, twice = (sam.masks(image, click, label, None)[0][0] for sam in (Blocky(), CloseUp(Blocky())))
     overlap = [(mask & disc).sum() / (mask | disc).sum() for mask in (once, twice)]
     assert twice.shape == disc.shape and overlap[1] > overlap[0] + 0.1
