@@ -30,7 +30,7 @@ PLANS = {
     "sam": Plan(steps=7500, lr=1.2e-3, warmup=150, decay=0.02),
     "place_classifier": Plan(steps=350, lr=4e-3, decay=0.02),
     "object_classifier": Plan(steps=1050, lr=4e-3, decay=0.02),
-    "clipseg": Plan(steps=11000, lr=1.2e-3, warmup=150, decay=0.02),
+    "clipseg": Plan(steps=9000, lr=1.2e-3, warmup=150, decay=0.02),
     "unet": Plan(steps=4400, lr=1.2e-3, warmup=200, flat=0.45, average=400),
 }
 SMOKE_STEPS, SMOKE_SCENES = 6, 80
