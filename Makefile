@@ -46,6 +46,6 @@ test-full-size: setup  ## the real architectures at full size with random weight
 docs: setup  ## write the parameter tables in docs/ anew from the code
 	$(PY) -m pipeline.docs
 
-clean:  ## remove the virtual environment, caches and results
-	rm -rf $(VENV) outputs .pytest_cache .ruff_cache .hypothesis *.egg-info
+clean:  ## remove the virtual environment and caches; results in outputs/ stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +

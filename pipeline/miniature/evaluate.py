@@ -118,24 +118,26 @@ def measure_sam(models: Models, count: int = 150) -> list[Row]:
 
 def measure_clipseg(models: Models, count: int = 150) -> list[Row]:
     """Present and absent kinds, and the place."""
-    names = list(KINDS)
-    present, fires, places = [], [], []
-    per_kind: dict[str, list[float]] = {name: [] for name in names}
+    names, fires, places = list(KINDS), [], []
+    plain: dict[str, list[float]] = {name: [] for name in names}
+    coloured: list[float] = []
     for number, picture in enumerate(held_out(count, scale=2)):
-        things = seen(picture)
         missing = [name for name in names if name not in [thing.kind for thing in picture.objects]]
-        phrases = [f"a photo of a {thing.kind}" for thing in things]
-        phrases += [f"a photo of a {missing[number % len(missing)]}", PLACES[picture.place].phrases[1]]
-        *answers, other, place = models.clipseg.heat(picture.image, phrases) > 0.5
-        for thing, answer in zip(things, answers, strict=True):
-            present.append(iou(answer, thing.mask))
-            per_kind[thing.kind].append(present[-1])
+        for thing in seen(picture):
+            colour = f"{thing.colour} " if thing.colour else ""
+            phrases = [f"a photo of a {thing.kind}", f"a photo of a {colour}{thing.kind}"]
+            first, second = models.clipseg.heat(picture.image, phrases) > 0.5
+            plain[thing.kind].append(iou(first, thing.mask))
+            coloured.append(iou(second, thing.mask))
+        phrases = [f"a photo of a {missing[number % len(missing)]}", PLACES[picture.place].phrases[1]]
+        other, place = models.clipseg.heat(picture.image, phrases) > 0.5
         fires.append(other.mean() > 0.003)
         places.append(iou(place, picture.background))
-    kinds = ", ".join(f"{name} {np.mean(values):.2f}" for name, values in per_kind.items() if values)
+    kinds = ", ".join(f"{name} {np.mean(values):.2f}" for name, values in plain.items() if values)
     return [
-        Row("CLIPSeg, object in the picture: mean IoU", present, detail=kinds),
-        Row("CLIPSeg, object not in it: fires on more than 0.3 % of the picture", fires, share=True),
+        Row("CLIPSeg, object by its name: mean IoU", sum(plain.values(), []), detail=kinds),
+        Row("CLIPSeg, object by colour and name: mean IoU", coloured),
+        Row("CLIPSeg, object that is not there: fires on more than 0.3 % of the picture", fires, share=True),
         Row("CLIPSeg, place: mean IoU", places),
     ]
 

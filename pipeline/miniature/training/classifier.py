@@ -4,6 +4,8 @@ They learn from scenes of their own and never see what the other models make; bl
 softness of a decoder, so that an edit is judged by what it shows.
 """
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -41,15 +43,15 @@ def degrade(x: Tensor, rng: np.random.Generator) -> Tensor:
     return x + torch.randn_like(x) * rng.uniform(0, 0.06)
 
 
-class _ClassifierTask:
+class _ClassifierTask(ABC):
     classes: list[str]
 
     def __init__(self, scenes: SceneCache, batch: int = 48):
         self.net, self.scenes, self.batch = build_classifier(len(self.classes)), scenes, batch
 
+    @abstractmethod
     def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, str]:
         """A view and its class."""
-        raise NotImplementedError
 
     def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         views, names = zip(*(self.draw(rng) for _ in range(self.batch)), strict=True)
