@@ -135,7 +135,11 @@ def measure_clipseg(models: Models, count: int = 150) -> list[Row]:
         places.append(iou(place, picture.background))
     kinds = ", ".join(f"{name} {np.mean(values):.2f}" for name, values in plain.items() if values)
     return [
-        Row("CLIPSeg, object by its name: mean IoU", sum(plain.values(), []), detail=kinds),
+        Row(
+            "CLIPSeg, object by its name: mean IoU",
+            [value for values in plain.values() for value in values],
+            detail=kinds,
+        ),
         Row("CLIPSeg, object by colour and name: mean IoU", coloured),
         Row("CLIPSeg, object that is not there: fires on more than 0.3 % of the picture", fires, share=True),
         Row("CLIPSeg, place: mean IoU", places),
