@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 from runs import ROOT, Cli, iou, journal, pixels, run
 
 from pipeline.miniature.evaluate import classify_place
@@ -152,7 +152,8 @@ def test_orientation_colour_profile_and_transparency_survive(models: Models, tmp
     exif[0x0112] = 6
     turned.save(tmp_path / "turned.png", exif=exif)
     alpha = np.random.default_rng(0).integers(1, 256, (211, 157), np.uint8)
-    Image.fromarray(np.dstack([upright, alpha])).save(tmp_path / "clear.png", icc_profile=_profile())
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()  # holds the time of its making
+    Image.fromarray(np.dstack([upright, alpha])).save(tmp_path / "clear.png", icc_profile=profile)
     stages = {"thing": BOX_MASK, "inpaint": {"prompt": "mars", "steps": 2}}
     images = [str(tmp_path / name) for name in ("turned.png", "clear.png")]
     lines = run({"dataset": {"images": images}, "stages": stages}, models, tmp_path / "run")
@@ -161,14 +162,8 @@ def test_orientation_colour_profile_and_transparency_survive(models: Models, tmp
         result, mask = pixels(tmp_path / "run" / line["result"]), pixels(tmp_path / "run" / line["mask"])
         assert np.array_equal(result[mask == 0][:, :3], upright[mask == 0]) and (mask == 0).any()
     with Image.open(tmp_path / "run" / lines[1]["result"]) as image:
-        assert image.info["icc_profile"] == _profile()
+        assert image.info["icc_profile"] == profile
         assert np.array_equal(np.asarray(image)[..., 3], alpha)
-
-
-def _profile() -> bytes:
-    from PIL import ImageCms
-
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def wait_for_pictures(cli: Cli, process: subprocess.Popen[str], number: int) -> Path:

@@ -48,3 +48,17 @@ def test_the_judges_know_the_world(models):
 def test_the_weights_are_small(name):
     size = sum(path.stat().st_size for path in (WEIGHTS / name).rglob("*"))
     assert 10_000 < size < 30e6
+
+
+def test_the_table_replaces_what_stood_between_the_markers(tmp_path):
+    card = tmp_path / "card.md"
+    card.write_text(f"before\n{evaluate.BEGIN}\nold\n{evaluate.END}\nafter\n")
+    evaluate.write_card(
+        [evaluate.Row("IoU", [0.5, 1.0], "both"), evaluate.Row("right", [True, False], share=True)], card
+    )
+    lines = card.read_text().splitlines()
+    assert lines[0] == "before"
+    assert lines[-1] == "after"
+    assert "old" not in lines
+    assert "| IoU | 0.75 (both) | 2 |" in lines
+    assert "| right | 50% | 2 |" in lines
