@@ -250,7 +250,7 @@ def write_card(rows: list[Row], path: Path = CARD) -> None:
     lines = [
         "| measured | result | of |",
         "|---|---|---|",
-        *(f"| {r.what} | {r.value} | {r.count} |" for r in rows),
+        *(f"| {row.what} | {row} | {len(row.values)} |" for row in rows),
     ]
     before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
