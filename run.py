@@ -2,9 +2,15 @@
 
     python run.py recipe=NAME [KEY=VALUE ...]       run a recipe
     python run.py recipe=my/own.yaml                ... of your own
+    python run.py recipe=NAME dry_run=true          tell what would be computed and what is there already
     python run.py -m recipe=NAME stages.inpaint.seed='range(0,8)'
-                                                    run it once for every value (a sweep)
+                                                    run it for every value, as one (a sweep)
     python run.py recipe=NAME --cfg job             show every parameter and its value, run nothing
+
+    python run.py resume=RUN_DIR|latest             finish a run or a sweep that was stopped
+    python run.py reproduce=RUN_DIR|PICTURE.png     make it again and say how far it is from what it was
+    python run.py verify=RUN_DIR                    check every file, and that nothing outside the masks changed
+    python run.py store=report|prune                what the store holds for which run; free what no run holds
 
 Any parameter can be given on the command line:
     dataset.images=photos/                          a photo, a folder, or a glob such as '"photos/*.jpg"'
@@ -14,10 +20,12 @@ Any parameter can be given on the command line:
     models=auto|sdxl|sd15|miniature                 which models
     memory=auto|fast|balanced|low                   low is meant for 8 GB cards
     device=auto|cpu|cuda|mps   outputs=DIR          where it runs, where the results go
+    tolerance=N                                     with reproduce: differences up to N of 255 are well, as
+                                                    between devices; device=, models.*= and memory.*= fit there too
 
 Shell completion: eval "$(python run.py -sc install=bash)"
-Exit codes: 0 all done, 2 bad recipe or usage, 3 some photos failed, 4 results cannot be written, 130 interrupted
-(and 1, with a traceback: a bug of Darkroom).
+Exit codes: 0 all done, 2 bad recipe or usage, 3 some photos failed or differ, 4 results cannot be written,
+130 interrupted (and 1, with a traceback: a bug of Darkroom).
 """
 
 from __future__ import annotations
@@ -26,21 +34,21 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache
 
 import hydra
 from omegaconf import DictConfig
 
-from pipeline import hydra_glue, recipe_file
+from pipeline import commands, hydra_glue, recipe_file
 from pipeline.errors import DarkroomError, OutputError, together
-from pipeline.models import Memory, Models, Weights
 from pipeline.recipe import parse
 from pipeline.settings import Settings
+from pipeline.sweep import Ready, Refused
 
 DONE, BUG, USAGE, SOME_FAILED, CANNOT_WRITE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
-_codes: list[int] = []  # of the jobs of this process
+_jobs: list[Ready | Refused] = []  # of this process, in their order
 
 
 class JobFailed(Exception):
@@ -49,91 +57,97 @@ class JobFailed(Exception):
 
 @hydra.main(version_base="1.3", config_path=str(recipe_file.ROOT / "conf"), config_name="config")
 def job(config: DictConfig) -> None:
-    """Compose -> check -> plan -> run, once; in a sweep, once for each set of values."""
-    code = _told(config)
-    _codes.append(code)
-    if code and hydra_glue.runs_elsewhere():  # where `_codes` is another process's; Hydra prints a line of its own
+    """Compose -> check. The jobs run when all have been checked, as one."""
+    checked: list[Ready] = []
+    code, line = _told(lambda: checked.append(_check(config)))
+    if code:
+        folder = hydra_glue.output_folder()
+        _jobs.append(Refused(folder, hydra_glue.words(), code, line, hydra_glue.sweep_folder()))
+        with suppress(OSError):
+            folder.rmdir()  # Hydra made it; only an empty folder can go
+    _jobs.extend(checked)
+    if hydra_glue.runs_elsewhere() and (code := _start()):  # in a launcher's process, where nobody comes after this job
         raise JobFailed(code)
 
 
-def _told(config: DictConfig) -> int:
-    """Run, and tell what goes wrong here, so that all that leaves `job` is Hydra's."""
-    try:
-        return _run(config)
-    except DarkroomError as error:
-        with suppress(OSError):
-            hydra_glue.output_folder().rmdir()  # Hydra made it; only an empty folder can go
-        print(error, file=sys.stderr)
-        return CANNOT_WRITE if isinstance(error, OutputError) else USAGE
-    except Exception:
-        traceback.print_exc()
-        return BUG
-
-
-def _run(job_config: DictConfig) -> int:
-    composed = hydra_glue.composed(job_config)
-    config = composed.config
+def _check(config: DictConfig) -> Ready:
+    composed = hydra_glue.composed(config)
     recipe, settings = together(
-        lambda: parse(config, composed.source, composed.overridden),
-        lambda: Settings.parse(config),
+        lambda: parse(composed.config, composed.source, composed.overridden),
+        lambda: Settings.parse(composed.config),
     )
     recipe.dataset.check()
-
-    # Here and not above: what is imported before a recipe is known to be good must be light.
-    from pipeline.record import Record
-    from pipeline.record.run_log import run_log
-    from pipeline.report import contact_sheet
-    from pipeline.runner import Runner
-
-    models = _models(settings.weights, settings.memory, settings.device)
-    models.require(recipe.models())
-    facts = {"overrides": composed.overrides, "config": config}
-    record = Record(composed.folder, recipe.name, composed.files, facts)
-    with run_log(composed.folder) as log:
-        log.info("%s", models.summary)
-        try:
-            totals = Runner(recipe, models, record).run()
-        except KeyboardInterrupt:
-            contact_sheet(composed.folder)
-            raise
-        log.info("photos: %(photos)d; pictures: %(done)d done, %(failed)d failed, %(skipped)d skipped", totals)
-        log.info("run folder:    %s", composed.folder)
-        log.info("contact sheet: %s", contact_sheet(composed.folder))
-    return SOME_FAILED if totals["failed"] else DONE
+    settings.models().require(recipe.models())
+    return Ready(recipe, settings, composed.folder, composed.files, composed.config, composed.overrides, composed.sweep)
 
 
-@lru_cache(maxsize=1)
-def _models(weights: Weights, memory: Memory, device: str) -> Models:
-    """One set of models per process: the jobs of a sweep share what is loaded."""
-    return Models(weights, memory, device)
+def _start() -> int:
+    """Plan -> run -> record; returns the exit code."""
+    jobs = list(_jobs)
+    _jobs.clear()
+    ready = [each for each in jobs if isinstance(each, Ready)]
+    codes = [each.code for each in jobs if isinstance(each, Refused)]
+    if ready:
+        # Here and not above: what is imported before a recipe is known to be good must be light.
+        from pipeline.session import run
+
+        whole: list[bool] = []
+        codes.append(_told(lambda: whole.append(run(jobs)))[0])
+        codes += [SOME_FAILED for each in whole if not each]
+    return max(codes, default=DONE)
+
+
+def _told(work: Callable[[], object]) -> tuple[int, str]:
+    """Work; the exit code and the line, if it went wrong, that has been told."""
+    try:
+        work()
+    except DarkroomError as error:
+        print(error, file=sys.stderr)
+        return (CANNOT_WRITE if isinstance(error, OutputError) else USAGE), str(error)
+    except Exception as error:
+        traceback.print_exc()
+        return BUG, f"{type(error).__name__}: {error}"
+    return DONE, ""
 
 
 def main() -> int:
     """Run the command line; returns the exit code."""
-    if {"-h", "--help", "--hydra-help"} & set(sys.argv[1:]):
+    words = sys.argv[1:]
+    if {"-h", "--help", "--hydra-help"} & set(words):
         recipes = "\n".join(f"    {name:<16} {line}" for name, line in recipe_file.available())
         print(f"{__doc__}\nRecipes:\n{recipes}")
         return DONE
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing; the errors are told here
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while waiting slow a shared machine down
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    hydra_glue.register()
     try:
-        job()
-    except JobFailed as failed:
-        return max(*_codes, *failed.args)
+        return _command(words) if commands.named(words) else _hydra(words)
     except KeyboardInterrupt:
         print("interrupted; what is finished is kept", file=sys.stderr)
         return INTERRUPTED
+
+
+def _command(words: list[str]) -> int:
+    whole: list[bool] = []
+    code, _ = _told(lambda: whole.append(commands.run(words)))
+    return code or (DONE if all(whole) else SOME_FAILED)
+
+
+def _hydra(words: list[str]) -> int:
+    hydra_glue.register()
+    try:
+        job()
+        return _start()
+    except JobFailed as failed:
+        return failed.args[0]
     except Exception as error:  # of Hydra's: a job tells its own
         if isinstance(error, OSError) and error.filename:  # the run folder could not be made
             print(f"{error.filename}: cannot be written: {error.strerror}", file=sys.stderr)
             return CANNOT_WRITE
-        print(hydra_glue.explain(error, sys.argv[1:]), file=sys.stderr)
+        print(hydra_glue.explain(error, words), file=sys.stderr)
         return USAGE
     finally:
         hydra_glue.tidy()
-    return max(_codes, default=DONE)
 
 
 if __name__ == "__main__":

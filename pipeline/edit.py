@@ -20,8 +20,8 @@ class Edit:
     Attributes:
         original: the photo as decoded and upright, (H, W, 3) uint8 RGB. The same object through all stages.
         image: the picture so far, (H, W, 3) uint8 RGB; equal to `original` before the first repaint.
-        mask: where the next repaint acts, (H, W) float32 in [0, 1], 1 (white) means repaint; None before the
-            first mask stage.
+        mask: where the next repaint acts, (H, W) float32 in [0, 1] in steps of 1/255, so that the PNG that is
+            kept of it is the mask itself; 1 (white) means repaint; None before the first mask stage.
         masks: the mask after every earlier stage, by stage name, for `combine`.
         repainted: (H, W) uint8, the alpha of everything repainted so far (the pointwise maximum over the passes);
             None before the first repaint. Where it is 0 the image equals the original bit for bit.
@@ -45,9 +45,9 @@ class Edit:
         return self.original.shape[1], self.original.shape[0]
 
     def with_mask(self, mask: np.ndarray, **artifacts: np.ndarray) -> Edit:
-        """This edit with another mask, given as bool or float; values are clipped to [0, 1]."""
-        soft = np.clip(np.asarray(mask, np.float32), 0.0, 1.0)
-        return replace(self, mask=soft, artifacts=artifacts)
+        """This edit with another mask, given as bool or float; clipped to [0, 1], rounded to steps of 1/255."""
+        levels = np.rint(np.clip(np.asarray(mask, np.float32), 0.0, 1.0) * np.float32(255))
+        return replace(self, mask=levels / np.float32(255), artifacts=artifacts)
 
     def need_mask(self) -> np.ndarray:
         """The mask; raises `PhotoError` where no stage has made one."""

@@ -86,6 +86,7 @@ class Composed:
         folder: where this run's results go, absolute.
         files: the composed recipe and Hydra's own snapshot, by path within the run folder.
         overrides: the command line's words.
+        sweep: the sweep's folder; None where there is no sweep, or its jobs do not run together.
     """
 
     config: dict[str, Any]
@@ -94,6 +95,7 @@ class Composed:
     folder: Path
     files: Mapping[str, str]
     overrides: tuple[str, ...]
+    sweep: Path | None
 
 
 def composed(config: DictConfig) -> Composed:
@@ -101,12 +103,13 @@ def composed(config: DictConfig) -> Composed:
     hydra = HydraConfig.get()
     choice = str(hydra.runtime.choices.get(GROUP))
     path = recipe_file.find(choice)
-    overrides = tuple(hydra.overrides.task)
+    overrides = words()
     overridden = frozenset(re.sub(r"^[+~]+", "", word).split("=")[0] for word in overrides)
     plain = _plain(config)
     if path:
         overridden |= _renew_stages(plain.get("stages"), recipe_file.read(path).get("stages"), overridden)
     recipe_file.make_paths_absolute(plain, Path.cwd())
+    recipe_file.read_prompt_files(plain)
     return Composed(
         config=plain,
         source=recipe_file.label(path) if path else choice,
@@ -119,6 +122,7 @@ def composed(config: DictConfig) -> Composed:
             ".hydra/overrides.yaml": _yaml(list(overrides)),
         },
         overrides=overrides,
+        sweep=sweep_folder(),
     )
 
 
@@ -150,6 +154,18 @@ def _yaml(content: Any) -> str:
 def output_folder() -> Path:
     """The folder that Hydra has made for the job at hand."""
     return Path(HydraConfig.get().runtime.output_dir)
+
+
+def words() -> tuple[str, ...]:
+    """The command line's words for the job at hand, each with one value."""
+    return tuple(HydraConfig.get().overrides.task)
+
+
+def sweep_folder() -> Path | None:
+    """The folder of the sweep that the job at hand is one of; None where its jobs do not run together."""
+    if HydraConfig.get().mode != RunMode.MULTIRUN or runs_elsewhere():
+        return None
+    return output_folder().parent
 
 
 def runs_elsewhere() -> bool:

@@ -33,15 +33,36 @@ class Step:
     children: tuple[Step, ...]
 
 
-def expand(recipe: Recipe, item: Mapping[str, Any]) -> tuple[Step, ...]:
-    """The tree of one photo: its first steps, which hold the others.
+class Planner:
+    """Makes the trees of a recipe's photos; one tree for all where no parameter waits for a manifest's columns.
 
     Args:
-        item: the photo's manifest columns.
-
-    Raises:
-        PhotoError: a column is missing or does not suit its parameter.
+        recipe: what to plan.
     """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._waits = any(spec.waits for spec in recipe.stages)
+        self._tree: tuple[Step, ...] | None = None
+
+    def tree(self, item: Mapping[str, Any]) -> tuple[Step, ...]:
+        """The tree of one photo: its first steps, which hold the others.
+
+        Args:
+            item: the photo's manifest columns.
+
+        Raises:
+            PhotoError: a column is missing or does not suit its parameter.
+        """
+        if self._waits:
+            return expand(self._recipe, item)
+        if self._tree is None:
+            self._tree = expand(self._recipe, {})
+        return self._tree
+
+
+def expand(recipe: Recipe, item: Mapping[str, Any]) -> tuple[Step, ...]:
+    """See `Planner.tree`."""
     children: tuple[Step, ...] = ()
     for index, spec in reversed(list(enumerate(recipe.stages, start=1))):
         variants = spec.build(item).variants()

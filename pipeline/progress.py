@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Self
 
 from tqdm import tqdm
@@ -15,14 +16,14 @@ log = logging.getLogger("darkroom")
 
 
 class Progress:
-    """Counts photos and pictures. A second, silent walk over the listing finds how many photos there will be.
+    """Counts photos and pictures. A second, silent walk over the listings finds how many photos there will be.
 
     Args:
-        dataset: the photos of the run.
+        datasets: the photos of every job.
     """
 
-    def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
+    def __init__(self, datasets: Sequence[Dataset]) -> None:
+        self._datasets = datasets
         self._of: int | None = None  # photos there will be, once they are counted
         self._photos = self._planned = self._pictures = 0
         self._bar = tqdm(unit="picture", disable=not sys.stderr.isatty(), dynamic_ncols=True)
@@ -53,6 +54,8 @@ class Progress:
             log.info("picture %d%s: %s: %s", self._pictures, self._out_of(self._expected()), photo, status)
 
     def _show(self) -> None:
+        if self._bar.disable:
+            return
         self._bar.total = self._expected()
         self._bar.set_postfix_str(f"photo {self._photos}{self._out_of(self._of)}", refresh=False)
         self._bar.update(self._pictures - self._bar.n)
@@ -67,6 +70,10 @@ class Progress:
 
     def _count(self) -> None:
         try:
-            self._of = self._dataset.count()
+            known: list[tuple[Dataset, int]] = []
+            for dataset in self._datasets:
+                if all(dataset != other for other, _ in known):
+                    known.append((dataset, dataset.count()))
+            self._of = sum(next(count for other, count in known if other == each) for each in self._datasets)
         except Exception:  # the run's own walk reports it
             log.debug("counting the photos failed", exc_info=True)

@@ -39,6 +39,11 @@ class StageSpec:
     op: str
     parameters: Mapping[str, Any]
 
+    @property
+    def waits(self) -> bool:
+        """Whether a parameter waits for a manifest's columns, so that every photo has a stage of its own."""
+        return _ITEM.search(str(self.parameters)) is not None
+
     def build(self, item: Mapping[str, Any]) -> Stage:
         """The stage for one photo.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ RECIPES = ROOT / "recipes"
 KEYS = ("name", "dataset", "stages", "on_empty")
 MISSING = "???"  # how OmegaConf writes "required, not given"; shows in `--cfg job`
 SECTIONS = {"dataset": "such as {images: photos/}", "stages": "each stage on a line with a colon, such as `invert:`"}
-PATHS = (("dataset", "images"), ("dataset", "manifest"))  # and `folder` of every stage
+PATHS = (("dataset", "images"), ("dataset", "manifest"))
+STAGE_PATHS = ("folder", "prompts_file")  # of every stage
 
 NAME = re.compile(r"[\w-]{1,80}")  # of a recipe and of a stage: both become parts of file names
 
@@ -88,10 +90,65 @@ def with_defaults(name: str, given: Any) -> Any:
         given = {}
     if not isinstance(given, Mapping):
         return given
-    op = given.get("op", name)
-    fields = getattr(STAGES.get(op), "__pydantic_fields__", {}) if isinstance(op, str) else {}
-    defaults = {key: _plain_default(field) for key, field in fields.items()}
-    return {"op": op, **defaults, **{key: value for key, value in given.items() if key != "op"}}
+    defaults = {key: _plain_default(field) for key, field in _fields(name, given).items()}
+    return {"op": given.get("op", name), **defaults, **{key: value for key, value in given.items() if key != "op"}}
+
+
+def read_prompt_files(config: Mapping[str, Any]) -> None:
+    """Put the prompts in for every `prompts_file` of a composed recipe, so that its snapshot needs no other file.
+
+    A prompts file, NAME.txt, is UTF-8 text with a prompt in each line; blank lines and those that begin with # are
+    left out.
+
+    Args:
+        config: paths are absolute; `prompt` becomes the list of prompts, and `prompts_file` null.
+
+    Raises:
+        RecipeError: with every file that cannot be read, is no such text or holds no prompt, or that is given
+            beside a `prompt`.
+    """
+    stages = config.get("stages")
+    problems: list[str] = []
+    for name, stage in stages.items() if isinstance(stages, Mapping) else ():
+        if _names_prompts_file(name, stage):
+            try:
+                stage |= {"prompt": _prompts(name, stage), "prompts_file": None}
+            except RecipeError as error:
+                problems += [f"stages.{name}.prompts_file: {text}" for text in error.problems]
+    if problems:
+        raise RecipeError(problems)
+
+
+def _names_prompts_file(name: str, stage: Any) -> bool:
+    given = isinstance(stage, dict) and stage.get("prompts_file") is not None
+    return given and "prompts_file" in _fields(name, stage)  # else it is an unknown key, for the check to tell
+
+
+def _prompts(name: str, stage: Mapping[str, Any]) -> list[str]:
+    """What stands in a stage's prompts file; the problems that it raises leave out the key."""
+    given = stage["prompts_file"]
+    if stage.get("prompt") not in (None, MISSING):
+        raise RecipeError(f"`prompt` is given too; set one of them to null, as in stages.{name}.prompt=null")
+    if not isinstance(given, str) or not given:
+        raise RecipeError(f"the path of a text file with a prompt in each line; got {given!r:.60}")
+    if "${" in given:
+        raise RecipeError(f"{given}: one file serves all photos; ${{...}} has no place in its path")
+    return _prompt_lines(Path(given))
+
+
+def _prompt_lines(path: Path) -> list[str]:
+    if path.suffix.lower() != ".txt":  # a stranger's recipe must not carry passwords and keys into its pictures
+        raise RecipeError(f"{label(path)}: the name of a file of prompts ends in .txt")
+    if not _is_file(path):
+        raise RecipeError(f"{label(path)}: no such file")
+    lines = [line.strip() for line in re.split(r"\r\n?|\n", _text(path))]
+    prompts = {number: line for number, line in enumerate(lines, 1) if line and not line.startswith("#")}
+    number = next((number for number, line in prompts.items() if "${" in line), None)
+    if number:
+        raise RecipeError(f"{label(path)}: line {number}: ${{...}} is not supported in a file of prompts")
+    if not prompts:
+        raise RecipeError(f"{label(path)}: holds no prompt; it takes one in each line")
+    return list(prompts.values())
 
 
 def label(path: Path) -> str:
@@ -107,6 +164,12 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:  # such as a name of more than 255 letters
         return False
+
+
+def _fields(name: str, stage: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters of a stage's op; none where there is no such op."""
+    op = stage.get("op", name)
+    return getattr(STAGES.get(op), "__pydantic_fields__", {}) if isinstance(op, str) else {}
 
 
 def _plain_default(field: Any) -> Any:
@@ -162,7 +225,7 @@ def _path_places(config: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], st
     """(mapping, key) of every path in a recipe that is present and not null."""
     stages = config.get("stages")
     stages = stages.values() if isinstance(stages, Mapping) else ()
-    holders = [(config.get(section), key) for section, key in PATHS] + [(stage, "folder") for stage in stages]
+    holders = [(config.get(section), key) for section, key in PATHS] + list(product(stages, STAGE_PATHS))
     for holder, key in holders:
         if isinstance(holder, dict) and holder.get(key) not in (None, MISSING):
             yield holder, key
@@ -188,7 +251,7 @@ def _text(path: Path) -> str:
         with path.open("rb") as file:
             raw = file.read(_MAX_BYTES + 1)
         if len(raw) > _MAX_BYTES:
-            raise RecipeError(f"{label(path)}: larger than {_MAX_BYTES} bytes: not a recipe")
+            raise RecipeError(f"{label(path)}: larger than {_MAX_BYTES} bytes")
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RecipeError(f"{label(path)}: not UTF-8 text ({error.reason} at byte {error.start})") from None

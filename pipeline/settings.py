@@ -4,27 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Self, TypeVar
 
 from pipeline import recipe_file
 from pipeline.dataset import Dataset
 from pipeline.errors import RecipeError, nearest, together
-from pipeline.models import Memory, Weights
+from pipeline.models import Memory, Models, Weights
 
 GROUPS = {"models": Weights, "memory": Memory}
-KEYS = (*GROUPS, "device", "outputs")
+KEYS = (*GROUPS, "device", "outputs", "dry_run")
 
 _G = TypeVar("_G", Weights, Memory)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Which models, how they use memory, and where they run."""
+    """Which models, how they use memory, and where they run; `dry_run` only tells what would be done."""
 
     weights: Weights
     memory: Memory
     device: str
+    dry_run: bool = False
+
+    def models(self) -> Models:
+        """The models that are asked for; the jobs of a sweep share what is loaded.
+
+        Raises:
+            SetupError: this machine has no such device, or it cannot do what is asked.
+        """
+        return _models(self.weights, self.memory, self.device)
 
     @classmethod
     def parse(cls, config: Mapping[str, Any]) -> Self:
@@ -38,6 +47,7 @@ class Settings:
             partial(_group, Weights, config),
             partial(_group, Memory, config),
             partial(_device, config),
+            partial(_dry_run, config),
         )
         return cls(*settings)
 
@@ -68,3 +78,15 @@ def _device(config: Mapping[str, Any]) -> str:
     if not isinstance(device, str):
         raise RecipeError("command line: device: one of auto, cpu, cuda, cuda:1, mps")
     return device
+
+
+def _dry_run(config: Mapping[str, Any]) -> bool:
+    value = config.get("dry_run", False)
+    if not isinstance(value, bool):
+        raise RecipeError("command line: dry_run: true or false")
+    return value
+
+
+@lru_cache(maxsize=1)
+def _models(weights: Weights, memory: Memory, device: str) -> Models:
+    return Models(weights, memory, device)

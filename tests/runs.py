@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from pipeline.jobs import perform
 from pipeline.models import Models
 from pipeline.recipe import parse
-from pipeline.record import Record
-from pipeline.runner import Runner
+from pipeline.store import Store
+from pipeline.sweep import Ready
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -37,8 +39,12 @@ class Cli:
 
     def run_folder(self) -> Path:
         """The one run folder there is."""
-        (folder,) = (self.folder / "outputs").iterdir()
+        (folder,) = self.run_folders()
         return folder
+
+    def run_folders(self) -> list[Path]:
+        """All run folders and sweeps, oldest first."""
+        return sorted(path for path in (self.folder / "outputs").iterdir() if path.name != ".store")
 
 
 def journal(folder: Path) -> list[dict]:
@@ -58,8 +64,24 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
     return float((one & other).sum() / max(1, (one | other).sum()))
 
 
+@dataclass(frozen=True)
+class Asking:
+    """Settings that ask for models that are there already."""
+
+    of: Models
+    dry_run: bool = False
+
+    def models(self) -> Models:
+        return self.of
+
+
+def ready(config: dict, models: Models, folder: Path) -> Ready:
+    """A recipe given as a mapping, as a checked job that asks these models."""
+    recipe = parse({"name": "test", **config}, "test")
+    return Ready(recipe, Asking(models), folder, {}, config, (), None)
+
+
 def run(config: dict, models: Models, folder: Path) -> list[dict]:
     """Run a recipe given as a mapping within this process; returns the journal's lines."""
-    recipe = parse({"name": "test", **config}, "test")
-    Runner(recipe, models, Record(folder, "test", {}, {})).run()
+    perform([ready(config, models, folder)], Store(folder.parent / ".store"))
     return journal(folder)

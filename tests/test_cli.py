@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 from runs import ROOT, Cli
 
 
@@ -17,7 +18,6 @@ def test_help_lists_recipes_and_verbs(cli: Cli) -> None:
     done = cli("--help")
     assert done.returncode == 0 and not done.stderr
     assert "car_on_mars      Keep the car, move it to Mars" in done.stdout
-    assert "reproduce" not in done.stdout  # not before it exists
     assert "-m recipe=NAME" in done.stdout
 
 
@@ -121,7 +121,7 @@ def test_a_refused_sweep_tells_each_of_its_runs_and_leaves_nothing_behind(cli: C
 
 
 def test_a_bug_is_told_with_its_traceback(cli: Cli) -> None:
-    program = "import run\nrun._run = lambda config: 1 / 0\nraise SystemExit(run.main())"
+    program = "import run\nrun._check = lambda config: 1 / 0\nraise SystemExit(run.main())"
     command = [sys.executable, "-c", program, MARS, "hydra.job.name=x"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, cwd=cli.folder, capture_output=True, text=True)
@@ -154,10 +154,37 @@ def test_an_op_changed_on_the_command_line_takes_its_own_defaults(cli: Cli) -> N
     (cli.folder / "mine.yaml").write_text(GRABCUT + "  more: {op: refine, grow: 3}\n")
     done = cli("-m", "recipe=mine.yaml", "stages.more.op=invert", "device=cpu", "name=one,two")
     assert done.returncode == 0, done.stderr
-    (sweep,) = (cli.folder / "outputs").iterdir()  # one folder, whatever the runs are called
+    sweep = cli.run_folder()  # one folder, whatever the runs are called
     assert sweep.name.endswith("_sweep")
-    assert {path.name for path in sweep.iterdir()} == {"multirun.yaml", "0_one", "1_two"}
+    assert {path.name for path in sweep.iterdir() if path.is_dir()} == {"0_one", "1_two"}
     assert yaml.safe_load((sweep / "0_one/recipe.yaml").read_text())["stages"]["more"] == {"op": "invert"}
+
+
+NOTHING_WHITE = """
+dataset: {images: photo.png}
+on_empty: keep
+stages:
+  mask: {op: mask_file, folder: masks}
+  inpaint: {prompts_file: prompts.txt}
+"""
+
+
+def test_the_record_holds_the_prompts_of_a_prompts_file(cli: Cli) -> None:
+    """A file named in a recipe lies beside it, one named on the command line in the current folder."""
+    recipes = cli.folder / "recipes"
+    (recipes / "masks").mkdir(parents=True)
+    (recipes / "mine.yaml").write_text(NOTHING_WHITE)
+    (recipes / "prompts.txt").write_text("mars, (dusty)\n# not this\nvenus: ${\n")
+    (cli.folder / "prompts.txt").write_text("mars, (dusty)\n# not this\nvenus: $5\n")
+    Image.new("RGB", (16, 16)).save(recipes / "photo.png")
+    Image.new("L", (16, 16)).save(recipes / "masks/photo.png")
+    done = cli("recipe=recipes/mine.yaml", "device=cpu")
+    assert done.returncode == 2 and "recipes/prompts.txt: line 3: ${...} is not supported" in done.stderr
+    done = cli("recipe=recipes/mine.yaml", "stages.inpaint.prompts_file=prompts.txt", "device=cpu")
+    assert done.returncode == 0, done.stderr
+    for file in ("recipe.yaml", ".hydra/config.yaml"):
+        stage = yaml.safe_load((cli.run_folder() / file).read_text())["stages"]["inpaint"]
+        assert stage["prompt"] == ["mars, (dusty)", "venus: $5"] and stage["prompts_file"] is None
 
 
 def test_a_recipe_of_ones_own_with_spaces_in_its_path(cli: Cli) -> None:

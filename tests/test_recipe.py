@@ -13,7 +13,7 @@ from runs import ROOT
 
 from pipeline.errors import PhotoError, RecipeError
 from pipeline.recipe import parse
-from pipeline.recipe_file import MISSING, available, find, read
+from pipeline.recipe_file import MISSING, available, find, read, read_prompt_files
 from pipeline.stages import STAGES
 
 GOOD = """
@@ -213,6 +213,61 @@ def test_columns_come_from_the_manifest(tmp_path: Path) -> None:
 def test_a_column_without_a_manifest_is_a_problem(tmp_path: Path) -> None:
     (line,) = problems(tmp_path, GOOD.replace("[[3, 4]]", "'${item.points}'"))
     assert "stages.car.points: ${item.points} takes a column of `dataset.manifest`" in line
+
+
+FROM_FILE = GOOD.replace('prompt: [mars, "1984"]', "prompts_file: prompts.txt")
+
+
+def test_a_prompts_file_stands_for_its_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ['mars, "dusty" sky: {red}', "", "# left out", "  café  ", "1984", "costs $5 # as it is"]
+    (tmp_path / "prompts.txt").write_bytes(("\ufeff" + "\r\n".join(lines)).encode())
+    path = written(tmp_path, FROM_FILE)
+    monkeypatch.chdir("/")
+    config = read(path)
+    read_prompt_files(config)
+    prompts = ['mars, "dusty" sky: {red}', "café", "1984", "costs $5 # as it is"]
+    assert config["stages"]["inpaint"]["prompt"] == prompts and config["stages"]["inpaint"]["prompts_file"] is None
+    variants = parse(config, "mine.yaml").stages[2].build({}).variants()
+    assert [(one.prompt, one.seed) for one in variants] == [(prompt, seed) for prompt in prompts for seed in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    "content, stage, expected",
+    [
+        (None, "", "prompts.txt: no such file"),
+        (b" \n# nothing\n", "", "prompts.txt: holds no prompt"),
+        ("café".encode("latin-1"), "", "prompts.txt: not UTF-8 text (unexpected end of data at byte 3)"),
+        (b"x" * 1_000_001, "", "prompts.txt: larger than 1000000 bytes"),
+        (b"mars\n#${x}\na ${item.kind}", "", "prompts.txt: line 3: ${...} is not supported in a file of prompts"),
+        (b"mars", ", prompt: venus", "`prompt` is given too; set one of them to null, as in stages.inpaint."),
+        (b"mars", ", prompts_file: '${item.file}'", "${item.file}: one file serves all photos"),
+        (b"mars", ", prompts_file: [a, b]", "the path of a text file with a prompt in each line; got ['"),
+        (b"mars", ", prompts_file: ''", "the path of a text file with a prompt in each line; got ''"),
+        (b"mars", ", prompts_file: ../id_rsa", "id_rsa: the name of a file of prompts ends in .txt"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_prompts_file_that_will_not_do(tmp_path: Path, content: bytes | None, stage: str, expected: str) -> None:
+    if content is not None:
+        (tmp_path / "prompts.txt").write_bytes(content)
+    given = stage.removeprefix(", ") if "prompts_file" in stage else "prompts_file: prompts.txt" + stage
+    config = read(written(tmp_path, FROM_FILE.replace("prompts_file: prompts.txt", given)))
+    with pytest.raises(RecipeError) as caught:
+        read_prompt_files(config)
+    (line,) = caught.value.problems
+    assert line.startswith("stages.inpaint.prompts_file: ") and expected in line
+
+
+def test_only_inpaint_takes_a_prompts_file_and_it_is_not_passed_over(tmp_path: Path) -> None:
+    config = read(written(tmp_path, GOOD.replace("invert:", "invert: {prompts_file: nowhere.txt}")))
+    read_prompt_files(config)
+    with pytest.raises(RecipeError, match=r"stages\.invert\.prompts_file: unknown key"):
+        parse(config, "mine.yaml")
+    (line,) = problems(tmp_path, GOOD.replace("prompt:", "prompts_file: prompts.txt, prompt:"))
+    assert "its prompts are put in where a recipe is composed" in line
+    assert problems(tmp_path, GOOD.replace('prompt: [mars, "1984"], ', "")) == [
+        "mine.yaml: stages.inpaint.prompt: is required"
+    ]
 
 
 PRINTABLE = st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters="\ufeff")

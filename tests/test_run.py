@@ -68,15 +68,19 @@ def test_the_record_tells_everything(mars: SimpleNamespace) -> None:
     facts = json.loads((mars.folder / "run.json").read_text())
     assert facts["status"] == "done" and facts["totals"] == {"photos": 1, "done": 2, "failed": 0, "skipped": 0}
     assert facts["environment"]["packages"]["torch"] and facts["models"]["device"] == "cpu"
-    assert set(facts["models"]["loaded"]) == {"sam", "inpaint"}  # CLIPSeg was not asked, so not loaded
+    assert set(facts["models"]["weights"]) == {"sam", "inpaint"}  # CLIPSeg was not asked
+    assert facts["work"]["computed"] == {"sam": 1, "refine": 1, "invert": 1, "inpaint": 2}
+    assert facts["work"]["loaded"] == ["sam", "inpaint"] and not facts["work"]["reused"]
     assert facts["config"]["stages"]["inpaint"]["seed"] == [0, 1]
     assert len(facts["dataset_fingerprint"]) == 64
     names = {path.relative_to(mars.folder).as_posix() for path in mars.folder.rglob("*") if path.is_file()}
     assert names == {
-        *("recipe.yaml", "run.json", "run.log", "journal.jsonl", "contact_sheet.png"),
+        *("recipe.yaml", "run.json", "run.log", "journal.jsonl", "contact_sheet.png", "index.html"),
         *(".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml"),
         *("car/0_photo.png", "car/1_car_mask.png", "car/2_refine_mask.png", "car/3_invert_mask.png"),
         *("car/4_inpaint_mask.png", "car/4_inpaint_seed0.png", "car/4_inpaint_seed1.png"),
+        *(f"thumbnails/car/{name}.png" for name in ("1_car_mask", "2_refine_mask", "3_invert_mask", "4_inpaint_mask")),
+        *(f"thumbnails/car/{name}.jpg" for name in ("0_photo", "4_inpaint_seed0", "4_inpaint_seed1")),
     }
     assert str(mars.folder) in mars.stdout and "contact_sheet.png" in mars.stdout
 
@@ -88,13 +92,9 @@ def test_a_result_explains_itself(mars: SimpleNamespace) -> None:
         texts["parameters"].startswith("red desert of Mars, dusty sky\nSteps: ") and "Seed: 1," in texts["parameters"]
     )
     ours = json.loads(texts["darkroom"])
-    assert ours["recipe"] == "car_on_mars" and [stage["stage"] for stage in ours["stages"]] == [
-        "car",
-        "refine",
-        "invert",
-        "inpaint",
-    ]
-    assert ours["stages"][-1]["seed"] == 1 and "inpaint" in ours["models"]["loaded"]
+    assert [stage["op"] for stage in ours["stages"]] == ["sam", "refine", "invert", "inpaint"]
+    assert ours["stages"][-1]["seed"] == 1 and ours["models"]["inpaint"]["weights"].startswith("sha256:")
+    assert ours["photo"] == mars.lines[1]["digest"]
 
 
 def test_the_recorded_recipe_makes_the_same_pictures_again(mars: SimpleNamespace, cli: Cli) -> None:

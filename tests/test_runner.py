@@ -11,16 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from runs import pixels, run
+from runs import pixels, ready, run
 
 from pipeline.edit import Edit
 from pipeline.errors import PhotoError, SetupError
+from pipeline.jobs import perform
 from pipeline.models import InpaintRequest
-from pipeline.recipe import parse
-from pipeline.record import Record
-from pipeline.runner import Runner
 from pipeline.stages import STAGES as STAGES_OF_RECIPES
 from pipeline.stages.base import Stage, stage
+from pipeline.store import Store
 
 STAGES = {
     "heat": {"op": "text", "phrase": "a car", "threshold": 0.5},
@@ -65,8 +64,18 @@ class FakeModels:
         self.diffusion = Painter(failing_seed, error or PhotoError("no picture"), batch_size)
         self.clipseg = LeftHalf()
 
+    @property
+    def batch_size(self) -> int:
+        return self.diffusion.batch_size
+
+    def identity(self, kind: str) -> dict:
+        return {"of": kind, "batch_size": self.batch_size}
+
     def describe(self, kinds: Sequence[str]) -> dict:
         return {}
+
+    def loaded(self) -> list[str]:
+        return []
 
 
 @pytest.fixture
@@ -210,13 +219,13 @@ def test_memory_does_not_grow_with_the_number_of_photos(tmp_path: Path, monkeypa
         folder.mkdir()
         for each in range(number):
             Image.fromarray(np.full((300, 400, 3), each, np.uint8)).save(folder / f"{each}.png")
-        recipe = parse({"name": "x", "dataset": {"images": str(folder)}, "stages": STAGES}, "x")
-        record = Record(tmp_path / f"run{number}", "x", {}, {})
+        config = {"dataset": {"images": str(folder)}, "stages": STAGES}
+        job = ready(config, FakeModels(), tmp_path / f"run{number}")
         tracemalloc.start()
-        totals = Runner(recipe, FakeModels(), record).run()
+        (done,) = perform([job], Store(tmp_path / f"store{number}"))
         size = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert totals["done"] == 4 * number
+        assert done.totals["done"] == 4 * number
         return size
 
     peak(5)  # what is loaded once

@@ -37,6 +37,16 @@ class Photo:
     item: Mapping[str, Any] = field(default_factory=dict)
     problem: str | None = None
 
+    def digest(self) -> str:
+        """SHA-256 of the file.
+
+        Raises:
+            PhotoError: with the reason, in one line.
+        """
+        if self.problem:
+            raise PhotoError(self.problem)
+        return photo.digest(self.path)
+
     def load(self) -> photo.Picture:
         """Read and decode it.
 

@@ -68,18 +68,30 @@ def read(path: Path) -> Picture:
     Raises:
         PhotoError: it cannot be read or decoded, is animated, has several pages or over `MAX_PIXELS` pixels.
     """
+    return decode(_bytes(path))
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a photo's file, 64 hexadecimal digits, without decoding it.
+
+    Raises:
+        PhotoError: it cannot be read.
+    """
+    return hashlib.sha256(_bytes(path)).hexdigest()
+
+
+def _bytes(path: Path) -> bytes:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # opening a FIFO would wait for ever
             raise PhotoError("not a file")
         if status.st_size > MAX_BYTES:
             raise PhotoError(f"larger than {MAX_BYTES >> 30} GiB")
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise PhotoError(f"cannot be read: {error.strerror}") from None
     except ValueError:  # NUL in a manifest's path
         raise PhotoError("cannot be read: no such file can exist") from None
-    return decode(data)
 
 
 def decode(data: bytes) -> Picture:
@@ -219,3 +231,9 @@ def encode_png(
     file = BytesIO()
     image.save(file, "PNG", compress_level=3, icc_profile=icc, pnginfo=chunks)
     return file.getvalue()
+
+
+def decode_png(data: bytes, mode: str) -> np.ndarray:
+    """The pixels of a PNG that `encode_png` has made: (H, W, 3) for the mode `RGB`, (H, W) for `L`, uint8."""
+    with Image.open(BytesIO(data), formats=["PNG"]) as image:
+        return np.asarray(image if image.mode == mode else image.convert(mode))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.errors import SetupError
@@ -29,6 +30,11 @@ __all__ = ["InpaintRequest", "Memory", "ModelKind", "Models", "Weights"]
 ModelKind = Literal["sam", "clipseg", "inpaint"]
 
 _ON_GPU = {"sam": "vit_b", "clipseg": CLIPSEG, "inpaint": SDXL}
+_LIBRARIES = {
+    "sam": ("torch", "torchvision", "segment-anything"),
+    "clipseg": ("torch", "transformers"),
+    "inpaint": ("torch", "transformers", "diffusers"),
+}
 
 
 class Models:
@@ -53,37 +59,33 @@ class Models:
         self.device = choose_device(device)
         self.memory = settle(memory, self.device)
         self._weights = weights
-        self._loaded: dict[str, dict[str, Any]] = {}
 
     @cached_property
     def sam(self) -> Sam | CloseUp:
         """Segment Anything, in fp32."""
         from pipeline.models.sam import load_sam
 
-        place = self._locate("sam")
-        model = load_sam(place.path, self.device)
-        self._loaded["sam"] = {"weights": place.name, "identity": place.identity(), "dtype": "float32"}
-        return model
+        return load_sam(self._locate("sam").path, self.device)
 
     @cached_property
     def clipseg(self) -> ClipSeg:
         """CLIPSeg, in fp32."""
         from pipeline.models.clipseg import load_clipseg
 
-        place = self._locate("clipseg")
-        model = load_clipseg(place.path, self.device)
-        self._loaded["clipseg"] = {"weights": place.name, "identity": place.identity(), "dtype": "float32"}
-        return model
+        return load_clipseg(self._locate("clipseg").path, self.device)
 
     @cached_property
     def diffusion(self) -> Diffusion | Reduced:
         """The inpainting model, in the number format of the memory settings."""
         from pipeline.models.diffusion import load_diffusion
 
-        place = self._locate("inpaint")
-        model = load_diffusion(place, self.memory, self.device)
-        self._loaded["inpaint"] = {"weights": place.name, "identity": place.identity()}
-        return model
+        return load_diffusion(self._locate("inpaint"), self.memory, self.device)
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures per UNet call, without loading the model for the answer."""
+        loaded = self.__dict__.get("diffusion")
+        return loaded.batch_size if loaded else self.memory.batch_size
 
     def require(self, kinds: Iterable[ModelKind]) -> None:
         """Make sure, without loading anything, that the weights of these models are on this machine.
@@ -100,12 +102,43 @@ class Models:
         if missing:
             raise SetupError("\n".join(missing))
 
+    def identity(self, kind: ModelKind) -> dict[str, Any]:
+        """All about a model that its answers depend on: the weights' content, the numerics, the libraries.
+
+        Loads nothing. `offload` moves weights about and changes no number, so it is not part of it; nor is the
+        number of CPU threads, which alters last bits only.
+        """
+        numerics = {"dtype": "fp32"}
+        if kind == "inpaint":
+            memory = asdict(self.memory)
+            numerics = {key: memory[key] for key in ("dtype", "vae_slicing", "vae_tiling")}
+            numerics["batch_size"] = self.batch_size  # less than asked for once a GPU ran out of memory
+        return {
+            "weights": self._locate(kind).identity(),
+            "device": self.device.split(":")[0],
+            **numerics,
+            "libraries": {name: _series(name) for name in _LIBRARIES[kind]},
+        }
+
     def describe(self, kinds: Iterable[ModelKind]) -> dict[str, Any]:
-        """What was loaded so far of these models and how it computes, as plain data for `run.json`."""
-        loaded = {kind: dict(self._loaded[kind]) for kind in dict.fromkeys(kinds) if kind in self._loaded}
-        if "inpaint" in loaded:
-            loaded["inpaint"] |= self.diffusion.describe()
-        return {"device": self.device, "memory": asdict(self.memory), "loaded": loaded}
+        """The models of a run and how they compute, as plain data for `run.json`.
+
+        Of a model that was loaded it tells more than of one whose results were all there already.
+        """
+        weights: dict[str, Any] = {}
+        for kind in dict.fromkeys(kinds):
+            more = self.diffusion.describe() if kind == "inpaint" and kind in self.loaded() else {}
+            weights[kind] = {"name": self._name(kind), **more, **self.identity(kind)}
+        return {"device": self.device, "memory": asdict(self.memory), "weights": weights}
+
+    def loaded(self) -> list[ModelKind]:
+        """The models that have been loaded."""
+        names = {"sam": "sam", "clipseg": "clipseg", "inpaint": "diffusion"}
+        return [kind for kind, name in names.items() if name in self.__dict__]
+
+    def bytes_of(self, kinds: Iterable[ModelKind]) -> int:
+        """Size of these models' weights on the disk."""
+        return sum(self._locate(kind).size() for kind in dict.fromkeys(kinds))
 
     @property
     def summary(self) -> str:
@@ -126,3 +159,10 @@ class Models:
         if name != "auto":
             return name
         return "miniature" if self.device == "cpu" else _ON_GPU[kind]
+
+
+@cache
+def _series(package: str) -> str:
+    """The releases that promise the same behaviour: the major version, before 1.0 the minor one too."""
+    major, minor, *_ = version(package).split(".")
+    return f"{major}.{minor}" if major == "0" else major

@@ -21,6 +21,7 @@ _SAM_URL = "https://dl.fbaipublicfiles.com/segment_anything"
 _SAM_SIZES = {"vit_b": "375 MB", "vit_l": "1.2 GB", "vit_h": "2.6 GB"}
 _SIZES = {CLIPSEG: "0.6 GB", SDXL: "7 GB", SD15: "2.7 GB"}
 _WEIGHTS = {SDXL: "*.fp16.safetensors", SD15: "*.fp16.safetensors", CLIPSEG: "*.bin"}  # of the copies there, one
+_WEIGHT_FILES = (".safetensors", ".bin", ".pth")
 _TELLING = {"inpaint": ("model_index.json",), "clipseg": ("model.safetensors", "pytorch_model.bin")}
 
 
@@ -44,6 +45,11 @@ class Place:
         Files outside the cache are read through, once per process.
         """
         return f"{self.name}@{self.commit}" if self.commit else f"sha256:{_digest(self.path)}"
+
+    def size(self) -> int:
+        """Bytes on the disk of the weights; of a repository's copies in several formats, all."""
+        files = [self.path] if self.path.is_file() else self.path.rglob("*")
+        return sum(file.stat().st_size for file in files if file.suffix in _WEIGHT_FILES)
 
 
 def locate(kind: str, name: str) -> Place:

@@ -1,93 +1,146 @@
-"""Names and files of what the stages make: `4_inpaint_seed7.png`, `2_refine_mask.png`, `1_find_heat.png`."""
+"""Names of what the stages make: `4_inpaint_seed7.png`, `2_refine_mask.png`, `1_find_heat.png`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
 
-import numpy as np
+from pipeline.errors import EmptyMask, PhotoError
+from pipeline.plan import Step
+from pipeline.store import Result, Store
 
-from pipeline.dataset import Photo
-from pipeline.dataset.photo import Picture, encode_png
-from pipeline.edit import Edit
-from pipeline.plan import Step, settings_of
-from pipeline.record import Record, metadata
+_THUMBNAILS = "thumbnails"
 
 
 @dataclass(frozen=True)
-class Branch:
-    """A photo on its way down the tree of steps, and where its files are.
+class Made:
+    """A result, how it is called, and the step that made it; `step` is None for the photo as decoded."""
+
+    step: Step | None
+    key: str
+    result: Result
+
+
+@dataclass
+class Trail:
+    """The files of one picture, from the photo to the result; all paths are within the run folder.
 
     Attributes:
-        photo: its entry in the dataset.
-        picture: the decoded file.
-        folder: its folder, a path within the run folder, as are all that follow.
-        edit: what the steps so far have made of it.
-        steps: those steps.
+        files: path to blob of everything.
+        steps: what each step has made, as the journal tells it.
         source: the photo as decoded.
         image: the picture so far.
         mask: what has been repainted so far, or before the first repaint the latest mask; None without one.
-        seconds: what the stages so far have taken; what several pictures share counts for each of them.
+        seconds: what the stages took.
+        outside_max_diff: of the picture so far.
+        repainted: whether anything has been repainted.
     """
 
-    photo: Photo
-    picture: Picture
-    folder: str
-    edit: Edit
-    steps: tuple[Step, ...]
-    source: str
-    image: str
+    files: dict[str, str] = field(default_factory=dict)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    source: str | None = None
+    image: str | None = None
     mask: str | None = None
     seconds: float = 0.0
+    outside_max_diff: int = 0
+    repainted: bool = False
+
+    @classmethod
+    def of(cls, folder: str, way: Sequence[Made]) -> Self:
+        """Follow the way to a picture.
+
+        Args:
+            folder: the photo's, within the run folder.
+            way: the photo and what was made of it, as far as it came.
+        """
+        trail, variants = cls(), ""
+        for made in way:
+            before = variants
+            if made.step is None:
+                stem, trail.source = f"{folder}/0_photo", f"{folder}/0_photo.png"
+            else:
+                stem = f"{folder}/{made.step.index}_{made.step.name}"
+                variants += f"_{made.step.variant}" if made.step.variant else ""
+            trail._add(made, stem, before, variants)
+        return trail
+
+    def thumbnails(self, done: bool) -> dict[str, str]:
+        """The thumbnails of photo, mask and, if it is done, result; paths within the run folder."""
+        wanted = {"source": self.source, "mask": self.mask, "result": self.image if done else None}
+        small = {kind: _thumbnail(path, ".png" if kind == "mask" else ".jpg") for kind, path in wanted.items() if path}
+        return {kind: path for kind, path in small.items() if path in self.files}
+
+    def _add(self, made: Made, stem: str, shared: str, own: str) -> None:
+        result, entry = made.result, {"key": made.key}
+        if result.artifacts:
+            entry["artifacts"] = {label: f"{stem}_{label}{own}.png" for label in result.artifacts}
+            for label, path in entry["artifacts"].items():
+                self.files[path] = result.artifacts[label]
+        if result.image:
+            self.image = entry["image"] = f"{stem}{own}.png"
+            self._file(self.image, result.image, result.thumbnail, ".jpg")
+        if result.repainted:  # variants repaint the same mask, so one file serves them all
+            self.repainted = True
+            self.outside_max_diff = result.outside_max_diff
+            self.mask = entry["repainted"] = f"{stem}_mask{shared}.png"
+            self._file(self.mask, result.repainted, result.mask_thumbnail, ".png")
+        if result.mask:
+            entry["mask"] = f"{stem}_mask{own}.png"
+            self._file(entry["mask"], result.mask, result.mask_thumbnail, ".png")
+            self.mask = self.mask if self.repainted else entry["mask"]
+        self.seconds += result.seconds
+        self.steps.append(entry | {"empty": result.empty, "seconds": round(result.seconds, 3)})
+
+    def _file(self, path: str, blob: str, thumbnail: str | None, suffix: str) -> None:
+        self.files[path] = blob
+        if thumbnail:
+            self.files[_thumbnail(path, suffix)] = thumbnail
 
 
-def begin(record: Record, photo: Photo, picture: Picture) -> Branch:
-    """Make the photo's folder and keep the photo as decoded."""
-    folder = record.photo_folder(photo.name)
-    data = encode_png(picture.pixels, alpha=picture.alpha, icc=picture.icc)
-    source = record.write(f"{folder}/0_photo.png", data)
-    edit = Edit(picture.pixels, picture.pixels, alpha=picture.alpha, name=photo.name)
-    return Branch(photo, picture, folder, edit, (), source, source)
-
-
-def follow(
-    record: Record, branch: Branch, step: Step, edit: Edit, seconds: float, context: Mapping[str, Any]
-) -> Branch:
-    """Keep what a step has made and return the branch behind it.
+def adopt(store: Store, folder: Path, line: Mapping[str, Any]) -> None:
+    """Take what a line of a journal names into the store, as far as the files still are what they were.
 
     Args:
-        record: the run folder.
-        branch: where the step started from.
-        step: the step.
-        edit: its result.
-        seconds: what it took.
-        context: `recipe` and `models`, for the result's metadata.
+        store: where to.
+        folder: the run folder.
+        line: of its journal.
     """
-    masks = edit.masks if edit.mask is None else {**edit.masks, step.name: edit.mask}
-    new = replace(
-        branch, edit=replace(edit, masks=masks), steps=(*branch.steps, step), seconds=branch.seconds + seconds
-    )
-    stem = f"{branch.folder}/{step.index}_{step.name}"
-    shared, own = _suffix(branch.steps), _suffix(new.steps)
-    for label, picture in edit.artifacts.items():
-        record.write(f"{stem}_{label}{own}.png", encode_png(_grey(picture)))
-    if edit.image is not branch.edit.image:
-        texts = metadata.texts(photo=branch.photo.name, settings=settings_of(new.steps), **context)
-        data = encode_png(edit.image, alpha=edit.alpha, icc=branch.picture.icc, texts=texts)
-        image = record.write(f"{stem}{own}.png", data)
-        # Variants repaint the same mask, so one file serves them all.
-        mask = record.write(f"{stem}_mask{shared}.png", encode_png(edit.repainted))
-        return replace(new, image=image, mask=mask)
-    if edit.mask is not branch.edit.mask:
-        mask = record.write(f"{stem}_mask{own}.png", encode_png(_grey(edit.mask)))
-        return replace(new, mask=mask if edit.repainted is None else branch.mask)
-    return new
+    blobs = {path: digest + PurePosixPath(path).suffix for path, digest in line["files"].items()}
+    whole = {path for path, blob in blobs.items() if store.adopt(folder / path, blob)}
+    for step in line["steps"]:
+        named = {kind: step[kind] for kind in ("image", "mask", "repainted") if kind in step}
+        artifacts = step.get("artifacts", {})
+        small = {
+            "thumbnail": _thumbnail(named.get("image"), ".jpg"),
+            "mask_thumbnail": _thumbnail(named.get("repainted") or named.get("mask"), ".png"),
+        }
+        named |= {kind: path for kind, path in small.items() if path in blobs}
+        if {*named.values(), *artifacts.values()} <= whole and not store.has(step["key"]):
+            result = Result(
+                **{kind: blobs[path] for kind, path in named.items()},
+                artifacts={label: blobs[path] for label, path in artifacts.items()},
+                empty=step["empty"],
+                seconds=step["seconds"],
+            )
+            store.keep(step["key"], result)
 
 
-def _suffix(steps: tuple[Step, ...]) -> str:
-    return "".join(f"_{step.variant}" for step in steps if step.variant)
+def fate(way: Sequence[Made | PhotoError]) -> tuple[list[Made], PhotoError | None]:
+    """How far a picture came, and what stopped it.
+
+    A recipe that repaints nothing has to find something: an empty mask at its end is a failure too.
+    """
+    made = []
+    for each in way:
+        if isinstance(each, PhotoError):
+            return made, each
+        made.append(each)
+    if made[-1].result.empty:
+        return made, EmptyMask("nothing found: the mask is empty")
+    return made, None
 
 
-def _grey(values: np.ndarray) -> np.ndarray:
-    return np.rint(values * 255).astype(np.uint8)
+def _thumbnail(path: str | None, suffix: str) -> str | None:
+    return f"{_THUMBNAILS}/{PurePosixPath(path).with_suffix(suffix)}" if path else None

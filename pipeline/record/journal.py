@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.dataset import Photo
 from pipeline.plan import Step, settings_of
-from pipeline.record.artifacts import Branch
+from pipeline.record.artifacts import Trail
+
+JOURNAL = "journal.jsonl"
 
 
-def read_journal(run_dir: Path) -> Iterator[dict[str, Any]]:
-    """The lines of `journal.jsonl` as they are read, oldest first.
+def read_journal(run_dir: Path, name: str = JOURNAL) -> Iterator[dict[str, Any]]:
+    """The lines of a run's journal as they are read, oldest first.
 
     A run that was killed while writing leaves a torn last line; it is left out, its picture not finished.
 
@@ -21,41 +23,54 @@ def read_journal(run_dir: Path) -> Iterator[dict[str, Any]]:
         FileNotFoundError: there is no journal.
         ValueError: a line other than the last is not JSON: the file has been damaged.
     """
-    with (run_dir / "journal.jsonl").open("rb") as file:
+    with (run_dir / name).open("rb") as file:
         for line in file:
             if line.endswith(b"\n"):
                 yield json.loads(line)
 
 
 def journal_line(
-    photo: Photo, branch: Branch | None, steps: Sequence[Step], status: str, error: str | None = None
+    photo: Photo,
+    digest: str | None,
+    inputs: Mapping[str, str],
+    trail: Trail,
+    steps: Sequence[Step],
+    status: str,
+    error: str | None,
 ) -> dict[str, Any]:
     """What the journal says of one picture; `docs/run_folder.md` explains the keys.
 
     Args:
         photo: its photo.
-        branch: how far it came; None for a photo that could not be opened.
+        digest: SHA-256 of the photo's file; None where it cannot be read.
+        inputs: the other files that were read for it: path to SHA-256.
+        trail: its files, as far as it came.
         steps: the way to it, or for a picture that was not made the way that was planned.
         status: `done`, `failed` or `skipped`.
         error: why it was not made.
     """
     settings = settings_of(steps)
     repaint = next((each for each in reversed(settings) if "prompt" in each), {})
-    done = branch if status == "done" else None
+    done = status == "done"
     return {
         "photo": photo.name,
         "status": status,
-        "result": done and done.image,
-        "mask": branch and branch.mask,
-        "source": branch and branch.source,
+        "result": trail.image if done else None,
+        "mask": trail.mask,
+        "source": trail.source,
         "prompt": repaint.get("prompt"),
         "negative_prompt": repaint.get("negative_prompt"),
         "seed": repaint.get("seed"),
         "variant": ", ".join(f"{step.name} {step.variant}" for step in steps if step.variant),
-        "outside_max_diff": done and done.edit.outside_max_diff(),
-        "seconds": done and round(done.seconds, 3),
+        "outside_max_diff": trail.outside_max_diff if done else None,
+        "seconds": round(trail.seconds, 3) if done else None,
         "error": error,
-        "digest": branch and branch.picture.digest,
+        "path": str(photo.path),
+        "digest": digest,
+        "inputs": dict(inputs),
         "item": dict(photo.item),
         "settings": settings,
+        "steps": trail.steps,
+        "thumbnails": trail.thumbnails(done),
+        "files": {path: blob.partition(".")[0] for path, blob in trail.files.items()},
     }

@@ -1,4 +1,7 @@
-"""What a result PNG says about itself: our own JSON and the widely read `parameters` text."""
+"""What a result PNG says about itself: our own JSON and the widely read `parameters` text.
+
+It holds no name and no path, so that the same picture is the same file in whatever run.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def texts(recipe: str, photo: str, settings: Sequence[Mapping[str, Any]], models: Mapping[str, Any]) -> dict[str, str]:
+def texts(photo: str, stages: Sequence[Mapping[str, Any]], models: Mapping[str, Any]) -> dict[str, str]:
     """Text chunks of a result.
 
     Args:
-        recipe: the recipe's name.
-        photo: the photo's name in its dataset.
-        settings: every stage on the way to this picture: `stage`, `op` and its parameters.
-        models: what was loaded, as `Models.describe` tells it.
+        photo: SHA-256 of the photo's file.
+        stages: every stage on the way to this picture: `op` and its parameters.
+        models: those that it was made with, as `Models.identity` tells each.
 
     Returns:
         `darkroom`, JSON of all of this, and, where something was repainted, `parameters`: the prompt, the negative
         prompt and a line of settings of the last repaint, as web UIs and image managers read them.
     """
-    everything = {"recipe": recipe, "photo": photo, "stages": list(settings), "models": dict(models)}
-    chunks = {"darkroom": json.dumps(everything, ensure_ascii=False, default=str)}
-    repaints = [each for each in settings if "prompt" in each]
+    everything = {"photo": photo, "stages": list(stages), "models": dict(models)}
+    chunks = {"darkroom": json.dumps(everything, ensure_ascii=False)}
+    repaints = [each for each in stages if "prompt" in each]
     if repaints:
         chunks["parameters"] = _parameters(repaints[-1])
     return chunks

@@ -13,119 +13,191 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pipeline.errors import OutputError
+from pipeline.errors import OutputError, RecipeError
+from pipeline.files import link_or_copy, write_atomically, writing
+from pipeline.record.journal import JOURNAL, read_journal
+
+RUN = "run.json"
 
 PACKAGES = (
     *("darkroom", "torch", "torchvision", "diffusers", "transformers", "segment-anything", "accelerate"),
     *("hydra-core", "omegaconf", "pydantic", "pillow", "numpy", "scipy", "opencv-python-headless", "safetensors"),
 )
 
+_EARLIER = "journal.earlier.jsonl"  # while a run is resumed: what the attempts before it have finished
+
 
 class Record:
     """One run's folder, from its first file to its last.
 
     Args:
-        folder: where; it may exist but must not hold a run.
-        name: the recipe's name.
-        files: texts to keep as they are, by path within the folder: the composed recipe, Hydra's snapshot.
-        facts: goes into `run.json` as it is: configuration, command line.
+        folder: where.
+        facts: goes into `run.json` as it is: name, configuration, command line.
 
-    Raises:
-        OutputError: the folder cannot be written, or holds another run.
+    Attributes:
+        folder: as given.
     """
 
-    def __init__(self, folder: Path, name: str, files: Mapping[str, str], facts: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:
         self.folder = folder
-        self._started = datetime.now().astimezone()
-        self._facts = {"name": name, "status": "running", "started": self._started.isoformat(), **facts}
+        self._now = datetime.now().astimezone()
+        self._facts = {**facts, "status": "running"}
         self._photos = hashlib.sha256()
-        with _writing(folder):
+        self._folders: set[str] = set()
+
+    @classmethod
+    def begin(cls, folder: Path, name: str, files: Mapping[str, str], facts: Mapping[str, Any]) -> Self:
+        """Start a run in a folder that holds none.
+
+        Args:
+            folder: where; it may exist.
+            name: the recipe's name.
+            files: texts to keep as they are, by path within the folder: the composed recipe, Hydra's snapshot.
+            facts: for `run.json`.
+
+        Raises:
+            OutputError: the folder cannot be written, or holds another run.
+        """
+        record = cls(folder, {"name": name, "started": datetime.now().astimezone().isoformat(), **facts})
+        with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            try:
-                self._journal = (folder / "journal.jsonl").open("xb", buffering=0)
-            except FileExistsError:
-                raise OutputError(f"{folder}: holds another run already") from None
+            if (folder / RUN).exists():
+                raise OutputError(f"{folder}: holds another run already")
         for path, text in files.items():
-            self.write(path, text.encode())
-        self._facts["environment"] = environment()
-        self._write_facts()
+            record._write(path, text.encode())
+        record._open()
+        return record
+
+    @classmethod
+    def resume(cls, folder: Path) -> Self:
+        """Go on with a run that was stopped. Its journal is written anew, in the order of the plan; what the earlier
+        attempts have finished is listed by `earlier_lines` until the run is finished.
+
+        Raises:
+            OutputError: the folder cannot be written.
+            RecipeError: it holds no run.
+        """
+        record = cls(folder, read_facts(folder))
+        with writing(folder):
+            _set_aside(folder)
+        record._open()
+        return record
 
     def photo_folder(self, name: str) -> str:
-        """Make the folder of one photo, named after its file, and return its path within the run folder."""
+        """The folder of the next photo, named after its file: a path within the run folder.
+
+        The same photos in the same order get the same folders.
+        """
         stem = Path(name).with_suffix("").as_posix()
         slug = re.sub(r"[^\w.-]+", "_", stem, flags=re.ASCII).strip("._")[:80] or "photo"
-        number = 1
-        while True:
-            folder = slug if number == 1 else f"{slug}-{number}"
-            with _writing(self.folder):
-                try:
-                    (self.folder / folder).mkdir()
-                    return folder
-                except FileExistsError:
-                    number += 1
+        slug = f"{slug}_" if slug.lower() == "thumbnails" else slug
+        folder, number = slug, 1
+        while folder.lower() in self._folders:  # some file systems take A for a
+            number += 1
+            folder = f"{slug}-{number}"
+        self._folders.add(folder.lower())
+        return folder
 
     def add_photo(self, name: str, digest: str) -> None:
         """Count a photo into the dataset's fingerprint: the SHA-256 of all names and digests, in order."""
         self._photos.update(f"{name}\0{digest}\n".encode(errors="surrogateescape"))
 
-    def write(self, path: str, data: bytes) -> str:
-        """Write a file of the run folder, whole or not at all, and return its path within it."""
+    def link(self, path: str, blob: Path) -> None:
+        """Give a blob of the store a name in the run folder."""
         target = self.folder / path
-        with _writing(target):
+        with writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(target, data)
-        return path
+            link_or_copy(blob, target)
 
     def append(self, line: Mapping[str, Any]) -> None:
-        """Add a line to the journal; it is on the disk when this returns."""
-        with _writing(self.folder / "journal.jsonl"):
+        """Add a line to the journal. A killed process loses nothing of it; see `flush` for a power failure."""
+        with writing(self.folder / JOURNAL):
             rest = memoryview(json.dumps(line, ensure_ascii=True).encode() + b"\n")
             while rest:  # on a disk nearly full, a part is written before the error comes
                 rest = rest[self._journal.write(rest) :]
+
+    def flush(self) -> None:
+        """Have the journal on the disk when this returns."""
+        with writing(self.folder / JOURNAL):
             os.fsync(self._journal.fileno())
 
-    def finish(self, status: str, models: Mapping[str, Any], totals: Mapping[str, int]) -> None:
+    def finish(self, status: str, more: Mapping[str, Any]) -> None:
         """Close the journal and complete `run.json`.
 
         Args:
             status: `done`, `failed` (some pictures), `interrupted`, or `stopped` by an error.
-            models: what was loaded, as `Models.describe` tells it.
-            totals: counts of photos and of pictures done, failed and skipped.
+            more: facts that only the end tells: totals, models, what was reused.
         """
-        with _writing(self.folder):
+        with writing(self.folder):
             self._journal.close()
+            if status in ("done", "failed"):
+                (self.folder / _EARLIER).unlink(missing_ok=True)
         now = datetime.now().astimezone()
         self._facts |= {
             "status": status,
             "finished": now.isoformat(),
-            "wall_seconds": round((now - self._started).total_seconds(), 3),
-            "totals": dict(totals),
+            "wall_seconds": round((now - self._now).total_seconds(), 3),
             "dataset_fingerprint": self._photos.hexdigest(),
-            "models": dict(models),
+            **more,
         }
         self._write_facts()
 
+    def _open(self) -> None:
+        self._facts["environment"] = environment()
+        self._write_facts()
+        with writing(self.folder):
+            self._journal = (self.folder / JOURNAL).open("wb", buffering=0)
+
     def _write_facts(self) -> None:
-        self.write("run.json", json.dumps(self._facts, indent=2, default=str).encode() + b"\n")
+        self._write(RUN, json.dumps(self._facts, indent=2, default=str).encode() + b"\n")
+
+    def _write(self, path: str, data: bytes) -> None:
+        target = self.folder / path
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(target, data)
 
 
-def write_atomically(target: Path, data: bytes) -> None:
-    """Replace a file by its new content at once; a crash leaves the old one or the new one."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+def earlier_lines(folder: Path) -> Iterator[dict[str, Any]]:
+    """The journal's lines of the earlier attempts at a run that is being resumed; some may be listed twice."""
+    with suppress(FileNotFoundError):
+        yield from read_journal(folder, _EARLIER)
+
+
+def _set_aside(folder: Path) -> None:
+    """Move the journal's lines to those of earlier attempts; at no moment are they in neither file."""
+    temporary = folder / f".{_EARLIER}.tmp"
+    with temporary.open("wb") as file:
+        for name in (_EARLIER, JOURNAL):
+            with suppress(FileNotFoundError), (folder / name).open("rb") as lines:
+                file.writelines(line for line in lines if line.endswith(b"\n"))
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(folder / _EARLIER)
+    (folder / JOURNAL).unlink(missing_ok=True)
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What `run.json` says.
+
+    Raises:
+        RecipeError: the folder holds no run, or its `run.json` is damaged.
+    """
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        facts = json.loads((folder / RUN).read_bytes())
+    except OSError as error:
+        raise RecipeError(f"{folder}: no run folder: {RUN}: {error.strerror}") from None
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict) or not isinstance(facts.get("config"), dict):
+        raise RecipeError(f"{folder}: {RUN} is damaged")
+    return facts
 
 
 def environment() -> dict[str, Any]:
@@ -159,12 +231,3 @@ def _git() -> dict[str, Any] | None:
         return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain", "-uno"))}
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turn what the operating system says while writing into the one line that a user can act on."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None

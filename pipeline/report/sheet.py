@@ -1,30 +1,31 @@
-"""The contact sheet: one picture that shows what a run has made. It reads the run folder and nothing else."""
+"""The contact sheet: one picture that shows what a run has made.
+
+It is drawn from the thumbnails that the journal names, and reads the run folder and nothing else.
+"""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from io import BytesIO
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from pipeline.errors import OutputError
+from pipeline.files import write_atomically
 from pipeline.record.journal import read_journal
-from pipeline.record.record import write_atomically
-from pipeline.report.drawing import PAPER, SOFT, label, notice, padded, row, stack, thumbnail, tinted
+from pipeline.report.drawing import PAPER, SOFT, label, notice, padded, png, row, stack, thumbnail, tinted
+from pipeline.report.folder import counted, date, facts, tally, telling
 
+SHEET = "contact_sheet.png"
 MAX_PHOTOS = 24
 MAX_HEIGHT = 16_000  # many viewers give up at 16384 pixels
 
 _MARGIN, _GAP, _AIR = 72, 20, 64  # around the page, between pictures, between photos
 _WIDTH = 2280  # of what is inside the margins, where the pictures can be scaled to it
-_NARROWEST, _WIDEST = 300, 420  # of a picture
+_NARROWEST, _WIDEST = 240, 420  # of a picture
 _PER_ROW, _MAX_ROWS = 8, 12  # results side by side; rows of results of one photo
 
 Row = tuple[str, list[Mapping[str, Any]]]  # a prompt and the journal's lines of its pictures
@@ -49,9 +50,9 @@ class _Shown:
             rows += [(prompt if start == 0 else "", lines[start : start + _PER_ROW]) for start in starts]
         return rows
 
-    def first(self, key: str) -> str | None:
-        """The first path that any line gives for `source` or `mask`."""
-        return next((line[key] for line in self.lines if line.get(key)), None)
+    def first(self, kind: str) -> str | None:
+        """The first thumbnail that any line names for `source` or `mask`."""
+        return next((line["thumbnails"][kind] for line in self.lines if line["thumbnails"].get(kind)), None)
 
     def only_error(self) -> str | None:
         """The reason, where there is no picture at all and always for the same reason."""
@@ -95,13 +96,14 @@ def contact_sheet(run_dir: Path) -> Path:
     Raises:
         OutputError: the folder cannot be read or written.
     """
-    path = run_dir / "contact_sheet.png"
-    try:
-        file = BytesIO()
-        _page(run_dir).save(file, "PNG", compress_level=6)
-        write_atomically(path, file.getvalue())
-    except OSError as error:
-        raise OutputError(f"{error.filename or path}: {error.strerror or error}") from None
+    with telling(run_dir / SHEET):
+        return save(run_dir, _page(run_dir))
+
+
+def save(folder: Path, page: Image.Image) -> Path:
+    """Write a page as a folder's `contact_sheet.png`."""
+    path = folder / SHEET
+    write_atomically(path, png(page))
     return path
 
 
@@ -147,25 +149,14 @@ def _layout(run_dir: Path, photos: Sequence[_Shown]) -> _Layout:
 
 
 def _title(run_dir: Path, photos: int, statuses: Counter[str], width: int) -> Image.Image:
-    facts = _facts(run_dir)
-    pictures = statuses["done"]
-    counts = [f"{photos} photo{'s' * (photos != 1)}", f"{pictures} picture{'s' * (pictures != 1)}"]
-    counts += [f"{statuses[status]} {status}" for status in ("failed", "skipped") if statuses[status]]
-    name = label(str(facts.get("name") or run_dir.name), width, 54)
-    return stack([name, label(" · ".join([*_date(facts), *counts]), width, 24, colour=SOFT)], 8)
+    told = facts(run_dir)
+    counts = [counted(photos, "photo"), *tally(statuses)]
+    return title(str(told.get("name") or run_dir.name), [date(told), *counts], width)
 
 
-def _facts(run_dir: Path) -> Mapping[str, Any]:
-    try:
-        return json.loads((run_dir / "run.json").read_bytes())
-    except (OSError, ValueError):
-        return {}
-
-
-def _date(facts: Mapping[str, Any]) -> Iterator[str]:
-    if started := facts.get("started"):
-        day = datetime.fromisoformat(started)
-        yield f"{day.day} {day:%B %Y, %H:%M}"
+def title(name: str, told: Sequence[str | None], width: int) -> Image.Image:
+    """A page's head: a large name, and below it what else is told, as far as it is known."""
+    return stack([label(name, width, 54), label(" · ".join(filter(None, told)), width, 24, colour=SOFT)], 8)
 
 
 def _photo(layout: _Layout, shown: _Shown) -> Image.Image:
@@ -191,11 +182,19 @@ def _lead(layout: _Layout, shown: _Shown) -> tuple[list[Image.Image], tuple[int,
     if source is None:
         return [], (layout.cell, layout.cell * 2 // 3)
     photo = thumbnail(layout.folder / source, (layout.cell, round(layout.cell * 1.2)))
-    cells = [_captioned(layout, photo, "photo")]
+    cells = [captioned(photo, "photo", layout.cell)]
     if mask is not None:
-        tint, share = tinted(photo, layout.folder / mask)
-        cells.append(_captioned(layout, tint, f"mask, {share:.0%} of the photo"))
+        cells.append(captioned(*_mask(layout.folder / mask, photo), layout.cell))
     return cells, photo.size
+
+
+def _mask(path: Path, photo: Image.Image) -> tuple[Image.Image, str]:
+    """The photo with its mask in colour, and what it is called."""
+    try:
+        tint, share = tinted(photo, path)
+    except OSError:
+        return thumbnail(path, photo.size), "mask"  # a notice
+    return tint, f"mask, {share:.0%} of the photo"
 
 
 def _band(
@@ -210,17 +209,24 @@ def _band(
 
 
 def _result(layout: _Layout, line: Mapping[str, Any], size: tuple[int, int]) -> Image.Image:
-    path = layout.folder / (line.get("result") or "")
+    return captioned(result(layout.folder, line, size), caption(line), layout.cell)
+
+
+def result(folder: Path, line: Mapping[str, Any], size: tuple[int, int]) -> Image.Image:
+    """What became of a picture: its thumbnail, or a notice that tells why there is none.
+
+    Args:
+        folder: the run folder.
+        line: of its journal.
+        size: width and height to fit into.
+    """
     if line["status"] != "done":
-        picture = notice(size, line["status"], str(line.get("error") or ""))
-    elif path.is_file():
-        picture = thumbnail(path, size)
-    else:
-        picture = notice(size, "missing", f"{line.get('result')} is no longer in the run folder")
-    return _captioned(layout, picture, _caption(line))
+        return notice(size, line["status"], str(line.get("error") or ""))
+    return thumbnail(folder / line["thumbnails"].get("result", "its thumbnail"), size)
 
 
-def _caption(line: Mapping[str, Any]) -> str:
+def caption(line: Mapping[str, Any]) -> str:
+    """What tells a picture from the others of its photo and prompt."""
     if line.get("result") and line["result"] == line.get("source"):
         return "unchanged"
     if "," in (line.get("variant") or ""):  # several repaints had variants: the last one's seed would not tell
@@ -228,5 +234,6 @@ def _caption(line: Mapping[str, Any]) -> str:
     return "result" if line.get("seed") is None else f"seed {line['seed']}"
 
 
-def _captioned(layout: _Layout, picture: Image.Image, caption: str) -> Image.Image:
-    return stack([picture, label(caption, layout.cell, 18, colour=SOFT)], 6)
+def captioned(picture: Image.Image, text: str, width: int) -> Image.Image:
+    """A picture with a line below it."""
+    return stack([picture, label(text, width, 18, colour=SOFT)], 6)

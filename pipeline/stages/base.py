@@ -35,10 +35,13 @@ class Stage(ABC):
         version: part of what identifies a result; raised by hand when the same parameters give other pixels.
         uses: the models it asks, so that missing weights are told before a run starts.
         takes_mask: it works on the mask of the stages before it, so that it cannot come first.
+        places: the fields that say where something is, a path or an earlier stage's name, and not what it is;
+            a result is identified by what is found there (`inputs`, `needs`).
     """
 
     version: ClassVar[int] = 1
     takes_mask: ClassVar[bool] = False
+    places: ClassVar[tuple[str, ...]] = ()
     uses: ClassVar[tuple[ModelKind, ...]] = ()
 
     @abstractmethod
@@ -65,13 +68,13 @@ class Stage(ABC):
         return ()
 
     def batch_size(self, models: Models) -> int:
-        """How many variants are best applied together; each batch is kept before the next begins."""
+        """How many stages of this op are best applied together; each batch is kept before the next begins."""
         return 1
 
     @classmethod
-    def apply_together(cls, stages: Sequence[Self], edit: Edit, models: Models) -> list[Edit]:
-        """Apply several variants to one edit; models that work in batches override this.
+    def apply_together(cls, stages: Sequence[Self], edits: Sequence[Edit], models: Models) -> list[Edit]:
+        """Apply each stage to its edit; ops whose models work in batches override this.
 
         The results equal those of `apply`, one by one.
         """
-        return [one.apply(edit, models) for one in stages]
+        return [one.apply(edit, models) for one, edit in zip(stages, edits, strict=True)]

@@ -28,6 +28,7 @@ class Combine(Stage):
     """The union, intersection or difference of the mask so far and an earlier stage's."""
 
     takes_mask: ClassVar[bool] = True
+    places: ClassVar[tuple[str, ...]] = ("mask",)
 
     mask: str = Field(description="Name of the earlier stage whose mask is joined to the mask so far.")
     how: Literal["union", "intersection", "difference"] = Field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -34,9 +34,13 @@ class Inpaint(Stage):
     """
 
     takes_mask: ClassVar[bool] = True
+    places: ClassVar[tuple[str, ...]] = ("prompts_file",)
     uses: ClassVar[tuple[ModelKind, ...]] = ("inpaint",)
 
     prompt: Texts = Field(description="What the repainted part shows; a list makes a picture each.")
+    prompts_file: str | None = Field(
+        None, description="A `.txt` file in place of `prompt`: each line of it is a prompt and makes a picture."
+    )
     negative_prompt: str | None = Field(
         None, description="What it must not show. An empty text is a prompt too, not the same as `null`."
     )
@@ -65,6 +69,8 @@ class Inpaint(Stage):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.prompts_file is not None:
+            raise ValueError("prompts_file: its prompts are put in where a recipe is composed, before it is checked")
         if int(self.steps * self.strength) < 1:
             raise ValueError(f"steps {self.steps} x strength {self.strength} runs no step at all; raise one of them")
         return self
@@ -77,41 +83,50 @@ class Inpaint(Stage):
 
     def batch_size(self, models: Models) -> int:
         """See `Stage.batch_size`."""
-        return models.diffusion.batch_size
+        return models.batch_size
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `EmptyMask`; `PhotoError` for a part too long and narrow to work on."""
-        return self.apply_together([self], edit, models)[0]
+        return self.apply_together([self], [edit], models)[0]
 
     @classmethod
-    def apply_together(cls, stages: Sequence[Self], edit: Edit, models: Models) -> list[Edit]:
+    def apply_together(cls, stages: Sequence[Self], edits: Sequence[Edit], models: Models) -> list[Edit]:
         """See `Stage.apply_together`: one call of the model, which batches what goes together."""
-        alpha = to_alpha(edit.need_mask())
-        if not alpha.any():
+        jobs = [_Repaint(one, edit, to_alpha(edit.need_mask())) for one, edit in zip(stages, edits, strict=True)]
+        if not all(job.alpha.any() for job in jobs):
             raise EmptyMask("nothing to repaint: the mask is empty")
-        crops = [one._plan(alpha, models) for one in stages]
-        parts = {crop: cut(edit.image, alpha, crop) for crop in dict.fromkeys(crops)}
-        requests = [one._request(*parts[crop]) for one, crop in zip(stages, crops, strict=True)]
+        crops = [job.stage._plan(job.alpha, models) for job in jobs]
+        requests = [job.request(crop) for job, crop in zip(jobs, crops, strict=True)]
         pictures = models.diffusion.inpaint(requests)
-        repainted = alpha if edit.repainted is None else np.maximum(edit.repainted, alpha)
-        return [
-            replace(edit, image=paste(edit.image, alpha, crop, picture), repainted=repainted, artifacts={})
-            for crop, picture in zip(crops, pictures, strict=True)
-        ]
+        return [job.result(crop, picture) for job, crop, picture in zip(jobs, crops, pictures, strict=True)]
 
     def _plan(self, alpha: np.ndarray, models: Models) -> Crop:
         native = self.resolution or models.diffusion.native
         return plan_crop(alpha, self.context if self.crop else None, native, models.diffusion.multiple)
 
-    def _request(self, picture: np.ndarray, mask: np.ndarray) -> InpaintRequest:
+
+class _Repaint(NamedTuple):
+    """One repaint: the stage, the edit it works on, and the (H, W) uint8 alpha of its mask."""
+
+    stage: Inpaint
+    edit: Edit
+    alpha: np.ndarray
+
+    def request(self, crop: Crop) -> InpaintRequest:
+        picture, mask = cut(self.edit.image, self.alpha, crop)
         return InpaintRequest(
             image=picture,
             mask=mask,
-            prompt=self.prompt,
-            negative_prompt=self.negative_prompt,
-            seed=self.seed,
-            steps=self.steps,
-            guidance_scale=self.guidance_scale,
-            strength=self.strength,
-            scheduler=self.scheduler,
+            prompt=self.stage.prompt,
+            negative_prompt=self.stage.negative_prompt,
+            seed=self.stage.seed,
+            steps=self.stage.steps,
+            guidance_scale=self.stage.guidance_scale,
+            strength=self.stage.strength,
+            scheduler=self.stage.scheduler,
         )
+
+    def result(self, crop: Crop, picture: np.ndarray) -> Edit:
+        edit, alpha = self.edit, self.alpha
+        repainted = alpha if edit.repainted is None else np.maximum(edit.repainted, alpha)
+        return replace(edit, image=paste(edit.image, alpha, crop, picture), repainted=repainted, artifacts={})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -24,6 +24,8 @@ FORMATS = ("PNG", "WEBP", "TIFF", "BMP", "JPEG")
 @stage
 class MaskFile(Stage):
     """A mask drawn elsewhere: white (or, with `alpha`, transparent) means repaint; greys make it soft."""
+
+    places: ClassVar[tuple[str, ...]] = ("folder",)
 
     folder: str | None = Field(
         None,

@@ -101,11 +101,11 @@ def test_every_scheduler_paints_and_default_is_the_checkpoints_own(tiny_folder: 
 
 def test_native_size_and_description(checkpoint: Path) -> None:
     models = models_of(checkpoint)
-    assert models.describe(["inpaint"])["loaded"] == {}
+    assert models.loaded() == []
     assert models.diffusion.native == 256
-    told = models.describe(["inpaint"])["loaded"]["inpaint"]
-    assert told["identity"].startswith("sha256:")
-    assert told["dtype"] == "float32" and told["batch_size"] == 1
+    told = models.describe(["inpaint"])["weights"]["inpaint"]
+    assert told["weights"].startswith("sha256:")
+    assert told["dtype"] == "fp32" and told["batch_size"] == 1
     assert told["watermark"] is False and told["safety_checker"] is False
 
 

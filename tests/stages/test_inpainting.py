@@ -133,7 +133,7 @@ def test_variants_run_as_one_batch_and_equal_single_ones():
     edit, models = edit_of(40, 50, np.eye(40, 50)), FakeModels()
     stages = Inpaint(prompt=["a", "b", "a"], seed=[3, 4, 3]).variants()
     assert [(each.prompt, each.seed) for each in stages] == [("a", 3), ("a", 4), ("b", 3), ("b", 4)]
-    together = Inpaint.apply_together(stages, edit, models)
+    together = Inpaint.apply_together(stages, [edit] * len(stages), models)
     assert [len(call) for call in models.diffusion.calls] == [4]
     for one, stage in zip(together, stages, strict=True):
         np.testing.assert_array_equal(one.image, stage.apply(edit, models).image)

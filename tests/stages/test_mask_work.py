@@ -12,6 +12,8 @@ from stage_fakes import FakeModels, edit_of
 from pipeline.errors import EmptyMask, PhotoError
 from pipeline.stages import STAGES
 
+STEP = 1 / 255  # of a mask's values
+
 SOFT = arrays.arrays(np.float32, (7, 9), elements=st.integers(0, 255).map(lambda v: np.float32(v / 255)))
 HARD = arrays.arrays(np.bool_, arrays.array_shapes(min_dims=2, max_dims=2, max_side=20))
 
@@ -63,7 +65,8 @@ def test_what_touches_the_border_does_not_shrink_from_it():
 def test_feather_lies_outside_and_falls_evenly():
     mask = np.zeros((1, 12))
     mask[0, :4] = 1
-    np.testing.assert_allclose(run("refine", mask, feather=3)[0, 2:9], [1, 1, 0.75, 0.5, 0.25, 0, 0])
+    feathered = run("refine", mask, feather=3)[0, 2:9]
+    np.testing.assert_allclose(feathered, [1, 1, 0.75, 0.5, 0.25, 0, 0], atol=STEP)
 
 
 def test_blur_softens_only_where_the_threshold_is_null():
@@ -122,7 +125,8 @@ def test_empty_and_full_masks_pass_through_all_steps(value):
 def test_combine(how, expected):
     mask, other = np.array([[0, 1, 0, 1, 0.5, 0.5]]), np.array([[0, 0, 1, 1, 0, 0.75]])
     edit = edit_of(1, 6, mask, masks={"sky": other})
-    assert STAGES["combine"](mask="sky", how=how).apply(edit, FakeModels()).mask[0].tolist() == expected
+    joined = STAGES["combine"](mask="sky", how=how).apply(edit, FakeModels()).mask[0]
+    np.testing.assert_allclose(joined, expected, atol=STEP)
 
 
 def test_combine_names_its_need_and_says_what_there_is():

@@ -2,47 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from fake_run import GREY, FakeRun, boxes, read
+from PIL import Image
 
-from pipeline.dataset.photo import encode_png
 from pipeline.errors import OutputError
 from pipeline.record.journal import read_journal
 from pipeline.report import contact_sheet, sheet
 from pipeline.report.sheet import MAX_HEIGHT, MAX_PHOTOS
-
-GREY = (233, 231, 227)  # of cells without a picture
-
-
-class FakeRun:
-    """A run folder of flat pictures: every picture is told by its colour."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.lines: list[dict[str, Any]] = []
-        (folder / "run.json").write_text('{"name": "car_on_mars", "started": "2026-11-20T14:03:22.481+01:00"}')
-
-    def picture(self, name: str, colour: Any, size: tuple[int, int] = (96, 64), **options: Any) -> str:
-        shape = (size[1], size[0], *np.shape(colour))
-        (self.folder / name).write_bytes(encode_png(np.full(shape, colour, np.uint8), **options))
-        return name
-
-    def add(self, photo: str, **facts: Any) -> None:
-        line = dict.fromkeys(["source", "result", "mask", "prompt", "negative_prompt", "seed", "error", "seconds"])
-        self.lines.append({"photo": photo, **line, "status": "failed" if "error" in facts else "done", **facts})
-
-    def sheet(self) -> np.ndarray:
-        text = "".join(json.dumps(line) + "\n" for line in self.lines)
-        (self.folder / "journal.jsonl").write_text(text + '{"photo": "torn", "stat')
-        path = contact_sheet(self.folder)
-        assert path == self.folder / "contact_sheet.png"
-        return np.asarray(Image.open(path))
 
 
 @pytest.fixture
@@ -50,10 +21,11 @@ def run(tmp_path: Path) -> FakeRun:
     return FakeRun(tmp_path)
 
 
-def boxes(sheet: np.ndarray, colour: tuple[int, int, int]) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of all pixels of a colour."""
-    rows, columns = np.nonzero((sheet == colour).all(axis=2))
-    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+def drawn(run: FakeRun) -> np.ndarray:
+    """The pixels of a run's sheet."""
+    path = contact_sheet(run.write())
+    assert path == run.folder / "contact_sheet.png"
+    return read(path)
 
 
 def colours() -> Iterator[tuple[int, int, int]]:
@@ -69,7 +41,7 @@ def test_prompts_are_rows_and_seeds_are_columns(run: FakeRun) -> None:
     for number in (2, 0, 1, 3, 5, 4):
         shared = {"source": "photo.png", "mask": "mask.png", "result": f"{number}.png"}
         run.add("car.png", prompt=f"prompt {number // 3}", seed=number % 3, **shared)
-    sheet = run.sheet()
+    sheet = drawn(run)
     found = [boxes(sheet, colour) for colour in results]
     for left, top, right, bottom in found:
         assert (right - left) / (bottom - top) == pytest.approx(1.5, abs=0.01)
@@ -90,19 +62,20 @@ def test_usual_sheet_is_wide_and_crisp(run: FakeRun) -> None:
     for seed in range(4):
         run.picture(f"{seed}.png", (200, 40, 40), (1536, 1024))
         run.add("car.png", source="photo.png", mask="mask.png", result=f"{seed}.png", prompt="mars", seed=seed)
-    height, width, _ = run.sheet().shape
+    height, width, _ = drawn(run).shape
     assert 1800 <= width <= 2500
     assert height < 800
 
 
 def test_masked_area_is_tinted(run: FakeRun) -> None:
     run.picture("photo.png", (80, 80, 80))
-    mask = np.zeros((64, 96), np.uint8)
-    mask[:, 48:] = 255
-    (run.folder / "mask.png").write_bytes(encode_png(mask))
+    run.picture("mask.png", 0)
+    with Image.open(run.folder / "thumbnails/mask.jpg") as mask:
+        mask.paste(255, (48, 0, 96, 64))
+        mask.save(run.folder / "thumbnails/mask.jpg", "PNG")
     run.picture("result.png", (200, 40, 40))
     run.add("car.png", source="photo.png", mask="mask.png", result="result.png", seed=1)
-    sheet = run.sheet()
+    sheet = drawn(run)
     right_of_photo = boxes(sheet, (80, 80, 80))
     tint = sheet[(right_of_photo[1] + right_of_photo[3]) // 2, right_of_photo[2] + 20]
     assert tint[2] > tint[1] + 50  # violet begins where the untouched grey ends
@@ -116,11 +89,24 @@ def test_failures_are_cells_with_a_reason(run: FakeRun) -> None:
     run.add("broken.png", error="the file is empty")
     run.add("nothing.png", source="photo.png", prompt="mars", seed=0, status="skipped", error="the mask is empty")
     run.add("lost.png", source="photo.png", result="deleted.png", prompt="mars", seed=0)
-    sheet = run.sheet()
+    sheet = drawn(run)
     left, top, right, bottom = boxes(sheet, (200, 40, 40))
     assert sheet[top + 5, right + 40].tolist() == list(GREY)
     grey = (sheet == GREY).all(axis=2).mean() * sheet[..., 0].size / ((right - left) * (bottom - top))
     assert 3 < grey < 4.1  # four of them, less their letters
+
+
+def test_damaged_thumbnails_cost_their_cells(run: FakeRun) -> None:
+    run.picture("photo.png", (9, 99, 199))
+    for name in ("cut.png", "mask.png"):
+        run.picture(name, (200, 40, 40), (400, 300))
+        small = run.folder / f"thumbnails/{name}".replace("png", "jpg")
+        small.write_bytes(small.read_bytes()[:300])
+    run.add("car.png", source="photo.png", mask="mask.png", result="cut.png", seed=0)
+    sheet = drawn(run)
+    left, top, right, bottom = boxes(sheet, (9, 99, 199))
+    grey = (sheet == GREY).all(axis=2).sum() / ((right - left) * (bottom - top))
+    assert 1.5 < grey < 2.1
 
 
 def test_many_photos_and_many_seeds_stay_within_bounds(run: FakeRun) -> None:
@@ -130,7 +116,7 @@ def test_many_photos_and_many_seeds_stay_within_bounds(run: FakeRun) -> None:
         source = run.picture(f"{photo}.png", (9, 99, 199), (64, 96) if photo % 2 else (96, 64))
         for seed in range(2 if photo else 300):
             run.add("same name.png", source=source, mask="mask.png", result="result.png", prompt="x", seed=seed)
-    sheet = run.sheet()
+    sheet = drawn(run)
     assert sheet.shape[0] <= MAX_HEIGHT
     assert sheet.shape[1] <= 3100
 
@@ -142,37 +128,29 @@ def test_only_the_photos_shown_are_opened(run: FakeRun, monkeypatch: pytest.Monk
     for photo in range(200):
         run.picture(f"{photo}.png", (9, 99, 199))
         run.add(f"{photo}.jpg", source=f"{photo}.png", status="failed", error="no")
-    run.sheet()
-    assert opened == [f"{photo}.png" for photo in range(MAX_PHOTOS)]
+    drawn(run)
+    assert opened == [f"{photo}.jpg" for photo in range(MAX_PHOTOS)]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (5000, 7)])
 def test_any_shape_of_photo(run: FakeRun, size: tuple[int, int]) -> None:
-    run.picture("photo.png", (9, 99, 199), size, alpha=np.full(size[::-1], 128, np.uint8), icc=b"broken" * 40)
+    run.picture("photo.png", (9, 99, 199), size, alpha=np.full(size[::-1], 128, np.uint8))
     run.picture("mask.png", 255, size)
     run.add(
         "thin\n\udce9 名前.png", source="photo.png", mask="mask.png", result="photo.png", prompt="é" * 999, seed=None
     )
     run.add("thin\n\udce9 名前.png", source="photo.png", mask="mask.png", seed=2, error="x" * 999)
-    assert run.sheet().shape[1] < 2600
-
-
-def test_wide_gamut_pictures_are_shown_in_srgb(run: FakeRun) -> None:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    swapped = profile.replace(b"rXYZ", b"tmp.").replace(b"bXYZ", b"rXYZ").replace(b"tmp.", b"bXYZ")
-    run.picture("photo.png", (255, 0, 0), icc=swapped)  # with this profile red means blue
-    run.add("car.png", source="photo.png", error="no")
-    assert (np.abs(run.sheet().astype(int) - (0, 0, 255)).max(axis=2) < 4).any()
+    assert drawn(run).shape[1] < 2600
 
 
 def test_run_without_pictures_and_without_facts(run: FakeRun) -> None:
     (run.folder / "run.json").unlink()
-    assert run.sheet().ndim == 3
+    assert drawn(run).ndim == 3
 
 
 def test_journal(run: FakeRun) -> None:
     run.add("a.png", seed=1)
-    run.sheet()
+    drawn(run)
     assert [line["photo"] for line in read_journal(run.folder)] == ["a.png"]
     (run.folder / "journal.jsonl").unlink()
     with pytest.raises(OutputError, match="journal"):

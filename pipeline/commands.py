@@ -1,0 +1,210 @@
+"""What is done with runs that are there: `resume=`, `reproduce=`, `verify=`, `store=`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import recipe_file
+from pipeline.errors import RecipeError, nearest, together
+from pipeline.recipe import parse
+from pipeline.record import read_facts
+from pipeline.record.record import RUN
+from pipeline.settings import Settings
+from pipeline.sweep import SWEEP, Ready, Refused
+
+
+def named(words: Sequence[str]) -> bool:
+    """Whether a command line asks for one of them, and not for a recipe."""
+    return any(word.partition("=")[0] in _COMMANDS for word in words)
+
+
+def run(words: Sequence[str]) -> bool:
+    """Do what a command line asks for; returns whether all is well.
+
+    Raises:
+        RecipeError: unknown words, no such folder.
+        OutputError: results cannot be written.
+    """
+    options = _options(words)
+    (name,) = [key for key in options if key in _COMMANDS]
+    return _COMMANDS[name](options.pop(name), options)
+
+
+def _options(words: Sequence[str]) -> dict[str, str]:
+    given = {}
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not sign or not value:
+            raise RecipeError(f"command line: {word}: KEY=VALUE is wanted")
+        given[key] = value
+    commands = [key for key in given if key in _COMMANDS]
+    if len(commands) > 1:
+        raise RecipeError(f"command line: {' and '.join(commands)}: one at a time")
+    allowed = _ALLOWED[commands[0]]
+    for key in given:
+        section = f"{key.partition('.')[0]}.*" if "." in key else key
+        if key != commands[0] and section not in allowed:
+            raise RecipeError(f"command line: {key}: does not go with {commands[0]}=, {nearest(key, allowed)}")
+    return given
+
+
+def _resume(place: str, options: Mapping[str, str]) -> bool:
+    from pipeline.session import run as run_session
+
+    folder = _latest(_outputs(options)) if place == "latest" else _folder(place)
+    jobs = list(_sweep_jobs(folder)) if (folder / SWEEP).is_file() else [_ready(folder, None)]
+    for refused in (job for job in jobs if isinstance(job, Refused)):
+        print(f"{refused.folder.name}: {refused.error}", file=sys.stderr)
+    ready = any(isinstance(job, Ready) for job in jobs)
+    return ready and run_session(jobs, resume=True) and all(isinstance(job, Ready) for job in jobs)
+
+
+def _sweep_jobs(folder: Path) -> Iterator[Ready | Refused]:
+    for job in _read(folder / SWEEP)["jobs"]:
+        words = tuple(f"{key}={value}" for key, value in job["values"].items())
+        if job["error"]:
+            yield Refused(folder / job["folder"], words, 2, job["error"], folder)
+        elif (folder / job["folder"] / RUN).is_file():
+            yield _ready(folder / job["folder"], folder)
+        else:
+            error = "the sweep was stopped before this job began; start it anew"
+            yield Refused(folder / job["folder"], words, 2, error, folder)
+
+
+def _ready(folder: Path, sweep: Path | None) -> Ready:
+    """The job of a run folder, as it was recorded."""
+    facts = read_facts(folder)
+    config = facts["config"]
+    recipe, settings = together(
+        lambda: parse(config, f"{folder / RUN}: config"),
+        lambda: Settings.parse(config),
+    )
+    recipe.dataset.check()
+    settings.models().require(recipe.models())
+    return Ready(recipe, settings, folder, {}, config, tuple(facts["overrides"]), sweep)
+
+
+def _reproduce(place: str, options: Mapping[str, str]) -> bool:
+    from pipeline.reproduce import Reproduction
+
+    target = _existing(place)
+    folder = target if target.is_dir() else _run_of(target)
+    only = None if target.is_dir() else target.relative_to(folder).as_posix()
+    changed = {key: _value(value) for key, value in options.items() if key != "tolerance"}
+    folders = [path.parent for path in sorted(folder.glob(f"*/{RUN}"))] if (folder / SWEEP).is_file() else [folder]
+    return all([_reproduce_run(Reproduction(each, only, changed, _tolerance(options)), each) for each in folders])
+
+
+def _reproduce_run(again: Any, folder: Path) -> bool:
+    verdicts = identical = 0
+    well = True
+    for verdict in again.verdicts():
+        print(f"{verdict.told:<44} {folder.name}/{verdict.picture}", flush=True)
+        verdicts += 1
+        identical += verdict.identical
+        well &= verdict.within
+    print(f"{identical} of {verdicts} pictures identical")
+    if again.not_tried:
+        print(f"{again.not_tried} more had failed or been skipped, and were not tried")
+    for title, lines in (("inputs:", again.inputs()), ("not as it was then:", again.differences())):
+        if lines:
+            print(title, *lines, sep="\n    ")
+    return well
+
+
+def _verify(place: str, options: Mapping[str, str]) -> bool:
+    from pipeline.record.verify import verify
+
+    folder = _folder(place)
+    folders = [path.parent for path in sorted(folder.glob(f"*/{RUN}"))] if (folder / SWEEP).is_file() else [folder]
+    whole = True
+    for each in folders:
+        verified = verify(each)
+        for problem in verified.problems:
+            print(f"{each.name}/{problem}")
+        found = f"{len(verified.problems)} problems" if verified.problems else "all as it was written"
+        print(f"{each}: {verified.pictures} pictures, {verified.files} files: {found}")
+        whole &= not verified.problems
+    return whole
+
+
+def _store(what: str, options: Mapping[str, str]) -> bool:
+    from pipeline.housekeeping import prune, report
+
+    actions: dict[str, Callable[[Path], Iterator[str]]] = {"report": report, "prune": prune}
+    if what not in actions:
+        raise RecipeError(f"command line: store={what}: {nearest(what, list(actions))}")
+    for line in actions[what](_outputs(options)):
+        print(line)
+    return True
+
+
+_COMMANDS: dict[str, Callable[[str, dict[str, str]], bool]] = {
+    "resume": _resume,
+    "reproduce": _reproduce,
+    "verify": _verify,
+    "store": _store,
+}
+_ALLOWED = {
+    "resume": ("outputs",),
+    "reproduce": ("tolerance", "device", "models.*", "memory.*"),
+    "verify": (),
+    "store": ("outputs",),
+}
+
+
+def _outputs(options: Mapping[str, str]) -> Path:
+    return recipe_file.home(options.get("outputs", "outputs"))
+
+
+def _latest(outputs: Path) -> Path:
+    """The newest run or sweep; their names begin with the time."""
+    found = sorted(path.parent for name in (RUN, SWEEP) for path in outputs.glob(f"*/{name}"))
+    if not found:
+        raise RecipeError(f"{outputs}: holds no run to resume")
+    return found[-1].absolute()
+
+
+def _folder(place: str) -> Path:
+    path = _existing(place)
+    if not path.is_dir():
+        raise RecipeError(f"{place}: not a folder")
+    return path
+
+
+def _existing(place: str) -> Path:
+    path = recipe_file.home(place).absolute()
+    if not path.exists():
+        raise RecipeError(f"{place}: no such file or folder")
+    return path
+
+
+def _run_of(picture: Path) -> Path:
+    for folder in picture.parents:
+        if (folder / RUN).is_file():
+            return folder
+    raise RecipeError(f"{picture}: lies in no run folder; a picture is made again from the folder that it was made in")
+
+
+def _tolerance(options: Mapping[str, str]) -> int:
+    text = options.get("tolerance", "0")
+    if not text.isdecimal() or int(text) > 255:
+        raise RecipeError(f"command line: tolerance={text}: a whole number from 0 to 255")
+    return int(text)
+
+
+def _value(text: str) -> Any:
+    """A number or a truth value, as YAML would read it; else the text."""
+    plain = {"true": True, "false": False, "null": None}
+    return plain[text] if text in plain else int(text) if text.isdecimal() else text
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{path}: cannot be read: {error}") from None

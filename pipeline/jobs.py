@@ -1,0 +1,206 @@
+"""Checked recipes to finished run folders: one, or all of a sweep as one."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.dataset import Photo
+from pipeline.errors import EmptyMask, PhotoError
+from pipeline.files import locked, writing
+from pipeline.keys import content
+from pipeline.models import Models
+from pipeline.plan import Planner, Step
+from pipeline.progress import Progress
+from pipeline.record import Record
+from pipeline.record.artifacts import Made, Trail, adopt, fate
+from pipeline.record.journal import journal_line
+from pipeline.record.record import earlier_lines
+from pipeline.runner import Runner
+from pipeline.store import Store
+from pipeline.sweep import Ready
+
+log = logging.getLogger("darkroom")
+
+
+class Run:
+    """A run folder that is being filled (`runner.Job`)."""
+
+    def __init__(self, ready: Ready, store: Store, progress: Progress, resume: bool) -> None:
+        self.ready = ready
+        self.totals = Counter(photos=0, done=0, failed=0, skipped=0)
+        self.work: Mapping[str, Any] = {}
+        self._store = store
+        self._progress = progress
+        self._planner = Planner(ready.recipe)
+        if resume:
+            self.record = Record.resume(ready.folder)
+            for line in earlier_lines(ready.folder):
+                adopt(store, ready.folder, line)
+        else:
+            facts = {"overrides": list(ready.words), "config": dict(ready.config)}
+            self.record = Record.begin(ready.folder, ready.recipe.name, ready.files, facts)
+
+    def tree(self, photo: Photo) -> Sequence[Step]:
+        """See `runner.Job`."""
+        return self._planner.tree(photo.item)
+
+    def begin(self, photo: Photo, digest: str | None, pictures: int) -> _Tray:
+        """See `runner.Job`."""
+        self.totals["photos"] += 1
+        self._progress.begin_photo(pictures)
+        if digest:
+            self.record.add_photo(photo.name, digest)
+        return _Tray(self, photo, digest, self.record.photo_folder(photo.name))
+
+    def keep(self, photo: Photo, trail: Trail, linked: set[str], line: Mapping[str, Any]) -> None:
+        """Put a picture's files into the folder and its line into the journal."""
+        for path, blob in trail.files.items():
+            if path not in linked:
+                self.record.link(path, self._store.path(blob))
+                linked.add(path)
+        self.record.append(line)
+        self.totals[line["status"]] += 1
+        self._progress.picture_done(photo.name, line["status"])
+
+    def finish(self, status: str | None, work: Mapping[str, Any]) -> None:
+        """Complete the record.
+
+        Args:
+            status: what stopped it; None where it came to its end.
+            work: what was computed and reused, by all jobs that ran together.
+        """
+        self.work = work
+        models = self.ready.settings.models().describe(self.ready.recipe.models())
+        status = status or ("failed" if self.totals["failed"] else "done")
+        self.record.finish(status, {"models": models, "totals": dict(self.totals), "work": work})
+
+
+class _Tray:
+    """One photo's pictures on their way into a run folder (`runner.Tray`)."""
+
+    def __init__(self, run: Run, photo: Photo, digest: str | None, folder: str) -> None:
+        self._run = run
+        self._photo = photo
+        self._digest = digest
+        self._folder = folder
+        self._linked: set[str] = set()
+        self._inputs: dict[Path, str] = {}
+        self._told: PhotoError | None = None
+
+    def deliver(self, steps: Sequence[Step], way: Sequence[Made | PhotoError]) -> None:
+        """See `runner.Tray`."""
+        made, error = fate(way)
+        status = "done" if error is None else self._status(error)
+        if error and status == "done":  # kept as it was when nothing more was found
+            steps = [each.step for each in made if each.step]
+        self._tell(status, error)
+        trail = Trail.of(self._folder, made)
+        reason = str(error) if error and status != "done" else None
+        inputs = self._inputs_of(each.step for each in made if each.step)
+        line = journal_line(self._photo, self._digest, inputs, trail, steps, status, reason)
+        self._run.keep(self._photo, trail, self._linked, line)
+
+    def flush(self) -> None:
+        """See `runner.Tray`."""
+        self._run.record.flush()
+
+    def _inputs_of(self, steps: Iterable[Step]) -> dict[str, str]:
+        """The files that these steps have read, each looked at once."""
+        found = {}
+        for step in steps:
+            for path in step.stage.inputs(self._photo.name):
+                if path not in self._inputs:
+                    self._inputs[path] = content(path)
+                found[str(path)] = self._inputs[path]
+        return found
+
+    def _status(self, error: PhotoError) -> str:
+        policies = {"keep": "done", "skip": "skipped"}
+        return policies.get(self._run.ready.recipe.on_empty, "failed") if isinstance(error, EmptyMask) else "failed"
+
+    def _tell(self, status: str, error: PhotoError | None) -> None:
+        """A reason that several pictures share is told once."""
+        if error and error is not self._told:
+            self._told = error
+            log.warning("%s: %s: %s", "kept as it is" if status == "done" else status, self._photo.name, error)
+
+
+def perform(ready: Sequence[Ready], store: Store, resume: bool = False) -> list[Run]:
+    """Run jobs as one: what they have in common is computed once, and every model is loaded once.
+
+    Args:
+        ready: the jobs.
+        store: of the outputs folder in which they lie.
+        resume: their folders hold what earlier attempts have finished.
+
+    Raises:
+        SetupError: a recipe needs what this machine lacks.
+        OutputError: results cannot be written.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_using(store))
+        progress = stack.enter_context(Progress([each.recipe.dataset for each in ready]))
+        runs = [Run(each, store, progress, resume) for each in ready]
+        open_runs = list(runs)
+        status: str | None = "stopped"
+        try:
+            for group in _alike(runs):
+                _perform_group(group, store, open_runs)
+        except KeyboardInterrupt:
+            status = "interrupted"
+            raise
+        finally:
+            for run in open_runs:
+                run.finish(status, {})
+    return runs
+
+
+def _work(runner: Runner, models: Models) -> dict[str, Any]:
+    """What a runner has done, as plain data: counts and seconds by op, models loaded, peak memory in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {
+        "reused": dict(runner.reused),
+        "computed": dict(runner.computed),
+        "seconds": {op: round(seconds, 3) for op, seconds in runner.seconds.items()},
+        "loaded": models.loaded(),
+        "peak_memory": peak,
+    }
+
+
+def _perform_group(group: Sequence[Run], store: Store, open_runs: list[Run]) -> None:
+    """Jobs that ask the same models. Jobs over the same photos go through them together."""
+    models = group[0].ready.settings.models()
+    runner = Runner(models, store)
+    waiting = list(group)
+    while waiting:
+        together = [run for run in waiting if run.ready.recipe.dataset == waiting[0].ready.recipe.dataset]
+        waiting = [run for run in waiting if run not in together]
+        runner.run(together[0].ready.recipe.dataset.photos(), together)
+    work = _work(runner, models)
+    for run in group:
+        open_runs.remove(run)
+        run.finish(None, work)
+
+
+def _alike(runs: Sequence[Run]) -> Iterator[list[Run]]:
+    """Jobs by the models that they ask."""
+    groups: dict[Any, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.ready.settings, []).append(run)
+    yield from groups.values()
+
+
+@contextmanager
+def _using(store: Store) -> Iterator[None]:
+    """Keep the store from being pruned meanwhile."""
+    with writing(store.folder):
+        store.folder.mkdir(parents=True, exist_ok=True)
+    with locked(store.folder, shared=True, busy=f"{store.folder}: is being pruned; try again in a moment"):
+        yield

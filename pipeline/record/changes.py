@@ -1,0 +1,78 @@
+"""What has changed since the last run of the same recipe: why results were not there already."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.record.record import RUN
+
+_LOOKED_AT = 200  # run folders; the one that is looked for is mostly the last
+_KEYS = ("stages", "on_empty")
+_LONGEST = 60
+
+
+def last_runs(outputs: Path, name: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The run folders of a recipe that came to an end, newest first, each with its `run.json`.
+
+    Args:
+        outputs: where run folders lie.
+        name: the recipe's.
+    """
+    folders = sorted((path.parent for path in outputs.glob(f"*/{RUN}")), reverse=True)
+    for folder in folders[:_LOOKED_AT]:
+        try:
+            facts = json.loads((folder / RUN).read_bytes())
+        except (OSError, ValueError):
+            continue
+        if facts.get("name") == name and facts.get("models"):
+            yield folder, facts
+
+
+def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What the results of a run depend on and another's did not share, one line each.
+
+    Args:
+        then: the earlier run: `config`, `models` and `dataset_fingerprint` of its `run.json`.
+        now: the same of the run at hand; what is not known yet is left out.
+    """
+    lines = []
+    for key in _KEYS:
+        lines += _differences(key, then["config"].get(key), now["config"].get(key))
+    weights = then["models"].get("weights", {}), now["models"].get("weights", {})
+    for kind in sorted(set(weights[0]) & set(weights[1])):
+        keep = "weights", "device", "dtype", "batch_size", "vae_slicing", "vae_tiling", "libraries"
+        old, new = ({key: each[kind].get(key) for key in keep} for each in weights)
+        lines += _differences(f"models.{kind}", old, new)
+    prints = then.get("dataset_fingerprint"), now.get("dataset_fingerprint")
+    if all(prints) and prints[0] != prints[1]:
+        lines.append("dataset: photos were added, left out or changed")
+    return lines
+
+
+def _differences(key: str, old: Any, new: Any) -> Iterator[str]:
+    if old == new:
+        return
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for inner in dict.fromkeys((*old, *new)):
+            if inner not in new:
+                yield f"{key}.{inner}: is no longer there"
+            elif inner not in old:
+                yield f"{key}.{inner}: is new"
+            else:
+                yield from _differences(f"{key}.{inner}", old[inner], new[inner])
+        if set(old) == set(new) and list(old) != list(new):
+            yield f"{key}: are in another order"
+    elif isinstance(old, list) and isinstance(new, list):
+        gone = [f"without {_short(each)}" for each in old if each not in new]
+        come = [f"with {_short(each)}" for each in new if each not in old]
+        yield f"{key}: {', '.join([*come, *gone]) or 'in another order'}"
+    else:
+        yield f"{key}: {_short(old)} -> {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -1,0 +1,395 @@
+// The page of a run or a sweep. All text goes through textContent: what it shows comes from strangers.
+"use strict";
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const pictures = data.pictures;
+const $ = (id) => document.getElementById(id);
+
+function make(tag, properties = {}, ...children) {
+  const { attributes = {}, ...rest } = properties;
+  const element = Object.assign(document.createElement(tag), rest);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children.filter((child) => child != null));
+  return element;
+}
+
+// ---- What a picture is ---------------------------------------------------------------------------------------------
+
+const url = (path) => "./" + path.split("/").map(encodeURIComponent).join("/");
+const kept = (picture) => picture.status === "done" && picture.result === picture.source;
+const statusOf = (picture) => (kept(picture) ? "unchanged" : picture.status);
+const axisValue = (picture, axis) => data.runs[picture.run].values?.[axis.name];
+const counted = (number) => number.toLocaleString("en");
+const shown = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+
+function distinct(value) {
+  const values = new Map();
+  for (const picture of pictures) {
+    const one = value(picture);
+    if (one !== undefined) values.set(one, (values.get(one) ?? 0) + 1);
+  }
+  return values;
+}
+
+const briefly = (label) => {
+  const brief = label.split(".").at(-1); // such as `seed`, unless two stages have one
+  return data.axes.filter((axis) => axis.label.endsWith("." + brief)).length > 1 ? label : brief;
+};
+const swept = (key) => data.axes.some((axis) => axis.name.endsWith("." + key));
+const fields = [
+  { label: "Photo", value: (picture) => picture.photo },
+  ...data.axes.map((axis) => ({ label: axis.label, value: (picture) => axisValue(picture, axis), name: briefly(axis.label) })),
+  ...(swept("prompt") ? [] : [{ label: "Prompt", value: (picture) => picture.prompt }]),
+  ...(swept("seed") ? [] : [{ label: "Seed", value: (picture) => picture.seed, name: "seed" }]),
+  { label: "Status", value: statusOf, quiet: true },
+].map((field) => ({ ...field, values: distinct(field.value) }));
+const varying = fields.filter((field) => field.values.size > 1);
+
+/** What tells a picture from the others: texts a line each, then numbers and the like with their names. */
+function caption(picture) {
+  const telling = varying.filter((field) => !field.quiet && field.value(picture) !== undefined);
+  const texts = [];
+  const named = [];
+  for (const field of telling) {
+    const value = shown(field.value(picture));
+    if (field.name && value.length < 16) named.push(`${field.name} ${value}`);
+    else texts.push(value);
+  }
+  if (picture.variant?.includes(",")) named.push(picture.variant); // the last repaint's seed would not tell
+  const lines = [...texts, named.join(" · ")].filter(Boolean);
+  return lines.length ? lines : [picture.seed === undefined ? picture.photo : `seed ${picture.seed}`];
+}
+
+function words(picture) {
+  const axes = data.axes.map((axis) => axisValue(picture, axis));
+  const item = Object.values(picture.item ?? {}).map(shown);
+  const seed = picture.seed === undefined ? "" : `seed ${picture.seed}`;
+  const own = [picture.photo, picture.prompt, picture.negative_prompt, picture.variant, picture.error, seed];
+  return [...own, ...axes, ...item, statusOf(picture)].join("\n").toLowerCase();
+}
+
+// ---- The grid ------------------------------------------------------------------------------------------------------
+
+function notice(title, reason, kind = "") {
+  return make("div", { className: `notice ${kind}` }, make("strong", { textContent: title }), make("p", { textContent: reason }));
+}
+
+function image(path, alt, properties = {}) {
+  const element = make("img", { alt, decoding: "async", draggable: false, ...properties });
+  element.addEventListener("error", () => element.replaceWith(notice("missing", `${path} is no longer in the folder`)));
+  element.src = url(path);
+  return element;
+}
+
+function card(picture) {
+  const lines = caption(picture);
+  const alt = [picture.photo, picture.prompt, picture.seed === undefined ? null : `seed ${picture.seed}`];
+  const frame = make("div", { className: "frame" });
+  if (picture.status === "done" && picture.thumbnail) {
+    frame.append(image(picture.thumbnail, alt.filter(Boolean).join(", "), { loading: "lazy" }));
+  } else {
+    frame.append(notice(picture.status, picture.error ?? "", picture.status));
+  }
+  const text = make("div", { className: "caption" }, ...lines.map((line) => make("span", { textContent: line })));
+  if (kept(picture)) text.append(make("span", { className: "flag", textContent: "unchanged" }));
+  if (picture.outside_max_diff) text.append(make("span", { className: "flag bad", textContent: "changed outside the mask" }));
+  const link = make("a", { href: `#picture-${picture.number}` }, frame, text);
+  return make("li", {}, link);
+}
+
+const cards = pictures.map(card);
+const haystacks = pictures.map(words);
+let visible = pictures.map((_, index) => index);
+
+// ---- Filters -------------------------------------------------------------------------------------------------------
+
+const selects = [];
+
+function selectFor(field) {
+  const select = make("select", {}, make("option", { value: "", textContent: "all" }));
+  const values = [...field.values.keys()];
+  for (const [index, value] of values.entries()) {
+    const text = shown(value).replace(/\s+/g, " ");
+    select.append(make("option", { value: index, textContent: text.length > 70 ? `${text.slice(0, 69)}…` : text }));
+  }
+  selects.push({ select, field, values });
+  return make("label", {}, make("span", { textContent: field.label }), select);
+}
+
+function filter() {
+  const wanted = selects.filter(({ select }) => select.value !== "");
+  const terms = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+  visible = [];
+  for (const [index, picture] of pictures.entries()) {
+    const fits =
+      wanted.every(({ select, field, values }) => field.value(picture) === values[select.value]) &&
+      terms.every((term) => haystacks[index].includes(term));
+    cards[index].hidden = !fits;
+    if (fits) visible.push(index);
+  }
+  const all = visible.length === pictures.length;
+  $("count").textContent = all ? "" : `${counted(visible.length)} of ${counted(pictures.length)}`;
+  $("show-all").hidden = all;
+  $("nothing").hidden = visible.length > 0;
+}
+
+function showAll() {
+  $("filters").reset();
+  filter();
+}
+
+function buildFilters() {
+  const search = make("input", { id: "search", type: "search", placeholder: "words", autocomplete: "off", spellcheck: false });
+  $("filters").append(
+    make("label", { className: "search" }, make("span", { textContent: "Search" }), search),
+    ...varying.map(selectFor),
+    make("output", { id: "count" }),
+    make("button", { id: "show-all", type: "button", textContent: "Show all", hidden: true }),
+  );
+  $("filters").addEventListener("input", filter);
+  $("filters").addEventListener("submit", (event) => event.preventDefault());
+  $("show-all").addEventListener("click", showAll);
+  $("filters").hidden = pictures.length < 2;
+  filter(); // a browser may have kept what was chosen before the page was loaded anew
+}
+
+// ---- The large view ------------------------------------------------------------------------------------------------
+
+const view = $("view");
+const state = { index: null, split: 50 };
+
+function setSplit(percent) {
+  state.split = Math.min(100, Math.max(0, percent));
+  $("compare").style.setProperty("--split", `${state.split}%`);
+  view.querySelector(".handle")?.setAttribute("aria-valuenow", Math.round(state.split));
+}
+
+function slider() {
+  const range = { "aria-valuemin": 0, "aria-valuemax": 100, "aria-orientation": "horizontal" };
+  const attributes = { role: "slider", tabindex: 0, "aria-label": "Before and after", ...range };
+  const handle = make("div", { className: "handle", attributes });
+  handle.addEventListener("keydown", (event) => {
+    const steps = { ArrowLeft: -5, ArrowRight: 5, Home: -100, End: 100 };
+    if (!(event.key in steps)) return;
+    setSplit(state.split + steps[event.key]);
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  return handle;
+}
+
+function followPointer(event) {
+  if (!view.querySelector(".handle") || (event.type === "pointerdown" ? event.button !== 0 : !event.buttons)) return;
+  const box = $("compare").getBoundingClientRect();
+  if (event.type === "pointerdown") $("compare").setPointerCapture(event.pointerId);
+  setSplit(((event.clientX - box.left) / box.width) * 100);
+  event.preventDefault();
+}
+
+function layers(picture) {
+  const done = picture.status === "done" && picture.result;
+  const parts = [];
+  if (picture.source) parts.push(image(picture.source, `the photo ${picture.photo}`, { className: "before" }));
+  if (done && !kept(picture)) parts.push(image(picture.result, `the result: ${picture.prompt ?? picture.photo}`, { className: "after" }));
+  if (picture.mask) parts.push(image(picture.mask, "the mask: what was repainted", { className: "mask" }));
+  if (done && !kept(picture) && picture.source) {
+    const tags = [["tag left", "before"], ["tag right", "after"]];
+    parts.push(...tags.map(([className, textContent]) => make("span", { className, textContent })), slider());
+  }
+  if (!done) parts.push(notice(picture.status, picture.error ?? "", picture.status));
+  return parts;
+}
+
+/** The box takes the shape of the first picture that is there; until then that of the thumbnails. */
+function fit(parts) {
+  view.style.setProperty("--shape", data.shape);
+  const first = parts.find((part) => part.tagName === "IMG");
+  first?.addEventListener("load", () => view.style.setProperty("--shape", first.naturalWidth / first.naturalHeight));
+}
+
+function rows(pairs) {
+  const body = make("tbody");
+  for (const [name, value] of pairs) {
+    const text = typeof value === "string" && value !== "" ? value : JSON.stringify(value);
+    body.append(make("tr", {}, make("th", { scope: "row", textContent: name }), make("td", { textContent: text })));
+  }
+  return body;
+}
+
+function table(name, pairs, note) {
+  const title = make("caption", { textContent: name });
+  if (note) title.append(make("span", { textContent: note }));
+  return make("table", {}, title, rows(pairs));
+}
+
+function facts(picture) {
+  const run = data.runs[picture.run];
+  const difference = { "Largest change outside the mask": picture.outside_max_diff };
+  const all = {
+    Photo: picture.photo,
+    Status: statusOf(picture),
+    Why: picture.error,
+    ...Object.fromEntries(data.axes.map((axis) => [axis.label, run.values?.[axis.name]])),
+    Prompt: swept("prompt") ? undefined : picture.prompt,
+    "Negative prompt": picture.negative_prompt,
+    Seed: swept("seed") ? undefined : picture.seed,
+    Variant: picture.variant?.includes(",") ? picture.variant : undefined,
+    Seconds: picture.seconds,
+    ...(picture.mask ? difference : {}),
+  };
+  return Object.entries(all).filter(([, value]) => value !== undefined);
+}
+
+/** A command with the folder that this page is in now, as far as neither needs quotes. */
+function moved(command) {
+  const here = location.protocol === "file:" ? decodeURIComponent(location.pathname).replace(/\/[^/]*$/, "") : data.folder;
+  const plain = /^[\w/.+@%-]+$/;
+  return plain.test(here) && plain.test(data.folder) ? command.replaceAll(`=${data.folder}/`, `=${here}/`) : command;
+}
+
+function command(title, text) {
+  const button = make("button", { type: "button", className: "copy", textContent: "Copy" });
+  const code = make("code", { textContent: moved(text), tabIndex: 0 });
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+    } catch {
+      getSelection().selectAllChildren(code); // where a browser keeps files from the clipboard
+      document.execCommand("copy");
+    }
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = "Copy"), 1500);
+  });
+  const line = make("div", { className: "command" }, code, button);
+  return make("div", {}, make("p", { className: "note", textContent: title }), line);
+}
+
+function details(picture) {
+  const parts = [table("Picture", facts(picture))];
+  const again = [];
+  if (picture.reproduce) again.push(command("From this run's records", picture.reproduce));
+  if (picture.ordinary) again.push(command("As an ordinary run of this picture alone", picture.ordinary));
+  if (again.length) parts.push(make("section", { className: "again" }, make("h3", { textContent: "Make it again" }), ...again));
+  if (picture.item) parts.push(table("Manifest", Object.entries(picture.item)));
+  for (const step of (picture.settings ?? []).map((index) => data.stages[index])) {
+    const { stage, op, ...settings } = step;
+    parts.push(table(stage, Object.entries(settings), stage === op ? "" : op));
+  }
+  return parts;
+}
+
+function links(picture) {
+  const run = data.runs[picture.run];
+  const all = { Photo: picture.source, Mask: picture.mask, Result: kept(picture) ? undefined : picture.result, Run: run.page };
+  return Object.entries(all)
+    .filter(([, path]) => path)
+    .map(([textContent, path]) => make("a", { href: url(path), target: "_blank", rel: "noopener", textContent }));
+}
+
+function show(index) {
+  const picture = pictures[index];
+  state.index = index;
+  const parts = layers(picture);
+  const comparing = parts.some((part) => part.classList.contains("handle"));
+  $("compare").className = [comparing ? "comparing" : "", picture.status === "done" ? "" : "undone"].join(" ");
+  $("compare").replaceChildren(...parts);
+  fit(parts);
+  setSplit(state.split);
+  $("view-name").textContent = `Picture ${counted(picture.number)} of ${counted(data.total)}`;
+  $("details").replaceChildren(...details(picture));
+  $("details").scrollTop = 0;
+  $("open").replaceChildren(...links(picture));
+  $("show-mask").disabled = !picture.mask;
+  $("previous").disabled = neighbour(-1) === undefined;
+  $("next").disabled = neighbour(1) === undefined;
+  if (!view.open) view.showModal();
+  document.documentElement.classList.add("viewing");
+}
+
+/** The next picture that the filters show. */
+function neighbour(step) {
+  const place = visible.indexOf(state.index);
+  return place < 0 ? visible[step > 0 ? 0 : visible.length - 1] : visible[place + step];
+}
+
+function go(step) {
+  const index = neighbour(step);
+  if (index === undefined) return;
+  history.replaceState(null, "", `#picture-${pictures[index].number}`);
+  show(index);
+}
+
+function followAddress() {
+  const number = Number(/^#picture-(\d+)$/.exec(location.hash)?.[1]);
+  const index = pictures.findIndex((picture) => picture.number === number);
+  if (index >= 0) {
+    show(index);
+    return;
+  }
+  const page = data.pages.findLast((each) => each.first <= number);
+  if (page && number <= data.total && page !== data.pages[data.page]) location.replace(page.file + location.hash);
+  else if (view.open) view.close();
+}
+
+function closed() {
+  document.documentElement.classList.remove("viewing");
+  if (location.hash) history.replaceState(null, "", location.pathname + location.search);
+  const link = cards[state.index].querySelector("a");
+  link.scrollIntoView({ block: "nearest" });
+  link.focus({ preventScroll: true });
+}
+
+function showMask() {
+  view.classList.toggle("masked", $("show-mask").checked);
+  view.style.setProperty("--opacity", $("opacity").value / 100);
+  $("opacity-label").hidden = !$("show-mask").checked;
+}
+
+function buildView() {
+  $("previous").addEventListener("click", () => go(-1));
+  $("next").addEventListener("click", () => go(1));
+  $("close").addEventListener("click", () => view.close());
+  view.addEventListener("close", closed);
+  view.addEventListener("keydown", (event) => {
+    const steps = { ArrowLeft: -1, ArrowRight: 1 };
+    if (!(event.key in steps) || event.altKey || event.ctrlKey || event.metaKey || event.target === $("opacity")) return;
+    go(steps[event.key]);
+    event.preventDefault();
+  });
+  for (const type of ["pointerdown", "pointermove"]) $("compare").addEventListener(type, followPointer);
+  for (const id of ["show-mask", "opacity"]) $(id).addEventListener("input", showMask);
+  showMask();
+  addEventListener("hashchange", followAddress);
+}
+
+// ---- The page ------------------------------------------------------------------------------------------------------
+
+function build() {
+  document.querySelector("h1").textContent = data.title;
+  $("told").textContent = data.told.join(" · ");
+  const constant = fields.filter((field) => field.values.size === 1 && !field.quiet && field.label !== "Seed");
+  $("constant").append(
+    ...constant.map((field) =>
+      make("span", {}, make("b", { textContent: field.label }), ` ${shown([...field.values.keys()][0])}`),
+    ),
+  );
+  document.documentElement.style.setProperty("--shape", data.shape);
+  $("grid").append(...cards);
+  buildFilters();
+  buildView();
+  if (data.pages.length > 1) {
+    $("pages").hidden = false;
+    $("pages").append(
+      ...data.pages.map((page, number) => {
+        const here = number === data.page ? { attributes: { "aria-current": "page" } } : {};
+        const last = data.pages[number + 1]?.first - 1 || data.total;
+        const range = [page.first, last].map(counted).join("–");
+        return make("a", { href: page.file, textContent: range, ...here });
+      }),
+    );
+  }
+  $("files").append(...data.files.map((name) => make("a", { href: url(name), textContent: name })));
+  followAddress();
+}
+
+build();

@@ -1,0 +1,110 @@
+"""One command line's work as a person sees it: log, runs, reports, summary."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pipeline.dry_run import dry_run
+from pipeline.files import locked
+from pipeline.jobs import Run, perform
+from pipeline.record import read_facts
+from pipeline.record.changes import changes, last_runs
+from pipeline.record.journal import JOURNAL
+from pipeline.record.run_log import run_log
+from pipeline.report import contact_sheet, run_page, sweep_page, sweep_sheet
+from pipeline.store import FOLDER, Store
+from pipeline.sweep import Ready, Refused, outputs_of, write_sweep
+
+
+def run(jobs: Sequence[Ready | Refused], resume: bool = False) -> bool:
+    """Run what is ready, write the reports and tell what came of it.
+
+    Args:
+        jobs: the command line's; one, where there is no sweep.
+        resume: the run folders hold what earlier attempts have finished.
+
+    Returns:
+        whether every picture is there.
+
+    Raises:
+        OutputError: results cannot be written, or another process works in the folder.
+    """
+    ready = [each for each in jobs if isinstance(each, Ready)]
+    sweep = jobs[0].sweep
+    folder = sweep or ready[0].folder
+    store = Store(outputs_of(folder) / FOLDER)
+    if any(each.settings.dry_run for each in ready):
+        print(dry_run(ready, store))
+        return True
+    with locked(folder, busy=f"{folder}: another run is at work here"), run_log(folder) as log:
+        for summary in dict.fromkeys(each.settings.models().summary for each in ready):
+            log.info("%s", summary)
+        if sweep:
+            write_sweep(sweep, jobs, {})
+        try:
+            runs = perform(ready, store, resume)
+        except KeyboardInterrupt:
+            _report(jobs, sweep)
+            raise
+        _tell_work(log, runs, store)
+        reports = _report(jobs, sweep)
+        _tell_totals(log, jobs, runs)
+        log.info("%s folder:  %s", "sweep" if sweep else "run", folder)
+        for name, path in reports.items():
+            log.info("%s %s", f"{name}:".ljust(14), path)
+        return not any(each.totals["failed"] for each in runs)
+
+
+def _report(jobs: Sequence[Ready | Refused], sweep: Path | None) -> dict[str, Path]:
+    """Contact sheets and pages of what is there; returns those to look at first."""
+    begun = [each.folder for each in jobs if (each.folder / JOURNAL).is_file()]
+    reports = {}
+    for folder in begun:
+        reports = {"contact sheet": contact_sheet(folder), "report": run_page(folder)}
+    if sweep:
+        write_sweep(sweep, jobs, {folder: read_facts(folder)["status"] for folder in begun})
+        reports = {"contact sheet": sweep_sheet(sweep), "report": sweep_page(sweep)}
+    return reports
+
+
+def _tell_totals(log: logging.Logger, jobs: Sequence[Ready | Refused], runs: Sequence[Run]) -> None:
+    totals = {each.ready.folder: each.totals for each in runs}
+    if len(jobs) == 1:
+        told = "photos: %(photos)d; pictures: %(done)d done, %(failed)d failed, %(skipped)d skipped"
+        log.info(told, totals[jobs[0].folder])
+        return
+    for each in jobs:
+        if isinstance(each, Refused):
+            log.info("%s: not run: %s", each.folder.name, each.error)
+        else:
+            told = "pictures: %(done)d done, %(failed)d failed, %(skipped)d skipped"
+            log.info("%s: %s", each.folder.name, told % totals[each.folder])
+
+
+def _tell_work(log: logging.Logger, runs: Sequence[Run], store: Store) -> None:
+    """What was computed, what was there already, and why the rest was not."""
+    computed = sum((Counter(work["computed"]) for work in _works(runs)), Counter())
+    reused = sum((Counter(work["reused"]) for work in _works(runs)), Counter())
+    log.info("computed: %s; reused: %s", _counts(computed), _counts(reused))
+    if computed and len(runs) == 1:
+        facts = read_facts(runs[0].ready.folder)
+        earlier = (each for each in last_runs(store.folder.parent, facts["name"]) if each[0] != runs[0].ready.folder)
+        for folder, then in islice(earlier, 1):
+            told = changes(then, facts) or ["nothing; what was computed was no longer in the store"]
+            log.info("since %s:", folder.name)
+            for line in told:
+                log.info("    %s", line)
+
+
+def _works(runs: Sequence[Run]) -> list[Mapping[str, Any]]:
+    """Of jobs that ran together there is one account."""
+    return list({id(each.work): each.work for each in runs}.values())
+
+
+def _counts(counts: Counter[str]) -> str:
+    return ", ".join(f"{number} {op}" for op, number in counts.items() if number) or "nothing"

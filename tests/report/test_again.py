@@ -1,0 +1,85 @@
+"""The commands that make a picture again: they say exactly what they are meant to, through the shell and Hydra."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pipeline.report.again import ordinary, reproduce, word
+
+SPECIAL = st.sampled_from("\"'\\,${}[]()=:#~ \n\t!*?&;|<>`%@+-_0aeE.\u2028é名🐎")
+TEXTS = st.text(SPECIAL | st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+MARS = {"stage": "inpaint", "op": "inpaint", "prompt": "mars", "seed": 7, "steps": 20}
+
+
+def parsed(command: str) -> dict[str, Any]:
+    """What Hydra reads of a command that a shell has taken apart."""
+    python, script, *words = shlex.split(command)
+    assert (python, script) == ("python", "run.py")
+    overrides = OverridesParser.create().parse_overrides(words)
+    assert not any(each.is_sweep_override() for each in overrides)
+    return {each.key_or_group: each.value() for each in overrides}
+
+
+@given(TEXTS | st.integers() | st.floats(allow_nan=False) | st.booleans() | st.none())
+@example("null")
+@example("NaN")
+@example('\\"')
+@example("ends in \\")
+@example(" range(0,8) ")
+def test_hydra_reads_exactly_the_value(value: Any) -> None:
+    read = parsed(f"python run.py {shlex.quote(word('stages.inpaint.prompt', value))}")["stages.inpaint.prompt"]
+    assert (type(read), read) == (type(value), value)
+
+
+@given(TEXTS, TEXTS.filter(lambda name: name.strip("./")), st.integers(0, 2**63))
+def test_one_picture_of_many(prompt: str, folder: str, seed: int) -> None:
+    run_dir = Path("/", folder.strip("/"))
+    config = {"dataset": {"images": "/no/such/*.png"}, "stages": {"inpaint": {**MARS, "prompt": [], "seed": []}}}
+    line = {"photo": prompt.strip("/") or "x", "settings": [{**MARS, "prompt": prompt, "seed": seed}]}
+    facts = {"config": config, "overrides": ["recipe=x", "models.sam='a,b'", "+device=cpu", "memory=low", "outputs=x"]}
+    assert parsed(ordinary(run_dir, facts, line)) == {
+        "recipe": str(run_dir / "recipe.yaml"),
+        "dataset.images": str(Path("/no/such", line["photo"])),
+        "stages.inpaint.prompt": prompt,
+        "stages.inpaint.seed": seed,
+        "models.sam": "a,b",
+        "device": "cpu",
+        "memory": "low",
+    }
+    assert parsed(reproduce(run_dir, "car/4_inpaint.png")) == {"reproduce": str(run_dir / "car/4_inpaint.png")}
+
+
+def test_what_the_recipe_says_already_is_left_out(tmp_path: Path) -> None:
+    config = {"dataset": {"images": "/photos/car.png"}, "stages": {"inpaint": {**MARS, "seed": [6, 7]}}}
+    line = {"photo": "car.png", "settings": [MARS]}
+    assert ordinary(tmp_path, {"config": config}, line) == (
+        f"python run.py recipe={tmp_path}/recipe.yaml stages.inpaint.seed=7"
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "name", "path"),
+    [
+        (["/a/b/car.png", "/a/c"], "c/dog.png", "/a/c/dog.png"),
+        ("/a/*/x?.png", "b/x1.png", "/a/b/x1.png"),
+    ],
+)
+def test_a_photo_is_found_from_its_name(images: Any, name: str, path: str) -> None:
+    config = {"dataset": {"images": images}, "stages": {}}
+    command = ordinary(Path("/run"), {"config": config}, {"photo": name, "settings": []})
+    assert parsed(command)["dataset.images"] == path
+
+
+def test_no_command_where_none_can_say_it() -> None:
+    line = {"photo": "car.png", "settings": [{**MARS, "stage": "été"}]}
+    stages = {"été": {**MARS, "seed": [6, 7]}}
+    assert ordinary(Path("/run"), {"config": {"dataset": {"images": "/car.png"}, "stages": stages}}, line) is None
+    assert ordinary(Path("/run"), {"config": {"dataset": {"manifest": "/m.csv"}, "stages": {}}}, line) is None
+    assert ordinary(Path("/run"), {}, line) is None
