@@ -48,6 +48,8 @@ from pipeline.sweep import Ready, Refused
 
 DONE, BUG, USAGE, SOME_FAILED, CANNOT_WRITE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
+_GRAVITY = (DONE, USAGE, SOME_FAILED, CANNOT_WRITE, BUG)  # of several jobs, the worst is told
+
 _jobs: list[Ready | Refused] = []  # of this process, in their order
 
 
@@ -94,7 +96,7 @@ def _start() -> int:
         whole: list[bool] = []
         codes.append(_told(lambda: whole.append(run(jobs)))[0])
         codes += [SOME_FAILED for each in whole if not each]
-    return max(codes, default=DONE)
+    return max(codes, key=_GRAVITY.index, default=DONE)
 
 
 def _told(work: Callable[[], object]) -> tuple[int, str]:

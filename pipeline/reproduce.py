@@ -87,8 +87,10 @@ class Reproduction:
     def differences(self) -> list[str]:
         """What else is not as it was: versions, device, models, commit."""
         kinds = [kind for name in self._ops() for kind in STAGES[name].uses]
-        now = {"environment": environment(), "models": self._settings.models().describe(kinds)}
-        return differences(self._facts, now)
+        then, now = self._facts.get("models", {}), self._settings.models().describe(kinds)
+        both = ({key: value for key, value in models.items() if key != "pipeline"} for models in (then, now))
+        environments = self._facts["environment"], environment()
+        return differences(*({"environment": e, "models": m} for e, m in zip(environments, both, strict=True)))
 
     def _ops(self) -> list[str]:
         stages = self._facts["config"].get("stages") or {}

@@ -123,13 +123,11 @@ class Models:
     def describe(self, kinds: Iterable[ModelKind]) -> dict[str, Any]:
         """The models of a run and how they compute, as plain data for `run.json`.
 
-        Of a model that was loaded it tells more than of one whose results were all there already.
+        `pipeline` is null where the inpainting model was not loaded, since all its results were there already.
         """
-        weights: dict[str, Any] = {}
-        for kind in dict.fromkeys(kinds):
-            more = self.diffusion.describe() if kind == "inpaint" and kind in self.loaded() else {}
-            weights[kind] = {"name": self._name(kind), **more, **self.identity(kind)}
-        return {"device": self.device, "memory": asdict(self.memory), "weights": weights}
+        weights = {kind: {"name": self._name(kind), **self.identity(kind)} for kind in dict.fromkeys(kinds)}
+        pipeline = self.diffusion.describe() if "inpaint" in self.loaded() else None
+        return {"device": self.device, "memory": asdict(self.memory), "weights": weights, "pipeline": pipeline}
 
     def loaded(self) -> list[ModelKind]:
         """The models that have been loaded."""

@@ -103,10 +103,10 @@ def test_native_size_and_description(checkpoint: Path) -> None:
     models = models_of(checkpoint)
     assert models.loaded() == []
     assert models.diffusion.native == 256
-    told = models.describe(["inpaint"])["weights"]["inpaint"]
-    assert told["weights"].startswith("sha256:")
-    assert told["dtype"] == "fp32" and told["batch_size"] == 1
-    assert told["watermark"] is False and told["safety_checker"] is False
+    told = models.describe(["inpaint"])
+    assert told["weights"]["inpaint"]["weights"].startswith("sha256:")
+    assert told["weights"]["inpaint"]["dtype"] == "fp32" and told["weights"]["inpaint"]["batch_size"] == 1
+    assert told["pipeline"]["watermark"] is False and told["pipeline"]["safety_checker"] is False
 
 
 def put_sequentially(pipe: diffusers.DiffusionPipeline) -> None:

@@ -76,7 +76,7 @@ function notice(title, reason, kind = "") {
 
 function image(path, alt, properties = {}) {
   const element = make("img", { alt, decoding: "async", draggable: false, ...properties });
-  element.addEventListener("error", () => element.replaceWith(notice("missing", `${path} is no longer in the folder`)));
+  element.addEventListener("error", () => element.replaceWith(notice("missing", `${path} is no longer in the folder`, "missing")));
   element.src = url(path);
   return element;
 }
