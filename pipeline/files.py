@@ -12,6 +12,8 @@ from pathlib import Path
 
 from pipeline.errors import OutputError
 
+_TEMPORARY = ".*.tmp"  # files that are being written, see `_beside`
+
 
 def write_atomically(target: Path, data: bytes, mode: int | None = None) -> None:
     """Replace a file by its new content at once; a crash leaves the old one or the new one.
@@ -50,6 +52,12 @@ def link_or_copy(source: Path, target: Path) -> None:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)  # renaming one name of a file to another of its names leaves both
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes have left half-written, also in the folders below. Nobody may be writing there."""
+    for path in folder.rglob(_TEMPORARY):
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -5,13 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from pipeline.errors import RecipeError
 from pipeline.files import locked, writing
-from pipeline.record.journal import JOURNAL, read_journal
-from pipeline.record.record import earlier_lines
+from pipeline.record.journal import read_journal
+from pipeline.record.record import RUN, earlier_lines
 from pipeline.store import FOLDER
 
 
@@ -81,15 +80,22 @@ def _store(outputs: Path) -> Path:
 
 def _runs(outputs: Path) -> Iterator[Path]:
     """All run folders, also those in sweeps, by name."""
-    for pattern in (f"*/{JOURNAL}", f"*/*/{JOURNAL}"):
+    for pattern in (f"*/{RUN}", f"*/*/{RUN}"):
         yield from sorted(path.parent for path in outputs.glob(pattern))
 
 
 def _held_by(run: Path) -> _Held:
     held = _Held()
-    for line in chain(read_journal(run), earlier_lines(run)):
-        held.keys |= {step["key"] for step in line["steps"]}
-        held.blobs |= {digest + PurePosixPath(path).suffix for path, digest in line["files"].items()}
+    for lines in (read_journal(run), earlier_lines(run)):
+        try:
+            for line in lines:
+                held.keys |= {step["key"] for step in line["steps"]}
+                held.blobs |= {digest + PurePosixPath(path).suffix for path, digest in line["files"].items()}
+        except FileNotFoundError:  # such as of a run that was killed before its first picture
+            pass
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            problem = "its journal is damaged; move it elsewhere or delete it, since nobody can tell what it holds"
+            raise RecipeError(f"{run}: {problem}") from None
     return held
 
 

@@ -181,6 +181,7 @@ def tidy() -> None:
             if [path.name for path in folder.iterdir()] == ["multirun.yaml"]:
                 (folder / "multirun.yaml").unlink()
                 folder.rmdir()
+                folder.parent.rmdir()  # only if it was made for this sweep
 
 
 def explain(error: BaseException, words: list[str]) -> RecipeError:

@@ -7,13 +7,13 @@ import resource
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pipeline.dataset import Photo
-from pipeline.errors import EmptyMask, PhotoError
-from pipeline.files import locked, writing
+from pipeline.errors import EmptyMask, PhotoError, SetupError
+from pipeline.files import locked, remove_leftovers, writing
 from pipeline.keys import content
 from pipeline.models import Models
 from pipeline.plan import Planner, Step
@@ -35,6 +35,7 @@ class Run:
     def __init__(self, ready: Ready, store: Store, progress: Progress, resume: bool) -> None:
         self.ready = ready
         self.totals = Counter(photos=0, done=0, failed=0, skipped=0)
+        self.status = "running"
         self.work: Mapping[str, Any] = {}
         self._store = store
         self._progress = progress
@@ -42,7 +43,8 @@ class Run:
         if resume:
             self.record = Record.resume(ready.folder)
             for line in earlier_lines(ready.folder):
-                adopt(store, ready.folder, line)
+                with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):  # not written by us
+                    adopt(store, ready.folder, line)
         else:
             facts = {"overrides": list(ready.words), "config": dict(ready.config)}
             self.record = Record.begin(ready.folder, ready.recipe.name, ready.files, facts)
@@ -78,8 +80,8 @@ class Run:
         """
         self.work = work
         models = self.ready.settings.models().describe(self.ready.recipe.models())
-        status = status or ("failed" if self.totals["failed"] else "done")
-        self.record.finish(status, {"models": models, "totals": dict(self.totals), "work": work})
+        self.status = status or ("failed" if self.totals["failed"] else "done")
+        self.record.finish(self.status, {"models": models, "totals": dict(self.totals), "work": work})
 
 
 class _Tray:
@@ -112,13 +114,14 @@ class _Tray:
         self._run.record.flush()
 
     def _inputs_of(self, steps: Iterable[Step]) -> dict[str, str]:
-        """The files that these steps have read, each looked at once."""
+        """The files that these steps have read, each looked at once; without one that has gone since."""
         found = {}
         for step in steps:
-            for path in step.stage.inputs(self._photo.name):
-                if path not in self._inputs:
-                    self._inputs[path] = content(path)
-                found[str(path)] = self._inputs[path]
+            with suppress(PhotoError):
+                for path in step.stage.inputs(self._photo.name):
+                    if path not in self._inputs:
+                        self._inputs[path] = content(path)
+                    found[str(path)] = self._inputs[path]
         return found
 
     def _status(self, error: PhotoError) -> str:
@@ -147,12 +150,19 @@ def perform(ready: Sequence[Ready], store: Store, resume: bool = False) -> list[
     with ExitStack() as stack:
         stack.enter_context(_using(store))
         progress = stack.enter_context(Progress([each.recipe.dataset for each in ready]))
+        for folder in {each.sweep or each.folder for each in ready if resume}:
+            remove_leftovers(folder)
         runs = [Run(each, store, progress, resume) for each in ready]
         open_runs = list(runs)
         status: str | None = "stopped"
         try:
             for group in _alike(runs):
-                _perform_group(group, store, open_runs)
+                try:
+                    _perform_group(group, store, open_runs)
+                except SetupError as error:
+                    if len(group) == len(runs):
+                        raise
+                    log.error("%s", error)  # the other jobs of the sweep ask other models
         except KeyboardInterrupt:
             status = "interrupted"
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,9 @@ def run(jobs: Sequence[Ready | Refused], resume: bool = False) -> bool:
     store = Store(outputs_of(folder) / FOLDER)
     if any(each.settings.dry_run for each in ready):
         print(dry_run(ready, store))
+        for path in (*(each.folder for each in ready), outputs_of(folder)):
+            with suppress(OSError):
+                path.rmdir()  # Hydra made it; only an empty folder can go
         return True
     with locked(folder, busy=f"{folder}: another run is at work here"), run_log(folder) as log:
         for summary in dict.fromkeys(each.settings.models().summary for each in ready):
@@ -57,7 +61,7 @@ def run(jobs: Sequence[Ready | Refused], resume: bool = False) -> bool:
         log.info("%s folder:  %s", "sweep" if sweep else "run", folder)
         for name, path in reports.items():
             log.info("%s %s", f"{name}:".ljust(14), path)
-        return not any(each.totals["failed"] for each in runs)
+        return all(each.status == "done" for each in runs)
 
 
 def _report(jobs: Sequence[Ready | Refused], sweep: Path | None) -> dict[str, Path]:
@@ -73,23 +77,24 @@ def _report(jobs: Sequence[Ready | Refused], sweep: Path | None) -> dict[str, Pa
 
 
 def _tell_totals(log: logging.Logger, jobs: Sequence[Ready | Refused], runs: Sequence[Run]) -> None:
-    totals = {each.ready.folder: each.totals for each in runs}
+    by_folder = {each.ready.folder: each for each in runs}
     if len(jobs) == 1:
         told = "photos: %(photos)d; pictures: %(done)d done, %(failed)d failed, %(skipped)d skipped"
-        log.info(told, totals[jobs[0].folder])
+        log.info(told, runs[0].totals)
         return
     for each in jobs:
         if isinstance(each, Refused):
             log.info("%s: not run: %s", each.folder.name, each.error)
         else:
-            told = "pictures: %(done)d done, %(failed)d failed, %(skipped)d skipped"
-            log.info("%s: %s", each.folder.name, told % totals[each.folder])
+            run = by_folder[each.folder]
+            told = "pictures: {done} done, {failed} failed, {skipped} skipped".format_map(run.totals)
+            log.info("%s: %s%s", each.folder.name, "stopped; " if run.status == "stopped" else "", told)
 
 
 def _tell_work(log: logging.Logger, runs: Sequence[Run], store: Store) -> None:
     """What was computed, what was there already, and why the rest was not."""
-    computed = sum((Counter(work["computed"]) for work in _works(runs)), Counter())
-    reused = sum((Counter(work["reused"]) for work in _works(runs)), Counter())
+    computed = sum((Counter(work.get("computed")) for work in _works(runs)), Counter())
+    reused = sum((Counter(work.get("reused")) for work in _works(runs)), Counter())
     log.info("computed: %s; reused: %s", _counts(computed), _counts(reused))
     if computed and len(runs) == 1:
         facts = read_facts(runs[0].ready.folder)

@@ -11,22 +11,31 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated
 
-from pipeline.files import link_or_copy, write_atomically, writing
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from pipeline.files import write_atomically, writing
 
 FOLDER = ".store"
 
 _READ_ONLY = 0o444  # a blob has names in run folders; a program that edits one in place would change them all
 _REMEMBERED = 50_000  # blobs that this process has checked
 
+_KEY = re.compile(r"[0-9a-f]{64}")
+_BLOB = re.compile(r"[0-9a-f]{64}\.(png|jpg)")
 
-@dataclass(frozen=True)
+Blob = Annotated[str, StringConstraints(pattern=f"^{_BLOB.pattern}$")]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
 class Result:
     """What a step has made: names of blobs, where it changed something.
 
@@ -42,28 +51,23 @@ class Result:
         seconds: what the stage took.
     """
 
-    image: str | None = None
-    mask: str | None = None
-    repainted: str | None = None
-    artifacts: Mapping[str, str] = field(default_factory=dict)
-    thumbnail: str | None = None
-    mask_thumbnail: str | None = None
+    image: Blob | None = None
+    mask: Blob | None = None
+    repainted: Blob | None = None
+    artifacts: Mapping[str, Blob] = field(default_factory=dict)
+    thumbnail: Blob | None = None
+    mask_thumbnail: Blob | None = None
     empty: bool = False
-    outside_max_diff: int = 0
-    seconds: float = 0.0
+    outside_max_diff: int = Field(0, ge=0, le=255)
+    seconds: float = Field(0.0, ge=0)
 
     def blobs(self) -> Iterator[str]:
         """All names."""
         named = (self.image, self.mask, self.repainted, self.thumbnail, self.mask_thumbnail)
         yield from (name for name in (*named, *self.artifacts.values()) if name)
 
-    @classmethod
-    def parse(cls, plain: Any) -> Self:
-        """From plain data; raises `TypeError` or `ValueError` for what is none."""
-        result = cls(**plain)
-        if not all(isinstance(name, str) and _is_blob(name) for name in result.blobs()):
-            raise ValueError("not the name of a blob")
-        return result
+
+_RESULT = TypeAdapter(Result)
 
 
 class Store:
@@ -84,8 +88,8 @@ class Store:
     def recall(self, key: str) -> Result | None:
         """The result, whole and checked; None where it is missing or any of it is damaged."""
         try:
-            result = Result.parse(json.loads(self._result(key).read_bytes()))
-        except (OSError, ValueError, TypeError):
+            result = _RESULT.validate_json(self._result(key).read_bytes())
+        except (OSError, ValueError):
             return None
         return result if all(self._check(name) for name in result.blobs()) else None
 
@@ -94,7 +98,10 @@ class Store:
 
         Raises:
             OutputError: it cannot be written.
+            ValueError: this is no key, but perhaps somebody's way out of the store.
         """
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"{key!r:.80} is no key")
         self._write(self._result(key), json.dumps(asdict(result), sort_keys=True).encode())
 
     def add(self, data: bytes, suffix: str) -> str:
@@ -114,20 +121,18 @@ class Store:
         return name
 
     def adopt(self, path: Path, name: str) -> bool:
-        """Take a file of a run folder in as a blob, if that is what it is; returns whether the blob is there now."""
+        """Take a file of a run folder in as a blob, if that is what it is; returns whether the blob is there now.
+
+        It is copied: the store shares no file that others may write to.
+        """
+        if not _BLOB.fullmatch(name):  # run folders come from strangers, too
+            return False
         if self._check(name):
             return True
-        try:
-            if hashlib.sha256(path.read_bytes()).hexdigest() != Path(name).stem:
-                return False
-        except OSError:
+        if not path.is_file():
             return False
-        target = self.path(name)
-        with writing(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            link_or_copy(path, target)
-        self._remember(name)
-        return True
+        data = path.read_bytes()
+        return hashlib.sha256(data).hexdigest() == Path(name).stem and self.add(data, Path(name).suffix) == name
 
     def read(self, name: str) -> bytes:
         """A blob's content. It was checked by `recall`, `add` or `adopt`.
@@ -176,8 +181,3 @@ class Store:
         with suppress(OSError):
             damaged.mkdir(exist_ok=True)
             path.replace(damaged / path.name)
-
-
-def _is_blob(name: str) -> bool:
-    digest, _, suffix = name.partition(".")
-    return len(digest) == 64 and set(digest) <= set("0123456789abcdef") and suffix in ("png", "jpg")

@@ -117,26 +117,27 @@ class Record:
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Add a line to the journal. A killed process loses nothing of it; see `flush` for a power failure."""
-        with writing(self.folder / JOURNAL):
+        path = self.folder / JOURNAL
+        with writing(path), path.open("ab", buffering=0) as journal:  # not kept open: a sweep can have a thousand
             rest = memoryview(json.dumps(line, ensure_ascii=True).encode() + b"\n")
             while rest:  # on a disk nearly full, a part is written before the error comes
-                rest = rest[self._journal.write(rest) :]
+                rest = rest[journal.write(rest) :]
 
     def flush(self) -> None:
         """Have the journal on the disk when this returns."""
-        with writing(self.folder / JOURNAL):
-            os.fsync(self._journal.fileno())
+        path = self.folder / JOURNAL
+        with writing(path), path.open("ab") as journal:
+            os.fsync(journal.fileno())
 
     def finish(self, status: str, more: Mapping[str, Any]) -> None:
-        """Close the journal and complete `run.json`.
+        """Complete `run.json`.
 
         Args:
             status: `done`, `failed` (some pictures), `interrupted`, or `stopped` by an error.
             more: facts that only the end tells: totals, models, what was reused.
         """
-        with writing(self.folder):
-            self._journal.close()
-            if status in ("done", "failed"):
+        if status in ("done", "failed"):
+            with writing(self.folder / _EARLIER):
                 (self.folder / _EARLIER).unlink(missing_ok=True)
         now = datetime.now().astimezone()
         self._facts |= {
@@ -151,8 +152,7 @@ class Record:
     def _open(self) -> None:
         self._facts["environment"] = environment()
         self._write_facts()
-        with writing(self.folder):
-            self._journal = (self.folder / JOURNAL).open("wb", buffering=0)
+        self._write(JOURNAL, b"")
 
     def _write_facts(self) -> None:
         self._write(RUN, json.dumps(self._facts, indent=2, default=str).encode() + b"\n")
@@ -176,11 +176,20 @@ def _set_aside(folder: Path) -> None:
     with temporary.open("wb") as file:
         for name in (_EARLIER, JOURNAL):
             with suppress(FileNotFoundError), (folder / name).open("rb") as lines:
-                file.writelines(line for line in lines if line.endswith(b"\n"))
+                file.writelines(filter(_is_whole, lines))
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(folder / _EARLIER)
     (folder / JOURNAL).unlink(missing_ok=True)
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether it is neither torn nor damaged; what it told of is made again, if it is nowhere else."""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return line.endswith(b"\n")
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
