@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from itertools import islice
 from typing import Any
 
 from pipeline.dataset import Photo
-from pipeline.errors import PhotoError
+from pipeline.errors import PhotoError, printable
 from pipeline.keys import Keys
 from pipeline.plan import Planner, Step
 from pipeline.record.changes import changes, last_runs
+from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from pipeline.store import Store
 from pipeline.sweep import Ready
 
 _EARLIER_RUNS = 20  # that are asked what an op takes
+_REMEMBERED = 100_000  # results, so that what several photos or jobs have in common is counted once
+_REASONS = 5  # that are shown
 
 
 @dataclass
@@ -27,23 +31,56 @@ class _Counts:
 
     Attributes:
         photos: in all jobs, each as often as it is asked for.
-        pictures: likewise.
-        unreadable: photos that cannot be worked on, and why.
+        pictures: likewise; those that can be made.
+        undone: photos of which some or all cannot; `reasons`: the first of them, with why.
         there: results in the store, by op; `missing`: those that are not.
+        asked: the ops of these, by the settings of the first job that needs them.
     """
 
     photos: int = 0
     pictures: int = 0
-    unreadable: Counter[str] = field(default_factory=Counter)
+    undone: int = 0
+    reasons: list[str] = field(default_factory=list)
     there: Counter[str] = field(default_factory=Counter)
     missing: Counter[str] = field(default_factory=Counter)
+    asked: dict[Settings, dict[str, None]] = field(default_factory=dict)
+    _seen: OrderedDict[str, None] = field(default_factory=OrderedDict)
+
+    def result(self, key: str, op: str, settings: Settings, store: Store) -> None:
+        """Count a result, if it is not known yet."""
+        if key in self._seen:
+            return
+        self._seen[key] = None
+        if len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)
+        if store.has(key):
+            self.there[op] += 1
+        else:
+            self.missing[op] += 1
+            self.asked.setdefault(settings, {})[op] = None
+
+    def problems(self, photo: Photo, problems: Mapping[str, None]) -> None:
+        """Count a photo, if there is anything that cannot be done with it."""
+        if problems:
+            self.undone += 1
+            if len(self.reasons) < _REASONS:
+                self.reasons.append(printable(f"{photo.name}: {'; '.join(problems)}"))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A job that is looked through."""
+
+    planner: Planner
+    keys: Keys
+    settings: Settings
 
 
 def dry_run(jobs: Sequence[Ready], store: Store) -> str:
     """The plan of a command line, in words.
 
-    Reads every photo's bytes, decodes none, and holds one photo's plan at a time. What jobs have in common is
-    counted once.
+    Reads every photo's bytes, decodes none, and holds one photo's plan at a time. What photos and jobs have in common
+    is counted once, unless a hundred thousand other results lie between.
 
     Args:
         jobs: what would run.
@@ -54,33 +91,36 @@ def dry_run(jobs: Sequence[Ready], store: Store) -> str:
     while waiting:
         together = [job for job in waiting if job.recipe.dataset == waiting[0].recipe.dataset]
         waiting = [job for job in waiting if job not in together]
-        planners = [(Planner(job.recipe), Keys(job.settings.models())) for job in together]
+        looked_through = [_Job(Planner(job.recipe), Keys(job.settings.models()), job.settings) for job in together]
         for photo in together[0].recipe.dataset.photos():
-            _count(photo, planners, store, counts)
+            _count(photo, looked_through, store, counts)
     return "\n".join([*_told(counts, jobs), *_estimated(counts, jobs, store)])
 
 
-def _count(photo: Photo, planners: Sequence[tuple[Planner, Keys]], store: Store, counts: _Counts) -> None:
-    seen: set[str] = set()
+def _count(photo: Photo, jobs: Sequence[_Job], store: Store, counts: _Counts) -> None:
+    problems: dict[str, None] = {}
 
-    def walk(steps: Sequence[Step], parent: str, above: Mapping[str, str]) -> None:
+    def walk(job: _Job, steps: Sequence[Step], parent: str, above: Mapping[str, str]) -> None:
         for step in steps:
-            key = keys.step(step.op, step.stage, parent, above, photo.name)
-            if key not in seen:
-                seen.add(key)
-                (counts.there if store.has(key) else counts.missing)[step.op] += 1
+            try:
+                key = job.keys.step(step.op, step.stage, parent, above, photo.name)
+            except PhotoError as error:
+                problems[str(error)] = None
+                continue
+            counts.result(key, step.op, job.settings, store)
             if step.children:
-                walk(step.children, key, above | {step.name: key})
+                walk(job, step.children, key, above | {step.name: key})
             else:
                 counts.pictures += 1
 
-    counts.photos += len(planners)
-    try:
-        digest = photo.digest()
-        for planner, keys in planners:
-            walk(planner.tree(photo.item), keys.photo(digest), {})
-    except PhotoError as error:
-        counts.unreadable[f"{photo.name}: {error}"] += 1
+    counts.photos += len(jobs)
+    digest = cache(photo.digest)  # a file is read once for all jobs
+    for job in jobs:
+        try:
+            walk(job, job.planner.tree(photo.item), job.keys.photo(digest()), {})
+        except PhotoError as error:
+            problems[str(error)] = None
+    counts.problems(photo, problems)
 
 
 def _told(counts: _Counts, jobs: Sequence[Ready]) -> list[str]:
@@ -89,19 +129,18 @@ def _told(counts: _Counts, jobs: Sequence[Ready]) -> list[str]:
     width = max(map(len, [*counts.missing, *counts.there]), default=0)
     for op in (op for op in STAGES if op in counts.there or op in counts.missing):
         lines.append(f"  {op:<{width}}  {counts.missing[op]:>9,} to do {counts.there[op]:>9,} there already")
-    lines += [f"  cannot be done: {reason}" for reason in list(counts.unreadable)[:5]]
-    if len(counts.unreadable) > 5:
-        lines.append(f"  ... and {len(counts.unreadable) - 5:,} more photos that cannot be done")
+    lines += [f"  cannot be done: {reason}" for reason in counts.reasons]
+    if more := counts.undone - len(counts.reasons):
+        lines.append(f"  ... and {_many(more, 'more photo')} that cannot be done")
     return lines
 
 
 def _estimated(counts: _Counts, jobs: Sequence[Ready], store: Store) -> list[str]:
-    kinds = [kind for op in counts.missing for kind in STAGES[op].uses]
     lines = []
     for settings in dict.fromkeys(job.settings for job in jobs):
-        models = settings.models()
-        size = models.bytes_of(kinds) / 1e6
-        named = ", ".join(dict.fromkeys(kinds))
+        models, ops = settings.models(), counts.asked.get(settings, ())
+        kinds = list(dict.fromkeys(kind for op in ops for kind in STAGES[op].uses))
+        size, named = models.bytes_of(kinds) / 1e6, ", ".join(kinds)
         lines.append(f"models: {f'{named} to load, {size:,.0f} MB' if kinds else 'none to load'}; {models.summary}")
     earlier = list(islice(last_runs(store.folder.parent, jobs[0].recipe.name), _EARLIER_RUNS))
     lines += _costs(counts.missing, [facts.get("work", {}) for _, facts in earlier])

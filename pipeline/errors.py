@@ -28,7 +28,7 @@ class RecipeError(DarkroomError):
 
     def __init__(self, problems: str | Sequence[str]) -> None:
         several = (problems,) if isinstance(problems, str) else problems
-        self.problems = tuple(_printable(each) for each in several)
+        self.problems = tuple(printable(each) for each in several)
         super().__init__("\n".join(self.problems))
 
 
@@ -81,5 +81,6 @@ def nearest(word: str, valid: Sequence[str]) -> str:
     return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(valid)}"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """A text on one line that cannot steer a terminal: what does not print is shown as escapes."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -43,7 +43,7 @@ class Run:
         if resume:
             self.record = Record.resume(ready.folder)
             for line in earlier_lines(ready.folder):
-                with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):  # not written by us
+                with suppress(ValueError, TypeError, LookupError, AttributeError):  # not written by us
                     adopt(store, ready.folder, line)
         else:
             facts = {"overrides": list(ready.words), "config": dict(ready.config)}

@@ -16,7 +16,9 @@ from pipeline.models import Models
 from pipeline.stages import Stage
 
 FORMAT = 1  # raised when the same key would stand for results stored in another way
-_LIBRARIES = ("numpy", "opencv-python-headless", "pillow")  # what every op may compute with
+LIBRARIES = ("numpy", "opencv-python-headless", "pillow")  # what every op may compute with
+
+_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 class Keys:
@@ -70,7 +72,7 @@ def parameters(stage: Stage) -> dict[str, Any]:
 
 
 def _hash(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_ENCODE(parts).encode()).hexdigest()
 
 
 def content(path: Path) -> str:
@@ -83,4 +85,4 @@ def content(path: Path) -> str:
 
 @cache
 def _libraries() -> dict[str, str]:
-    return {name: version(name).split(".")[0] for name in _LIBRARIES}
+    return {name: version(name).split(".")[0] for name in LIBRARIES}

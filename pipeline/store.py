@@ -129,9 +129,10 @@ class Store:
             return False
         if self._check(name):
             return True
-        if not path.is_file():
+        try:
+            data = path.read_bytes() if path.is_file() else b""
+        except OSError:
             return False
-        data = path.read_bytes()
         return hashlib.sha256(data).hexdigest() == Path(name).stem and self.add(data, Path(name).suffix) == name
 
     def read(self, name: str) -> bytes:

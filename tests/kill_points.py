@@ -1,12 +1,14 @@
-"""Runs command lines in processes that are killed at a chosen point: a driver for `test_resume.py`.
+"""Runs Darkroom in processes that are killed at a chosen point: a driver for `test_resume.py`.
 
-Everything is imported once; each command line gets a fork of this process. A point is whatever is about to change a
-file below the outputs folder: Python's own audit events tell of them, so the product needs no hook. Two more are
+Everything is imported once; each piece of work gets a fork of this process. A point is whatever is about to change a
+file below the folder `outputs`: Python's own audit events tell of them, so the product needs no hook. Two more are
 added here: `fsync`, which has no such event, and the journal's lines, of which a killed process leaves a half.
 
-A line of JSON on standard input, {"words": [...], "cwd": folder, "kill_at": number or null}, is answered by a line of
-JSON: {"code": exit status, negative for a signal, "points": how many there were, null for a killed process,
-"batches": what was computed, [[op, photo, seed], ...] each, "output": what was printed}.
+A line of JSON on standard input asks for work: {"cwd": folder, "kill_at": number or null} and either
+{"words": [...]}, a command line, or {"folder": name, "seeds": [[3, 4], ...]}, a run below `outputs`, or a sweep where
+there are several lists of seeds. A line of JSON answers: {"code": exit status, negative for a signal, "points": how
+many there were, null where it was killed, "batches": what was computed, [[op, photo, seed], ...] each, "output": what
+was printed}.
 """
 
 from __future__ import annotations
@@ -15,31 +17,37 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import cache
+from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Self
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-os.environ |= {"OMP_NUM_THREADS": "1", "PATH": ""}  # no threads, so that forks are safe; no git, which takes its time
 
 import cv2
 import numpy as np
+from PIL import Image
 from pydantic import Field
 
 import run
-from pipeline import hydra_glue, session  # noqa: F401  session: imported here once instead of in every fork
 from pipeline.compositing import to_alpha
 from pipeline.edit import Edit
-from pipeline.record import Record
+from pipeline.recipe import parse
+from pipeline.record import Record, record
+from pipeline.report import sheet
+from pipeline.session import run as run_session
+from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from pipeline.stages.base import Stage, stage
 from pipeline.stages.fields import Seeds
+from pipeline.sweep import Ready
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _CHANGES = {f"os.{name}" for name in ("rename", "link", "symlink", "mkdir", "remove", "rmdir", "chmod", "truncate")}
+_OPS = ("grabcut", "refine", "paint")
 
 
 @stage
@@ -61,64 +69,50 @@ class Paint(Stage):
         alpha = to_alpha(edit.need_mask())
         noise = np.random.default_rng(self.seed).integers(0, 256, edit.image.shape, np.uint8)
         image = np.where(alpha[..., None] > 0, noise, edit.image)
-        heat = noise[..., 0] / np.float32(255)
-        return replace(edit, image=image, repainted=alpha, artifacts={"noise": heat})
+        return replace(edit, image=image, repainted=alpha, artifacts={"noise": noise[..., 0] / np.float32(255)})
 
 
 class Points:
-    """Counts the points of this process and kills it at one of them."""
+    """Counts the points of this process and kills it at one of them.
+
+    Args:
+        below: the folder in which changes count.
+        kill_at: the number of the point, from 1; None to live.
+    """
 
     def __init__(self, below: Path, kill_at: int | None) -> None:
         self.number = 0
-        self._below = f"{below}/"
+        self._below = str(below)
         self._kill_at = kill_at
 
     def watch(self) -> None:
-        """Begin; there is no end to it, as hooks cannot be removed."""
+        """Begin. There is no end to it, as audit hooks cannot be removed."""
         sys.addaudithook(self._hear)
-        self._add_fsync()
-        self._add_torn_lines()
+        os.fsync = lambda descriptor: self._pass()  # the kernel keeps what a killed process has written
+        append = Record.append
 
-    def due(self) -> bool:
-        """Count a point; whether it is the one."""
+        def append_or_tear(record: Record, line: dict[str, Any]) -> None:
+            self._pass(lambda: _tear(record, line))
+            append(record, line)
+
+        Record.append = append_or_tear
+
+    def _pass(self, last_deed: Any = lambda: None) -> None:
         self.number += 1
-        return self.number == self._kill_at
+        if self.number == self._kill_at:
+            last_deed()
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
-        change = event in _CHANGES or (event == "open" and isinstance(args[2], int) and args[2] & _WRITES)
-        if change and any(self._is_below(arg) for arg in args[:2]) and self.due():
-            die()
-
-    def _is_below(self, arg: Any) -> bool:
-        return isinstance(arg, str | bytes | os.PathLike) and os.fsdecode(arg).startswith(self._below)
-
-    def _add_fsync(self) -> None:
-        original = os.fsync
-
-        def fsync(descriptor: int) -> None:
-            if self.due():
-                die()
-            original(descriptor)
-
-        os.fsync = fsync
-
-    def _add_torn_lines(self) -> None:
-        original = Record.append
-
-        def append(record: Record, line: dict[str, Any]) -> None:
-            if self.due():
-                text = json.dumps(line).encode()
-                with (record.folder / "journal.jsonl").open("ab") as journal:
-                    journal.write(text[: len(text) // 2])
-                die()
-            original(record, line)
-
-        Record.append = append
+        changes = event in _CHANGES or (event == "open" and args[2] & _WRITES)
+        if changes and any(str(arg).startswith(self._below) for arg in args[:2]):
+            self._pass()
 
 
-def die() -> None:
-    """As the kernel ends a process when memory runs out: without a last word."""
-    os.kill(os.getpid(), signal.SIGKILL)
+def _tear(record: Record, line: dict[str, Any]) -> None:
+    text = json.dumps(line).encode()
+    with (record.folder / "journal.jsonl").open("ab") as journal:
+        journal.write(text[: len(text) // 2])
 
 
 def note_batches(op: str, descriptor: int) -> None:
@@ -133,20 +127,49 @@ def note_batches(op: str, descriptor: int) -> None:
     STAGES[op].apply_together = classmethod(apply_together)
 
 
-def work(asked: dict[str, Any], tell: int, printed: int) -> None:
-    """In the fork: run the command line; tells the batches, and at its end the number of points."""
-    os.dup2(printed, 1)
-    os.dup2(printed, 2)
+def start(outputs: Path, folder: str, seeds: Sequence[Sequence[int]]) -> int:
+    """A run or a sweep as Hydra would start it, without the half second that Hydra takes."""
+    (outputs / folder).mkdir(parents=True)
+    sweep = outputs / folder if len(seeds) > 1 else None
+    jobs = [_ready(outputs, sweep / f"{n}_kill" if sweep else outputs / folder, sweep, s) for n, s in enumerate(seeds)]
+    return 0 if run_session(jobs) else 3
+
+
+def _ready(outputs: Path, folder: Path, sweep: Path | None, seeds: Sequence[int]) -> Ready:
+    folder.mkdir(exist_ok=True)
+    config = {
+        "name": "kill",
+        "dataset": {"images": str(outputs.parent / "photos"), "manifest": None},
+        "stages": {
+            "thing": {"op": "grabcut", "box": [5, 4, 27, 20], "iterations": 1},
+            "refine": {"op": "refine", "grow": 1},
+            "paint": {"op": "paint", "seed": list(seeds)},
+        },
+        "on_empty": "fail",
+        "models": dict.fromkeys(("sam", "clipseg", "inpaint"), "miniature"),
+        "memory": dict.fromkeys(("dtype", "offload", "vae_slicing", "vae_tiling", "batch_size"), "auto"),
+        "device": "cpu",
+        "outputs": str(outputs),
+        "dry_run": False,
+    }
+    files = {"recipe.yaml": "name: kill\n", ".hydra/config.yaml": "name: kill\n"}
+    words = ("recipe=kill", f"stages.paint.seed={list(seeds)}")
+    return Ready(parse(config, "kill.yaml"), Settings.parse(config), folder, files, config, words, sweep)
+
+
+def work(asked: dict[str, Any], tell: int) -> int:
+    """In the fork: do what is asked; tells the batches, and at its end the number of points."""
     os.chdir(asked["cwd"])
-    for op in ("grabcut", "refine", "paint"):
+    outputs = Path(asked["cwd"]) / "outputs"
+    for op in _OPS:
         note_batches(op, tell)
-    points = Points(Path(asked["cwd"]) / "outputs", asked["kill_at"])
+    points = Points(outputs, asked["kill_at"])
     points.watch()
-    sys.argv = ["run.py", *asked["words"]]
-    code = run.main()
+    sys.argv = ["run.py", *asked.get("words", [])]
+    code = run.main() if "words" in asked else start(outputs, asked["folder"], asked["seeds"])
     sys.stdout.flush()
     os.write(tell, json.dumps(points.number).encode() + b"\n")
-    os._exit(code)
+    return code
 
 
 def answer(asked: dict[str, Any]) -> dict[str, Any]:
@@ -155,22 +178,40 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
     printed = os.memfd_create("printed")
     child = os.fork()
     if child == 0:
-        with suppress(BaseException):
-            work(asked, theirs, printed)
-        os._exit(99)
+        code = 1
+        os.dup2(printed, 1)
+        os.dup2(printed, 2)
+        try:
+            code = work(asked, theirs)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
     os.close(theirs)
     with os.fdopen(ours) as pipe:
         told = [json.loads(line) for line in pipe]
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    batches = [each for each in told if isinstance(each, list)]
-    points = next((each for each in told if isinstance(each, int)), None)
     with os.fdopen(printed, "rb") as file:
         file.seek(0)
-        return {"code": code, "points": points, "batches": batches, "output": file.read().decode()}
+        output = file.read().decode()
+    points = next((each for each in told if isinstance(each, int)), None)
+    return {"code": code, "points": points, "batches": [b for b in told if b != points], "output": output}
+
+
+def warm_up() -> None:
+    """Make what every fork needs once, and leave out what takes long and writes nothing."""
+    cv2.setNumThreads(0)  # threads do not survive a fork
+    STAGES["paint"] = Paint
+    record.version = cache(record.version)
+    sheet._page = lambda run_dir: Image.new("RGB", (1, 1))
+    with TemporaryDirectory() as folder, redirect_stdout(StringIO()):
+        photo = Path(folder) / "photos/0.png"
+        photo.parent.mkdir()
+        Image.effect_noise((32, 24), 50).save(photo)
+        start(Path(folder) / "outputs", "run", [[3, 4]])
 
 
 if __name__ == "__main__":
-    cv2.setNumThreads(0)
-    STAGES["paint"] = Paint
+    warm_up()
     for request in sys.stdin:
         print(json.dumps(answer(json.loads(request))), flush=True)

@@ -47,7 +47,10 @@ const varying = fields.filter((field) => field.values.size > 1);
 
 /** What tells a picture from the others: texts a line each, then numbers and the like with their names. */
 function caption(picture) {
-  const telling = varying.filter((field) => !field.quiet && field.value(picture) !== undefined);
+  const several = picture.variant?.includes(","); // repaints with variants: the last one's seed would not tell
+  const telling = varying.filter(
+    (field) => !field.quiet && field.value(picture) !== undefined && !(several && field.label === "Seed"),
+  );
   const texts = [];
   const named = [];
   for (const field of telling) {
@@ -55,7 +58,7 @@ function caption(picture) {
     if (field.name && value.length < 16) named.push(`${field.name} ${value}`);
     else texts.push(value);
   }
-  if (picture.variant?.includes(",")) named.push(picture.variant); // the last repaint's seed would not tell
+  if (several) named.push(picture.variant);
   const lines = [...texts, named.join(" · ")].filter(Boolean);
   return lines.length ? lines : [picture.seed === undefined ? picture.photo : `seed ${picture.seed}`];
 }
