@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import recipe_file
-from pipeline.errors import RecipeError, nearest, together
+from pipeline.errors import RecipeError, nearest, printable, together
 from pipeline.recipe import parse
 from pipeline.record import read_facts
 from pipeline.record.record import RUN
@@ -103,16 +103,16 @@ def _reproduce_run(again: Any, folder: Path) -> bool:
     verdicts = identical = 0
     well = True
     for verdict in again.verdicts():
-        print(f"{verdict.told:<44} {folder.name}/{verdict.picture}", flush=True)
+        _say(f"{verdict.told:<44} {folder.name}/{verdict.picture}")
         verdicts += 1
         identical += verdict.identical
         well &= verdict.within
-    print(f"{identical} of {verdicts} pictures identical")
+    _say(f"{identical} of {verdicts} pictures identical")
     if again.not_tried:
-        print(f"{again.not_tried} more had failed or been skipped, and were not tried")
+        _say(f"{again.not_tried} more had failed or been skipped, and were not tried")
     for title, lines in (("inputs:", again.inputs()), ("not as it was then:", again.differences())):
-        if lines:
-            print(title, *lines, sep="\n    ")
+        for line in [title, *(f"    {each}" for each in lines)] if lines else []:
+            _say(line)
     return well
 
 
@@ -125,9 +125,9 @@ def _verify(place: str, options: Mapping[str, str]) -> bool:
     for each in folders:
         verified = verify(each)
         for problem in verified.problems:
-            print(f"{each.name}/{problem}")
+            _say(f"{each.name}/{problem}")
         found = f"{len(verified.problems)} problems" if verified.problems else "all as it was written"
-        print(f"{each}: {verified.pictures} pictures, {verified.files} files: {found}")
+        _say(f"{each}: {verified.pictures} pictures, {verified.files} files: {found}")
         whole &= not verified.problems
     return whole
 
@@ -139,8 +139,13 @@ def _store(what: str, options: Mapping[str, str]) -> bool:
     if what not in actions:
         raise RecipeError(f"command line: store={what}: {nearest(what, list(actions))}")
     for line in actions[what](_outputs(options)):
-        print(line)
+        _say(line)
     return True
+
+
+def _say(line: str) -> None:
+    """Print a line at once, whatever the names in it are."""
+    print(printable(line), flush=True)
 
 
 _COMMANDS: dict[str, Callable[[str, dict[str, str]], bool]] = {

@@ -147,7 +147,8 @@ def _estimated(counts: _Counts, jobs: Sequence[Ready], store: Store) -> list[str
     if counts.missing and len(jobs) == 1:
         for folder, facts in earlier[:1]:
             now = {"config": jobs[0].config, "models": models.describe(jobs[0].recipe.models())}
-            lines += [f"since {folder.name}: {line}" for line in changes(facts, now)]
+            since = folder.relative_to(store.folder.parent)
+            lines += [f"since {since}: {line}" for line in changes(facts, now)]
     return lines
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,24 +10,30 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from pipeline.compare import SizesDiffer, compare
-from pipeline.dataset import Photo
-from pipeline.dataset.photo import Picture, decode_png, digest
+from pipeline.dataset import Photo, photo
+from pipeline.dataset.photo import Picture, decode_png
 from pipeline.errors import EmptyMask, PhotoError, RecipeError
 from pipeline.models import Models
-from pipeline.plan import Step, settings_of
+from pipeline.plan import Step
+from pipeline.recipe_file import with_defaults
 from pipeline.record import environment, read_facts
 from pipeline.record.artifacts import Made, fate
 from pipeline.record.differences import differences
-from pipeline.record.journal import read_journal
+from pipeline.record.journal import JOURNAL, read_journal
 from pipeline.runner import Runner
 from pipeline.settings import Settings
-from pipeline.stages import STAGES
+from pipeline.stages import STAGES, Stage
 from pipeline.store import Store
 
 Line = Mapping[str, Any]
+Way = tuple[tuple[str, str, Stage], ...]  # to a picture: name, op and parameters of each stage
+
+_FORM = {
+    **dict.fromkeys(("photo", "path", "digest", "source", "result"), str),
+    **dict.fromkeys(("item", "inputs", "files"), dict),
+    "settings": list,
+}  # of the journal's lines about pictures that were made
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class Verdict:
 class Reproduction:
     """A run that is made again. Nothing is taken from the store, and nothing is left behind.
 
+    Run folders come from strangers, too: of the pictures that a journal names, none outside its folder is opened.
+
     Args:
         run_dir: the run folder, wherever it lies now.
         only: path within it of the one picture to make; None for all that were made.
@@ -58,7 +65,7 @@ class Reproduction:
         tolerance: differences of any pixel up to this, of 255, are told but are well.
 
     Raises:
-        RecipeError: it is no run folder, or was made by something else than its journal says.
+        RecipeError: it is no run folder, or its record is damaged or another version's.
         SetupError: this machine lacks what the run needs.
     """
 
@@ -89,16 +96,17 @@ class Reproduction:
         kinds = [kind for name in self._ops() for kind in STAGES[name].uses]
         then, now = self._facts.get("models", {}), self._settings.models().describe(kinds)
         both = ({key: value for key, value in models.items() if key != "pipeline"} for models in (then, now))
-        environments = self._facts["environment"], environment()
+        environments = self._facts.get("environment", {}), environment()
         return differences(*({"environment": e, "models": m} for e, m in zip(environments, both, strict=True)))
 
     def _ops(self) -> list[str]:
-        stages = self._facts["config"].get("stages") or {}
-        return [op for op in (stage.get("op") for stage in stages.values() if stage) if op in STAGES]
+        stages = self._facts["config"].get("stages")
+        full = [with_defaults(name, given) for name, given in stages.items()] if isinstance(stages, Mapping) else []
+        return [op for op in STAGES if any(isinstance(stage, Mapping) and stage.get("op") == op for stage in full)]
 
     def _lines(self) -> Iterator[Line]:
         found = False
-        for line in read_journal(self._run_dir):
+        for line in self._journal():
             if self._only not in (None, line["result"]):
                 continue
             found = True
@@ -109,64 +117,72 @@ class Reproduction:
         if self._only and not found:
             raise RecipeError(f"{self._run_dir / self._only}: no picture that this run's journal tells of")
 
-    def _photo(self, lines: Sequence[Line], models: Models, store: Store) -> Iterator[Verdict]:
-        for line in lines:
-            for path, recorded in line["inputs"].items():
-                self._check_input(Path(path), recorded, "what is there now is used")
+    def _journal(self) -> Iterator[Line]:
+        number = 1
         try:
-            photo = self._source(lines[0])
+            for line in read_journal(self._run_dir):
+                if line["status"] == "done" and not all(isinstance(line[key], kind) for key, kind in _FORM.items()):
+                    raise TypeError
+                yield line
+                number += 1
+        except OSError as error:
+            raise RecipeError(f"{self._run_dir}: no run folder: {JOURNAL}: {error.strerror}") from None
+        except (ValueError, TypeError, KeyError):
+            text = f"line {number} is damaged, or was written by another version of Darkroom"
+            raise RecipeError(f"{self._run_dir / JOURNAL}: {text}") from None
+
+    def _photo(self, lines: Sequence[Line], models: Models, store: Store) -> Iterator[Verdict]:
+        for path, recorded in {path: each for line in lines for path, each in line["inputs"].items()}.items():
+            if problem := _problem(Path(path), recorded):
+                self._inputs[f"{path}: {problem}"] = None
+        ways = [_way(line["settings"]) for line in lines]
+        try:
+            source = self._source(lines[0])
         except PhotoError as error:
             yield from (Verdict(line["result"], False, False, f"cannot be made: {error}") for line in lines)
             return
-        again = _Again(tuple(_grow([line["settings"] for line in lines])))
-        Runner(models, store).run([photo], [again])
-        for line in lines:
-            yield self._judge(line, again.ways[_signature(line["settings"])], store)
+        again = _Again(tuple(_grow(ways)))
+        Runner(models, store).run([source], [again])
+        for line, way in zip(lines, ways, strict=True):
+            yield self._judge(line, again.made[way], store)
 
     def _source(self, line: Line) -> Photo:
         """The photo's file, where it is still what it was; else its decoded copy in the run folder."""
-        copy = self._run_dir / line["source"]
         original = Photo(Path(line["path"]), line["photo"], line["item"])
-        if self._check_input(original.path, line["digest"], "its decoded copy in the run folder is used"):
+        problem = _problem(original.path, line["digest"])
+        if problem is None:
             return original
-        if not self._untouched(line, line["source"]):
-            raise PhotoError(f"{line['source']} was changed since it was written, and the photo is not there either")
+        self._inputs[f"{original.path}: {problem}; its decoded copy in the run folder is used"] = None
+        copy = self._inside(line["source"])
+        if _problem(copy, line["files"].get(line["source"])):
+            raise PhotoError(f"{line['source']} is not what was written, and the photo is not there either")
         return _Copy(copy, line["photo"], line["item"], recorded=line["digest"])
 
-    def _check_input(self, path: Path, recorded: str, then: str) -> bool:
+    def _inside(self, path: str) -> Path:
         try:
-            found = digest(path)
-        except PhotoError as error:
-            self._inputs[f"{path}: {error}; {then}"] = None
-            return False
-        if found != recorded:
-            self._inputs[f"{path}: was changed since; {then}"] = None
-        return found == recorded
+            file = (self._run_dir / path).resolve()
+        except (OSError, RuntimeError, ValueError):  # links that go round in a circle, a null character
+            raise PhotoError(f"{path}: no such file can exist") from None
+        if not file.is_relative_to(self._run_dir.resolve()):
+            raise PhotoError(f"{path}: lies outside the run folder; not opened")
+        return file
 
     def _judge(self, line: Line, way: Sequence[Made | PhotoError], store: Store) -> Verdict:
         made, error = fate(way)
         picture = line["result"]
-        if error and not isinstance(error, EmptyMask):  # with an empty mask, it was kept as it is
+        kept = isinstance(error, EmptyMask) and picture == line["source"]  # as it was, with on_empty: keep
+        if error and not kept:
             return Verdict(picture, False, False, f"cannot be made: {error}")
         image = next(each.result.image for each in reversed(made) if each.result.image)
-        if line["files"][picture] == Path(image).stem and self._untouched(line, picture):
-            return Verdict(picture, True, True, "identical")
-        return self._compare(picture, decode_png(store.read(image), "RGB"))
-
-    def _untouched(self, line: Line, path: str) -> bool:
-        """Whether a file of the run folder is still what was written."""
         try:
-            return hashlib.sha256(_read(self._run_dir / path)).hexdigest() == line["files"][path]
-        except PhotoError:
-            return False
-
-    def _compare(self, picture: str, again: Any) -> Verdict:
-        try:
-            then = decode_png(_read(self._run_dir / picture), "RGB")
-            far = compare(then, again)
+            file = self._inside(picture)
+            then = photo.read(file)
+            far = compare(then.pixels, decode_png(store.read(image), "RGB"))
         except (PhotoError, SizesDiffer) as error:
             return Verdict(picture, False, False, f"cannot be compared: {error}")
         told = f"max {far.max} of 255, mean {far.mean:.4f}, SSIM {far.ssim:.5f}" if far.max else "identical"
+        if then.digest != line["files"].get(picture):
+            told += "; the file was changed since it was written"
         return Verdict(picture, far.max == 0, far.max <= self._tolerance, told)
 
 
@@ -175,7 +191,7 @@ class _Again:
 
     def __init__(self, tree: Sequence[Step]) -> None:
         self._tree = tree
-        self.ways: dict[str, Sequence[Made | PhotoError]] = {}
+        self.made: dict[Way, Sequence[Made | PhotoError]] = {}
 
     def tree(self, photo: Photo) -> Sequence[Step]:
         return self._tree
@@ -184,7 +200,7 @@ class _Again:
         return self
 
     def deliver(self, steps: Sequence[Step], way: Sequence[Made | PhotoError]) -> None:
-        self.ways[_signature(settings_of(steps))] = way
+        self.made[tuple((step.name, step.op, step.stage) for step in steps)] = way
 
     def flush(self) -> None:
         pass
@@ -203,24 +219,36 @@ class _Copy(Photo):
         return replace(super().load(), digest=self.recorded)
 
 
-def _grow(ways: Sequence[Sequence[Mapping[str, Any]]], depth: int = 0) -> Iterator[Step]:
-    """The tree that has these ways, each the settings of its steps."""
-    together: dict[str, list[Sequence[Mapping[str, Any]]]] = {}
+def _problem(path: Path, recorded: str | None) -> str | None:
+    """What is wrong with a file that a run has read or written; None where it is what it was."""
+    try:
+        return None if photo.digest(path) == recorded else "was changed since"
+    except PhotoError as error:
+        return str(error)
+
+
+def _way(settings: Sequence[Any]) -> Way:
+    """What the settings of a journal's line say. A parameter that they do not know, being older, has its default."""
+    way = []
+    for each in settings:
+        try:
+            parameters = dict(each)
+            name, op = parameters.pop("stage"), parameters.pop("op")
+            way.append((str(name), op, STAGES[op](**parameters)))
+        except (KeyError, TypeError, ValueError):
+            text = f"settings that this version of Darkroom does not have: {each!s:.200}"
+            raise RecipeError(f"{JOURNAL}: {text}") from None
+    return tuple(way)
+
+
+def _grow(ways: Sequence[Way], depth: int = 0) -> Iterator[Step]:
+    """The tree that has these ways."""
+    together: dict[Any, list[Way]] = {}
     for way in ways:
         if depth < len(way):
-            together.setdefault(_signature(way[depth]), []).append(way)
-    for group in together.values():
-        setting = dict(group[0][depth])
-        name, op = setting.pop("stage"), setting.pop("op")
-        try:
-            stage = STAGES[op](**setting)
-        except (KeyError, ValidationError):
-            raise RecipeError(f"{name}: this version of Darkroom has no op `{op}` with these parameters") from None
+            together.setdefault(way[depth], []).append(way)
+    for (name, op, stage), group in together.items():
         yield Step(depth + 1, name, op, stage, "", tuple(_grow(group, depth + 1)))
-
-
-def _signature(settings: Any) -> str:
-    return json.dumps(settings, sort_keys=True)
 
 
 def _changed(config: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,10 +261,3 @@ def _changed(config: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str,
         else:
             new[section] = value
     return new
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise PhotoError(f"{path}: cannot be read: {error.strerror}") from None

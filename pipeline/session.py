@@ -21,6 +21,11 @@ from pipeline.report import contact_sheet, run_page, sweep_page, sweep_sheet
 from pipeline.store import FOLDER, Store
 from pipeline.sweep import Ready, Refused, outputs_of, write_sweep
 
+_NO_CHANGE = (
+    "no other recipe, photos or models: what had failed was tried again, a mask file or an op is another, "
+    "or the store has lost it"
+)
+
 
 def run(jobs: Sequence[Ready | Refused], resume: bool = False) -> bool:
     """Run what is ready, write the reports and tell what came of it.
@@ -100,8 +105,8 @@ def _tell_work(log: logging.Logger, runs: Sequence[Run], store: Store) -> None:
         facts = read_facts(runs[0].ready.folder)
         earlier = (each for each in last_runs(store.folder.parent, facts["name"]) if each[0] != runs[0].ready.folder)
         for folder, then in islice(earlier, 1):
-            told = changes(then, facts) or ["nothing; what was computed was no longer in the store"]
-            log.info("since %s:", folder.name)
+            told = changes(then, facts) or [_NO_CHANGE]
+            log.info("since %s:", folder.relative_to(store.folder.parent))
             for line in told:
                 log.info("    %s", line)
 

@@ -1,14 +1,14 @@
-"""Runs Darkroom in processes that are killed at a chosen point: a driver for `test_resume.py`.
+"""Runs Darkroom in processes that a signal hits at a chosen point: a driver for `test_resume.py`.
 
 Everything is imported once; each piece of work gets a fork of this process. A point is whatever is about to change a
 file below the folder `outputs`: Python's own audit events tell of them, so the product needs no hook. Two more are
 added here: `fsync`, which has no such event, and the journal's lines, of which a killed process leaves a half.
 
-A line of JSON on standard input asks for work: {"cwd": folder, "kill_at": number or null} and either
-{"words": [...]}, a command line, or {"folder": name, "seeds": [[3, 4], ...]}, a run below `outputs`, or a sweep where
-there are several lists of seeds. A line of JSON answers: {"code": exit status, negative for a signal, "points": how
-many there were, null where it was killed, "batches": what was computed, [[op, photo, seed], ...] each, "output": what
-was printed}.
+A line of JSON on standard input asks for work: {"cwd": folder, "at": number of the point or null, "signal": number} and
+either {"words": [...]}, a command line, or {"folder": name, "seeds": [[3, 4], ...]}, a run below `outputs`, or a sweep
+where there are several lists of seeds. A line of JSON answers: {"code": exit status, negative for a signal, "points":
+how many there were, null where it was killed, "batches": what was computed, [[op, photo, seed], ...] each, "output":
+what was printed}.
 """
 
 from __future__ import annotations
@@ -73,17 +73,19 @@ class Paint(Stage):
 
 
 class Points:
-    """Counts the points of this process and kills it at one of them.
+    """Counts the points of this process and sends it a signal at one of them.
 
     Args:
         below: the folder in which changes count.
-        kill_at: the number of the point, from 1; None to live.
+        at: the number of the point, from 1; None to be left alone.
+        signal_number: which signal.
     """
 
-    def __init__(self, below: Path, kill_at: int | None) -> None:
+    def __init__(self, below: Path, at: int | None, signal_number: int) -> None:
         self.number = 0
         self._below = str(below)
-        self._kill_at = kill_at
+        self._at = at
+        self._signal = signal_number
 
     def watch(self) -> None:
         """Begin. There is no end to it, as audit hooks cannot be removed."""
@@ -99,9 +101,9 @@ class Points:
 
     def _pass(self, last_deed: Any = lambda: None) -> None:
         self.number += 1
-        if self.number == self._kill_at:
+        if self.number == self._at:
             last_deed()
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self._signal)
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
         changes = event in _CHANGES or (event == "open" and args[2] & _WRITES)
@@ -163,7 +165,7 @@ def work(asked: dict[str, Any], tell: int) -> int:
     outputs = Path(asked["cwd"]) / "outputs"
     for op in _OPS:
         note_batches(op, tell)
-    points = Points(outputs, asked["kill_at"])
+    points = Points(outputs, asked["at"], asked["signal"])
     points.watch()
     sys.argv = ["run.py", *asked.get("words", [])]
     code = run.main() if "words" in asked else start(outputs, asked["folder"], asked["seeds"])
@@ -179,6 +181,7 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
     child = os.fork()
     if child == 0:
         code = 1
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever has started this may have it ignored
         os.dup2(printed, 1)
         os.dup2(printed, 2)
         try:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.record.record import RUN
+from pipeline.errors import RecipeError
+from pipeline.keys import LIBRARIES
+from pipeline.record.record import RUN, read_facts
 
 _LOOKED_AT = 200  # run folders; the one that is looked for is mostly the last
 _KEYS = ("stages", "on_empty")
@@ -15,28 +18,27 @@ _LONGEST = 60
 
 
 def last_runs(outputs: Path, name: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The run folders of a recipe that came to an end, newest first, each with its `run.json`.
+    """The run folders of a recipe that came to an end, in sweeps too, newest first, each with its `run.json`.
 
     Args:
         outputs: where run folders lie.
         name: the recipe's.
     """
-    folders = sorted((path.parent for path in outputs.glob(f"*/{RUN}")), reverse=True)
+    patterns = f"*/{RUN}", f"*_sweep/*_{name}/{RUN}"
+    folders = sorted((path.parent for pattern in patterns for path in outputs.glob(pattern)), reverse=True)
     for folder in folders[:_LOOKED_AT]:
-        try:
-            facts = json.loads((folder / RUN).read_bytes())
-        except (OSError, ValueError):
-            continue
-        if facts.get("name") == name and facts.get("models"):
-            yield folder, facts
+        with suppress(RecipeError):  # damaged, or another program's
+            facts = read_facts(folder)
+            if facts.get("name") == name and facts.get("models"):
+                yield folder, facts
 
 
 def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What the results of a run depend on and another's did not share, one line each.
 
     Args:
-        then: the earlier run: `config`, `models` and `dataset_fingerprint` of its `run.json`.
-        now: the same of the run at hand; what is not known yet is left out.
+        then: the earlier run: `config`, `models`, `environment` and `dataset_fingerprint` of its `run.json`.
+        now: the same of the run at hand; a dry run has not looked at the last two.
     """
     lines = []
     for key in _KEYS:
@@ -46,10 +48,17 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         keep = "weights", "device", "dtype", "batch_size", "vae_slicing", "vae_tiling", "libraries"
         old, new = ({key: each[kind].get(key) for key in keep} for each in weights)
         lines += _differences(f"models.{kind}", old, new)
+    if "environment" in now:
+        lines += _differences("libraries", _libraries(then), _libraries(now))
     prints = then.get("dataset_fingerprint"), now.get("dataset_fingerprint")
     if all(prints) and prints[0] != prints[1]:
         lines.append("dataset: photos were added, left out or changed")
     return lines
+
+
+def _libraries(facts: Mapping[str, Any]) -> dict[str, str]:
+    packages = facts["environment"]["packages"]
+    return {name: str(packages.get(name)).split(".")[0] for name in LIBRARIES}
 
 
 def _differences(key: str, old: Any, new: Any) -> Iterator[str]:

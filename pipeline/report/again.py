@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-from pipeline.dataset.listing import split
 
 Scalar = str | int | float | bool | None
 
@@ -49,9 +46,8 @@ def ordinary(run_dir: Path, facts: Mapping[str, Any], line: Mapping[str, Any]) -
     if not all(_KEY.fullmatch(stage) for stage, _, _ in chosen):
         return None
     words = [word("recipe", str(run_dir / "recipe.yaml"))]
-    path = _path(dataset["images"], line["photo"])
-    if path != dataset["images"]:
-        words.append(word("dataset.images", path))
+    if line["path"] != dataset["images"]:
+        words.append(word("dataset.images", line["path"]))
     words += [word(f"stages.{stage}.{key}", value) for stage, key, value in chosen]
     return _command([*words, *(each for each in facts.get("overrides", ()) if _SETTINGS.match(each))])
 
@@ -87,10 +83,3 @@ def _chosen(stages: Mapping[str, Any], line: Mapping[str, Any]) -> Iterator[tupl
         for key, value in step.items():
             if isinstance(given, Mapping) and isinstance(given.get(key), list) and not isinstance(value, list):
                 yield step["stage"], key, value
-
-
-def _path(images: str | list[str], name: str) -> str:
-    """A photo's path, from where the dataset's photos are and its name among them."""
-    places = map(split, [images] if isinstance(images, str) else images)
-    root = os.path.commonpath([path if pattern else path.parent for path, pattern in places])
-    return str(Path(root, name))

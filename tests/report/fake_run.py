@@ -40,7 +40,7 @@ class FakeRun:
     def add(self, photo: str, **facts: Any) -> None:
         """A line of the journal: failed where an error is given, else done."""
         line = {"photo": photo, "status": "failed" if "error" in facts else "done", **dict.fromkeys(NOTHING)}
-        line |= {"variant": "", "item": {}, "settings": [], **facts}
+        line |= {"path": f"/photos/{photo}", "variant": "", "item": {}, "settings": [], **facts}
         small = {kind: thumbnail_of(line[kind]) for kind in ("source", "mask", "result") if line[kind]}
         self.lines.append({**line, "thumbnails": small})
 

@@ -6,7 +6,6 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -42,11 +41,11 @@ def test_hydra_reads_exactly_the_value(value: Any) -> None:
 def test_one_picture_of_many(prompt: str, folder: str, seed: int) -> None:
     run_dir = Path("/", folder.strip("/"))
     config = {"dataset": {"images": "/no/such/*.png"}, "stages": {"inpaint": {**MARS, "prompt": [], "seed": []}}}
-    line = {"photo": prompt.strip("/") or "x", "settings": [{**MARS, "prompt": prompt, "seed": seed}]}
+    line = {"path": f"/no/such/{prompt}", "settings": [{**MARS, "prompt": prompt, "seed": seed}]}
     facts = {"config": config, "overrides": ["recipe=x", "models.sam='a,b'", "+device=cpu", "memory=low", "outputs=x"]}
     assert parsed(ordinary(run_dir, facts, line)) == {
         "recipe": str(run_dir / "recipe.yaml"),
-        "dataset.images": str(Path("/no/such", line["photo"])),
+        "dataset.images": line["path"],
         "stages.inpaint.prompt": prompt,
         "stages.inpaint.seed": seed,
         "models.sam": "a,b",
@@ -58,27 +57,14 @@ def test_one_picture_of_many(prompt: str, folder: str, seed: int) -> None:
 
 def test_what_the_recipe_says_already_is_left_out(tmp_path: Path) -> None:
     config = {"dataset": {"images": "/photos/car.png"}, "stages": {"inpaint": {**MARS, "seed": [6, 7]}}}
-    line = {"photo": "car.png", "settings": [MARS]}
+    line = {"path": "/photos/car.png", "settings": [MARS]}
     assert ordinary(tmp_path, {"config": config}, line) == (
         f"python run.py recipe={tmp_path}/recipe.yaml stages.inpaint.seed=7"
     )
 
 
-@pytest.mark.parametrize(
-    ("images", "name", "path"),
-    [
-        (["/a/b/car.png", "/a/c"], "c/dog.png", "/a/c/dog.png"),
-        ("/a/*/x?.png", "b/x1.png", "/a/b/x1.png"),
-    ],
-)
-def test_a_photo_is_found_from_its_name(images: Any, name: str, path: str) -> None:
-    config = {"dataset": {"images": images}, "stages": {}}
-    command = ordinary(Path("/run"), {"config": config}, {"photo": name, "settings": []})
-    assert parsed(command)["dataset.images"] == path
-
-
 def test_no_command_where_none_can_say_it() -> None:
-    line = {"photo": "car.png", "settings": [{**MARS, "stage": "été"}]}
+    line = {"path": "/car.png", "settings": [{**MARS, "stage": "été"}]}
     stages = {"été": {**MARS, "seed": [6, 7]}}
     assert ordinary(Path("/run"), {"config": {"dataset": {"images": "/car.png"}, "stages": stages}}, line) is None
     assert ordinary(Path("/run"), {"config": {"dataset": {"manifest": "/m.csv"}, "stages": {}}}, line) is None
