@@ -279,7 +279,7 @@ class Runner:
 
     def _keep(self, node: _Node, before: Edit, edit: Edit, seconds: float) -> None:
         """Check what a step has made and put it into the store."""
-        _check(edit, before)
+        outside_max_diff = _check(edit, before)
         put = self._store.add
         parts: dict[str, Any] = {}
         if edit.image is not before.image:
@@ -296,6 +296,7 @@ class Runner:
             **parts,
             artifacts={label: put(encode_png(to_alpha(heat)), ".png") for label, heat in edit.artifacts.items()},
             empty=edit.repainted is None and edit.mask is not None and not to_alpha(edit.mask).any(),
+            outside_max_diff=outside_max_diff,
             seconds=round(seconds, 3),
         )
         if self._batch_size == self._models.batch_size:  # else the numerics are not those of the key
@@ -379,14 +380,15 @@ def _outcomes(nodes: Sequence[_Node]) -> list[Made | PhotoError] | None:
     return outcomes
 
 
-def _check(edit: Edit, before: Edit) -> None:
-    """The paste-back contract, after every stage."""
+def _check(edit: Edit, before: Edit) -> int:
+    """The paste-back contract, after every stage; returns what was measured, which is 0 where it holds."""
     if edit.image.shape != edit.original.shape:
         raise PhotoError(f"the picture has another size, {edit.image.shape}, than the photo: a bug, please report it")
-    if edit.outside_max_diff():
-        raise PhotoError(f"pixels outside the mask changed by {edit.outside_max_diff()}: a bug, please report it")
+    if outside_max_diff := edit.outside_max_diff():
+        raise PhotoError(f"pixels outside the mask changed by {outside_max_diff}: a bug, please report it")
     if edit.image is not before.image and edit.mask is not before.mask:
         raise PhotoError("a stage changed both picture and mask: a bug, please report it")
+    return outside_max_diff
 
 
 def _attempt(work: Callable[[], T], photo: Photo) -> T | PhotoError:
