@@ -94,7 +94,9 @@ def first_run(folder: Path, prompts: Sequence[str] = PROMPTS) -> None:
 def sweep(folder: Path) -> None:
     """The same pictures as a sweep over the prompts."""
     values = ",".join(PROMPTS)
-    edit(folder, "-m", f"dataset.images={folder}/photos", "stages.inpaint.seed=0", f"stages.inpaint.prompt={values}")
+    prompts = f"stages.inpaint.prompt={values}"
+    words = command(folder, f"dataset.images={folder}/photos", "stages.inpaint.seed=0", prompts, "--multirun")
+    subprocess.run(words, check=True, capture_output=True)
 
 
 def killed_and_resumed(folder: Path) -> None:

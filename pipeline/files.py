@@ -55,9 +55,14 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes have left half-written, also in the folders below. Nobody may be writing there."""
-    for path in folder.rglob(_TEMPORARY):
-        path.unlink(missing_ok=True)
+    """Remove what killed processes have left half-written, also in the folders below. Nobody may be writing there.
+
+    Raises:
+        OutputError: it cannot be removed.
+    """
+    with writing(folder):
+        for path in folder.rglob(_TEMPORARY):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

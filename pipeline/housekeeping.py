@@ -26,7 +26,7 @@ def report(outputs: Path) -> Iterator[str]:
     """Lines that tell, for every run, what it shares with the store, and what no run holds.
 
     Raises:
-        RecipeError: there is no store.
+        RecipeError: there is no store, or a run's journal is damaged.
     """
     folder = _store(outputs)
     sizes = {path.name: path.stat().st_size for path in folder.glob("blobs/*/*") if _is_blob(path)}
@@ -50,7 +50,7 @@ def prune(outputs: Path) -> Iterator[str]:
     """Remove from the store what no run folder under `outputs` refers to; tells what was freed.
 
     Raises:
-        RecipeError: there is no store.
+        RecipeError: there is no store, or a run's journal is damaged, so that nobody can tell what it holds.
         OutputError: a run is using it, or it cannot be written.
     """
     folder = _store(outputs)

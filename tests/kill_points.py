@@ -1,31 +1,36 @@
 """Runs Darkroom in processes that a signal hits at a chosen point: a driver for `test_resume.py`.
 
-Everything is imported once; each piece of work gets a fork of this process. A point is whatever is about to change a
-file below the folder `outputs`: Python's own audit events tell of them, so the product needs no hook. Two more are
-added here: `fsync`, which has no such event, and the journal's lines, of which a killed process leaves a half.
+Everything is imported once; each piece of work gets a fork of this process. A point is whatever is about to change
+something below the folder `outputs`: Python's own audit events tell of it, so the product needs no hook. Besides, a
+process can die while it writes: that is a point where a file is synced, or a line of the journal added, of which then
+only one half is there.
 
-A line of JSON on standard input asks for work: {"cwd": folder, "at": number of the point or null, "signal": number} and
-either {"words": [...]}, a command line, or {"folder": name, "seeds": [[3, 4], ...]}, a run below `outputs`, or a sweep
-where there are several lists of seeds. A line of JSON answers: {"code": exit status, negative for a signal, "points":
-how many there were, null where it was killed, "batches": what was computed, [[op, photo, seed], ...] each, "output":
-what was printed}.
+Work is asked for by a line of JSON on standard input: {"cwd": folder, "at": number of the point or null, "signal":
+number, "links": whether there are hard links} and either {"words": [...]}, a command line, or {"folder": name, "seeds":
+[[3, 4, 5], ...]}, a run below `outputs`, or a sweep where there are several lists of seeds. A line of JSON answers:
+{"code": exit status, negative for a signal, "points": how many there were, null where it was killed, "batches": what
+was computed, [[op, photo, seed], ...] each, "begun": how many points had been before each batch, "output": what was
+printed}.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import gc
 import json
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import cache
 from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Self
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import Any, BinaryIO, ClassVar, Self
 
 import cv2
 import numpy as np
@@ -45,8 +50,7 @@ from pipeline.stages.base import Stage, stage
 from pipeline.stages.fields import Seeds
 from pipeline.sweep import Ready
 
-_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-_CHANGES = {f"os.{name}" for name in ("rename", "link", "symlink", "mkdir", "remove", "rmdir", "chmod", "truncate")}
+_CHANGES = {f"os.{name}" for name in ("rename", "link", "symlink", "rmdir", "chmod", "truncate")}
 _OPS = ("grabcut", "refine", "paint")
 
 
@@ -68,8 +72,7 @@ class Paint(Stage):
     def apply(self, edit: Edit, models: Any) -> Edit:
         alpha = to_alpha(edit.need_mask())
         noise = np.random.default_rng(self.seed).integers(0, 256, edit.image.shape, np.uint8)
-        image = np.where(alpha[..., None] > 0, noise, edit.image)
-        return replace(edit, image=image, repainted=alpha, artifacts={"noise": noise[..., 0] / np.float32(255)})
+        return replace(edit, image=np.where(alpha[..., None] > 0, noise, edit.image), repainted=alpha)
 
 
 class Points:
@@ -90,7 +93,7 @@ class Points:
     def watch(self) -> None:
         """Begin. There is no end to it, as audit hooks cannot be removed."""
         sys.addaudithook(self._hear)
-        os.fsync = lambda descriptor: self._pass()  # the kernel keeps what a killed process has written
+        os.fsync = lambda file: self._pass(lambda: _halve(file))
         append = Record.append
 
         def append_or_tear(record: Record, line: dict[str, Any]) -> None:
@@ -99,16 +102,30 @@ class Points:
 
         Record.append = append_or_tear
 
-    def _pass(self, last_deed: Any = lambda: None) -> None:
+    def _pass(self, last_deed: Callable[[], None] = lambda: None) -> None:
         self.number += 1
         if self.number == self._at:
             last_deed()
             os.kill(os.getpid(), self._signal)
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
-        changes = event in _CHANGES or (event == "open" and args[2] & _WRITES)
-        if changes and any(str(arg).startswith(self._below) for arg in args[:2]):
+        if any(str(arg).startswith(self._below) for arg in args[:2]) and _changes(event, args):
             self._pass()
+
+
+def _changes(event: str, args: tuple[Any, ...]) -> bool:
+    """Whether anything will be other than before, so that it matters on which side of it a process dies."""
+    if event == "open":
+        return bool(args[2] & os.O_TRUNC) or (bool(args[2] & os.O_CREAT) and not os.path.lexists(args[0]))
+    if event in ("os.mkdir", "os.remove"):
+        return os.path.lexists(args[0]) == (event == "os.remove")
+    return event in _CHANGES
+
+
+def _halve(file: int) -> None:
+    """Leave one half of a file, unless it is one that is added to: `_tear` does that."""
+    if not fcntl.fcntl(file, fcntl.F_GETFL) & os.O_APPEND:
+        os.ftruncate(file, os.fstat(file).st_size // 2)
 
 
 def _tear(record: Record, line: dict[str, Any]) -> None:
@@ -117,13 +134,17 @@ def _tear(record: Record, line: dict[str, Any]) -> None:
         journal.write(text[: len(text) // 2])
 
 
-def note_batches(op: str, descriptor: int) -> None:
-    """Have an op tell what it is about to compute."""
+def _no_links(*_: Any, **__: Any) -> None:
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def note_batches(op: str, points: Points, descriptor: int) -> None:
+    """Have an op tell what it is about to compute, and after how many points."""
     original = STAGES[op].apply_together.__func__
 
     def apply_together(cls: type[Stage], stages: Sequence[Stage], edits: Sequence[Edit], models: Any) -> list[Edit]:
         batch = [(op, edit.name, getattr(each, "seed", None)) for each, edit in zip(stages, edits, strict=True)]
-        os.write(descriptor, json.dumps(batch).encode() + b"\n")
+        os.write(descriptor, json.dumps([points.number, batch]).encode() + b"\n")
         return original(cls, stages, edits, models)
 
     STAGES[op].apply_together = classmethod(apply_together)
@@ -163,10 +184,12 @@ def work(asked: dict[str, Any], tell: int) -> int:
     """In the fork: do what is asked; tells the batches, and at its end the number of points."""
     os.chdir(asked["cwd"])
     outputs = Path(asked["cwd"]) / "outputs"
-    for op in _OPS:
-        note_batches(op, tell)
+    if not asked["links"]:
+        os.link = _no_links
     points = Points(outputs, asked["at"], asked["signal"])
     points.watch()
+    for op in _OPS:
+        note_batches(op, points, tell)
     sys.argv = ["run.py", *asked.get("words", [])]
     code = run.main() if "words" in asked else start(outputs, asked["folder"], asked["seeds"])
     sys.stdout.flush()
@@ -174,16 +197,15 @@ def work(asked: dict[str, Any], tell: int) -> int:
     return code
 
 
-def answer(asked: dict[str, Any]) -> dict[str, Any]:
-    """Fork, and say how it ended."""
+def answer(asked: dict[str, Any], printed: BinaryIO) -> dict[str, Any]:
+    """Fork, and say how it ended. What is printed goes through a file."""
     ours, theirs = os.pipe()
-    printed = os.memfd_create("printed")
     child = os.fork()
     if child == 0:
         code = 1
         signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever has started this may have it ignored
-        os.dup2(printed, 1)
-        os.dup2(printed, 2)
+        os.dup2(printed.fileno(), 1)
+        os.dup2(printed.fileno(), 2)
         try:
             code = work(asked, theirs)
         except BaseException:
@@ -194,11 +216,11 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
     with os.fdopen(ours) as pipe:
         told = [json.loads(line) for line in pipe]
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    with os.fdopen(printed, "rb") as file:
-        file.seek(0)
-        output = file.read().decode()
-    points = next((each for each in told if isinstance(each, int)), None)
-    return {"code": code, "points": points, "batches": [b for b in told if b != points], "output": output}
+    printed.seek(0)
+    output = printed.read().decode()
+    points = told.pop() if told and isinstance(told[-1], int) else None
+    begun, batches = [each[0] for each in told], [each[1] for each in told]
+    return {"code": code, "points": points, "batches": batches, "begun": begun, "output": output}
 
 
 def warm_up() -> None:
@@ -212,9 +234,11 @@ def warm_up() -> None:
         photo.parent.mkdir()
         Image.effect_noise((32, 24), 50).save(photo)
         start(Path(folder) / "outputs", "run", [[3, 4]])
+    gc.freeze()  # a collection in a fork would copy what it touches
 
 
 if __name__ == "__main__":
     warm_up()
     for request in sys.stdin:
-        print(json.dumps(answer(json.loads(request))), flush=True)
+        with TemporaryFile() as file:
+            print(json.dumps(answer(json.loads(request), file)), flush=True)

@@ -43,6 +43,9 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     lines = []
     for key in _KEYS:
         lines += _differences(key, then["config"].get(key), now["config"].get(key))
+    orders = [list(facts["config"].get("stages") or ()) for facts in (then, now)]
+    if orders[0] != orders[1] and set(orders[0]) == set(orders[1]):
+        lines.append("stages: are in another order")
     weights = then["models"].get("weights", {}), now["models"].get("weights", {})
     for kind in sorted(set(weights[0]) & set(weights[1])):
         keep = "weights", "device", "dtype", "batch_size", "vae_slicing", "vae_tiling", "libraries"
@@ -72,8 +75,6 @@ def _differences(key: str, old: Any, new: Any) -> Iterator[str]:
                 yield f"{key}.{inner}: is new"
             else:
                 yield from _differences(f"{key}.{inner}", old[inner], new[inner])
-        if set(old) == set(new) and list(old) != list(new):
-            yield f"{key}: are in another order"
     elif isinstance(old, list) and isinstance(new, list):
         gone = [f"without {_short(each)}" for each in old if each not in new]
         come = [f"with {_short(each)}" for each in new if each not in old]

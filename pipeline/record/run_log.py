@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tqdm import tqdm
+
+from pipeline.files import writing
 
 
 class _AboveTheBar(logging.Handler):
@@ -23,6 +25,17 @@ class _AboveTheBar(logging.Handler):
             self.setLevel(logging.CRITICAL + 1)
 
 
+class _ToFile(logging.FileHandler):
+    """Writes to a file, as long as the disk has room; a log that is full costs no picture."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """What could not be written is left out; a run that finds no room for its pictures tells of it itself."""
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
+
+
 class _OneLine(logging.Formatter):
     """A line stays a line, and no file name can steer a terminal."""
 
@@ -33,11 +46,16 @@ class _OneLine(logging.Formatter):
 
 @contextmanager
 def run_log(folder: Path) -> Iterator[logging.Logger]:
-    """The logger `darkroom`, writing to the terminal (INFO) and to `run.log` in the run folder (DEBUG)."""
+    """The logger `darkroom`, writing to the terminal (INFO) and to `run.log` in the run folder (DEBUG).
+
+    Raises:
+        OutputError: `run.log` cannot be opened.
+    """
     log = logging.getLogger("darkroom")
     screen = _AboveTheBar(logging.INFO)
     screen.setFormatter(_OneLine())
-    file = logging.FileHandler(folder / "run.log", encoding="utf-8", errors="backslashreplace")
+    with writing(folder / "run.log"):
+        file = _ToFile(folder / "run.log", encoding="utf-8", errors="backslashreplace")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.DEBUG)
     log.propagate = False
