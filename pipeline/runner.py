@@ -348,7 +348,7 @@ class Runner:
         for root in roots:
             for queue in root.subject.queues:
                 handed = False
-                while queue.ways and (outcomes := _outcomes(queue.ways[0][1])) is not None:
+                while queue.ways and (outcomes := _outcomes(*queue.ways[0])) is not None:
                     queue.tray.deliver(queue.ways.popleft()[0], outcomes)
                     handed = True
                 if handed:
@@ -368,15 +368,18 @@ def _root(node: _Node) -> _Node:
     return node
 
 
-def _outcomes(nodes: Sequence[_Node]) -> list[Made | PhotoError] | None:
-    """What came of each up to the first error; None where one still has its turn to come."""
+def _outcomes(steps: Sequence[Step], nodes: Sequence[_Node]) -> list[Made | PhotoError] | None:
+    """What came of each up to the first error; None where one still has its turn to come.
+
+    It goes by the job's own steps: a node may have been another job's first, who calls this variant another name.
+    """
     outcomes = []
-    for node in nodes:
+    for step, node in zip((None, *steps), nodes, strict=False):  # a way that cannot be gone on ends early
         if node.error:
             return [*outcomes, node.error]
         if node.result is None:
             return None
-        outcomes.append(Made(node.step, node.key, node.result))
+        outcomes.append(Made(step, node.key, node.result))
     return outcomes
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from pipeline.record.journal import JOURNAL
 from pipeline.record.run_log import run_log
 from pipeline.report import contact_sheet, run_page, sweep_page, sweep_sheet
 from pipeline.store import FOLDER, Store
-from pipeline.sweep import Ready, Refused, outputs_of, write_sweep
+from pipeline.sweep import SWEEP, Ready, Refused, outputs_of, write_sweep
 
 _NO_CHANGE = (
     "no other recipe, photos or models: what had failed was tried again, a mask file or an op is another, "
@@ -50,7 +50,7 @@ def run(jobs: Sequence[Ready | Refused], resume: bool = False) -> bool:
             with suppress(OSError):
                 path.rmdir()  # Hydra made it; only an empty folder can go
         return True
-    with locked(folder, busy=f"{folder}: another run is at work here"), run_log(folder) as log:
+    with _alone(folder), run_log(folder) as log:
         for summary in dict.fromkeys(each.settings.models().summary for each in ready):
             log.info("%s", summary)
         if sweep:
@@ -67,6 +67,17 @@ def run(jobs: Sequence[Ready | Refused], resume: bool = False) -> bool:
         for name, path in reports.items():
             log.info("%s %s", f"{name}:".ljust(14), path)
         return all(each.status == "done" for each in runs)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other run may work in the folder meanwhile, nor in the sweep that it is one of."""
+    busy = "{}: another run is at work here"
+    with ExitStack() as stack:
+        if (folder.parent / SWEEP).is_file():
+            stack.enter_context(locked(folder.parent, shared=True, busy=busy.format(folder.parent)))
+        stack.enter_context(locked(folder, busy=busy.format(folder)))
+        yield
 
 
 def _report(jobs: Sequence[Ready | Refused], sweep: Path | None) -> dict[str, Path]:

@@ -46,7 +46,7 @@ class MaskFile(Stage):
         if self.folder is None:
             return ()
         wanted = Path(self.folder) / _below(name)
-        found = sorted(path for path in wanted.parent.glob("*") if _is_mask(path, wanted.name))
+        found = _masks(wanted)
         if len(found) != 1:
             seen = " and ".join(path.name for path in found) or "none"
             raise PhotoError(f"one mask {wanted}.png (or {', '.join(SUFFIXES[1:])}) is needed; found {seen}")
@@ -68,8 +68,11 @@ def _below(name: str) -> Path:
     return Path(*(part for part in path.with_suffix("").parts if part not in ("..", path.anchor)))
 
 
-def _is_mask(path: Path, stem: str) -> bool:
-    return path.stem == stem and path.suffix.lower() in SUFFIXES
+def _masks(wanted: Path) -> list[Path]:
+    """The masks of this name, with any suffix. Asked for one by one: folders hold a mask for each of many photos."""
+    paths = (wanted.with_name(wanted.name + suffix) for each in SUFFIXES for suffix in (each, each.upper()))
+    files = {path.stat().st_ino: path for path in paths if path.is_file()}  # some file systems take PNG for png
+    return sorted(files.values())
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
