@@ -89,7 +89,7 @@ def _ready(folder: Path, sweep: Path | None) -> Ready:
 
 
 def _reproduce(place: str, options: Mapping[str, str]) -> bool:
-    from pipeline.reproduce import Reproduction
+    from pipeline.again.reproduce import Reproduction
 
     target = _existing(place)
     folder = target if target.is_dir() else _run_of(target)
@@ -117,7 +117,7 @@ def _reproduce_run(again: Any, folder: Path) -> bool:
 
 
 def _verify(place: str, options: Mapping[str, str]) -> bool:
-    from pipeline.record.verify import verify
+    from pipeline.again.verify import verify
 
     folder = _folder(place)
     folders = [path.parent for path in sorted(folder.glob(f"*/{RUN}"))] if (folder / SWEEP).is_file() else [folder]
@@ -133,7 +133,7 @@ def _verify(place: str, options: Mapping[str, str]) -> bool:
 
 
 def _store(what: str, options: Mapping[str, str]) -> bool:
-    from pipeline.housekeeping import prune, report
+    from pipeline.store.housekeeping import prune, report
 
     actions: dict[str, Callable[[Path], Iterator[str]]] = {"report": report, "prune": prune}
     if what not in actions:

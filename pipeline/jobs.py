@@ -14,7 +14,6 @@ from typing import Any
 from pipeline.dataset import Photo
 from pipeline.errors import EmptyMask, PhotoError, SetupError
 from pipeline.files import locked, remove_leftovers, writing
-from pipeline.keys import content
 from pipeline.models import Models
 from pipeline.plan import Planner, Step
 from pipeline.progress import Progress
@@ -24,6 +23,7 @@ from pipeline.record.journal import journal_line
 from pipeline.record.record import earlier_lines
 from pipeline.runner import Runner
 from pipeline.store import Store
+from pipeline.store.keys import content
 from pipeline.sweep import Ready
 
 log = logging.getLogger("darkroom")

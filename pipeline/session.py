@@ -10,11 +10,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pipeline.again.changes import changes, last_runs
 from pipeline.dry_run import dry_run
 from pipeline.files import locked
 from pipeline.jobs import Run, perform
 from pipeline.record import read_facts
-from pipeline.record.changes import changes, last_runs
 from pipeline.record.journal import JOURNAL
 from pipeline.record.run_log import run_log
 from pipeline.report import contact_sheet, run_page, sweep_page, sweep_sheet

@@ -17,7 +17,7 @@ from inside import Fakes, job, session
 from PIL import Image
 from runs import ROOT, Cli, journal
 
-from pipeline.record.changes import changes, last_runs
+from pipeline.again.changes import changes, last_runs
 from pipeline.session import run as run_session
 
 STAGES: Mapping[str, Any] = {

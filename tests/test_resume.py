@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from runs import ROOT, Cli, journal, run
 
+from pipeline.again.verify import verify
 from pipeline.files import locked
 from pipeline.models import Models
 from pipeline.record.run_log import run_log
-from pipeline.record.verify import verify
 
 SEEDS = [[3, 4, 5]]  # one run; `kill_points.py` has the rest of its recipe, and paints two in a batch
 SWEEP = [[3], [4]]  # a sweep of two runs

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from runs import Cli, ready, run
 
+from pipeline.again.verify import verify
 from pipeline.errors import OutputError
 from pipeline.files import link_or_copy
 from pipeline.jobs import perform
 from pipeline.models import Models
-from pipeline.record.verify import verify
 from pipeline.store import Result, Store
 
 KEY = "0" * 64

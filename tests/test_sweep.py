@@ -15,9 +15,9 @@ from PIL import Image
 from runs import ROOT, Cli, journal, pixels
 from test_run import CAR
 
+from pipeline.again.verify import verify
 from pipeline.dataset import photo
 from pipeline.models.closeup import CloseUp
-from pipeline.record.verify import verify
 from pipeline.runner import Runner
 
 PROMPTS = ["mars, dust storm", 'a "wet" street: (night)', "it's late"]

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import ImageCms
 
+from pipeline.again.verify import Verified, verify
 from pipeline.dataset.photo import encode_png
 from pipeline.errors import RecipeError
-from pipeline.record.verify import Verified, verify
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 PHOTO, MASK, RESULT = "car/0_photo.png", "car/2_inpaint_mask.png", "car/2_inpaint_seed0.png"

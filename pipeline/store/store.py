@@ -148,7 +148,7 @@ class Store:
         return self.folder / "blobs" / name[:2] / name
 
     def _result(self, key: str) -> Path:
-        return self.folder / "results" / key[:2] / f"{key}.json"
+        return self.folder / f"results/{key[:2]}/{key}.json"  # one join: a dry run asks for each of many results
 
     def _write(self, target: Path, data: bytes, mode: int | None = None) -> None:
         with writing(target):

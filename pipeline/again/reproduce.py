@@ -10,7 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from pipeline.compare import SizesDiffer, compare
+from pipeline.again.compare import SizesDiffer, compare
+from pipeline.again.differences import differences
 from pipeline.dataset import Photo, photo
 from pipeline.dataset.photo import Picture, decode_png
 from pipeline.errors import EmptyMask, PhotoError, RecipeError
@@ -19,7 +20,6 @@ from pipeline.plan import Step
 from pipeline.recipe_file import with_defaults
 from pipeline.record import environment, read_facts
 from pipeline.record.artifacts import Made, fate
-from pipeline.record.differences import differences
 from pipeline.record.journal import JOURNAL, read_journal
 from pipeline.runner import Runner
 from pipeline.settings import Settings

@@ -1,0 +1,134 @@
+"""Edits to results and back: what a stage has made becomes files of the store, and is there again when it is needed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from pipeline.compositing import to_alpha
+from pipeline.dataset.photo import decode_png, encode_png
+from pipeline.edit import Edit
+from pipeline.errors import PhotoError
+from pipeline.models import Models
+from pipeline.record import metadata
+from pipeline.report.thumbnails import mask_thumbnail, photo_thumbnail
+from pipeline.runner.nodes import Node
+from pipeline.store import Result, Store
+from pipeline.store.keys import parameters
+
+
+class Edits:
+    """The edits behind nodes, a few at a time in memory, all others in the store.
+
+    Args:
+        models: name themselves in the metadata of what they make.
+        store: where results are.
+    """
+
+    def __init__(self, models: Models, store: Store) -> None:
+        self._models = models
+        self._store = store
+        self._edits: OrderedDict[Node, Edit] = OrderedDict()
+
+    def at(self, node: Node) -> Edit:
+        """The photo as it is behind a node that has its result."""
+        if node in self._edits:
+            self._edits.move_to_end(node)
+            return self._edits[node]
+        if node.parent is None:
+            picture = node.subject.load()
+            name = node.subject.photo.name
+            return self._remember(node, Edit(picture.pixels, picture.pixels, alpha=picture.alpha, name=name))
+        before, result = self.at(node.parent), node.result
+        changes: dict[str, Any] = {}
+        if result.image:
+            changes["image"] = decode_png(self._store.read(result.image), "RGB")
+            changes["repainted"] = decode_png(self._store.read(result.repainted), "L")
+        if result.mask:
+            changes["mask"] = decode_png(self._store.read(result.mask), "L") / np.float32(255)
+        return self._remember(node, replace(before, **changes))
+
+    def keep_photo(self, root: Node) -> Result:
+        """Put a photo as decoded into the store. Raises `PhotoError` where it cannot be decoded."""
+        picture = root.subject.load()
+        data = encode_png(picture.pixels, alpha=picture.alpha, icc=picture.icc)
+        small = photo_thumbnail(picture.pixels, picture.alpha, picture.icc)
+        return Result(image=self._store.add(data, ".png"), thumbnail=self._store.add(small, ".jpg"))
+
+    def keep(self, node: Node, before: Edit, edit: Edit, seconds: float) -> Result:
+        """Check what a step has made and put its files into the store.
+
+        Args:
+            node: the step.
+            before: what it was given.
+            edit: what it has made.
+            seconds: what it took.
+
+        Raises:
+            PhotoError: it broke the contract of paste-back; nothing is kept.
+        """
+        outside_max_diff = _check(edit, before)
+        result = Result(
+            **self._files(node, before, edit),
+            artifacts={label: self._add_png(to_alpha(heat)) for label, heat in edit.artifacts.items()},
+            empty=edit.repainted is None and edit.mask is not None and not to_alpha(edit.mask).any(),
+            outside_max_diff=outside_max_diff,
+            seconds=round(seconds, 3),
+        )
+        if node.children:
+            self._remember(node, edit)
+        return result
+
+    def forget(self) -> None:
+        """Let go of everything in memory."""
+        self._edits.clear()
+
+    def _files(self, node: Node, before: Edit, edit: Edit) -> dict[str, str]:
+        if edit.image is not before.image:
+            icc = node.subject.load().icc
+            data = encode_png(edit.image, alpha=edit.alpha, icc=icc, texts=self._texts(node))
+            return {
+                "image": self._store.add(data, ".png"),
+                "thumbnail": self._store.add(photo_thumbnail(edit.image, edit.alpha, icc), ".jpg"),
+                "repainted": self._add_png(edit.repainted),
+                "mask_thumbnail": self._store.add(mask_thumbnail(edit.repainted), ".png"),
+            }
+        if edit.mask is not before.mask:
+            alpha = to_alpha(edit.mask)
+            return {"mask": self._add_png(alpha), "mask_thumbnail": self._store.add(mask_thumbnail(alpha), ".png")}
+        return {}
+
+    def _add_png(self, grey: np.ndarray) -> str:
+        return self._store.add(encode_png(grey), ".png")
+
+    def _texts(self, node: Node) -> Mapping[str, str]:
+        steps = node.steps()
+        kinds = dict.fromkeys(kind for step in steps for kind in step.stage.uses)
+        return metadata.texts(
+            photo=node.subject.digest,
+            stages=[{"op": step.op, **parameters(step.stage)} for step in steps],
+            models={kind: self._models.identity(kind) for kind in kinds},
+        )
+
+    def _remember(self, node: Node, edit: Edit) -> Edit:
+        if node.step and edit.mask is not None:
+            edit = replace(edit, masks={**edit.masks, node.step.name: edit.mask})
+        self._edits[node] = edit = replace(edit, artifacts={})
+        while len(self._edits) > self._models.batch_size + 2:  # a batch's parents, and what is on the way to them
+            self._edits.popitem(last=False)
+        return edit
+
+
+def _check(edit: Edit, before: Edit) -> int:
+    """The paste-back contract, after every stage; returns what was measured, which is 0 where it holds."""
+    if edit.image.shape != edit.original.shape:
+        raise PhotoError(f"the picture has another size, {edit.image.shape}, than the photo: a bug, please report it")
+    if outside_max_diff := edit.outside_max_diff():
+        raise PhotoError(f"pixels outside the mask changed by {outside_max_diff}: a bug, please report it")
+    if edit.image is not before.image and edit.mask is not before.mask:
+        raise PhotoError("a stage changed both picture and mask: a bug, please report it")
+    return outside_max_diff
