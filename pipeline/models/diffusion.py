@@ -104,8 +104,8 @@ class Diffusion:
         channels = self._pipe.unet.config.in_channels
         if channels != 4:
             raise SetupError(
-                f"diffedit_repaint needs a text-to-image checkpoint, with 4 channels; models.inpaint has {channels}: "
-                "give another, or use inpaint"
+                f"DiffEdit's repaint needs a text-to-image checkpoint, with 4 channels; models.inpaint has {channels}: "
+                "give another, or repaint with `inpaint`"
             )
         pictures = self._in_groups(requests, partial(invert_and_decode, self._pipe, self._own_scheduler))
         self._pipe.maybe_free_model_hooks()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.models.latents import encode_grey
@@ -39,13 +40,7 @@ class Text(NamedTuple):
 
 def read(pipe: DiffusionPipeline, texts: Sequence[str | None]) -> Text:
     """Encode texts one by one; None is no text, as guidance has it without a negative prompt."""
-    import torch
-
-    first, *others = [_read(pipe, text) for text in texts]
-    with torch.no_grad():
-        for each in others:
-            first = first.and_then(each)
-    return first
+    return reduce(Text.and_then, (_read(pipe, text) for text in texts))
 
 
 def _read(pipe: DiffusionPipeline, text: str | None) -> Text:
@@ -66,7 +61,8 @@ class Predictor:
 
     An inpainting UNet of 9 channels is told that everything is to be repainted: a mask of ones, and the latents of a
     grey picture, as its pipeline blanks what is masked. So it sees nothing but the noisy latents and the text, as one
-    of 4 channels does. Told that the whole picture is known it would copy it, and the text would matter little.
+    of 4 channels does. Told that the whole picture is known it would copy it, and the text would matter little: the first
+    miniature found horses with a mean IoU of .35 this way and of .17 that way, each at its best threshold.
 
     Args:
         pipe: whose UNet.

@@ -33,7 +33,7 @@ class DiffEdit(Stage):
     query: str = Field(description="What it shall show, such as `a zebra on a meadow`.")
     maps: int = Field(10, ge=1, le=1000, description="Under how many noises the model is asked; the mean counts.")
     strength: float = Field(
-        0.5, gt=0, le=1, description="How noisy the photo is then; more finds larger things, less finer ones."
+        0.5, gt=0, le=1, description="How noisy the photo is then: a share of the way to pure noise."
     )
     clamp: float = Field(
         3,
