@@ -61,8 +61,8 @@ class Predictor:
 
     An inpainting UNet of 9 channels is told that everything is to be repainted: a mask of ones, and the latents of a
     grey picture, as its pipeline blanks what is masked. So it sees nothing but the noisy latents and the text, as one
-    of 4 channels does. Told that the whole picture is known it would copy it, and the text would matter little: the first
-    miniature found horses with a mean IoU of .35 this way and of .17 that way, each at its best threshold.
+    of 4 channels does. Told that the whole picture is known it would copy it, and the text would matter little: the
+    first miniature found horses with a mean IoU of .35 this way and of .17 that way, each at its best threshold.
 
     Args:
         pipe: whose UNet.
