@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from pipeline.errors import PhotoError
+from pipeline.errors import PhotoError, SetupError
 from pipeline.models.checkpoint import load_pipeline
+from pipeline.models.contrast import Contrast
+from pipeline.models.inversion import invert_and_decode
 from pipeline.models.locate import Place
 from pipeline.models.placement import put, torch_dtype
 from pipeline.models.quiet import quiet
 from pipeline.models.reduced import SMALL, Reduced
 from pipeline.models.repaint import repaint
-from pipeline.models.request import InpaintRequest
+from pipeline.models.request import ContrastRequest, EditRequest, InpaintRequest
 from pipeline.models.schedulers import build_scheduler
 from pipeline.models.settings import Memory
 
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 log = logging.getLogger("darkroom")
+
+_Item = TypeVar("_Item")
+_Request = TypeVar("_Request", InpaintRequest, EditRequest)
+_Work = Callable[[Sequence[_Item]], list[np.ndarray]]
 
 
 class Diffusion:
@@ -61,13 +68,48 @@ class Diffusion:
         Raises:
             PhotoError: the model gave no picture for one of them, or there is not memory enough for one.
         """
-        groups: dict[tuple[object, ...], list[int]] = {}
-        for index, request in enumerate(requests):
-            groups.setdefault(request.shared(), []).append(index)
-        pictures: dict[int, np.ndarray] = {}
-        for group in groups.values():
-            pictures.update(zip(group, self._group([requests[index] for index in group]), strict=True))
-        return [pictures[index] for index in range(len(requests))]
+        return self._in_groups(requests, self._repaint)
+
+    def contrast(self, request: ContrastRequest) -> np.ndarray:
+        """How differently the model sees a noisy picture with two texts, averaged over several noises.
+
+        The noises are the request's own, drawn on the CPU, and batched as pictures are in `inpaint`: two answers for
+        each of `batch_size` noises in every UNet call.
+
+        Returns:
+            (rows, columns) float32 of at least 0, on the grid of the model's latents, which has the picture's aspect.
+
+        Raises:
+            PhotoError: the model gave not-a-number, or there is not memory enough.
+        """
+        contrast = Contrast(self._pipe, self._own_scheduler, request)
+        mean = np.mean(self._in_batches(contrast.noises, contrast.maps), axis=0)
+        self._pipe.maybe_free_model_hooks()
+        if not np.isfinite(mean).all():
+            raise PhotoError("the model predicted not-a-number for this photo; try memory.dtype=fp32")
+        return mean
+
+    def edit(self, requests: Sequence[EditRequest]) -> list[np.ndarray]:
+        """Encode pictures by DDIM inversion and decode the masked parts with another text; nothing is random.
+
+        Pixels outside the mask change too, because all pixels go through the VAE: composite the result.
+
+        Returns:
+            (h, w, 3) uint8 RGB for each request, in order.
+
+        Raises:
+            SetupError: the checkpoint is one for inpainting.
+            PhotoError: the model gave no picture for one of them, or there is not memory enough for one.
+        """
+        channels = self._pipe.unet.config.in_channels
+        if channels != 4:
+            raise SetupError(
+                f"DiffEdit's repaint needs a text-to-image checkpoint, with 4 channels; models.inpaint has {channels}: "
+                "give another, or repaint with `inpaint`"
+            )
+        pictures = self._in_groups(requests, partial(invert_and_decode, self._pipe, self._own_scheduler))
+        self._pipe.maybe_free_model_hooks()
+        return pictures
 
     def describe(self) -> dict[str, Any]:
         """How pictures are made, as plain data."""
@@ -81,25 +123,38 @@ class Diffusion:
             "safety_checker": getattr(self._pipe, "safety_checker", None) is not None,
         }
 
-    def _group(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
-        """Any number of requests that may share batches."""
+    def _repaint(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
+        self._pipe.scheduler = build_scheduler(requests[0].scheduler, self._own_scheduler)
+        return repaint(self._pipe, requests)
+
+    def _in_groups(self, requests: Sequence[_Request], work: _Work[_Request]) -> list[np.ndarray]:
+        """Requests of any kind; those that may share batches do."""
+        groups: dict[tuple[object, ...], list[int]] = {}
+        for index, request in enumerate(requests):
+            groups.setdefault(request.shared(), []).append(index)
+        pictures: dict[int, np.ndarray] = {}
+        for group in groups.values():
+            pictures.update(zip(group, self._in_batches([requests[index] for index in group], work), strict=True))
+        return [pictures[index] for index in range(len(requests))]
+
+    def _in_batches(self, items: Sequence[_Item], work: _Work[_Item]) -> list[np.ndarray]:
+        """Any number of items that may share batches."""
         done: list[np.ndarray] = []
-        while len(done) < len(requests):
-            pictures = self._unless_out_of_memory(requests[len(done) : len(done) + self.batch_size])
-            if pictures is None:
+        while len(done) < len(items):
+            results = self._unless_out_of_memory(items[len(done) : len(done) + self.batch_size], work)
+            if results is None:
                 self._halve_batch()
             else:
-                done += pictures
+                done += results
         return done
 
-    def _unless_out_of_memory(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray] | None:
-        """One batch, filled up with copies of its last request."""
+    def _unless_out_of_memory(self, items: Sequence[_Item], work: _Work[_Item]) -> list[np.ndarray] | None:
+        """One batch, filled up with copies of its last item."""
         import torch
 
-        filled = [*requests, *[requests[-1]] * (self.batch_size - len(requests))]
-        self._pipe.scheduler = build_scheduler(requests[0].scheduler, self._own_scheduler)
+        filled = [*items, *[items[-1]] * (self.batch_size - len(items))]
         try:
-            return repaint(self._pipe, filled)[: len(requests)]
+            return work(filled)[: len(items)]
         except torch.OutOfMemoryError:
             return None  # the caller goes on outside this clause, whose traceback holds on to tensors
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
-from pipeline.models.request import InpaintRequest
+from pipeline.models.request import ContrastRequest, EditRequest, InpaintRequest
 
 if TYPE_CHECKING:
     from pipeline.models.diffusion import Diffusion
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SMALL = 256  # native sides below this need it; no published Stable Diffusion model has less than 512
 # Largest area, in native squares, that is painted as it is. A judgement: beyond it, the miniature repeats itself.
 LARGEST = 1.5
+
+_Request = TypeVar("_Request", InpaintRequest, EditRequest)
 
 
 class Reduced:
@@ -45,16 +47,36 @@ class Reduced:
     def inpaint(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
         """See `Diffusion.inpaint`."""
         pictures = self.diffusion.inpaint([self._reduced(request) for request in requests])
-        return [_resized(picture, request.mask.shape) for picture, request in zip(pictures, requests, strict=True)]
+        return _enlarged(pictures, requests)
 
-    def _reduced(self, request: InpaintRequest) -> InpaintRequest:
-        scale = self.native / request.mask.size**0.5
+    def contrast(self, request: ContrastRequest) -> np.ndarray:
+        """See `Diffusion.contrast`; the grid is that of the smaller picture."""
+        size = self._size(request.image.shape[:2])
+        return self.diffusion.contrast(replace(request, image=_resized(request.image, size)))
+
+    def edit(self, requests: Sequence[EditRequest]) -> list[np.ndarray]:
+        """See `Diffusion.edit`."""
+        return _enlarged(self.diffusion.edit([self._reduced(request) for request in requests]), requests)
+
+    def _size(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) at which a picture of this shape is worked on."""
+        scale = self.native / (shape[0] * shape[1]) ** 0.5
         if scale**-2 <= LARGEST:
+            return shape
+        height, width = (max(1, round(side * scale / self.multiple)) * self.multiple for side in shape)
+        return height, width
+
+    def _reduced(self, request: _Request) -> _Request:
+        height, width = self._size(request.mask.shape)
+        if request.mask.shape == (height, width):
             return request
-        height, width = (max(1, round(side * scale / self.multiple)) * self.multiple for side in request.mask.shape)
         share = Image.fromarray(request.mask.astype(np.uint8) * 255).resize((width, height), Image.Resampling.BOX)
         image = _resized(request.image, (height, width))
         return replace(request, image=image, mask=np.asarray(share) > 0)  # all that holds some of the mask
+
+
+def _enlarged(pictures: Sequence[np.ndarray], requests: Sequence[_Request]) -> list[np.ndarray]:
+    return [_resized(picture, request.mask.shape) for picture, request in zip(pictures, requests, strict=True)]
 
 
 def _resized(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -39,3 +39,51 @@ class InpaintRequest:
         """What the pictures of one batch must have in common."""
         has_negative = self.negative_prompt is not None
         return self.image.shape, has_negative, self.steps, self.guidance_scale, self.strength, self.scheduler
+
+
+@dataclass(frozen=True)
+class ContrastRequest:
+    """Two texts to contrast on a picture.
+
+    Attributes:
+        image: (h, w, 3) uint8 RGB; h and w multiples of `Diffusion.multiple`.
+        reference: what the picture shows.
+        query: what it shall show.
+        maps: under how many noises the model is asked.
+        strength: where in the noise schedule these are, above 0 to 1.
+        seed: of the noises, at least 0.
+    """
+
+    image: np.ndarray
+    reference: str
+    query: str
+    maps: int
+    strength: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class EditRequest:
+    """One picture to encode by DDIM inversion and to decode with another text.
+
+    Attributes:
+        image: (h, w, 3) uint8 RGB; h and w multiples of `Diffusion.multiple`.
+        mask: (h, w) bool, True where the new text acts.
+        reference: the text to encode with; None for no text.
+        query: the text to decode with.
+        steps: of the full schedule; `int(steps * ratio)` of them are run each way and must be at least 1.
+        ratio: how far into the noise schedule it is encoded, above 0 to 1.
+        guidance_scale: of the decoding; 1 and less is none.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    reference: str | None
+    query: str
+    steps: int
+    ratio: float
+    guidance_scale: float
+
+    def shared(self) -> tuple[object, ...]:
+        """What the pictures of one batch must have in common."""
+        return self.image.shape, self.steps, self.ratio, self.guidance_scale

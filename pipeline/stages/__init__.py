@@ -5,6 +5,8 @@ from __future__ import annotations
 from pipeline.stages.base import Stage
 from pipeline.stages.clip_diff import ClipDiff
 from pipeline.stages.combine import Combine
+from pipeline.stages.diffedit import DiffEdit
+from pipeline.stages.diffedit_repaint import DiffEditRepaint
 from pipeline.stages.grabcut import GrabCut
 from pipeline.stages.inpaint import Inpaint
 from pipeline.stages.invert import Invert
@@ -17,12 +19,14 @@ STAGES: dict[str, type[Stage]] = {
     "sam": Sam,
     "text": Text,
     "clip_diff": ClipDiff,
+    "diffedit": DiffEdit,
     "grabcut": GrabCut,
     "mask_file": MaskFile,
     "refine": Refine,
     "invert": Invert,
     "combine": Combine,
     "inpaint": Inpaint,
+    "diffedit_repaint": DiffEditRepaint,
 }
 
 __all__ = ["STAGES", "Stage"]

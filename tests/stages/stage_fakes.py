@@ -8,29 +8,42 @@ import numpy as np
 
 from pipeline.edit import Edit
 from pipeline.models import InpaintRequest
+from pipeline.models.request import ContrastRequest, EditRequest
 
 
 class NoiseDiffusion:
     """Paints noise by the seed over the *whole* picture, so that a paste that lets any of it out shows.
 
-    Checks what a true pipeline would refuse, and keeps the requests of every call in `calls`.
+    Checks what a true pipeline would refuse, and keeps the requests of every call in `calls`. Two texts differ for it
+    where the picture is red.
     """
 
     def __init__(self, native: int = 64, multiple: int = 8) -> None:
         self.native = native
         self.multiple = multiple
-        self.calls: list[list[InpaintRequest]] = []
+        self.calls: list[list[InpaintRequest | ContrastRequest | EditRequest]] = []
+
+    def contrast(self, request: ContrastRequest) -> np.ndarray:
+        self.calls.append([request])
+        height, width = request.image.shape[:2]
+        assert height % self.multiple == width % self.multiple == 0
+        red = request.image[..., 0].reshape(height // 8, 8, width // 8, 8).mean(axis=(1, 3))
+        return (red / 1000).astype(np.float32)
+
+    def edit(self, requests: Sequence[EditRequest]) -> list[np.ndarray]:
+        self.calls.append(list(requests))
+        return [self._paint(request, seed=len(request.query)) for request in requests]
 
     def inpaint(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
         self.calls.append(list(requests))
-        return [self._paint(request) for request in requests]
+        return [self._paint(request, request.seed) for request in requests]
 
-    def _paint(self, request: InpaintRequest) -> np.ndarray:
+    def _paint(self, request: InpaintRequest | EditRequest, seed: int) -> np.ndarray:
         height, width = request.mask.shape
         assert request.image.shape == (height, width, 3) and request.image.dtype == np.uint8
         assert request.mask.dtype == bool and request.mask.any()
         assert height % self.multiple == width % self.multiple == 0
-        return np.random.default_rng(request.seed).integers(0, 256, (height, width, 3), np.uint8)
+        return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
 class ThreeDiscs:

@@ -1,0 +1,85 @@
+"""`diffedit`: find what would have to change for another text, with the diffusion model itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+from PIL import Image
+from pydantic import Field, model_validator
+
+from pipeline.compositing import cut, plan_crop
+from pipeline.models.request import ContrastRequest
+from pipeline.stages.base import Stage, stage
+from pipeline.stages.fields import Share
+from pipeline.stages.text import from_heat
+
+if TYPE_CHECKING:
+    from pipeline.edit import Edit
+    from pipeline.models import ModelKind, Models
+
+
+@stage
+class DiffEdit(Stage):
+    """Where the model's noise predictions for two texts differ, thresholded; the soft map is the artifact `heat`.
+
+    Step 1 of Couairon et al., DiffEdit, ICLR 2023 (arXiv 2210.11427). The photo is encoded by the mode of the
+    autoencoder's posterior, so that `seed` stands for the noises alone.
+    """
+
+    uses: ClassVar[tuple[ModelKind, ...]] = ("inpaint",)
+
+    reference: str = Field(description="What the photo shows, such as `a horse on a meadow`.")
+    query: str = Field(description="What it shall show, such as `a zebra on a meadow`.")
+    maps: int = Field(10, ge=1, le=1000, description="Under how many noises the model is asked; the mean counts.")
+    strength: float = Field(
+        0.5, gt=0, le=1, description="How noisy the photo is then: a share of the way to pure noise."
+    )
+    clamp: float = Field(
+        3,
+        ge=1,
+        le=100,
+        description="Multiple of the photo's mean difference that counts as 1 in the heat, as all above.",
+    )
+    threshold: Share | None = Field(
+        0.5, description="Heat from which a pixel is white; `null` keeps the heat as a soft mask."
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="Start of the random numbers.")
+    resolution: int | None = Field(
+        None,
+        ge=64,
+        le=4096,
+        description="Side in px of the square whose area the model works on; `null`: its own.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.reference == self.query:
+            raise ValueError("`reference` and `query` are the same text: there is nothing to tell apart")
+        return self
+
+    def apply(self, edit: Edit, models: Models) -> Edit:
+        """See `Stage.apply`. Raises `PhotoError` for a photo too long and narrow to work on."""
+        heat = relative(models.diffusion.contrast(self._request(edit.image, models)), self.clamp)
+        enlarged = Image.fromarray(heat).resize(edit.size, Image.Resampling.BILINEAR)
+        return from_heat(edit, np.asarray(enlarged), self.threshold)
+
+    def _request(self, image: np.ndarray, models: Models) -> ContrastRequest:
+        """The whole photo at the model's own size."""
+        everything = np.full(image.shape[:2], 255, np.uint8)
+        native = self.resolution or models.diffusion.native
+        crop = plan_crop(everything, None, native, models.diffusion.multiple)
+        return ContrastRequest(
+            image=cut(image, everything, crop)[0],
+            reference=self.reference,
+            query=self.query,
+            maps=self.maps,
+            strength=self.strength,
+            seed=self.seed,
+        )
+
+
+def relative(differences: np.ndarray, clamp: float) -> np.ndarray:
+    """Differences of at least 0 in multiples of `clamp` times their mean, cut at 1; all 0 where there are none."""
+    top = np.float32(clamp * differences.mean())
+    return np.minimum(differences / top, np.float32(1)) if top else np.zeros_like(differences)
