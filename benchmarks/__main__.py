@@ -156,7 +156,7 @@ def work_of(folder: Path) -> str:
     (path,) = folder.glob("outputs/*/run.json")
     work = json.loads(path.read_text())["work"]
     counts = ", ".join(f"{number} {op}" for op, number in work["computed"].items())
-    return f"{counts}; loaded once each: {', '.join(work['loaded'])}"
+    return f"{counts}; models loaded: {', '.join(work['loaded'])}"
 
 
 # --- how time and memory grow ----------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import Any
 from pipeline import recipe_file
 from pipeline.errors import RecipeError, nearest, printable, together
 from pipeline.recipe import parse
-from pipeline.record import read_facts
+from pipeline.record import read_facts, settled_config
+from pipeline.record.journal import JOURNAL
 from pipeline.record.record import RUN
 from pipeline.settings import Settings
-from pipeline.sweep import SWEEP, Ready, Refused
+from pipeline.sweep import SWEEP, Ready, Refused, read_jobs
 
 
 def named(words: Sequence[str]) -> bool:
@@ -55,6 +55,8 @@ def _options(words: Sequence[str]) -> dict[str, str]:
 def _resume(place: str, options: Mapping[str, str]) -> bool:
     from pipeline.session import run as run_session
 
+    if options and place != "latest":
+        raise RecipeError(f"command line: outputs: goes with resume=latest; {place} says itself where it is")
     folder = _latest(_outputs(options)) if place == "latest" else _folder(place)
     jobs = list(_sweep_jobs(folder)) if (folder / SWEEP).is_file() else [_ready(folder, None)]
     for refused in (job for job in jobs if isinstance(job, Refused)):
@@ -64,7 +66,7 @@ def _resume(place: str, options: Mapping[str, str]) -> bool:
 
 
 def _sweep_jobs(folder: Path) -> Iterator[Ready | Refused]:
-    for job in _read(folder / SWEEP)["jobs"]:
+    for job in read_jobs(folder):
         words = tuple(f"{key}={value}" for key, value in job["values"].items())
         if job["error"]:
             yield Refused(folder / job["folder"], words, 2, job["error"], folder)
@@ -78,14 +80,18 @@ def _sweep_jobs(folder: Path) -> Iterator[Ready | Refused]:
 def _ready(folder: Path, sweep: Path | None) -> Ready:
     """The job of a run folder, as it was recorded."""
     facts = read_facts(folder)
-    config = facts["config"]
+    config = settled_config(facts)
     recipe, settings = together(
         lambda: parse(config, f"{folder / RUN}: config"),
         lambda: Settings.parse(config),
     )
     recipe.dataset.check()
     settings.models().require(recipe.models())
-    return Ready(recipe, settings, folder, {}, config, tuple(facts["overrides"]), sweep)
+    for kind, then in facts.get("models", {}).get("weights", {}).items():
+        if settings.models().identity(kind)["weights"] != then["weights"]:
+            text = "is another model than the run began with; start a new run, which takes what has not changed"
+            raise RecipeError(f"{folder}: models.{kind}={then['name']} {text}")
+    return Ready(recipe, settings, folder, {}, config, tuple(facts.get("overrides", ())), sweep)
 
 
 def _reproduce(place: str, options: Mapping[str, str]) -> bool:
@@ -108,6 +114,7 @@ def _reproduce_run(again: Any, folder: Path) -> bool:
         identical += verdict.identical
         well &= verdict.within
     _say(f"{identical} of {verdicts} pictures identical")
+    well &= verdicts > 0
     if again.not_tried:
         _say(f"{again.not_tried} more had failed or been skipped, and were not tried")
     for title, lines in (("inputs:", again.inputs()), ("not as it was then:", again.differences())):
@@ -124,16 +131,26 @@ def _verify(place: str, options: Mapping[str, str]) -> bool:
     whole = True
     for each in folders:
         verified = verify(each)
-        for problem in verified.problems:
+        problems = [*verified.problems, *_lacking(each, verified.pictures)]
+        for problem in problems:
             _say(f"{each.name}/{problem}")
-        found = f"{len(verified.problems)} problems" if verified.problems else "all as it was written"
+        found = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "all as it was written"
         _say(f"{each}: {verified.pictures} pictures, {verified.files} files: {found}")
-        whole &= not verified.problems
-    return whole
+        whole &= not problems
+    return whole and bool(folders)
+
+
+def _lacking(folder: Path, pictures: int) -> Iterator[str]:
+    """A line, where the journal of a run that came to its end tells of fewer or more pictures than there were."""
+    facts = read_facts(folder)
+    totals = facts.get("totals", {})
+    expected = sum(totals.get(status, 0) for status in ("done", "failed", "skipped"))
+    if facts.get("status") in ("done", "failed") and pictures < expected:
+        yield f"{JOURNAL}: tells of {pictures} pictures, but {expected} were made or tried"
 
 
 def _store(what: str, options: Mapping[str, str]) -> bool:
-    from pipeline.store.housekeeping import prune, report
+    from pipeline.again.housekeeping import prune, report
 
     actions: dict[str, Callable[[Path], Iterator[str]]] = {"report": report, "prune": prune}
     if what not in actions:
@@ -167,11 +184,20 @@ def _outputs(options: Mapping[str, str]) -> Path:
 
 
 def _latest(outputs: Path) -> Path:
-    """The newest run or sweep; their names begin with the time."""
-    found = sorted(path.parent for name in (RUN, SWEEP) for path in outputs.glob(f"*/{name}"))
+    """The newest run or sweep that was stopped, else the newest of all; their names begin with the time."""
+    found = sorted((path.parent for name in (RUN, SWEEP) for path in outputs.glob(f"*/{name}")), reverse=True)
     if not found:
         raise RecipeError(f"{outputs}: holds no run to resume")
-    return found[-1].absolute()
+    return next(filter(_was_stopped, found), found[0]).absolute()
+
+
+def _was_stopped(folder: Path) -> bool:
+    """Whether a run, or any of a sweep's, has not come to its end; what failed in it is no such thing."""
+    try:
+        runs = [read_facts(folder)] if (folder / RUN).is_file() else read_jobs(folder)
+    except RecipeError:
+        return False
+    return any(run.get("status") not in ("done", "failed") for run in runs)
 
 
 def _folder(place: str) -> Path:
@@ -206,10 +232,3 @@ def _value(text: str) -> Any:
     """A number or a truth value, as YAML would read it; else the text."""
     plain = {"true": True, "false": False, "null": None}
     return plain[text] if text in plain else int(text) if text.isdecimal() else text
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"{path}: cannot be read: {error}") from None

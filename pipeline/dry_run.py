@@ -13,11 +13,11 @@ from typing import Any
 from pipeline.again.changes import changes, last_runs
 from pipeline.dataset import Photo
 from pipeline.errors import PhotoError, printable
+from pipeline.keys import Keys
 from pipeline.plan import Planner, Step
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
 from pipeline.store import Store
-from pipeline.store.keys import Keys
 from pipeline.sweep import Ready
 
 _EARLIER_RUNS = 20  # that are asked what an op takes

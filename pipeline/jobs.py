@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.dataset import Photo
-from pipeline.errors import EmptyMask, PhotoError, SetupError
+from pipeline.errors import EmptyMask, PhotoError, RecipeError, SetupError
 from pipeline.files import locked, remove_leftovers, writing
+from pipeline.keys import content
 from pipeline.models import Models
 from pipeline.plan import Planner, Step
 from pipeline.progress import Progress
@@ -23,7 +24,6 @@ from pipeline.record.journal import journal_line
 from pipeline.record.record import earlier_lines
 from pipeline.runner import Runner
 from pipeline.store import Store
-from pipeline.store.keys import content
 from pipeline.sweep import Ready
 
 log = logging.getLogger("darkroom")
@@ -46,7 +46,13 @@ class Run:
                 with suppress(ValueError, TypeError, LookupError, AttributeError):  # not written by us
                     adopt(store, ready.folder, line)
         else:
-            facts = {"overrides": list(ready.words), "config": dict(ready.config)}
+            models = ready.settings.models()
+            facts = {
+                "overrides": list(ready.words),
+                "config": dict(ready.config),
+                "settled": models.settled(),
+                "models": models.describe(ready.recipe.models()),
+            }
             self.record = Record.begin(ready.folder, ready.recipe.name, ready.files, facts)
 
     def tree(self, photo: Photo) -> Sequence[Step]:
@@ -159,7 +165,7 @@ def perform(ready: Sequence[Ready], store: Store, resume: bool = False) -> list[
             for group in _alike(runs):
                 try:
                     _perform_group(group, store, open_runs)
-                except SetupError as error:
+                except (SetupError, RecipeError) as error:
                     if len(group) == len(runs):
                         raise
                     log.error("%s", error)  # the other jobs of the sweep ask other models

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.again.changes import changes, last_runs
 from pipeline.dry_run import dry_run
+from pipeline.errors import DarkroomError, OutputError
 from pipeline.files import locked
 from pipeline.jobs import Run, perform
 from pipeline.record import read_facts
@@ -57,8 +58,9 @@ def run(jobs: Sequence[Ready | Refused], resume: bool = False) -> bool:
             write_sweep(sweep, jobs, {})
         try:
             runs = perform(ready, store, resume)
-        except KeyboardInterrupt:
-            _report(jobs, sweep)
+        except (KeyboardInterrupt, DarkroomError):
+            with suppress(OutputError):  # the disk may be what is wrong
+                _report(jobs, sweep)
             raise
         _tell_work(log, runs, store)
         reports = _report(jobs, sweep)

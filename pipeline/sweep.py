@@ -10,11 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import RecipeError
 from pipeline.files import write_atomically, writing
 from pipeline.recipe import Recipe
 from pipeline.settings import Settings
 
 SWEEP = "sweep.json"
+
+_JOB = {"folder", "values", "status", "error"}
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,22 @@ def write_sweep(folder: Path, jobs: Sequence[Ready | Refused], status: Mapping[P
     }
     with writing(folder / SWEEP):
         write_atomically(folder / SWEEP, json.dumps(facts, indent=2).encode() + b"\n")
+
+
+def read_jobs(folder: Path) -> list[dict[str, Any]]:
+    """The jobs that `sweep.json` tells of: `folder`, `values`, `status` and `error` of each.
+
+    Raises:
+        RecipeError: it is missing or damaged, or names folders elsewhere.
+    """
+    try:
+        jobs = json.loads((folder / SWEEP).read_bytes())["jobs"]
+        whole = all(set(job) >= _JOB and Path(job["folder"]).name == job["folder"] for job in jobs)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        whole = False
+    if not whole or any((folder / job["folder"]).is_symlink() for job in jobs):
+        raise RecipeError(f"{folder}: {SWEEP} is damaged")
+    return jobs
 
 
 def _job(job: Ready | Refused, axes: Sequence[str], status: Mapping[Path, str]) -> dict[str, Any]:

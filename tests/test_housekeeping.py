@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from runs import Cli, ready, run
 
+from pipeline.again.housekeeping import prune, report
 from pipeline.again.verify import verify
 from pipeline.errors import OutputError, RecipeError
 from pipeline.files import locked
 from pipeline.jobs import perform
 from pipeline.models import Models
 from pipeline.store import Store
-from pipeline.store.housekeeping import prune, report
 
 _runs = st.lists(st.sets(st.integers(0, 9)), max_size=4)
 

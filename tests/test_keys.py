@@ -18,16 +18,16 @@ from PIL import Image
 from pydantic import ValidationError
 from runs import ROOT
 
+import pipeline.keys
 import pipeline.models
-import pipeline.store.keys
 from pipeline.dataset import Photo
+from pipeline.keys import Keys
 from pipeline.models import Memory, Models, Weights
 from pipeline.models.locate import Place
 from pipeline.plan import Planner, Step
 from pipeline.recipe import parse
 from pipeline.stages import STAGES, Stage
 from pipeline.stages.refine import Refine
-from pipeline.store.keys import Keys
 
 VALID: Mapping[str, Mapping[str, Any]] = {
     "sam": {"points": [[1, 1]]},
@@ -39,6 +39,8 @@ VALID: Mapping[str, Mapping[str, Any]] = {
     "invert": {},
     "combine": {"mask": "car"},
     "inpaint": {"prompt": "mars"},
+    "diffedit": {"reference": "a horse", "query": "a zebra"},
+    "diffedit_repaint": {"query": "a zebra"},
 }
 PARAMETERS = [(op, name) for op, kind in STAGES.items() for name in kind.__pydantic_fields__]
 PLACES = [("mask_file", "folder"), ("combine", "mask"), ("inpaint", "prompts_file")]
@@ -246,7 +248,7 @@ class Patched:
         return self.memory()
 
     def libraries(self) -> Models:
-        self.set(pipeline.store.keys, "_libraries", lambda: {"numpy": "99"})
+        self.set(pipeline.keys, "_libraries", lambda: {"numpy": "99"})
         return self.memory()
 
     def ran_out_of_memory(self) -> Models:

@@ -74,6 +74,9 @@ class FakeModels:
     def describe(self, kinds: Sequence[str]) -> dict:
         return {}
 
+    def settled(self) -> dict:
+        return {}
+
     def loaded(self) -> list[str]:
         return []
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import RecipeError
+from pipeline.keys import LIBRARIES
 from pipeline.record.record import RUN, read_facts
-from pipeline.store.keys import LIBRARIES
 
 _LOOKED_AT = 200  # run folders; the one that is looked for is mostly the last
 _KEYS = ("stages", "on_empty")

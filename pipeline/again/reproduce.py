@@ -18,7 +18,7 @@ from pipeline.errors import EmptyMask, PhotoError, RecipeError
 from pipeline.models import Models
 from pipeline.plan import Step
 from pipeline.recipe_file import with_defaults
-from pipeline.record import environment, read_facts
+from pipeline.record import environment, read_facts, settled_config
 from pipeline.record.artifacts import Made, fate
 from pipeline.record.journal import JOURNAL, read_journal
 from pipeline.runner import Runner
@@ -74,7 +74,7 @@ class Reproduction:
         self._only = only
         self._tolerance = tolerance
         self._facts = read_facts(run_dir)
-        self._settings = Settings.parse(_changed(self._facts["config"], changed))
+        self._settings = Settings.parse(_changed(settled_config(self._facts), changed))
         self._inputs: dict[str, None] = {}  # those that are missing or changed, each told once
         self.not_tried = 0
 
@@ -173,11 +173,13 @@ class Reproduction:
         kept = isinstance(error, EmptyMask) and picture == line["source"]  # as it was, with on_empty: keep
         if error and not kept:
             return Verdict(picture, False, False, f"cannot be made: {error}")
-        image = next(each.result.image for each in reversed(made) if each.result.image)
+        blob = next(each.result.image for each in reversed(made) if each.result.image)
+        if picture == line["source"] and line["mask"]:  # nothing was repainted: the mask is what was made
+            blob, picture = next(each.result.mask for each in reversed(made) if each.result.mask), line["mask"]
         try:
             file = self._inside(picture)
             then = photo.read(file)
-            far = compare(then.pixels, decode_png(store.read(image), "RGB"))
+            far = compare(then.pixels, decode_png(store.read(blob), "RGB"))
         except (PhotoError, SizesDiffer) as error:
             return Verdict(picture, False, False, f"cannot be compared: {error}")
         told = f"max {far.max} of 255, mean {far.mean:.4f}, SSIM {far.ssim:.5f}" if far.max else "identical"

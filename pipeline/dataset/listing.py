@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.dataset.photo import FORMATS
 
-_RUN_FOLDER = "journal.jsonl"  # a folder that holds this is a run's: its pictures are results, not photos
+_RESULTS = {"journal.jsonl", "multirun.yaml"}  # a folder that holds one is a run's or a sweep's: no photos there
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Listing:
                 continue
             seen.add(identity)
             here = root if path == root.path else self._list(path)
-            if here is root or _RUN_FOLDER not in here.files:
+            if here is root or _RESULTS.isdisjoint(here.files):
                 yield here
                 waiting.extend(path / name for name in reversed(here.folders))
 

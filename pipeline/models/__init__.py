@@ -30,6 +30,7 @@ __all__ = ["InpaintRequest", "Memory", "ModelKind", "Models", "Weights"]
 ModelKind = Literal["sam", "clipseg", "inpaint"]
 
 _ON_GPU = {"sam": "vit_b", "clipseg": CLIPSEG, "inpaint": SDXL}
+_VERSIONS = {"sam": 1, "clipseg": 1, "inpaint": 1}  # of what stands here around them; raised by hand, as with stages
 _LIBRARIES = {
     "sam": ("torch", "torchvision", "segment-anything"),
     "clipseg": ("torch", "transformers"),
@@ -115,9 +116,18 @@ class Models:
             numerics["batch_size"] = self.batch_size  # less than asked for once a GPU ran out of memory
         return {
             "weights": self._locate(kind).identity(),
+            "version": _VERSIONS[kind],
             "device": self.device.split(":")[0],
             **numerics,
             "libraries": {name: _series(name) for name in _LIBRARIES[kind]},
+        }
+
+    def settled(self) -> dict[str, Any]:
+        """The settings as they are in use, every `auto` chosen: a run that is resumed or reproduced takes these."""
+        return {
+            "device": self.device,
+            "memory": asdict(self.memory),
+            "models": {kind: self._name(kind) for kind in _ON_GPU},
         }
 
     def describe(self, kinds: Iterable[ModelKind]) -> dict[str, Any]:

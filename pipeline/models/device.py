@@ -69,8 +69,8 @@ def _suited_to(device: str) -> Memory:
         return _MPS
     import torch
 
-    free_gib = torch.cuda.mem_get_info(device)[0] / 2**30
-    return _FAST if free_gib >= 20 else _BALANCED if free_gib >= 10 else _LOW
+    gib = torch.cuda.mem_get_info(device)[1] / 2**30  # all it has: what is free now would be another answer tomorrow
+    return _FAST if gib >= 20 else _BALANCED if gib >= 10 else _LOW
 
 
 def _may_have_gpu() -> bool:

@@ -40,16 +40,23 @@ class Place:
     commit: str = ""
 
     def identity(self) -> str:
-        """What the weights are, whatever they are called: `repository@commit`, or `sha256:...` of the files.
+        """What the weights are, whatever they are called: `sha256:...` of the files, read through once per process.
 
-        Files outside the cache are read through, once per process.
+        Of what is in the cache, `repository@commit` and a hash of the names of the weights that are there: of several
+        copies in other number formats one is chosen.
         """
-        return f"{self.name}@{self.commit}" if self.commit else f"sha256:{_digest(self.path)}"
+        if not self.commit:
+            return f"sha256:{_digest(self.path)}"
+        names = sorted(file.relative_to(self.path).as_posix() for file in self._weights())
+        return f"{self.name}@{self.commit}+{hashlib.sha256(' '.join(names).encode()).hexdigest()[:12]}"
 
     def size(self) -> int:
         """Bytes on the disk of the weights; of a repository's copies in several formats, all."""
+        return sum(file.stat().st_size for file in self._weights())
+
+    def _weights(self) -> list[Path]:
         files = [self.path] if self.path.is_file() else self.path.rglob("*")
-        return sum(file.stat().st_size for file in files if file.suffix in _WEIGHT_FILES)
+        return [file for file in files if file.suffix in _WEIGHT_FILES and file.exists()]
 
 
 def locate(kind: str, name: str) -> Place:

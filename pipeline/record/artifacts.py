@@ -100,7 +100,7 @@ class Trail:
 
 
 def adopt(store: Store, folder: Path, line: Mapping[str, Any]) -> None:
-    """Take what a line of a journal names into the store, as far as the files still are what they were.
+    """Let a store have what a line of a journal names, as far as the files still are what they were.
 
     Args:
         store: where to.
@@ -117,14 +117,14 @@ def adopt(store: Store, folder: Path, line: Mapping[str, Any]) -> None:
             "mask_thumbnail": _thumbnail(named.get("repainted") or named.get("mask"), ".png"),
         }
         named |= {kind: path for kind, path in small.items() if path in blobs}
-        if {*named.values(), *artifacts.values()} <= whole and not store.has(step["key"]):
+        if {*named.values(), *artifacts.values()} <= whole and step["key"]:
             result = Result(
                 **{kind: blobs[path] for kind, path in named.items()},
                 artifacts={label: blobs[path] for label, path in artifacts.items()},
                 empty=step["empty"],
                 seconds=step["seconds"],
             )
-            store.keep(step["key"], result)
+            store.lend(step["key"], result)
 
 
 def fate(way: Sequence[Made | PhotoError]) -> tuple[list[Made], PhotoError | None]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import re
@@ -15,6 +16,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +24,8 @@ from typing import Any, Self
 from pipeline.errors import OutputError, RecipeError
 from pipeline.files import link_or_copy, write_atomically, writing
 from pipeline.record.journal import JOURNAL, read_journal
+
+log = logging.getLogger("darkroom")
 
 RUN = "run.json"
 
@@ -50,6 +54,8 @@ class Record:
         self._facts = {**facts, "status": "running"}
         self._photos = hashlib.sha256()
         self._folders: set[str] = set()
+        self._resumed = False
+        self._marks: set[bytes] = set()  # of the pictures in the journal, if earlier attempts may have others
 
     @classmethod
     def begin(cls, folder: Path, name: str, files: Mapping[str, str], facts: Mapping[str, Any]) -> Self:
@@ -86,6 +92,7 @@ class Record:
         record = cls(folder, read_facts(folder))
         with writing(folder):
             _set_aside(folder)
+        record._resumed = True
         record._open()
         return record
 
@@ -95,7 +102,7 @@ class Record:
         The same photos in the same order get the same folders.
         """
         stem = Path(name).with_suffix("").as_posix()
-        slug = re.sub(r"[^\w.-]+", "_", stem, flags=re.ASCII).strip("._")[:80] or "photo"
+        slug = re.sub(r"[^\w-]+", "_", stem, flags=re.ASCII).strip("_")[:80] or "photo"  # no dot: `run.json` is a file
         slug = f"{slug}_" if slug.lower() == "thumbnails" else slug
         folder, number = slug, 1
         while folder.lower() in self._folders:  # some file systems take A for a
@@ -117,6 +124,8 @@ class Record:
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Add a line to the journal. A killed process loses nothing of it; see `flush` for a power failure."""
+        if self._resumed:
+            self._marks |= _marks(line)
         path = self.folder / JOURNAL
         with writing(path), path.open("ab", buffering=0) as journal:  # not kept open: a sweep can have a thousand
             rest = memoryview(json.dumps(line, ensure_ascii=True).encode() + b"\n")
@@ -136,9 +145,7 @@ class Record:
             status: `done`, `failed` (some pictures), `interrupted`, or `stopped` by an error.
             more: facts that only the end tells: totals, models, what was reused.
         """
-        if status in ("done", "failed"):
-            with writing(self.folder / _EARLIER):
-                (self.folder / _EARLIER).unlink(missing_ok=True)
+        self._carry_over()
         now = datetime.now().astimezone()
         self._facts |= {
             "status": status,
@@ -148,6 +155,18 @@ class Record:
             **more,
         }
         self._write_facts()
+
+    def _carry_over(self) -> None:
+        """Keep what earlier attempts have finished and this one has not come to, or no longer finds in the dataset."""
+        carried = 0
+        for line in earlier_lines(self.folder):
+            if self._marks.isdisjoint(_marks(line)):
+                self.append(line)
+                carried += 1
+        if carried:
+            log.info("%d pictures of the earlier attempts were not asked for again; they stay as they were", carried)
+        with writing(self.folder / _EARLIER):
+            (self.folder / _EARLIER).unlink(missing_ok=True)
 
     def _open(self) -> None:
         self._facts["environment"] = environment()
@@ -168,6 +187,14 @@ def earlier_lines(folder: Path) -> Iterator[dict[str, Any]]:
     """The journal's lines of the earlier attempts at a run that is being resumed; some may be listed twice."""
     with suppress(FileNotFoundError):
         yield from read_journal(folder, _EARLIER)
+
+
+def _marks(line: Mapping[str, Any]) -> set[bytes]:
+    """What tells a picture from the others of a run: its photo with the way to it, and its file, if there is one."""
+    marks = [[line.get("photo"), line.get("settings")]]
+    if line.get("result") != line.get("source"):
+        marks.append([line["result"]])
+    return {hashlib.sha256(json.dumps(each).encode()).digest() for each in marks}
 
 
 def _set_aside(folder: Path) -> None:
@@ -209,6 +236,12 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
+def settled_config(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration in `run.json`, with every `auto` as it was chosen when the run began."""
+    return {**facts["config"], **facts.get("settled", {})}
+
+
+@cache
 def environment() -> dict[str, Any]:
     """Package versions, platform, and the commit that ran; nothing of the process's environment variables."""
     return {

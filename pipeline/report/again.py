@@ -23,7 +23,7 @@ def reproduce(run_dir: Path, result: str) -> str:
         run_dir: the run folder.
         result: the result's path in it.
     """
-    return _command([word("reproduce", str(run_dir / result))])
+    return _command([f"reproduce={run_dir / result}"])  # no word of Hydra's: it takes the path as it stands
 
 
 def ordinary(run_dir: Path, facts: Mapping[str, Any], line: Mapping[str, Any]) -> str | None:
@@ -35,12 +35,13 @@ def ordinary(run_dir: Path, facts: Mapping[str, Any], line: Mapping[str, Any]) -
         line: the picture's line of the journal.
 
     Returns:
-        None where no command line can say it: the run's photos come from a manifest, or a stage that makes several
-        pictures has a name that Hydra's grammar cannot address.
+        None where no command line can say it: the run's photos come from a manifest, or have files beside them that
+        go by their names in the dataset, or a stage that makes several pictures has a name that Hydra's grammar
+        cannot address.
     """
     config = facts.get("config") or {}
     dataset = config.get("dataset") or {}
-    if not dataset.get("images") or dataset.get("manifest"):
+    if not dataset.get("images") or dataset.get("manifest") or line.get("inputs"):
         return None
     chosen = list(_chosen(config.get("stages") or {}, line))
     if not all(_KEY.fullmatch(stage) for stage, _, _ in chosen):

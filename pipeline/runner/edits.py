@@ -13,12 +13,12 @@ from pipeline.compositing import to_alpha
 from pipeline.dataset.photo import decode_png, encode_png
 from pipeline.edit import Edit
 from pipeline.errors import PhotoError
+from pipeline.keys import parameters
 from pipeline.models import Models
 from pipeline.record import metadata
 from pipeline.report.thumbnails import mask_thumbnail, photo_thumbnail
 from pipeline.runner.nodes import Node
 from pipeline.store import Result, Store
-from pipeline.store.keys import parameters
 
 
 class Edits:

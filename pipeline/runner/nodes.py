@@ -75,6 +75,11 @@ class Node:
         """The photo itself."""
         return self.parent.root if self.parent else self
 
+    def above(self) -> dict[str, str]:
+        """Keys of the earlier steps by their names."""
+        parent = self.parent
+        return {**parent.above(), parent.step.name: parent.key} if parent and parent.step else {}
+
     def steps(self) -> list[Step]:
         """From the first to this one."""
         return [*self.parent.steps(), self.step] if self.parent and self.step else []

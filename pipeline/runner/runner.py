@@ -17,13 +17,13 @@ from typing import NamedTuple, Protocol, TypeVar
 from pipeline.dataset import Photo
 from pipeline.edit import Edit
 from pipeline.errors import DarkroomError, PhotoError
+from pipeline.keys import Keys
 from pipeline.models import Models
 from pipeline.plan import Step
 from pipeline.record.artifacts import Made
 from pipeline.runner.edits import Edits
 from pipeline.runner.nodes import Node, Subject, Way, below, merge, outcomes
 from pipeline.store import Result, Store
-from pipeline.store.keys import Keys
 
 log = logging.getLogger("darkroom")
 T = TypeVar("T")
@@ -174,8 +174,17 @@ class Runner:
             self.computed[node.step.op] += 1
             self.seconds[node.step.op] += seconds
             if not isinstance(change, PhotoError):
-                change = _attempt(partial(self._edits.keep, node, *change, seconds), node.subject.photo)
+                change = _attempt(partial(self._finish, node, *change, seconds), node.subject.photo)
             self._keep(node, change)
+
+    def _finish(self, node: Node, before: Edit, edit: Edit, seconds: float) -> Result:
+        """Keep what a step has made, if the files that it reads are still those that its key was made from."""
+        name = node.subject.photo.name
+        if node.step.stage.inputs(name) and self._batch_size == self._models.batch_size:
+            key = self._find_key(node.step, node.parent.key, node.above(), node.subject.photo)
+            if key != node.key:
+                raise PhotoError("a file that it reads was changed while it was worked on")
+        return self._edits.keep(node, before, edit, seconds)
 
     def _apply(self, batch: Sequence[Node]) -> Sequence[tuple[Edit, Edit] | PhotoError]:
         """What each step works on and makes, or why it does not; where one spoils it for all, one by one."""
@@ -195,8 +204,10 @@ class Runner:
             node.error = result
             return
         node.result = result
-        if self._batch_size == self._models.batch_size:  # else the numerics are not those of the key
+        if self._batch_size == self._models.batch_size:
             self._store.keep(node.key, result)
+        else:
+            node.key = ""  # the numerics are not those that it stands for
 
 
 def _deliver(works: Iterable[_Work]) -> None:

@@ -89,8 +89,9 @@ def _held_by(run: Path) -> _Held:
     for lines in (read_journal(run), earlier_lines(run)):
         try:
             for line in lines:
-                held.keys |= {step["key"] for step in line["steps"]}
-                held.blobs |= {digest + PurePosixPath(path).suffix for path, digest in line["files"].items()}
+                files = line.get("files", {})  # none: of a version that had no store
+                held.keys |= {step["key"] for step in line.get("steps", ())}
+                held.blobs |= {digest + PurePosixPath(path).suffix for path, digest in files.items()}
         except FileNotFoundError:  # such as of a run that was killed before its first picture
             pass
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
