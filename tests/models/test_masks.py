@@ -104,6 +104,29 @@ def test_sam_encodes_a_photo_once_and_never_takes_one_for_another(sam: Sam, sam_
     assert np.array_equal(masks, load_sam(sam_folder, "cpu").sam.masks(second, CLICK, LABEL, None)[0])
 
 
+def test_sam_everywhere_equals_sam_click_by_click(sam: Sam, sam_folder: Path) -> None:
+    """On its own coarse grid, of which only the part with the photo is given; stability as SAM's authors define it."""
+    from segment_anything import SamPredictor
+    from segment_anything.utils.amg import calculate_stability_score
+
+    predictor = SamPredictor(load_sam(sam_folder, "cpu").sam._predictor.model)
+    image = photo(100, 200)
+    predictor.set_image(image)
+    segments = sam.everything(image, grid=9)
+    assert segments.masks.shape == (243, 16, 32) and segments.masks.dtype == bool
+    assert np.ptp(segments.stability) > 0
+    for number, expected in ((0, [100 / 9, 50 / 9]), (9 * 4 + 7, [1500 / 9, 50]), (80, [1700 / 9, 850 / 9])):
+        here = slice(3 * number, 3 * number + 3)
+        assert np.allclose(segments.clicks[here], expected)
+        _, scores, logits = predictor.predict(segments.clicks[here][:1], LABEL)
+        logits = torch.as_tensor(logits[:, :16])
+        assert np.allclose(segments.scores[here], scores, atol=1e-5)
+        assert (segments.masks[here] == (logits > 0).numpy()).mean() > 0.999
+        assert np.allclose(segments.stability[here], calculate_stability_score(logits, 0, 1), atol=0.01)
+    with pytest.raises(PhotoError, match="too long and thin"):
+        sam.everything(photo(1, 5000), grid=2)
+
+
 def test_clipseg_gives_what_transformers_gives(clipseg: ClipSeg, clipseg_folder: Path) -> None:
     from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor
 
