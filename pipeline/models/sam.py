@@ -26,7 +26,7 @@ class Segments(NamedTuple):
     """What SAM takes for things in a photo, N of them; many stand for the same thing.
 
     Attributes:
-        masks: (N, h, w) bool on SAM's own grid, whose longer side is a quarter of that at which it sees the photo.
+        masks: (N, h, w) bool as SAM's decoder makes them; the longer side has 256 px in the published models.
         clicks: (N, 2) float, the click that each was found by, x and y in pixels of the photo.
         scores: (N,) float32, SAM's own estimates of their IoU, about 0 to 1.
         stability: (N,) float32 in [0, 1], the IoU of a mask cut a little tighter with one cut a little wider.

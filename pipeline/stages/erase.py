@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.edit import Edit
     from pipeline.models import Models
 
-_METHODS = {"telea": cv2.INPAINT_TELEA, "ns": cv2.INPAINT_NS}
+_METHODS = {"ns": cv2.INPAINT_NS, "telea": cv2.INPAINT_TELEA}
 
 
 @stage
@@ -25,18 +25,20 @@ class Erase(Stage):
     """OpenCV's inpainting: colours flow in from the rim of the hole, so there is no seam, and no texture either.
 
     All that the mask touches at all is filled from what it does not touch, and blended back by the mask: where it is
-    0 not a bit changes. The mask stays, for another stage. Sources: Telea, Journal of Graphics Tools, 2004; Bertalmio,
-    Bertozzi and Sapiro, "Navier-Stokes, Fluid Dynamics, and Image and Video Inpainting", CVPR 2001.
+    0 not a bit changes. The mask stays, for another stage. Sources: Bertalmio, Bertozzi and Sapiro,
+    "Navier-Stokes, Fluid Dynamics, and Image and Video Inpainting", CVPR 2001; Telea, J. Graphics Tools 9 (1), 2004.
     """
 
     takes_mask: ClassVar[bool] = True
 
-    method: Literal["telea", "ns"] = Field(
-        "telea", description="`telea`: weighted means of the rim, the smoother. `ns`: carries lines on into the hole."
+    # Holes of 4, 10 and 24 px radius in 30 empty scenes of the miniature world, mean error of 255: `ns` 2.8, 3.2, 5.6,
+    # `telea` 3.8, 3.8, 5.8.
+    method: Literal["ns", "telea"] = Field(
+        "ns",
+        description="`ns` carries the shades of the rim on into the hole, mostly the closer of the two; `telea` fills "
+        "with weighted means of the rim.",
     )
-    radius: float = Field(
-        5, ge=1, le=100, description="How far around in px a filled pixel looks; larger is smoother and slower."
-    )
+    radius: float = Field(3, ge=1, le=100, description="How far around in px a filled pixel looks; more blurs more.")
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `EmptyMask`; `PhotoError` where the mask leaves nothing to fill it from."""

@@ -113,13 +113,13 @@ def test_sam_everywhere_equals_sam_click_by_click(sam: Sam, sam_folder: Path) ->
     image = photo(100, 200)
     predictor.set_image(image)
     segments = sam.everything(image, grid=9)
-    assert segments.masks.shape == (243, 16, 32) and segments.masks.dtype == bool
+    assert segments.masks.shape == (243, 32, 64) and segments.masks.dtype == bool
     assert np.ptp(segments.stability) > 0
     for number, expected in ((0, [100 / 9, 50 / 9]), (9 * 4 + 7, [1500 / 9, 50]), (80, [1700 / 9, 850 / 9])):
         here = slice(3 * number, 3 * number + 3)
         assert np.allclose(segments.clicks[here], expected)
         _, scores, logits = predictor.predict(segments.clicks[here][:1], LABEL)
-        logits = torch.as_tensor(logits[:, :16])
+        logits = torch.as_tensor(logits[:, :32])
         assert np.allclose(segments.scores[here], scores, atol=1e-5)
         assert (segments.masks[here] == (logits > 0).numpy()).mean() > 0.999
         assert np.allclose(segments.stability[here], calculate_stability_score(logits, 0, 1), atol=0.01)

@@ -40,7 +40,7 @@ WRONG = [
     ("auto", {"point": [1, 2], "units": "fraction"}, "go from 0 to 1"),
     ("auto", {"min_area": 0.2, "max_area": 0.1}, "min_area 0.2 is more than max_area 0.1"),
     ("auto", {"grid": 65}, "less than or equal to 64"),
-    ("erase", {"method": "lama"}, "'telea' or 'ns'"),
+    ("erase", {"method": "lama"}, "'ns' or 'telea'"),
     ("erase", {"radius": 0}, "greater than or equal to 1"),
     ("clip_diff", {"source": "horse"}, "target"),
     ("mask_file", {}, "either `folder: ...` or `alpha: true`"),
