@@ -24,6 +24,7 @@ class ClipDiff(Stage):
     CLIPSeg's heats. To follow it with a blur and one's own threshold: `threshold: null`, then `refine`.
     """
 
+    version: ClassVar[int] = 2  # long photos are looked at in parts
     uses: ClassVar[tuple[ModelKind, ...]] = ("clipseg",)
 
     source: Texts = Field(description="What the photo shows there now, such as `horse`; one phrase or several.")

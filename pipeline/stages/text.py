@@ -23,6 +23,7 @@ class Text(Stage):
     CLIPSeg sees a square of 352 px in patches of 16, so its edges are coarse: refine them, or use `snap`.
     """
 
+    version: ClassVar[int] = 2  # long photos are looked at in parts
     uses: ClassVar[tuple[ModelKind, ...]] = ("clipseg",)
 
     phrase: Texts = Field(description="What to find, such as `the car`; of several phrases the hottest counts.")

@@ -174,6 +174,31 @@ def test_clipseg_sees_a_photo_that_is_not_square_undistorted(clipseg: ClipSeg) -
         assert heat.shape == (1, height, width) and heat.min() >= 0 and heat.max() <= 1
 
 
+@pytest.mark.parametrize("upright", [False, True])
+def test_clipseg_looks_at_a_panorama_in_squares_and_blends_them(clipseg: ClipSeg, upright: bool) -> None:
+    """Five overlapping squares; between the middles of two, the heat passes from one to the other."""
+    turn = (lambda array: array.swapaxes(0, 1).copy()) if upright else (lambda array: array)
+    image = photo(40, 120)
+    heat = turn(clipseg.heat(turn(image), ["a car"])[0])
+    first, second, _, _, last = (
+        turn(clipseg.heat(turn(image[:, x : x + 40].copy()), ["a car"])[0]) for x in range(0, 81, 20)
+    )
+    assert np.array_equal(heat[:, 0], first[:, 0]) and np.array_equal(heat[:, -1], last[:, -1])
+    assert np.allclose(heat[:, 20], (first[:, 20] * 19.5 + second[:, 0] * 0.5) / 20, atol=1e-6)
+    assert np.allclose(heat[:, 29], (first[:, 29] * 10.5 + second[:, 9] * 9.5) / 20, atol=1e-6)
+    assert np.allclose(heat[:, 39], (first[:, 39] * 0.5 + second[:, 19] * 19.5) / 20, atol=1e-6)
+
+
+def test_clipseg_takes_few_looks_at_however_long_a_photo(clipseg: ClipSeg) -> None:
+    looks = []
+    clipseg._network.clip.vision_model.register_forward_hook(lambda *_: looks.append(1))
+    for shape, count in (((40, 80), 1), ((40, 90), 3), ((40, 120), 5), ((1, 3000), 15)):
+        heat = clipseg.heat(photo(*shape), ["a car", "a horse"])
+        assert heat.shape == (2, *shape) and heat.min() >= 0 and heat.max() <= 1
+        assert len(looks) == count
+        looks.clear()
+
+
 def test_clipseg_phrases_share_one_look_and_nothing_else(clipseg: ClipSeg) -> None:
     looks = []
     clipseg._network.clip.vision_model.register_forward_hook(lambda *_: looks.append(1))
