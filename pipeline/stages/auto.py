@@ -111,12 +111,12 @@ class Auto(Stage):
 
 def _distinct(masks: np.ndarray, order: np.ndarray, same: float) -> np.ndarray:
     """Those of the indices in `order` whose masks are not the same as an earlier one's."""
-    kept: list[int] = []
+    areas, kept = masks.sum(axis=(1, 2)), []
     while len(order):
         first, order = order[0], order[1:]
         kept.append(first)
-        common, either = ((op(masks[order], masks[first])).sum(axis=(1, 2)) for op in (np.logical_and, np.logical_or))
-        order = order[common < same * either]
+        common = (masks[order] & masks[first]).sum(axis=(1, 2))
+        order = order[common < same * (areas[order] + areas[first] - common)]
     return np.array(kept, int)
 
 
