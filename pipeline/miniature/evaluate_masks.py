@@ -43,10 +43,11 @@ class Case:
     truth: np.ndarray
 
     def stage(self, way: str) -> Stage:
-        """One of ``WAYS`` for this thing, which is not to be taken for its lookalike or what else is in the picture."""
+        """One of ``WAYS`` for this thing; OTHERS are its lookalike and what else is in the picture."""
         kinds = [LOOKALIKES[self.kind], *(each.kind for each in self.picture.objects)]
         words = {
             "THING": f"a {self.kind}",
+            "LOOKALIKE": f"a {LOOKALIKES[self.kind]}",
             "OTHERS": [f"a {kind}" for kind in dict.fromkeys(kinds) if kind != self.kind],
             "CLICK": click(self.truth),
         }
@@ -58,7 +59,7 @@ class Case:
 WAYS = (
     "text: {phrase: THING}",
     "text: {phrase: THING, threshold: otsu}",
-    "clip_diff: {source: THING, target: OTHERS}",
+    "clip_diff: {source: THING, target: LOOKALIKE}",
     "text: {phrase: THING, without: OTHERS, combine: probability, threshold: otsu}",
     "text: {phrase: THING, without: OTHERS, combine: logit}",
     "text: {phrase: THING, without: OTHERS, combine: logit, threshold: otsu}",

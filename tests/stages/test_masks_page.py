@@ -13,7 +13,7 @@ def test_every_way_is_an_op_that_a_recipe_may_name():
     picture = next(as_they_come(1))
     stages = [picture.stage(way) for way in WAYS]
     assert len(set(stages)) == len(WAYS)
-    assert not any(word in repr(stages) for word in ("THING", "OTHERS", "CLICK"))
+    assert not any(word in repr(stages) for word in ("THING", "LOOKALIKE", "OTHERS", "CLICK"))
 
 
 def test_what_is_not_there_is_not_there():
