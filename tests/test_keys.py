@@ -27,6 +27,7 @@ from pipeline.models.locate import Place
 from pipeline.plan import Planner, Step
 from pipeline.recipe import parse
 from pipeline.stages import STAGES, Stage
+from pipeline.stages.fields import Cut
 from pipeline.stages.refine import Refine
 
 VALID: Mapping[str, Mapping[str, Any]] = {
@@ -39,9 +40,13 @@ VALID: Mapping[str, Mapping[str, Any]] = {
     "invert": {},
     "combine": {"mask": "car"},
     "inpaint": {"prompt": "mars"},
+    "snap": {"phrase": "a car"},
+    "auto": {"choose": "text", "phrase": "a car"},
+    "erase": {},
     "diffedit": {"reference": "a horse", "query": "a zebra"},
     "diffedit_repaint": {"query": "a zebra"},
 }
+VALID_WITH: Mapping[tuple[str, str], Mapping[str, Any]] = {("auto", "point"): {}}  # what goes with one parameter alone
 PARAMETERS = [(op, name) for op, kind in STAGES.items() for name in kind.__pydantic_fields__]
 PLACES = [("mask_file", "folder"), ("combine", "mask"), ("inpaint", "prompts_file")]
 BOTH_OR_NONE = ("mask_file", "alpha")  # it goes with no folder, and a folder without it
@@ -49,6 +54,8 @@ BOTH_OR_NONE = ("mask_file", "alpha")  # it goes with no folder, and a folder wi
 
 def values(kind: Any, bounds: Sequence[Any] = ()) -> st.SearchStrategy[Any]:
     """Anything of a parameter's type, within its bounds."""
+    if kind == Cut or (kind, list(bounds)) == (float | str, list(Cut.__metadata__)):
+        return st.floats(0, 1).map(lambda number: number + 0.0) | st.sampled_from(["otsu", "p5", "p90"])
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return values(inner[0], [mark for each in inner[1:] for mark in getattr(each, "metadata", [each])])
@@ -104,7 +111,8 @@ def key_of(op: str, stage: Stage) -> str:
 def test_every_parameter_is_part_of_the_key(op: str, name: str, data: st.DataObject) -> None:
     field = STAGES[op].__pydantic_fields__[name]
     drawn = values(field.annotation, field.metadata)
-    one, other = (a_stage(op, {**VALID[op], name: data.draw(drawn)}) for _ in range(2))
+    others = VALID_WITH.get((op, name), VALID[op])
+    one, other = (a_stage(op, {**others, name: data.draw(drawn)}) for _ in range(2))
     assert (key_of(op, one) == key_of(op, other)) == (one == other)
 
 

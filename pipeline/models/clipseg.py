@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     import torch
     from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor
 
+LONG = 2  # times as long as wide: a photo beyond it is looked at in parts
+MOST_PARTS = 15
+
 
 class ClipSeg:
     """CLIPSeg behind one method.
@@ -30,15 +34,21 @@ class ClipSeg:
         self._network = network
         self._processor = processor
         self._side = processor.image_processor.size["height"]
-        self._see = LastImage(self._activations)
+        self._see = LastImage(self._look)
 
     def heat(self, image: np.ndarray, phrases: Sequence[str]) -> np.ndarray:
         """How likely each pixel belongs to each phrase.
 
         The photo is fitted into the model's square (352 px for the published model) with its aspect kept and
         the rest filled with the mean colour: a distorted photo would show shapes that the model was not
-        trained on. The photo is looked at once for all phrases and remembered for the next call; each phrase
-        is computed alone, so that its heat does not depend on its companions.
+        trained on. One more than `LONG` times as long as wide is looked at in overlapping squares, whose heats
+        are blended: as a whole it would be a narrow strip of few patches. Over 33 scenes each of 2.25, 3 and 4
+        times the width, the miniature's mean IoU as a whole is .56, .44 and .30, in squares .64, .61 and .61. The
+        price is that absent things are marked in 49 % of them rather than in 18 %: nearer to the 31 % that it has in
+        scenes of ordinary shape.
+
+        The photo is looked at once for all phrases and remembered for the next call; each phrase is computed alone,
+        so that its heat does not depend on its companions.
 
         Args:
             image: (H, W, 3) uint8 RGB, of any shape.
@@ -47,22 +57,41 @@ class ClipSeg:
         Returns:
             (P, H, W) float32 in [0, 1].
         """
-        height, width = image.shape[:2]
-        heats = np.empty((len(phrases), height, width), np.float32)
-        for index, phrase in enumerate(phrases):
-            heats[index] = _unfit(self._square_heat(image, phrase), height, width)
+        heats = np.empty((len(phrases), *image.shape[:2]), np.float32)
+        parts = _parts(*image.shape[:2])
+        for heat, phrase in zip(heats, phrases, strict=True):
+            condition = self._condition(phrase)
+            heat[:] = _blended(
+                parts,
+                (
+                    _unfit(self._square_heat(seen, condition), *image[part].shape[:2])
+                    for part, seen in zip(parts, self._see(image), strict=True)
+                ),
+            )
         return heats
 
-    def _square_heat(self, image: np.ndarray, phrase: str) -> torch.Tensor:
-        """(side, side) float32 in [0, 1]."""
+    def _condition(self, phrase: str) -> torch.Tensor:
+        """A phrase as the decoder reads it, 1 x width."""
         import torch
 
         tokens = self._processor.tokenizer([phrase], truncation=True, return_tensors="pt")
-        tokens = tokens.to(self._network.device)
         with torch.inference_mode():
-            condition = self._network.get_conditional_embeddings(batch_size=1, **tokens)
-            logits = self._network.decoder(self._see(image), condition).logits
+            return self._network.get_conditional_embeddings(batch_size=1, **tokens.to(self._network.device))
+
+    def _square_heat(self, seen: list[torch.Tensor], condition: torch.Tensor) -> torch.Tensor:
+        """(side, side) float32 in [0, 1]."""
+        import torch
+
+        with torch.inference_mode():
+            logits = self._network.decoder(seen, condition).logits
         return torch.sigmoid(logits.reshape(self._side, self._side)).cpu()
+
+    def _look(self, image: np.ndarray) -> list[list[torch.Tensor]]:
+        """What is seen in each part of a photo."""
+        import torch
+
+        with torch.inference_mode():
+            return [self._activations(image[part]) for part in _parts(*image.shape[:2])]
 
     def _activations(self, image: np.ndarray) -> list[torch.Tensor]:
         """What the decoder reads of the vision tower: for each layer it looks at, 1 x tokens x width."""
@@ -94,6 +123,36 @@ def load_clipseg(folder: Path, device: str) -> ClipSeg:
     if report["missing_keys"]:  # transformers fills them with noise
         raise SetupError(f"{folder}: lacks tensors: {', '.join(sorted(report['missing_keys'])[:3])} ...")
     return ClipSeg(network.eval().to(device), processor)
+
+
+def _parts(height: int, width: int) -> list[tuple[slice, slice]]:
+    """What is looked at, in order: the whole, or squares along a long photo, each overlapping half of the next.
+
+    Of an extremely long one they are longer than squares, so that there are no more than `MOST_PARTS`.
+    """
+    long, short = max(height, width), min(height, width)
+    if long <= LONG * short:
+        return [(slice(0, height), slice(0, width))]
+    count = min(2 * long // short - 1, MOST_PARTS)
+    side = math.ceil(2 * long / (count + 1))
+    across = slice(0, short)
+    along = [slice(start, start + side) for start in np.rint(np.linspace(0, long - side, count)).astype(int).tolist()]
+    return [(across, each) if width > height else (each, across) for each in along]
+
+
+def _blended(parts: Sequence[tuple[slice, slice]], heats: Iterable[np.ndarray]) -> np.ndarray:
+    """The heats of a photo's parts as one, each fading out along the photo from its middle; the whole one as it is."""
+    if len(parts) == 1:
+        return next(iter(heats))
+    total = np.zeros((parts[-1][0].stop, parts[-1][1].stop), np.float32)
+    weight = np.zeros_like(total)
+    axis = int(total.shape[1] > total.shape[0])
+    for part, heat in zip(parts, heats, strict=True):
+        place = np.arange(heat.shape[axis], dtype=np.float32) + np.float32(0.5)
+        share = np.expand_dims(np.minimum(place, len(place) - place), 1 - axis)
+        total[part] += heat * share
+        weight[part] += share
+    return np.clip(total / weight, 0, 1)
 
 
 def _fitted_size(height: int, width: int, side: int) -> tuple[int, int]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from pipeline.stages.base import Stage, stage
-from pipeline.stages.fields import Share, Texts
-from pipeline.stages.text import from_heat, hottest
+from pipeline.stages.fields import Cut, Texts
+from pipeline.stages.heat import from_heat, heat_of
 
 if TYPE_CHECKING:
     from pipeline.edit import Edit
@@ -25,16 +24,17 @@ class ClipDiff(Stage):
     CLIPSeg's heats. To follow it with a blur and one's own threshold: `threshold: null`, then `refine`.
     """
 
+    version: ClassVar[int] = 2  # long photos are looked at in parts
     uses: ClassVar[tuple[ModelKind, ...]] = ("clipseg",)
 
     source: Texts = Field(description="What the photo shows there now, such as `horse`; one phrase or several.")
     target: Texts = Field(description="What it must not be taken for, such as `zebra`; one phrase or several.")
-    threshold: Share | None = Field(
+    threshold: Cut | None = Field(
         0.3,  # a difference is lower than either heat; IoU .63 for the miniature's horse - zebra
-        description="Difference from which a pixel is white; `null` keeps it as a soft mask.",
+        description="Difference from which a pixel is white; `otsu`, `p90` and `null` as in `text`.",
     )
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`."""
-        source, target = (hottest(models, edit.image, phrases) for phrases in (self.source, self.target))
-        return from_heat(edit, np.maximum(source - target, 0.0), self.threshold)
+        heat = heat_of(models, edit.image, self.source, self.target, "probability")
+        return from_heat(edit, heat, self.threshold)

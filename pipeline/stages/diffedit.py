@@ -12,7 +12,7 @@ from pipeline.compositing import cut, plan_crop
 from pipeline.models.request import ContrastRequest
 from pipeline.stages.base import Stage, stage
 from pipeline.stages.fields import Share
-from pipeline.stages.text import from_heat
+from pipeline.stages.heat import from_heat
 
 if TYPE_CHECKING:
     from pipeline.edit import Edit

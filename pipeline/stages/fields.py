@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
+
+_PERCENTILE = re.compile(r"p(100|[1-9]?[0-9](\.[0-9]+)?)")
 
 Units = Annotated[
     Literal["pixels", "fraction"],
@@ -49,11 +52,27 @@ def _texts(value: Any) -> Any:
     return tuple(map(str, several)) if isinstance(value, list | tuple) else str(value)
 
 
+def _texts_or_none(value: Any) -> Any:
+    return () if value in ([], ()) else _texts(value)
+
+
 def _seeds(value: Any) -> Any:
     several = value if isinstance(value, list | tuple) else (value,)
     if not several or not all(type(each) is int and 0 <= each < 2**63 for each in several):
         raise ValueError(f"should be a whole number from 0 to 2**63 - 1, or a list of them; got {value!r:.60}")
     return tuple(several) if isinstance(value, list | tuple) else value
+
+
+def _cut(value: Any) -> float | str:
+    if value == "otsu" or (isinstance(value, str) and _PERCENTILE.fullmatch(value)):
+        return value
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise ValueError(f"should be a number from 0 to 1, `otsu`, or a percentile such as `p90`; got {value!r:.60}")
+    return number
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -63,7 +82,13 @@ Point = Annotated[tuple[float, float], BeforeValidator(_point), WithJsonSchema({
 Points = Annotated[tuple[Point, ...], BeforeValidator(_several), WithJsonSchema({"type": "list of [x, y]"})]
 Box = Annotated[tuple[float, float, float, float], BeforeValidator(_box), WithJsonSchema({"type": "[x0, y0, x1, y1]"})]
 Boxes = Annotated[tuple[Box, ...], BeforeValidator(_several), WithJsonSchema({"type": "list of [x0, y0, x1, y1]"})]
+Cut = Annotated[
+    float | str, BeforeValidator(_cut), WithJsonSchema({"type": "number, 0 to 1, `otsu`, or `p0` to `p100`"})
+]
 Texts = Annotated[str | tuple[str, ...], BeforeValidator(_texts), WithJsonSchema({"type": "text or list of texts"})]
+Unwanted = Annotated[
+    str | tuple[str, ...], BeforeValidator(_texts_or_none), WithJsonSchema({"type": "text or list of texts"})
+]
 Seeds = Annotated[
     int | tuple[int, ...], BeforeValidator(_seeds), WithJsonSchema({"type": "whole number or list of them"})
 ]

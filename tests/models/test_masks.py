@@ -104,6 +104,29 @@ def test_sam_encodes_a_photo_once_and_never_takes_one_for_another(sam: Sam, sam_
     assert np.array_equal(masks, load_sam(sam_folder, "cpu").sam.masks(second, CLICK, LABEL, None)[0])
 
 
+def test_sam_everywhere_equals_sam_click_by_click(sam: Sam, sam_folder: Path) -> None:
+    """On its own coarse grid, of which only the part with the photo is given; stability as SAM's authors define it."""
+    from segment_anything import SamPredictor
+    from segment_anything.utils.amg import calculate_stability_score
+
+    predictor = SamPredictor(load_sam(sam_folder, "cpu").sam._predictor.model)
+    image = photo(100, 200)
+    predictor.set_image(image)
+    segments = sam.everything(image, grid=9)
+    assert segments.masks.shape == (243, 32, 64) and segments.masks.dtype == bool
+    assert np.ptp(segments.stability) > 0
+    for number, expected in ((0, [100 / 9, 50 / 9]), (9 * 4 + 7, [1500 / 9, 50]), (80, [1700 / 9, 850 / 9])):
+        here = slice(3 * number, 3 * number + 3)
+        assert np.allclose(segments.clicks[here], expected)
+        _, scores, logits = predictor.predict(segments.clicks[here][:1], LABEL)
+        logits = torch.as_tensor(logits[:, :32])
+        assert np.allclose(segments.scores[here], scores, atol=1e-5)
+        assert (segments.masks[here] == (logits > 0).numpy()).mean() > 0.999
+        assert np.allclose(segments.stability[here], calculate_stability_score(logits, 0, 1), atol=0.01)
+    with pytest.raises(PhotoError, match="too long and thin"):
+        sam.everything(photo(1, 5000), grid=2)
+
+
 def test_clipseg_gives_what_transformers_gives(clipseg: ClipSeg, clipseg_folder: Path) -> None:
     from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor
 
@@ -149,6 +172,31 @@ def test_clipseg_sees_a_photo_that_is_not_square_undistorted(clipseg: ClipSeg) -
     for height, width in ((100, 37), (1, 300), (200, 2)):
         heat = clipseg.heat(photo(height, width), ["a car"])
         assert heat.shape == (1, height, width) and heat.min() >= 0 and heat.max() <= 1
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_clipseg_looks_at_a_panorama_in_squares_and_blends_them(clipseg: ClipSeg, upright: bool) -> None:
+    """Five overlapping squares; between the middles of two, the heat passes from one to the other."""
+    turn = (lambda array: array.swapaxes(0, 1).copy()) if upright else (lambda array: array)
+    image = photo(40, 120)
+    heat = turn(clipseg.heat(turn(image), ["a car"])[0])
+    first, second, _, _, last = (
+        turn(clipseg.heat(turn(image[:, x : x + 40].copy()), ["a car"])[0]) for x in range(0, 81, 20)
+    )
+    assert np.array_equal(heat[:, 0], first[:, 0]) and np.array_equal(heat[:, -1], last[:, -1])
+    assert np.allclose(heat[:, 20], (first[:, 20] * 19.5 + second[:, 0] * 0.5) / 20, atol=1e-6)
+    assert np.allclose(heat[:, 29], (first[:, 29] * 10.5 + second[:, 9] * 9.5) / 20, atol=1e-6)
+    assert np.allclose(heat[:, 39], (first[:, 39] * 0.5 + second[:, 19] * 19.5) / 20, atol=1e-6)
+
+
+def test_clipseg_takes_few_looks_at_however_long_a_photo(clipseg: ClipSeg) -> None:
+    looks = []
+    clipseg._network.clip.vision_model.register_forward_hook(lambda *_: looks.append(1))
+    for shape, count in (((40, 80), 1), ((40, 90), 3), ((40, 120), 5), ((1, 3000), 15)):
+        heat = clipseg.heat(photo(*shape), ["a car", "a horse"])
+        assert heat.shape == (2, *shape) and heat.min() >= 0 and heat.max() <= 1
+        assert len(looks) == count
+        looks.clear()
 
 
 def test_clipseg_phrases_share_one_look_and_nothing_else(clipseg: ClipSeg) -> None:

@@ -73,9 +73,46 @@ def test_sam_refuses_what_lies_outside(parameters, words):
 def test_text_takes_the_hottest_phrase_and_keeps_the_heat():
     edit = Text(phrase=["0-3:0.6", "2-5:0.4"], threshold=0.5).apply(edit_of(2, 6), FakeModels())
     assert edit.mask[0].tolist() == [1, 1, 1, 0, 0, 0]
-    np.testing.assert_allclose(edit.artifacts["heat"][0], [0.6, 0.6, 0.6, 0.4, 0.4, 0])
+    np.testing.assert_array_equal(edit.artifacts["heat"][0], np.float32([0.6, 0.6, 0.6, 0.4, 0.4, 0]))
     soft = Text(phrase="0-3:0.6", threshold=None).apply(edit, FakeModels())
-    np.testing.assert_array_equal(soft.mask, soft.artifacts["heat"])
+    np.testing.assert_allclose(soft.mask, soft.artifacts["heat"], atol=0.5 / 255)
+
+
+@pytest.mark.parametrize(
+    "combine, expected",
+    [
+        ("probability", [0.8, 0.6, 0, 0.2, 0]),
+        ("logit", [0.8, 0.8, 4 / 13, 0.2, 0]),  # odds 4 against 9 in the third column; a cold one takes nothing away
+        ("softmax", [0.8, 4 / 5.25, 4 / 14, 0.2, 0]),
+    ],
+)
+def test_what_is_unwanted_is_taken_away_in_the_space_asked_for(combine, expected):
+    """Columns: wanted alone; unwanted but unlikely; both, the unwanted more so; wanted but cold; unwanted alone."""
+    stage = Text(phrase=["0-3:0.8", "3-4:0.2"], without=["1-2:0.2", "2-3:0.9", "4-5:0.9"], combine=combine)
+    heat = stage.apply(edit_of(1, 5), FakeModels()).artifacts["heat"]
+    np.testing.assert_allclose(heat[0], expected, atol=1e-6)
+
+
+def test_in_softmax_wanted_phrases_add_up_and_certainty_is_no_accident():
+    edit = edit_of(1, 4)
+    heat = Text(phrase=["0-2:0.5", "0-2:0.5", "2-3:1"], without="2-4:1", combine="softmax").apply(edit, FakeModels())
+    np.testing.assert_allclose(heat.artifacts["heat"][0], [2 / 3, 2 / 3, 0.5, 0], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "threshold, white",
+    [(0.4, 6), ("0.4", 6), (0, 9), ("otsu", 3), ("p70", 3), ("p45.5", 6), ("p0", 9), ("p100", 1)],
+)
+def test_a_threshold_is_a_heat_a_share_of_the_photo_or_a_gap_between_warm_and_cold(threshold, white):
+    """Ten columns: one of 0.91, two of 0.9, three of 0.4, three of 0.3 and a cold one."""
+    phrases = ["0-1:0.91", "1-3:0.9", "3-6:0.4", "6-9:0.3"]
+    mask = Text(phrase=phrases, threshold=threshold).apply(edit_of(1, 10), FakeModels()).mask
+    assert mask[0].tolist() == [1] * white + [0] * (10 - white)
+
+
+@pytest.mark.parametrize("phrase", ["0-10:0", "0-10:0.7"])
+def test_where_all_is_equally_warm_otsu_finds_nothing(phrase):
+    assert not Text(phrase=phrase, threshold="otsu").apply(edit_of(1, 10), FakeModels()).mask.any()
 
 
 def test_clip_diff_subtracts_and_stops_at_zero():
