@@ -102,7 +102,8 @@ def test_links_and_special_files(tmp_path: Path) -> None:
 
 
 def test_results_of_runs_are_no_photos_unless_named(tmp_path: Path) -> None:
-    for name in ("a.png", "outputs/run/0_photo.png", "outputs/run/journal.jsonl"):
+    run, sweep = "outputs/run", "outputs/sweep"
+    for name in ("a.png", f"{run}/0_photo.png", f"{run}/journal.jsonl", f"{sweep}/sheet.png", f"{sweep}/multirun.yaml"):
         touch(tmp_path / name)
     assert names(Dataset(images=str(tmp_path))) == ["a.png"]
     assert names(Dataset(images=f"{tmp_path}/outputs/run")) == ["0_photo.png"]

@@ -270,6 +270,28 @@ def test_a_journal_that_is_torn_in_the_middle_or_gone(world: World) -> None:
     assert code == 2 and len(told.splitlines()) == 1 and "journal.jsonl: No such file" in told
 
 
+def test_an_emptied_journal_is_no_success(world: World) -> None:
+    (world.run / "journal.jsonl").write_bytes(b"")
+    code, told = world.reproduce(world.run)
+    assert code == 3 and "0 of 0 pictures identical" in told
+    assert command_line(world.root, f"verify={world.run}") == 3
+
+
+def test_without_a_repaint_the_mask_is_what_is_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene = np.random.default_rng(0).integers(60, 90, (60, 80, 3), np.uint8)
+    scene[15:45, 25:55] = 220, 30, 30
+    Image.fromarray(scene).save(tmp_path / "x.png")
+    stages = "{thing: {op: grabcut, box: [20, 10, 60, 50]}}"
+    (tmp_path / "masks.yaml").write_text(f"dataset: {{images: x.png}}\nstages: {stages}\n")
+    assert command_line(tmp_path, "recipe=masks.yaml", "models=miniature") == 0
+    (run,) = tmp_path.glob("outputs/*_masks")
+    (line,) = journal(run)
+    assert command_line(tmp_path, f"reproduce={run}") == 0
+    line["settings"][0]["box"] = [0, 0, 30, 30]
+    (run / "journal.jsonl").write_text(json.dumps(line) + "\n")
+    assert command_line(tmp_path, f"reproduce={run}") == 3 and "max 255 of 255" in capsys.readouterr().out
+
+
 def test_no_name_in_a_record_steers_the_terminal(world: World) -> None:
     world.edit_journal(lambda line: line.update(path="\udcff\x1b[31m\n.png"))
     code, told = world.reproduce(world.run)

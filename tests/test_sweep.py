@@ -151,6 +151,17 @@ def test_a_sweep_over_models_loads_each_and_shares_what_depends_on_none(
     assert one["files"] == other["files"]
 
 
+ELSEWHERE = {"folder": "../run", "values": {}, "status": "done", "error": None}
+
+
+@pytest.mark.parametrize("record", [{}, {"jobs": [{"folder": "0_x"}]}, {"jobs": [ELSEWHERE]}])
+def test_a_sweeps_record_leads_nowhere_else(record: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "outputs/x_sweep").mkdir(parents=True)
+    (tmp_path / "outputs/x_sweep/sweep.json").write_text(json.dumps(record))
+    assert command_line(tmp_path, "resume=outputs/x_sweep") == 2
+    assert capsys.readouterr().err.strip().endswith("x_sweep: sweep.json is damaged")
+
+
 def test_an_interrupted_sweep_leaves_whole_folders_and_can_be_finished(cli: Cli, here: Run) -> None:
     words = ["-m", "recipe=mine.yaml", "stages.refine.grow=0,1,2", "stages.inpaint.seed=range(0,4)"]
     assert here(*words, "outputs=whole") == 0

@@ -144,6 +144,8 @@ class Reproduction:
         again = _Again(tuple(_grow(ways)))
         Runner(models, store).run([source], [again])
         for line, way in zip(lines, ways, strict=True):
+            if way not in again.made:  # the way to another picture leads through it
+                raise RecipeError(f"{self._run_dir / JOURNAL}: the settings of {line['result']} are not whole")
             yield self._judge(line, again.made[way], store)
 
     def _source(self, line: Line) -> Photo:
