@@ -48,7 +48,7 @@ OUTPUTS = "outputs: the folder for run folders"
 @pytest.mark.parametrize(
     "words, expected",
     [
-        ([], "say which recipe, recipe=NAME, valid: car_on_mars"),
+        ([], "say which recipe, recipe=NAME, valid: by_name, car_on_mars"),
         (["recipe=car_on_mrs"], "recipe 'car_on_mrs' not found, did you mean 'car_on_mars'?"),
         (["recipe=nowhere/mine.yaml"], "recipe 'nowhere/mine.yaml' not found"),
         ([MARS, "stages.inpaint.promt=x"], "stages.inpaint.promt: unknown key, did you mean 'prompt'?"),

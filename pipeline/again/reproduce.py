@@ -175,17 +175,16 @@ class Reproduction:
         kept = isinstance(error, EmptyMask) and picture == line["source"]  # as it was, with on_empty: keep
         if error and not kept:
             return Verdict(picture, False, False, f"cannot be made: {error}")
-        blob = next(each.result.image for each in reversed(made) if each.result.image)
+        path, blob = picture, next(each.result.image for each in reversed(made) if each.result.image)
         if picture == line["source"] and line["mask"]:  # nothing was repainted: the mask is what was made
-            blob, picture = next(each.result.mask for each in reversed(made) if each.result.mask), line["mask"]
+            path, blob = line["mask"], next(each.result.mask for each in reversed(made) if each.result.mask)
         try:
-            file = self._inside(picture)
-            then = photo.read(file)
+            then = photo.read(self._inside(path))
             far = compare(then.pixels, decode_png(store.read(blob), "RGB"))
         except (PhotoError, SizesDiffer) as error:
             return Verdict(picture, False, False, f"cannot be compared: {error}")
         told = f"max {far.max} of 255, mean {far.mean:.4f}, SSIM {far.ssim:.5f}" if far.max else "identical"
-        if then.digest != line["files"].get(picture):
+        if then.digest != line["files"].get(path):
             told += "; the file was changed since it was written"
         return Verdict(picture, far.max == 0, far.max <= self._tolerance, told)
 

@@ -159,10 +159,13 @@ class Record:
     def _carry_over(self) -> None:
         """Keep what earlier attempts have finished and this one has not come to, or no longer finds in the dataset."""
         carried = 0
+        with writing(self.folder / JOURNAL):
+            _mend(self.folder / JOURNAL)
         for line in earlier_lines(self.folder):
-            if self._marks.isdisjoint(_marks(line)):
-                self.append(line)
-                carried += 1
+            with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):  # not written by us, or damaged
+                if self._marks.isdisjoint(_marks(line)) and _is_finished(self.folder, line):
+                    self.append(line)
+                    carried += 1
         if carried:
             log.info("%d pictures of the earlier attempts were not asked for again; they stay as they were", carried)
         with writing(self.folder / _EARLIER):
@@ -195,6 +198,20 @@ def _marks(line: Mapping[str, Any]) -> set[bytes]:
     if line.get("result") != line.get("source"):
         marks.append([line["result"]])
     return {hashlib.sha256(json.dumps(each).encode()).digest() for each in marks}
+
+
+def _is_finished(folder: Path, line: Mapping[str, Any]) -> bool:
+    """Whether a picture was made and all its files are what was written."""
+    if line["status"] != "done" or not line["files"]:
+        return False
+    return all(hashlib.sha256((folder / path).read_bytes()).hexdigest() == each for path, each in line["files"].items())
+
+
+def _mend(path: Path) -> None:
+    """Cut off a last line that was torn."""
+    with suppress(FileNotFoundError), path.open("r+b") as file:
+        end = sum(len(line) for line in file if line.endswith(b"\n"))
+        file.truncate(end)
 
 
 def _set_aside(folder: Path) -> None:
