@@ -115,7 +115,11 @@ def export_classifier(task: PlaceTask | ObjectTask, folder: Path) -> None:
 
 
 def export_log(work: Path, names: list[str], folder: Path) -> None:
-    """``training_log.jsonl``: how the training that made the weights went, model after model."""
+    """Adds to ``training_log.jsonl`` how the training of these models went; a run from nothing starts it anew."""
     folder.mkdir(parents=True, exist_ok=True)
-    logs = [work / f"{name}.jsonl" for name in names]
-    (folder / "training_log.jsonl").write_text("".join(log.read_text() for log in logs if log.exists()))
+    log, earlier = folder / "training_log.jsonl", ""
+    runs = {name: path.read_text() for name in names if (path := work / f"{name}.jsonl").exists()}
+    if log.exists() and any("from_weights" in run.partition("\n")[0] for run in runs.values()):
+        earlier = log.read_text()
+    added = "".join(run for run in runs.values() if run not in earlier)
+    log.write_text(earlier + added)

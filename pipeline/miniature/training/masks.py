@@ -70,25 +70,24 @@ def _background(sample: Sample, rng: np.random.Generator, visible: list[int]) ->
 
 
 def _object(sample: Sample, rng: np.random.Generator, visible: list[int]) -> Repaint:
-    weights = np.array([2.0 if sample.things[i][0] in ("horse", "zebra") else 1.0 for i in visible])
-    chosen = int(rng.choice(visible, p=weights / weights.sum()))
+    chosen = int(rng.choice(visible))
     mask, draw = sample.mask(chosen), rng.random()
-    if draw < 0.55:
-        mask = grow(mask, rng.integers(0, 6))
-    elif draw < 0.9:
-        mask = around(mask, rng)
+    if draw < 0.4:
+        mask = grow(mask, rng.integers(0, 7))
+    elif draw < 0.85:
+        mask = around(mask, rng, rng.choice((4, 10, 24)))  # boxes of other proportions too: a house where a tree was
     else:
-        mask = grow(mask, 2) | blob(mask.shape, rng)
-    return Repaint(mask, (chosen,), "object")
+        mask = grow(mask, rng.integers(6, 14))
+    return Repaint(mask & np.isin(sample.labels, (0, chosen + 1)), (chosen,), "object")
 
 
-def random_repaint(sample: Sample, rng: np.random.Generator) -> Repaint:
-    """A task for the painter on this scene."""
+def random_repaint(sample: Sample, rng: np.random.Generator, objects: float = 0.66) -> Repaint:
+    """A task for the painter on this scene; ``objects`` is the share of tasks that repaint one of its objects."""
     visible, draw = sample.visible(), rng.random()
-    if visible and draw < 0.6:
-        return _background(sample, rng, visible)
-    if visible and draw < 0.92:
+    if visible and draw < objects:
         return _object(sample, rng, visible)
+    if visible and draw < 0.94:
+        return _background(sample, rng, visible)
     everything = draw > 0.97
     mask = np.ones(sample.labels.shape, bool) if everything else blob(sample.labels.shape, rng)
     return Repaint(mask, tuple(visible), "any")
@@ -97,5 +96,5 @@ def random_repaint(sample: Sample, rng: np.random.Generator) -> Repaint:
 def prompt(sample: Sample, shown: tuple[int, ...], kind: str, rng: np.random.Generator) -> str:
     """Words for a repaint: the objects it must show, always by name and colour, and mostly the place."""
     things = [sample.things[i] for i in shown]
-    place = None if kind == "object" and rng.random() < 0.5 else sample.place
-    return describe(place, things, rng, with_colour=1.0 if kind == "object" else 0.8)
+    place = None if kind == "object" and rng.random() < 0.6 else sample.place
+    return describe(place, things, rng, with_colour=1.0 if kind == "object" else 0.8, light=sample.light)

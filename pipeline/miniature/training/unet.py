@@ -23,9 +23,12 @@ from .masks import prompt, random_repaint
 from .scenes import SIZES, SceneCache
 from .vae import to_tensor
 
-REPAINTS = 4  # tasks per scene
+REPAINTS = 3  # tasks per scene
+CROP = 24  # side, in latents, of the cut-out around an object that is to be repainted
+CUT_OUTS = 0.62  # share of the batches that are such cut-outs; they cost half of a whole picture
 NO_TEXT, EMPTY_PROMPT = 0.10, 0.03  # shares of a batch without text (as guidance asks) and with "" as prompt
-OUTSIDE_WEIGHT = 0.25  # of the loss where nothing is repainted
+OUTSIDE_WEIGHT = 0.15  # of the loss where nothing is repainted
+NOISY = 0.8  # below 1 more of the batch is noisy, where it is decided what the picture shows
 
 
 def fingerprint(net: nn.Module) -> str:
@@ -36,6 +39,12 @@ def fingerprint(net: nn.Module) -> str:
     return digest.hexdigest()[:8]
 
 
+def extent(mask: np.ndarray) -> tuple[int, int]:
+    """Height and width of the box around a mask that is nowhere empty."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+
+
 class LatentCache:
     """Latents of every cached scene and of ``REPAINTS`` masked versions of it; made on first use."""
 
@@ -44,10 +53,43 @@ class LatentCache:
         self.folder = folder / f"{scenes.folder.name}_latents_{fingerprint(vae)}"
         if not self.folder.exists():
             self._encode(vae.to(device()).eval())
-        self.groups = []
+        self.groups, small, large = [], [], []
         for i, _ in enumerate(SIZES):
             arrays = [np.load(self.folder / f"{i}_{kind}.npy", mmap_mode="r") for kind in ("whole", "masked", "mask")]
-            self.groups.append((*arrays, json.loads((self.folder / f"{i}.json").read_text())))
+            facts = json.loads((self.folder / f"{i}.json").read_text())
+            self.groups.append((*arrays, facts))
+            for index, tasks in enumerate(facts):
+                for k, (_, kind) in enumerate(tasks):
+                    mask = arrays[2][index, k]
+                    fits = kind == "object" and mask.any() and max(extent(mask)) <= CROP - 2
+                    (small if fits else large).append((i, index, k))
+        self.cut_outs, whole = np.array(small), np.array(large)
+        self.whole = [whole[whole[:, 0] == i] for i, _ in enumerate(SIZES)]
+
+    def batch(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, tuple[int, int], list[np.ndarray]]:
+        """Tasks, each as group, scene and number; the latents' (width, height); whole, masked and mask, float32."""
+        if rng.random() < CUT_OUTS:
+            tasks = self.cut_outs[rng.integers(len(self.cut_outs), size=count)]
+            parts = [self._cut_out(*task, rng) for task in tasks]
+        else:
+            group = self.whole[self.scenes.pick_group(rng)]
+            tasks = group[rng.integers(len(group), size=count)]
+            parts = [self._parts(*task) for task in tasks]
+        whole, masked, mask = (np.stack(arrays).astype(np.float32) for arrays in zip(*parts, strict=True))
+        return tasks, mask.shape[:0:-1], [whole, masked, mask[:, None]]
+
+    def _parts(self, group: int, index: int, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        whole, masked, mask, _ = self.groups[group]
+        return whole[index], masked[index, k], mask[index, k]
+
+    def _cut_out(self, group: int, index: int, k: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """CROP x CROP latents somewhere around the mask."""
+        parts, windows = self._parts(group, index, k), []
+        for axis, side in enumerate(parts[2].shape):
+            hit = np.flatnonzero(parts[2].any(1 - axis))
+            start = int(rng.integers(max(0, hit[-1] + 1 - CROP), min(hit[0], side - CROP) + 1))
+            windows.append(slice(start, start + CROP))
+        return tuple(part[..., windows[0], windows[1]] for part in parts)
 
     @torch.no_grad()
     def _encode(self, vae) -> None:
@@ -66,7 +108,7 @@ class LatentCache:
 
     def _encode_scene(self, vae, group: int, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, list]:
         rng = np.random.default_rng((group, index))
-        sample = self.scenes.get(group, index)
+        sample = self.scenes.get(group, index).halved()
         tasks = [random_repaint(sample, rng) for _ in range(REPAINTS)]
         masks = torch.from_numpy(np.stack([task.mask for task in tasks])).to(device())
         picture = to_tensor([sample.image])
@@ -125,29 +167,20 @@ class UnetTask:
         self.alphas = build_scheduler().alphas_cumprod.float().to(device())
 
     def _batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        scenes = self.latents.scenes
-        group = scenes.pick_group(rng)
-        whole, masked, mask, facts = self.latents.groups[group]
-        index, task = (
-            rng.integers(scenes.size(group), size=self.batch),
-            rng.integers(REPAINTS, size=self.batch),
-        )
+        tasks, (width, height), arrays = self.latents.batch(self.batch, rng)
         prompts = []
-        for i, k in zip(index, task, strict=True):
-            words = prompt(scenes.get(group, int(i)), *facts[i][k], rng)
+        for group, index, k in tasks.tolist():
+            facts = self.latents.groups[group][3][index][k]
+            words = prompt(self.latents.scenes.get(group, index), *facts, rng)
             prompts.append("" if rng.random() < EMPTY_PROMPT else words)
         tokens = self.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
-        arrays = (torch.from_numpy(a).float() for a in (whole[index], masked[index, task], mask[index, task][:, None]))
-        return (
-            *(a.to(device()) for a in arrays),
-            tokens.to(device()),
-            random_sizes(*SIZES[group], self.batch, rng).to(device()),
-        )
+        sizes = random_sizes(4 * width, 4 * height, self.batch, rng)
+        return (*(torch.from_numpy(a).to(device()) for a in arrays), tokens.to(device()), sizes.to(device()))
 
     def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         whole, masked, mask, tokens, sizes = self._batch(rng)
         steps = len(self.alphas)
-        spread = (torch.arange(self.batch) + torch.rand(self.batch)) / self.batch
+        spread = ((torch.arange(self.batch) + torch.rand(self.batch)) / self.batch) ** NOISY
         times = (spread * steps).long().clamp(max=steps - 1).to(whole.device)
         alpha = self.alphas[times][:, None, None, None]
         noise = torch.randn(whole.shape).to(whole.device)
