@@ -13,19 +13,20 @@ def means(rows: list[evaluate.Row]) -> dict[str, float]:
 def test_a_click_finds_the_object(models):
     found = means(evaluate.measure_sam(models, 60))
     assert found["SAM, careful click: mean IoU"] >= 0.75
-    assert found["SAM, box: mean IoU"] >= 0.75
+    assert found["SAM, box: mean IoU"] >= 0.85
+    assert found["SAM, careful click: picks the best of its three masks, within 0.02"] >= 0.7
 
 
 def test_a_phrase_finds_the_object_and_the_place(models):
     found = means(evaluate.measure_clipseg(models, 40))
     assert found["CLIPSeg, object by colour and name: mean IoU"] >= 0.5
-    assert found["CLIPSeg, object by its name: mean IoU"] >= 0.5
+    assert found["CLIPSeg, object by its name: mean IoU"] >= 0.42
     assert found["CLIPSeg, place: mean IoU"] >= 0.8
-    assert found["CLIPSeg, object that is not there: fires on more than 0.3 % of the picture"] <= 0.5
+    assert found["CLIPSeg, object that is not there: fires on more than 0.3 % of the picture"] <= 0.65
 
 
 def test_the_difference_of_two_phrases_finds_the_horse(models):
-    assert evaluate.measure_difference(models, 12)[0].mean >= 0.5
+    assert evaluate.measure_difference(models, 12)[0].mean >= 0.4
 
 
 def test_backgrounds_come_out_as_prompted(models):
@@ -36,7 +37,7 @@ def test_backgrounds_come_out_as_prompted(models):
 
 def test_the_autoencoder_keeps_pictures(models):
     (quality,) = evaluate.measure_vae(models, 12)
-    assert quality.mean >= 28
+    assert quality.mean >= 31
 
 
 def test_the_judges_know_the_world(models):

@@ -115,11 +115,17 @@ def export_classifier(task: PlaceTask | ObjectTask, folder: Path) -> None:
 
 
 def export_log(work: Path, names: list[str], folder: Path) -> None:
-    """Adds to ``training_log.jsonl`` how the training of these models went; a run from nothing starts it anew."""
+    """Puts into ``training_log.jsonl`` how the training of these models went.
+
+    A leg is added to what made the weights it started from; a run from nothing takes the place of its model's lines.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    log, earlier = folder / "training_log.jsonl", ""
-    runs = {name: path.read_text() for name in names if (path := work / f"{name}.jsonl").exists()}
-    if log.exists() and any("from_weights" in run.partition("\n")[0] for run in runs.values()):
-        earlier = log.read_text()
-    added = "".join(run for run in runs.values() if run not in earlier)
-    log.write_text(earlier + added)
+    log = folder / "training_log.jsonl"
+    text = log.read_text() if log.exists() else ""
+    for name in names:
+        run = path.read_text() if (path := work / f"{name}.jsonl").exists() else ""
+        if run and "from_weights" not in json.loads(run.partition("\n")[0]):
+            text = "".join(line for line in text.splitlines(keepends=True) if json.loads(line)["model"] != name)
+        if run not in text:
+            text += run
+    log.write_text(text)
