@@ -283,7 +283,7 @@ def rises(values: Sequence[float]) -> bool:
     return all(a <= b for a, b in itertools.pairwise(values))
 
 
-def measure_controls(models: Models, count: int = 8) -> list[Row]:
+def measure_controls(models: Models, count: int = 6) -> list[Row]:
     """Guidance, negative prompt, strength and seed do what they are for."""
     chances: dict[float, list[float]] = {1.0: [], 3.0: [], 6.0: []}
     strengths, seeds, negatives = [], [], []
