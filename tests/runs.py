@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,16 @@ class Cli:
         """The same, not waited for."""
         pipe = subprocess.PIPE
         return subprocess.Popen(self.command(*words), cwd=self.folder, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+
+    def wait_for_pictures(self, process: subprocess.Popen[str], number: int) -> Path:
+        """Until a journal has so many lines; returns its run folder."""
+        for _ in range(2400):
+            found = list(self.folder.glob("outputs/*/journal.jsonl"))
+            if found and found[0].read_bytes().count(b"\n") >= number:
+                return found[0].parent
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.05)
+        raise AssertionError("no pictures within two minutes")
 
     def run_folder(self) -> Path:
         """The one run folder there is."""

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
@@ -408,24 +407,13 @@ def test_a_journal_from_a_stranger_moves_and_writes_nothing_elsewhere(
     assert mine.read_bytes() == b"something of my own" and [path.name for path in tmp_path.iterdir()] == ["mine.png"]
 
 
-def wait_for_pictures(cli: Cli, process: subprocess.Popen[str], number: int) -> Path:
-    """Until a journal has so many lines."""
-    for _ in range(2400):
-        found = list(cli.folder.glob("outputs/*/journal.jsonl"))
-        if found and found[0].read_bytes().count(b"\n") >= number:
-            return found[0].parent
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.05)
-    raise AssertionError("no pictures within two minutes")
-
-
 def test_with_the_real_models_a_killed_run_becomes_what_it_would_have_been(cli: Cli, models: Models) -> None:
     with Image.open(ROOT / "examples/car.png") as car:
         for number in range(2):
             car.crop((number, 0, car.width, car.height)).save(cli.folder / f"{number}.png")
     words = [f"dataset.images={cli.folder}", "stages.inpaint.steps=3", "stages.inpaint.seed=7"]
     process = cli.start("recipe=car_on_mars", "models=miniature", *words)
-    killed = wait_for_pictures(cli, process, 1)
+    killed = cli.wait_for_pictures(process, 1)
     process.kill()
     process.communicate()
     first = (killed / "journal.jsonl").read_bytes().count(b"\n")

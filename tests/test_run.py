@@ -10,7 +10,6 @@ import resource
 import signal
 import subprocess
 import termios
-import time
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -166,24 +165,13 @@ def test_orientation_colour_profile_and_transparency_survive(models: Models, tmp
         assert np.array_equal(np.asarray(image)[..., 3], alpha)
 
 
-def wait_for_pictures(cli: Cli, process: subprocess.Popen[str], number: int) -> Path:
-    """Until the journal has so many lines."""
-    for _ in range(2400):
-        found = list(cli.folder.glob("outputs/*/journal.jsonl"))
-        if found and found[0].read_bytes().count(b"\n") >= number:
-            return found[0].parent
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.05)
-    raise AssertionError("no pictures within two minutes")
-
-
 @pytest.mark.parametrize("how, code", [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
 def test_whatever_stops_a_run_what_is_finished_is_whole(cli: Cli, how: signal.Signals, code: int) -> None:
     for number in range(40):
         (cli.folder / f"{number:02}.png").write_bytes(CAR.read_bytes())
     images = f"dataset.images='{cli.folder}/*.png'"
     process = cli.start("recipe=car_on_mars", "models=miniature", images, FAST, "stages.inpaint.seed=0")
-    folder = wait_for_pictures(cli, process, 2)
+    folder = cli.wait_for_pictures(process, 2)
     process.send_signal(how)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == code and "Traceback" not in output
