@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -34,9 +35,15 @@ class Cli:
         return [sys.executable, str(ROOT / "run.py"), *words]
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """The same, not waited for."""
-        pipe = subprocess.PIPE
-        return subprocess.Popen(self.command(*words), cwd=self.folder, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+        """The same, not waited for. It heeds Ctrl-C, though this process may have been started in the background."""
+        return subprocess.Popen(
+            self.command(*words),
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
 
     def wait_for_pictures(self, process: subprocess.Popen[str], number: int) -> Path:
         """Until a journal has so many lines; returns its run folder."""
