@@ -30,11 +30,12 @@ def render(page: str) -> str:
 
 
 def table(stage: type[Stage]) -> str:
-    """The parameters of a stage as a Markdown table, in the order in which the class declares them."""
+    """The parameters of a stage as a Markdown table: its own as the class declares them, then those of its base."""
     schema = TypeAdapter(stage).json_schema()
     required = schema.get("required", ())
     # By the class, since the schema has an order of its own.
-    rows = [_row(name, schema["properties"][name], name in required) for name in stage.__pydantic_fields__]
+    names = sorted(stage.__pydantic_fields__, key=lambda name: name not in stage.__annotations__)
+    rows = [_row(name, schema["properties"][name], name in required) for name in names]
     if not rows:
         return "No parameters.\n"
     return "\n".join(["| parameter | value | default | meaning |", "|---|---|---|---|", *rows]) + "\n"

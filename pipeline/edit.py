@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from pipeline.errors import PhotoError
 
-_EMPTY: Mapping[str, np.ndarray] = MappingProxyType({})
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Edit:
         alpha: the photo's own transparency, (H, W) uint8, or None for an opaque photo.
         name: the photo's file name, for stages that match files to it, such as `mask_file`.
         artifacts: what the latest stage wants kept besides mask and image, by label: (H, W) float32 in [0, 1].
+        figures: what the latest stage has measured and wants recorded, by label.
     """
 
     original: np.ndarray
@@ -38,16 +40,28 @@ class Edit:
     alpha: np.ndarray | None = None
     name: str = ""
     artifacts: Mapping[str, np.ndarray] = field(default_factory=lambda: _EMPTY)
+    figures: Mapping[str, float] = field(default_factory=lambda: _EMPTY)
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels."""
         return self.original.shape[1], self.original.shape[0]
 
-    def with_mask(self, mask: np.ndarray, **artifacts: np.ndarray) -> Edit:
+    def with_mask(self, mask: np.ndarray, figures: Mapping[str, float] = _EMPTY, **artifacts: np.ndarray) -> Edit:
         """This edit with another mask, given as bool or float; clipped to [0, 1], rounded to steps of 1/255."""
         levels = np.rint(np.clip(np.asarray(mask, np.float32), 0.0, 1.0) * np.float32(255))
-        return replace(self, mask=levels / np.float32(255), artifacts=artifacts)
+        return replace(self, mask=levels / np.float32(255), artifacts=artifacts, figures=figures)
+
+    def with_image(self, image: np.ndarray, alpha: np.ndarray, figures: Mapping[str, float] = _EMPTY) -> Edit:
+        """This edit repainted once more.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            alpha: (H, W) uint8, the share of new picture; where it is 0 the image is what it was.
+            figures: see above.
+        """
+        repainted = alpha if self.repainted is None else np.maximum(self.repainted, alpha)
+        return replace(self, image=image, repainted=repainted, artifacts=_EMPTY, figures=figures)
 
     def need_mask(self) -> np.ndarray:
         """The mask; raises `PhotoError` where no stage has made one."""

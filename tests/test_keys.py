@@ -44,7 +44,7 @@ VALID: Mapping[str, Mapping[str, Any]] = {
     "auto": {"choose": "text", "phrase": "a car"},
     "erase": {},
     "diffedit": {"reference": "a horse", "query": "a zebra"},
-    "diffedit_repaint": {"query": "a zebra"},
+    "diffedit_repaint": {"prompt": "a zebra"},
 }
 VALID_WITH: Mapping[tuple[str, str], Mapping[str, Any]] = {("auto", "point"): {}}  # what goes with one parameter alone
 PARAMETERS = [(op, name) for op, kind in STAGES.items() for name in kind.__pydantic_fields__]

@@ -78,6 +78,8 @@ class Trail:
             entry["artifacts"] = {label: f"{stem}_{label}{own}.png" for label in result.artifacts}
             for label, path in entry["artifacts"].items():
                 self.files[path] = result.artifacts[label]
+        if result.figures:
+            entry["figures"] = dict(result.figures)
         if result.image:
             self.image = entry["image"] = f"{stem}{own}.png"
             self._file(self.image, result.image, result.thumbnail, ".jpg")
@@ -121,6 +123,7 @@ def adopt(store: Store, folder: Path, line: Mapping[str, Any]) -> None:
             result = Result(
                 **{kind: blobs[path] for kind, path in named.items()},
                 artifacts={label: blobs[path] for label, path in artifacts.items()},
+                figures=step.get("figures", {}),
                 empty=step["empty"],
                 seconds=step["seconds"],
             )

@@ -75,6 +75,7 @@ class Edits:
         result = Result(
             **self._files(node, before, edit),
             artifacts={label: self._add_png(to_alpha(heat)) for label, heat in edit.artifacts.items()},
+            figures=dict(edit.figures),
             empty=edit.repainted is None and edit.mask is not None and not to_alpha(edit.mask).any(),
             outside_max_diff=outside_max_diff,
             seconds=round(seconds, 3),
@@ -117,7 +118,7 @@ class Edits:
     def _remember(self, node: Node, edit: Edit) -> Edit:
         if node.step and edit.mask is not None:
             edit = replace(edit, masks={**edit.masks, node.step.name: edit.mask})
-        self._edits[node] = edit = replace(edit, artifacts={})
+        self._edits[node] = edit = replace(edit, artifacts={}, figures={})
         while len(self._edits) > self._models.batch_size + 2:  # a batch's parents, and what is on the way to them
             self._edits.popitem(last=False)
         return edit

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from pipeline.compositing import cut, plan_crop
 from pipeline.models.request import ContrastRequest
 from pipeline.stages.base import Stage, stage
-from pipeline.stages.fields import Share
+from pipeline.stages.fields import Resolution, Share
 from pipeline.stages.heat import from_heat
 
 if TYPE_CHECKING:
@@ -45,12 +45,7 @@ class DiffEdit(Stage):
         0.5, description="Heat from which a pixel is white; `null` keeps the heat as a soft mask."
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Start of the random numbers.")
-    resolution: int | None = Field(
-        None,
-        ge=64,
-        le=4096,
-        description="Side in px of the square whose area the model works on; `null`: its own.",
-    )
+    resolution: Resolution = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:

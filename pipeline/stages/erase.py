@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import cv2
@@ -50,8 +49,7 @@ class Erase(Stage):
         crop = self._crop(alpha)
         hole = (alpha[crop.slices] > 0).astype(np.uint8)
         filled = cv2.inpaint(np.ascontiguousarray(edit.image[crop.slices]), hole, self.radius, _METHODS[self.method])
-        repainted = alpha if edit.repainted is None else np.maximum(edit.repainted, alpha)
-        return replace(edit, image=paste(edit.image, alpha, crop, filled), repainted=repainted, artifacts={})
+        return edit.with_image(paste(edit.image, alpha, crop, filled), alpha)
 
     def _crop(self, alpha: np.ndarray) -> Crop:
         """The box of the hole and all that the filling looks at."""

@@ -75,6 +75,10 @@ def _cut(value: Any) -> float | str:
     return number
 
 
+Resolution = Annotated[
+    int | None,
+    Field(ge=64, le=4096, description="Side in px of the square whose area the model works on; `null`: its own."),
+]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 # The "type" of each JSON schema is what `docs/ops.md` shows.

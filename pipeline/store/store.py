@@ -44,6 +44,7 @@ class Result:
         mask: the mask that the next stage gets, a grey PNG.
         repainted: the alpha of everything repainted so far, a grey PNG; of repaints only.
         artifacts: what else the stage shows, by label.
+        figures: what the stage has measured, by label.
         thumbnail: of the image, a JPEG.
         mask_thumbnail: of `repainted`, else of the mask; a grey PNG.
         empty: there is a mask, nothing is white in it, and nothing has been repainted.
@@ -55,6 +56,7 @@ class Result:
     mask: Blob | None = None
     repainted: Blob | None = None
     artifacts: Mapping[str, Blob] = field(default_factory=dict)
+    figures: Mapping[str, float] = field(default_factory=dict)
     thumbnail: Blob | None = None
     mask_thumbnail: Blob | None = None
     empty: bool = False

@@ -93,7 +93,7 @@ def test_nothing_outside_the_mask_changes_in_any_number_of_passes(data, size, cr
     touched = np.zeros(size, np.uint8)
     for number in range(passes):
         edit = edit.with_mask(data.draw(masks(*size)))
-        edit = DiffEditRepaint(query="x" * number, crop=crop, context=context).apply(edit, FakeModels())
+        edit = DiffEditRepaint(prompt="x" * number, crop=crop, context=context).apply(edit, FakeModels())
         touched = np.maximum(touched, to_alpha(edit.mask))
     np.testing.assert_array_equal(edit.image[touched == 0], edit.original[touched == 0])
     np.testing.assert_array_equal(edit.repainted, touched)
@@ -101,8 +101,8 @@ def test_nothing_outside_the_mask_changes_in_any_number_of_passes(data, size, cr
 
 def test_queries_run_as_one_batch_and_equal_single_ones():
     edit, models = edit_of(40, 50, np.eye(40, 50)), FakeModels()
-    stages = DiffEditRepaint(query=["a", "bcd", "a"], reference="", ratio=0.5, steps=4, guidance_scale=1).variants()
-    assert [each.query for each in stages] == ["a", "bcd"]
+    stages = DiffEditRepaint(prompt=["a", "bcd", "a"], reference="", ratio=0.5, steps=4, guidance_scale=1).variants()
+    assert [each.prompt for each in stages] == ["a", "bcd"]
     together = DiffEditRepaint.apply_together(stages, [edit] * 2, models)
     (requests,) = models.diffusion.calls
     assert [(each.query, each.reference, each.ratio, each.steps, each.guidance_scale) for each in requests] == [
@@ -115,4 +115,4 @@ def test_queries_run_as_one_batch_and_equal_single_ones():
 
 def test_an_empty_mask_is_never_a_full_repaint():
     with pytest.raises(EmptyMask, match="nothing to repaint"):
-        DiffEditRepaint(query="x").apply(edit_of(9, 9, np.full((9, 9), 0.001)), FakeModels())
+        DiffEditRepaint(prompt="x").apply(edit_of(9, 9, np.full((9, 9), 0.001)), FakeModels())
