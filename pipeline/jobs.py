@@ -37,7 +37,7 @@ class Run:
         self.totals = Counter(photos=0, done=0, failed=0, skipped=0)
         self.status = "running"
         self.work: Mapping[str, Any] = {}
-        self._store = store
+        self.store = store
         self._progress = progress
         self._planner = Planner(ready.recipe)
         if resume:
@@ -71,7 +71,7 @@ class Run:
         """Put a picture's files into the folder and its line into the journal."""
         for path, blob in trail.files.items():
             if path not in linked:
-                self.record.link(path, self._store.path(blob))
+                self.record.link(path, self.store.path(blob))
                 linked.add(path)
         self.record.append(line)
         self.totals[line["status"]] += 1
@@ -105,11 +105,15 @@ class _Tray:
     def deliver(self, steps: Sequence[Step], way: Sequence[Made | PhotoError]) -> None:
         """See `runner.Tray`."""
         made, error = fate(way)
+        whole = len(made) > len(steps)  # the first is the photo
         status = "done" if error is None else self._status(error)
         if error and status == "done":  # kept as it was when nothing more was found
             steps = [each.step for each in made if each.step]
         self._tell(status, error)
         trail = Trail.of(self._folder, made)
+        if status == "done":
+            results = self._run.ready.settings.results
+            trail.deliver(self._run.store, whole, results.format, results.quality)
         reason = str(error) if error and status != "done" else None
         inputs = self._inputs_of(each.step for each in made if each.step)
         line = journal_line(self._photo, self._digest, inputs, trail, steps, status, reason)

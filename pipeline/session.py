@@ -16,6 +16,7 @@ from pipeline.errors import DarkroomError, OutputError
 from pipeline.files import locked
 from pipeline.jobs import Run, perform
 from pipeline.record import read_facts
+from pipeline.record.artifacts import RESULTS
 from pipeline.record.journal import JOURNAL
 from pipeline.record.run_log import run_log
 from pipeline.report import contact_sheet, run_page, sweep_page, sweep_sheet
@@ -87,7 +88,8 @@ def _report(jobs: Sequence[Ready | Refused], sweep: Path | None) -> dict[str, Pa
     begun = [each.folder for each in jobs if (each.folder / JOURNAL).is_file()]
     reports = {}
     for folder in begun:
-        reports = {"contact sheet": contact_sheet(folder), "report": run_page(folder)}
+        reports = {"results": folder / RESULTS} if (folder / RESULTS).is_dir() else {}
+        reports |= {"contact sheet": contact_sheet(folder), "report": run_page(folder)}
     if sweep:
         write_sweep(sweep, jobs, {folder: read_facts(folder)["status"] for folder in begun})
         reports = {"contact sheet": sweep_sheet(sweep), "report": sweep_page(sweep)}

@@ -5,27 +5,46 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache, partial
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from pipeline import recipe_file
 from pipeline.dataset import Dataset
 from pipeline.errors import RecipeError, nearest, together
 from pipeline.models import Memory, Models, Weights
+from pipeline.models.settings import Group
 
 GROUPS = {"models": Weights, "memory": Memory}
-KEYS = (*GROUPS, "device", "outputs", "dry_run")
+KEYS = (*GROUPS, "device", "results", "outputs", "dry_run")
 
-_G = TypeVar("_G", Weights, Memory)
+_G = TypeVar("_G", bound=Group)
+
+
+@pydantic_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Results(Group):
+    """What kind of files the finished pictures are, in `results/` of a run folder.
+
+    Attributes:
+        format: `png` is what the run itself keeps, without loss; the others are made from it.
+        quality: of `jpeg` and `webp`, 1 to 100.
+    """
+
+    group = "results"
+    format: Literal["png", "jpeg", "webp"] = "png"
+    quality: Annotated[int, Field(ge=1, le=100)] = 95
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Which models, how they use memory, and where they run; `dry_run` only tells what would be done."""
+    """Which models, how they use memory, where they run, what is delivered; `dry_run` only tells what would be done."""
 
     weights: Weights
     memory: Memory
     device: str
-    dry_run: bool = False
+    results: Results
+    dry_run: bool
 
     def models(self) -> Models:
         """The models that are asked for; the jobs of a sweep share what is loaded.
@@ -47,6 +66,7 @@ class Settings:
             partial(_group, Weights, config),
             partial(_group, Memory, config),
             partial(_device, config),
+            partial(_group, Results, {"results": {}, **config}),
             partial(_dry_run, config),
         )
         return cls(*settings)
@@ -55,7 +75,7 @@ class Settings:
 def known_keys() -> dict[str, Any]:
     """Every key that a configuration has before a recipe is chosen; sections as mappings."""
     tree: dict[str, Any] = dict.fromkeys((*KEYS, *recipe_file.KEYS))
-    sections = {**GROUPS, "dataset": Dataset}
+    sections = {**GROUPS, "results": Results, "dataset": Dataset}
     return tree | {key: dict.fromkeys(field.name for field in fields(each)) for key, each in sections.items()}
 
 

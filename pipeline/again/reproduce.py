@@ -107,7 +107,7 @@ class Reproduction:
     def _lines(self) -> Iterator[Line]:
         found = False
         for line in self._journal():
-            if self._only not in (None, line["result"]):
+            if self._only not in (None, line["result"], line["delivered"]):
                 continue
             found = True
             if line["status"] == "done":
