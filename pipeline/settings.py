@@ -19,7 +19,7 @@ from pipeline.models.settings import Group
 GROUPS = {"models": Weights, "memory": Memory}
 KEYS = (*GROUPS, "device", "results", "outputs", "dry_run")
 
-_G = TypeVar("_G", bound=Group)
+_G = TypeVar("_G", Weights, Memory)
 
 
 @pydantic_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -66,7 +66,7 @@ class Settings:
             partial(_group, Weights, config),
             partial(_group, Memory, config),
             partial(_device, config),
-            partial(_group, Results, {"results": {}, **config}),
+            partial(_results, config),
             partial(_dry_run, config),
         )
         return cls(*settings)
@@ -98,6 +98,13 @@ def _device(config: Mapping[str, Any]) -> str:
     if not isinstance(device, str):
         raise RecipeError("command line: device: one of auto, cpu, cuda, cuda:1, mps")
     return device
+
+
+def _results(config: Mapping[str, Any]) -> Results:
+    given = config.get("results", {})
+    if not isinstance(given, Mapping):
+        raise RecipeError("command line: results: has two keys, such as results.format=jpeg results.quality=90")
+    return Results.parse(given)
 
 
 def _dry_run(config: Mapping[str, Any]) -> bool:

@@ -148,10 +148,11 @@ def _decode(data: bytes) -> Picture:
         colours, alpha = _separate(upright)
         rgb, icc = _to_rgb(colours, image.info.get("icc_profile"))
         pixels = np.array(rgb)
-        deep = _sixteen_bits(data, pixels, 1 if image.format == "TIFF" else orientation) if has_16_bits else None
+        turn = 1 if image.format == "TIFF" else orientation
+        deep = _sixteen_bits(data, pixels, alpha, turn) if has_16_bits else None
         return Picture(
             pixels=pixels,
-            alpha=alpha if deep is None else _upper_half(deep[..., 3]) if deep.shape[2] == 4 else None,
+            alpha=alpha if alpha is None or deep is None else _upper_half(deep[..., 3]),
             deep=deep,
             icc=icc,
             digest=hashlib.sha256(data).hexdigest(),
@@ -162,7 +163,7 @@ def _decode(data: bytes) -> Picture:
         )
 
 
-def _sixteen_bits(data: bytes, pixels: np.ndarray, orientation: int) -> np.ndarray | None:
+def _sixteen_bits(data: bytes, pixels: np.ndarray, alpha: np.ndarray | None, turn: int) -> np.ndarray | None:
     """See `Picture.deep`. Pillow has 16 bits of greys only, so OpenCV reads the file once more.
 
     None where the two do not see the same picture, such as of premultiplied colours, or where a profile was used up.
@@ -170,9 +171,13 @@ def _sixteen_bits(data: bytes, pixels: np.ndarray, orientation: int) -> np.ndarr
     stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # turns TIFF, and nothing else
     if stored is None or stored.dtype != np.uint16:
         return None
-    order = [0, 0, 0] if stored.ndim == 2 else [2, 1, 0, 3][: stored.shape[2]]
-    deep = np.ascontiguousarray(_TURNS[orientation](np.atleast_3d(stored)[..., order]))
-    return deep if np.array_equal(_upper_half(deep[..., :3]), pixels) else None
+    stored = _TURNS[turn](np.atleast_3d(stored))
+    deep = stored[..., [0, 0, 0] if stored.shape[2] == 1 else [2, 1, 0]]
+    if not np.array_equal(_upper_half(deep), pixels):
+        return None
+    if alpha is not None:
+        deep = np.dstack([deep, stored[..., 3] if stored.shape[2] == 4 else alpha * np.uint16(257)])
+    return np.ascontiguousarray(deep)
 
 
 def _upper_half(values: np.ndarray) -> np.ndarray:
