@@ -20,6 +20,7 @@ Any parameter can be given on the command line:
     models=auto|sdxl|sd15|miniature                 which models
     memory=auto|fast|balanced|low                   low is meant for 8 GB cards
     device=auto|cpu|cuda|mps   outputs=DIR          where it runs, where the results go
+    results.format=png|jpeg|webp results.quality=95 what kind of files the finished pictures are
     tolerance=N                                     with reproduce: differences up to N of 255 are well, as
                                                     between devices; device=, models.*= and memory.*= fit there too
 

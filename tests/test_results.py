@@ -28,11 +28,8 @@ LEFT = {"op": "text", "phrase": "the left half", "threshold": 0.5}
 
 def deliver(photos: Path, stages: dict, folder: Path, on_empty: str = "fail", **results: str | int) -> list[dict]:
     """Run a recipe on models without weights; returns the journal's lines."""
-    config = {
-        "dataset": {"manifest" if photos.suffix else "images": str(photos)},
-        "stages": stages,
-        "on_empty": on_empty,
-    }
+    dataset = {"manifest" if photos.suffix else "images": str(photos)}
+    config = {"dataset": dataset, "stages": stages, "on_empty": on_empty}
     settings = Asking(FakeModels(), results=Results(**results))
     perform([replace(ready(config, settings.of, folder), settings=settings)], Store(folder.parent / ".store"))
     return journal(folder)
