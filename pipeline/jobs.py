@@ -37,7 +37,7 @@ class Run:
         self.totals = Counter(photos=0, done=0, failed=0, skipped=0)
         self.status = "running"
         self.work: Mapping[str, Any] = {}
-        self.store = store
+        self._store = store
         self._progress = progress
         self._planner = Planner(ready.recipe)
         if resume:
@@ -67,11 +67,16 @@ class Run:
             self.record.add_photo(photo.name, digest)
         return _Tray(self, photo, digest, self.record.photo_folder(photo.name))
 
+    def deliver(self, trail: Trail, whole: bool) -> None:
+        """See `Trail.deliver`."""
+        results = self.ready.settings.results
+        trail.deliver(self._store, whole, results.format, results.quality)
+
     def keep(self, photo: Photo, trail: Trail, linked: set[str], line: Mapping[str, Any]) -> None:
         """Put a picture's files into the folder and its line into the journal."""
         for path, blob in trail.files.items():
             if path not in linked:
-                self.record.link(path, self.store.path(blob))
+                self.record.link(path, self._store.path(blob))
                 linked.add(path)
         self.record.append(line)
         self.totals[line["status"]] += 1
@@ -112,8 +117,7 @@ class _Tray:
         self._tell(status, error)
         trail = Trail.of(self._folder, made)
         if status == "done":
-            results = self._run.ready.settings.results
-            trail.deliver(self._run.store, whole, results.format, results.quality)
+            self._run.deliver(trail, whole)
         reason = str(error) if error and status != "done" else None
         inputs = self._inputs_of(each.step for each in made if each.step)
         line = journal_line(self._photo, self._digest, inputs, trail, steps, status, reason)
