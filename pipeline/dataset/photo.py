@@ -168,15 +168,20 @@ def _sixteen_bits(data: bytes, pixels: np.ndarray, alpha: np.ndarray | None, tur
 
     None where the two do not see the same picture, such as of premultiplied colours, or where a profile was used up.
     """
-    stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # turns TIFF, and nothing else
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # not on odd TIFF files
+    try:
+        stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # turns TIFF, and nothing else
+    except cv2.error:
+        return None
     if stored is None or stored.dtype != np.uint16:
         return None
     stored = _TURNS[turn](np.atleast_3d(stored))
-    deep = stored[..., [0, 0, 0] if stored.shape[2] == 1 else [2, 1, 0]]
+    channels = stored.shape[2]
+    deep = stored[..., [2, 1, 0]] if channels >= 3 else stored[..., [0, 0, 0]]
     if not np.array_equal(_upper_half(deep), pixels):
         return None
     if alpha is not None:
-        deep = np.dstack([deep, stored[..., 3] if stored.shape[2] == 4 else alpha * np.uint16(257)])
+        deep = np.dstack([deep, stored[..., 3] if channels == 4 else alpha * np.uint16(257)])
     return np.ascontiguousarray(deep)
 
 
@@ -305,8 +310,14 @@ def _encode_deep_png(pixels: np.ndarray, donor: bytes) -> bytes:
 
 def decode_png(data: bytes, mode: str) -> np.ndarray:
     """The pixels of a PNG that `encode_png` has made: (H, W, 3) for the mode `RGB`, (H, W) for `L`; 8 bits of 16."""
-    with Image.open(BytesIO(data), formats=["PNG"]) as image:
+    with _open_png(data) as image:
         return np.asarray(image if image.mode == mode else image.convert(mode))
+
+
+def _open_png(data: bytes) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's remarks on sizes, which were judged when the photo was read
+        return Image.open(BytesIO(data), formats=["PNG"])
 
 
 def convert_png(data: bytes, format: str, quality: int) -> bytes:
@@ -323,7 +334,7 @@ def convert_png(data: bytes, format: str, quality: int) -> bytes:
     Raises:
         PhotoError: the format cannot hold it: pictures or texts are too large for it.
     """
-    with Image.open(BytesIO(data), formats=["PNG"]) as image:
+    with _open_png(data) as image:
         image.load()
     colours = image
     if format == "jpeg" and image.mode == "RGBA":
