@@ -13,19 +13,23 @@ from pipeline.errors import RecipeError, nearest, together
 from pipeline.models import Memory, Models, Weights
 
 GROUPS = {"models": Weights, "memory": Memory}
-KEYS = (*GROUPS, "device", "outputs", "dry_run")
+KEYS = (*GROUPS, "device", "outputs", "dry_run", "strict")
 
 _G = TypeVar("_G", Weights, Memory)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Which models, how they use memory, and where they run; `dry_run` only tells what would be done."""
+    """Which models, how they use memory, and where they run.
+
+    `dry_run` only tells what would be done; under `strict` nothing starts that the models would heed in part only.
+    """
 
     weights: Weights
     memory: Memory
     device: str
     dry_run: bool = False
+    strict: bool = False
 
     def models(self) -> Models:
         """The models that are asked for; the jobs of a sweep share what is loaded.
@@ -47,7 +51,8 @@ class Settings:
             partial(_group, Weights, config),
             partial(_group, Memory, config),
             partial(_device, config),
-            partial(_dry_run, config),
+            partial(_switch, config, "dry_run"),
+            partial(_switch, config, "strict"),
         )
         return cls(*settings)
 
@@ -80,10 +85,10 @@ def _device(config: Mapping[str, Any]) -> str:
     return device
 
 
-def _dry_run(config: Mapping[str, Any]) -> bool:
-    value = config.get("dry_run", False)
+def _switch(config: Mapping[str, Any], key: str) -> bool:
+    value = config.get(key, False)
     if not isinstance(value, bool):
-        raise RecipeError("command line: dry_run: true or false")
+        raise RecipeError(f"command line: {key}: true or false")
     return value
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.models.clipseg import ClipSeg
     from pipeline.models.closeup import CloseUp
     from pipeline.models.diffusion import Diffusion
+    from pipeline.models.outline import Outline
     from pipeline.models.reduced import Reduced
     from pipeline.models.sam import Sam
 
@@ -81,6 +82,13 @@ class Models:
         from pipeline.models.diffusion import load_diffusion
 
         return load_diffusion(self._locate("inpaint"), self.memory, self.device)
+
+    @cached_property
+    def outline(self) -> Outline:
+        """What the inpainting model is like, without loading it."""
+        from pipeline.models.outline import Outline
+
+        return Outline(self._locate("inpaint").path)
 
     @property
     def batch_size(self) -> int:
