@@ -31,11 +31,11 @@ __all__ = ["InpaintRequest", "Memory", "ModelKind", "Models", "Weights"]
 ModelKind = Literal["sam", "clipseg", "inpaint"]
 
 _ON_GPU = {"sam": "vit_b", "clipseg": CLIPSEG, "inpaint": SDXL}
-_VERSIONS = {"sam": 1, "clipseg": 1, "inpaint": 1}  # of what stands here around them; raised by hand, as with stages
+_VERSIONS = {"sam": 1, "clipseg": 1, "inpaint": 2}  # of what stands here around them; raised by hand, as with stages
 _LIBRARIES = {
     "sam": ("torch", "torchvision", "segment-anything"),
     "clipseg": ("torch", "transformers"),
-    "inpaint": ("torch", "transformers", "diffusers"),
+    "inpaint": ("torch", "transformers", "diffusers", "compel"),
 }
 
 

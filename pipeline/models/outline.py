@@ -38,7 +38,7 @@ class Outline:
     @cached_property
     def channels(self) -> int:
         """Of what the UNet is shown: 4 for text-to-image, 9 for inpainting."""
-        return int(self._read("unet/config.json")["in_channels"])
+        return self._number("unet/config.json", "in_channels")
 
     @property
     def encoders(self) -> int:
@@ -47,34 +47,40 @@ class Outline:
 
     def room(self, encoder: int) -> int:
         """How many tokens of a text a text encoder reads, 0 being the first: 75 for all that are published."""
-        length = self._read(f"{_folder_of(encoder)}/tokenizer_config.json")["model_max_length"]
-        return int(length) - len(_SPECIAL)
+        return self._number(f"{_folder_of(encoder)}/tokenizer_config.json", "model_max_length") - len(_SPECIAL)
 
     def unread(self, text: str, encoder: int = 0) -> str:
         """The end of a text that a text encoder never sees, from the first word on that does not fit; mostly empty."""
         folder, room = self._folder / _folder_of(encoder), self.room(encoder)
         with reading(self._path, "a Stable Diffusion checkpoint"):
             whole = text.encode(errors="replace").decode()  # half a sign, as JSON can hold it, is no text
-            tokens = _tokenizer(folder).encode(whole, add_special_tokens=False).offsets
+            tokens = clip_tokenizer(folder).encode(whole, add_special_tokens=False).offsets
         start = tokens[room][0] if len(tokens) > room else len(text)
         while 0 < start < len(text) and text[start - 1].isalnum() and text[start].isalnum():
             start -= 1
         return text[start:]
 
-    def _read(self, name: str) -> Any:
+    def _number(self, name: str, key: str) -> int:
         with reading(self._path, "a Stable Diffusion checkpoint"):
-            file = self._folder / name
-            if not file.is_file():
-                raise SetupError(f"{self._path}: lacks {name}")
-            return json.loads(file.read_text(encoding="utf-8"))
+            value = _read(self._folder / name).get(key)
+            if not isinstance(value, int):
+                raise SetupError(f"{self._path}: {name} lacks {key}")
+            return value
 
 
 def _folder_of(encoder: int) -> str:
     return "tokenizer_2" if encoder else "tokenizer"
 
 
+@lru_cache(maxsize=16)
+def _read(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise SetupError(f"{file.parents[1]}: lacks {file.parent.name}/{file.name}")
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
 @lru_cache(maxsize=4)
-def _tokenizer(folder: Path) -> Tokenizer:
+def clip_tokenizer(folder: Path) -> Tokenizer:
     """CLIP's tokenizer from the published files; transformers' own takes seconds to import, and gives the same."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cache, reduce
+from functools import cache, lru_cache, reduce
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def encode(pipe: DiffusionPipeline, prompt: Prompt) -> tuple[Text, Text]:
         return (_weighted if prompt.syntax == "compel" else _plain)(pipe, prompt)
 
 
+@lru_cache(maxsize=1000)  # a negative prompt that thousands of photos share
 def misread(text: str) -> str | None:
     """Why compel would not read a prompt as it was meant, in a line; None where it does. Imports compel."""
     if found := _WEB_UI_WEIGHT.search(text):

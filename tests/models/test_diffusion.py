@@ -31,11 +31,13 @@ def plainly(checkpoint: Path, request: InpaintRequest) -> np.ndarray:
     is_xl = "sdxl" in checkpoint.name
     kind = diffusers.StableDiffusionXLInpaintPipeline if is_xl else diffusers.StableDiffusionInpaintPipeline
     options = {"add_watermarker": False} if is_xl else {"safety_checker": None}
+    second = {"prompt_2": request.prompt.text_2, "negative_prompt_2": request.prompt.negative_2} if is_xl else {}
     pipe = kind.from_pretrained(checkpoint, **options)
     return np.asarray(
         pipe(
             prompt=request.prompt.text,
             negative_prompt=request.prompt.negative,
+            **second,
             image=Image.fromarray(request.image),
             mask_image=Image.fromarray(request.mask.astype(np.uint8) * 255),
             height=HEIGHT,
