@@ -102,7 +102,7 @@ def test_weights_are_heard_wherever_the_encoders_wait(tiny_folder: Path, place: 
     assert np.array_equal(two(plain), two(placed))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(text=st.text(st.sampled_from('ab ,.:()[]"+-1\\'), max_size=20) | st.text(max_size=8))
 def test_what_compel_is_said_to_read_it_reads(tiny_pipe: object, text: str) -> None:
     if misread(text) is None:
@@ -147,11 +147,11 @@ def test_one_encoder_takes_no_second_prompt(tiny_folder: Path) -> None:
 
 def test_the_words_that_are_cut_are_named_as_written(tiny_folder: Path) -> None:
     models = models_of(tiny_folder / "sdxl")
-    text = "AB cd ef gh ij kl mn op qr st uv wx Zebra Crossing"
+    text = "AB ab ac ad ae af ag ah ai aj ak al Zebra Crossing"
     long = Inpaint(prompt="a", negative_prompt=text, prompt_2=text)
     assert [key for key, _ in long.warnings(models)] == ["negative_prompt", "prompt_2"]
     assert all("reads 14 tokens and not the words `Zebra Crossing`" in line for _, line in long.warnings(models))
-    assert not list(Inpaint(prompt="AB cd").warnings(models))
+    assert not list(Inpaint(prompt="AB ab").warnings(models))
     assert not list(Inpaint(prompt=text, prompt_syntax="compel").warnings(models))
     assert models.loaded() == []
 
