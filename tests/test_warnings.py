@@ -9,20 +9,22 @@ import pytest
 from inside import command_line
 from runs import ROOT, journal
 
-LONG = "a desert of red sand with rocks, dunes and craters, a dusty sky above, two moons over the far horizon, at dusk"
-CUT = "over the far horizon, at dusk"  # the miniatures read 30 tokens
+PLACE = "a desert of red sand with rocks, dunes and craters, a dusty sky above, two moons over the horizon, "
+LONG = PLACE * 2 + "at dusk"
+CUT = ", at dusk`"  # the miniatures read 30 tokens
 RECIPE = """
 dataset: {images: CAR}
 stages:
   car: {op: sam, points: [[330, 300]]}
-  mars: {op: inpaint, steps: 2, prompt: [snow, TEXT]}
+  mars: {op: inpaint, steps: 2, prompt: PROMPT}
 """
 
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    text = RECIPE.replace("CAR", str(ROOT / "examples/car.png")).replace("TEXT", LONG)
-    (tmp_path / "own.yaml").write_text(text.replace(f", {LONG}", f', "{LONG}"'))
+    text = RECIPE.replace("CAR", str(ROOT / "examples/car.png"))
+    (tmp_path / "own.yaml").write_text(text.replace("PROMPT", f'[snow, "{LONG}"]'))
+    (tmp_path / "columns.yaml").write_text(text.replace("PROMPT", "${item.text}"))
     return tmp_path
 
 
@@ -30,7 +32,7 @@ def test_a_prompt_that_is_cut_is_a_warning_in_the_record(recipe: Path, capsys: p
     assert command_line(recipe, "recipe=own.yaml", "models=miniature") == 0
     (folder,) = recipe.glob("outputs/*_own")
     (line,) = json.loads((folder / "run.json").read_text())["warnings"]
-    assert line.startswith("stages.mars.prompt: too long: ") and f"`{CUT}`" in line
+    assert line.startswith("stages.mars.prompt: too long: ") and CUT in line
     assert [picture["warnings"] for picture in journal(folder)] == [[], [line]]
     assert capsys.readouterr().out.count(line) == 1
     words = ("recipe=own.yaml", "models=miniature", "stages.mars.prompt_syntax=compel")
@@ -43,18 +45,17 @@ def test_under_strict_it_is_an_error_before_anything_is_made(recipe: Path, capsy
     for more in ((), ("dry_run=true",)):
         assert command_line(recipe, *words, *more) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert "own.yaml: stages.mars.prompt: too long: " in line and f"`{CUT}`" in line
+        assert "own.yaml: stages.mars.prompt: too long: " in line and CUT in line
     assert not list(recipe.glob("outputs/*"))
 
 
 def test_prompts_of_a_manifest_are_looked_at_too(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"image": str(ROOT / "examples/car.png"), "text": text} for text in ("snow", LONG, f"{LONG}!")]
     (recipe / "photos.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    words = ("recipe=own.yaml", "models=miniature", "dataset.images=null", "dataset.manifest=photos.jsonl")
-    prompt = "stages.mars.prompt='${item.text}'"
-    assert command_line(recipe, *words, prompt, "dry_run=true") == 0
+    words = ("recipe=columns.yaml", "models=miniature", "dataset.images=null", "dataset.manifest=photos.jsonl")
+    assert command_line(recipe, *words, "dry_run=true") == 0
     assert capsys.readouterr().out.count("warning: stages.mars.prompt: ") == 2
-    assert command_line(recipe, *words, prompt, "strict=true") == 2
+    assert command_line(recipe, *words, "strict=true") == 2
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 
