@@ -24,7 +24,7 @@ stages:
 def recipe(tmp_path: Path) -> Path:
     text = RECIPE.replace("CAR", str(ROOT / "examples/car.png"))
     (tmp_path / "own.yaml").write_text(text.replace("PROMPT", f'[snow, "{LONG}"]'))
-    (tmp_path / "columns.yaml").write_text(text.replace("PROMPT", "${item.text}"))
+    (tmp_path / "columns.yaml").write_text(text.replace("PROMPT", '"${item.text}"'))
     return tmp_path
 
 
