@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pipeline.check import warnings
 from pipeline.dataset import Photo
 from pipeline.errors import EmptyMask, PhotoError, RecipeError, SetupError
 from pipeline.files import locked, remove_leftovers, writing
@@ -52,6 +53,7 @@ class Run:
                 "config": dict(ready.config),
                 "settled": models.settled(),
                 "models": models.describe(ready.recipe.models()),
+                "warnings": list(ready.warnings),
             }
             self.record = Record.begin(ready.folder, ready.recipe.name, ready.files, facts)
 
@@ -120,7 +122,8 @@ class _Tray:
             self._run.deliver(trail, whole)
         reason = str(error) if error and status != "done" else None
         inputs = self._inputs_of(each.step for each in made if each.step)
-        line = journal_line(self._photo, self._digest, inputs, trail, steps, status, reason)
+        told = warnings(steps, self._run.ready.settings.models())
+        line = journal_line(self._photo, self._digest, inputs, trail, steps, status, reason) | {"warnings": told}
         self._run.keep(self._photo, trail, self._linked, line)
 
     def flush(self) -> None:

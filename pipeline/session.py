@@ -23,6 +23,7 @@ from pipeline.report import contact_sheet, run_page, sweep_page, sweep_sheet
 from pipeline.store import FOLDER, Store
 from pipeline.sweep import SWEEP, Ready, Refused, outputs_of, write_sweep
 
+_WARNINGS = 10  # that are shown
 _NO_CHANGE = (
     "no other recipe, photos or models: what had failed was tried again, a mask file or an op is another, "
     "or the store has lost it"
@@ -55,6 +56,7 @@ def run(jobs: Sequence[Ready | Refused], resume: bool = False) -> bool:
     with _alone(folder), run_log(folder) as log:
         for summary in dict.fromkeys(each.settings.models().summary for each in ready):
             log.info("%s", summary)
+        _tell_warnings(log, ready)
         if sweep:
             write_sweep(sweep, jobs, {})
         try:
@@ -70,6 +72,14 @@ def run(jobs: Sequence[Ready | Refused], resume: bool = False) -> bool:
         for name, path in reports.items():
             log.info("%s %s", f"{name}:".ljust(14), path)
         return all(each.status == "done" for each in runs)
+
+
+def _tell_warnings(log: logging.Logger, jobs: Sequence[Ready]) -> None:
+    lines = list(dict.fromkeys(line for each in jobs for line in each.warnings))
+    for line in lines[:_WARNINGS]:
+        log.warning("warning: %s", line)
+    if len(lines) > _WARNINGS:
+        log.warning("warning: ... and %d more, in run.json", len(lines) - _WARNINGS)
 
 
 @contextmanager

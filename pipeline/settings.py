@@ -17,7 +17,7 @@ from pipeline.models import Memory, Models, Weights
 from pipeline.models.settings import Group
 
 GROUPS = {"models": Weights, "memory": Memory}
-KEYS = (*GROUPS, "device", "results", "outputs", "dry_run")
+KEYS = (*GROUPS, "device", "results", "outputs", "dry_run", "strict")
 
 _G = TypeVar("_G", Weights, Memory)
 
@@ -38,13 +38,17 @@ class Results(Group):
 
 @dataclass(frozen=True)
 class Settings:
-    """Which models, how they use memory, where they run, what is delivered; `dry_run` only tells what would be done."""
+    """Which models, how they use memory, where they run, and what is delivered.
+
+    `dry_run` only tells what would be done; under `strict` nothing starts that the models would heed in part only.
+    """
 
     weights: Weights
     memory: Memory
     device: str
     results: Results
     dry_run: bool
+    strict: bool
 
     def models(self) -> Models:
         """The models that are asked for; the jobs of a sweep share what is loaded.
@@ -67,7 +71,8 @@ class Settings:
             partial(_group, Memory, config),
             partial(_device, config),
             partial(_results, config),
-            partial(_dry_run, config),
+            partial(_switch, config, "dry_run"),
+            partial(_switch, config, "strict"),
         )
         return cls(*settings)
 
@@ -107,10 +112,10 @@ def _results(config: Mapping[str, Any]) -> Results:
     return Results.parse(given)
 
 
-def _dry_run(config: Mapping[str, Any]) -> bool:
-    value = config.get("dry_run", False)
+def _switch(config: Mapping[str, Any], key: str) -> bool:
+    value = config.get(key, False)
     if not isinstance(value, bool):
-        raise RecipeError("command line: dry_run: true or false")
+        raise RecipeError(f"command line: {key}: true or false")
     return value
 
 

@@ -31,7 +31,7 @@ log = logging.getLogger("darkroom")
 RUN = "run.json"
 
 PACKAGES = (
-    *("darkroom", "torch", "torchvision", "diffusers", "transformers", "segment-anything", "accelerate"),
+    *("darkroom", "torch", "torchvision", "diffusers", "transformers", "compel", "segment-anything", "accelerate"),
     *("hydra-core", "omegaconf", "pydantic", "pillow", "numpy", "scipy", "opencv-python-headless", "safetensors"),
 )
 

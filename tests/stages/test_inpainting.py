@@ -10,6 +10,7 @@ from stage_fakes import FakeModels, edit_of
 
 from pipeline.compositing import LARGEST_ASPECT, cut, paste, plan_crop, to_alpha
 from pipeline.errors import EmptyMask, PhotoError
+from pipeline.models.prompts import Prompt
 from pipeline.stages.inpaint import Inpaint
 from pipeline.stages.refine import Refine
 
@@ -141,11 +142,13 @@ def test_variants_run_as_one_batch_and_equal_single_ones():
 
 def test_parameters_reach_the_model():
     models = FakeModels(native=128)
-    given = {"negative_prompt": "", "seed": 2**63 - 1, "steps": 4, "guidance_scale": 0, "strength": 0.5}
-    stage = Inpaint(prompt=1984, scheduler="euler", resolution=64, crop=False, **given)
+    given = {"seed": 2**63 - 1, "steps": 4, "guidance_scale": 0, "strength": 0.5}
+    texts = {"negative_prompt": "", "prompt_2": "b", "negative_prompt_2": "c", "prompt_syntax": "compel"}
+    stage = Inpaint(prompt=1984, scheduler="euler", resolution=64, crop=False, **texts, **given)
     stage.apply(edit_of(40, 40, np.ones((40, 40))), models)
     request = models.diffusion.calls[0][0]
-    assert request.prompt == "1984" and request.scheduler == "euler" and request.image.shape == (64, 64, 3)
+    assert request.prompt == Prompt("1984", "", "b", "c", "compel")
+    assert request.scheduler == "euler" and request.image.shape == (64, 64, 3)
     assert {name: getattr(request, name) for name in given} == given
 
 
