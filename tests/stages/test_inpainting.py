@@ -142,7 +142,7 @@ def test_variants_run_as_one_batch_and_equal_single_ones():
 def test_parameters_reach_the_model():
     models = FakeModels(native=128)
     given = {"negative_prompt": "", "seed": 2**63 - 1, "steps": 4, "guidance_scale": 0, "strength": 0.5}
-    stage = Inpaint(prompt=1984, scheduler="euler", resolution=64, crop=False, **given)
+    stage = Inpaint(prompt=1984, scheduler="euler", resolution=64, crop="photo", **given)
     stage.apply(edit_of(40, 40, np.ones((40, 40))), models)
     request = models.diffusion.calls[0][0]
     assert request.prompt == "1984" and request.scheduler == "euler" and request.image.shape == (64, 64, 3)
