@@ -35,7 +35,7 @@ class Differential:
         self._noise = torch.cat([self._draw(request.seed) for request in requests]).to(self._old.device)
 
     def __call__(self, step: int, latents: torch.Tensor) -> torch.Tensor:
-        """What the pipeline goes on with.
+        """What the pipeline goes on with, in place: another layout in memory would alter last bits.
 
         Args:
             step: how many steps were done before the one that has just been done.
@@ -50,7 +50,7 @@ class Differential:
         time = self._pipe.scheduler.timesteps[-steps:][done]
         noisy = self._pipe.scheduler.add_noise(self._old, self._noise, time[None])
         held = (self._greys > 0) & (1 - self._greys > done / steps)
-        return torch.where(held, noisy.to(latents.dtype), latents)
+        return latents.copy_(torch.where(held, noisy.to(latents.dtype), latents))
 
     def _draw(self, seed: int) -> torch.Tensor:
         import torch
