@@ -102,9 +102,11 @@ class Planner:
         """
         if mode == "photo":
             return [self.photo()]
-        regions = _regions(alpha)
+        white = (alpha > 0).astype(np.uint8)
         if mode == "mask":
-            return [self._around(_union(regions))]
+            x0, y0, width, height = cv2.boundingRect(white)
+            return [self._around(np.array([y0, x0, y0 + height, x0 + width]))]
+        regions = _regions(white)
         if len(regions) > MOST_REGIONS:
             raise PhotoError(
                 f"the mask falls into {len(regions)} regions, more than {MOST_REGIONS}: drop specks with "
@@ -174,9 +176,9 @@ class Planner:
         return Crop(x0, y0, x0 + columns, y0 + rows, width, height)
 
 
-def _regions(alpha: np.ndarray) -> np.ndarray:
-    """Boxes (y0, x0, y1, x1) of what is white and connected, also across corners, from top to bottom: (N, 4)."""
-    _, _, stats, _ = cv2.connectedComponentsWithStats((alpha > 0).astype(np.uint8), connectivity=8)
+def _regions(white: np.ndarray) -> np.ndarray:
+    """Boxes (y0, x0, y1, x1) of what is not 0 and connected, also across corners, from top to bottom: (N, 4)."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(white, connectivity=8)
     x0, y0, width, height = stats[1:, :4].T  # 0 is the background
     return np.stack([y0, x0, y0 + height, x0 + width], axis=1)[np.lexsort((x0, y0))]
 

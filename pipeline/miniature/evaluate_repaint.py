@@ -25,7 +25,8 @@ from pipeline.report.sheet import captioned
 from pipeline.stages.inpaint import Inpaint
 from pipeline.stages.refine import Refine
 
-from .evaluate import BEGIN, END, held_out, miniatures
+from .evaluate import held_out, miniatures
+from .evaluate_masks import write
 from .judge import classify_object
 from .world import KINDS, PALETTE, PLACES, Scene, Thing
 
@@ -177,13 +178,6 @@ def _cell(picture: np.ndarray, caption: str) -> Image.Image:
     return captioned(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS), caption, WIDTH)
 
 
-def write(lines: list[str], page: Path = PAGE) -> None:
-    """Replaces what stands between the markers of the page."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text("\n".join([before + BEGIN, *lines, END + after]), encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="default: %(default)s")
@@ -192,7 +186,7 @@ def main() -> None:
     small, harmonised = repaint_small(models, cases), harmonise_holes(models, 5)
     lines = [*small_table(cases, small), "", *seam_table(harmonised)]
     print("\n".join(lines))
-    write(lines)
+    write(lines, PAGE)
     draw_small(cases[:3], small).save(FOLDER / "small_objects.png", optimize=True)
     draw_holes(harmonised, (0, 1, 2)).save(FOLDER / "harmonise.png", optimize=True)
     draw_soft(models).save(FOLDER / "soft_mask.png", optimize=True)

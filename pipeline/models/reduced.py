@@ -70,14 +70,10 @@ class Reduced:
         height, width = self._size(request.mask.shape)
         if request.mask.shape == (height, width):
             return request
-        reduced = replace(
-            request,
-            image=_resized(request.image, (height, width)),
-            mask=_shared(request.mask, (height, width)) > 0,  # all that holds some of the mask
-        )
-        if isinstance(request, EditRequest) or request.greys is None:
-            return reduced
-        return replace(reduced, greys=_shared(request.greys, (height, width)))
+        maps = {"mask": _shared(request.mask, (height, width)) > 0}  # all that holds some of it
+        if isinstance(request, InpaintRequest) and request.greys is not None:
+            maps["greys"] = _shared(request.greys, (height, width))
+        return replace(request, image=_resized(request.image, (height, width)), **maps)
 
 
 def _enlarged(pictures: Sequence[np.ndarray], requests: Sequence[_Request]) -> list[np.ndarray]:
