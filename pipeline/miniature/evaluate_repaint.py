@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -61,6 +62,15 @@ class Case:
         mean = image[self.thing.mask].mean(axis=0)
         return self.colour == min(KINDS[self.thing.kind].colours, key=lambda name: np.linalg.norm(mean - PALETTE[name]))
 
+    def detail(self, image: np.ndarray) -> float:
+        """How steep the greys of the object are on average, as a multiple of what they were; its outline left out."""
+        inside = cv2.erode(self.thing.mask.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+        steepness = []
+        for each in (image, self.picture.image):
+            grey = cv2.cvtColor(each, cv2.COLOR_RGB2GRAY).astype(np.float32)
+            steepness.append(np.hypot(*np.gradient(grey))[inside].mean())
+        return steepness[0] / steepness[1]
+
 
 def small_objects(count: int) -> Iterator[Case]:
     """The first small objects of scenes as they come, each to be of the colour that follows its own."""
@@ -86,13 +96,18 @@ def repaint_small(models: Models, cases: Sequence[Case]) -> dict[str, list[Edit]
 
 
 def small_table(cases: Sequence[Case], made: dict[str, list[Edit]]) -> list[str]:
-    """How often kind and colour are right, and both. Markdown."""
-    lines = [f"| {len(cases)} small objects | kind right | colour right | both |", "|---|---|---|---|"]
+    """How often kind and colour are right, and both; and how much detail there is. Markdown."""
+    lines = [
+        f"| {len(cases)} small objects | kind right | colour right | both | detail (the photo's: 1) |",
+        "|---|---|---|---|---|",
+    ]
     for crop, edits in made.items():
-        kind = np.array([case.kind_is_right(edit.image) for case, edit in zip(cases, edits, strict=True)])
-        colour = np.array([case.colour_is_right(edit.image) for case, edit in zip(cases, edits, strict=True)])
-        cells = (f"{share.mean():.0%}" for share in (kind, colour, kind & colour))
-        lines.append(f"| `crop: {crop}` | {' | '.join(cells)} |")
+        pairs = [(case, edit.image) for case, edit in zip(cases, edits, strict=True)]
+        kind, colour = (
+            np.array([judge(*pair) for pair in pairs]) for judge in (Case.kind_is_right, Case.colour_is_right)
+        )
+        shares = " | ".join(f"{share.mean():.0%}" for share in (kind, colour, kind & colour))
+        lines.append(f"| `crop: {crop}` | {shares} | {np.mean([Case.detail(*pair) for pair in pairs]):.2f} |")
     return lines
 
 
