@@ -14,7 +14,7 @@ from PIL import Image
 from runs import Cli, journal, pixels, run
 from test_run import CAR
 
-from pipeline.compositing import plan_crop
+from pipeline.crops import Planner
 from pipeline.models import Memory, Models, Weights
 
 PROMPTS = {"a": "red desert of Mars", "b": "a snowy field", "c": "a sandy beach"}
@@ -86,21 +86,21 @@ def test_3_a_small_mask_is_painted_at_the_models_own_size_and_not_at_the_photos(
         photo = np.asarray(image.resize((1600, 1200)))
     mask = np.zeros((1200, 1600), np.uint8)
     mask[700:760, 820:880] = 255
-    crop = plan_crop(mask, 1.5, models.diffusion.native, models.diffusion.multiple)
+    (crop,) = Planner(mask.shape, models.diffusion.native, models.diffusion.multiple, 1.5).plan("mask", mask)
     assert crop.x1 - crop.x0 == crop.y1 - crop.y0 == 90 and crop.width == models.diffusion.native
     painted = {}
     for name, where in (("large", np.s_[:, :]), ("small", crop.slices)):
         (tmp_path / name / "masks").mkdir(parents=True)
         Image.fromarray(photo[where]).save(tmp_path / name / "x.png")
         Image.fromarray(mask[where]).save(tmp_path / name / "masks/x.png")
-        for crops in (True, False):
+        for crops in ("mask", "photo"):
             find = {"op": "mask_file", "folder": str(tmp_path / name / "masks")}
             stages = {"find": find, "inpaint": {"prompt": "snow", "steps": 3, "crop": crops}}
             config = {"dataset": {"images": str(tmp_path / name / "x.png")}, "stages": stages}
             (line,) = run(config, models, tmp_path / f"{name}{crops}/run")
             painted[name, crops] = pixels(tmp_path / f"{name}{crops}/run" / line["result"])[mask[where] > 0]
-    assert np.array_equal(painted["large", True], painted["small", True])
-    assert not np.array_equal(painted["large", False], painted["large", True])
+    assert np.array_equal(painted["large", "mask"], painted["small", "mask"])
+    assert not np.array_equal(painted["large", "photo"], painted["large", "mask"])
 
 
 def test_4_every_photo_of_a_batch_is_repainted_by_its_own_mask(in_twos: Models, shoot: Path, tmp_path: Path) -> None:

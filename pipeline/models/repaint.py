@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.errors import PhotoError
+from pipeline.models.differential import Differential
 from pipeline.models.prompts import Text
 from pipeline.models.request import InpaintRequest
 
@@ -35,15 +36,18 @@ def repaint(
         PhotoError: the model gave not-a-number or a single colour, which never passes for a picture.
     """
     latents: list[torch.Tensor] = []
+    hold = None if requests[0].greys is None else Differential(pipe, requests)
 
-    def keep_latents(_pipe: Any, _step: int, _time: int, tensors: dict[str, Any]) -> dict[str, Any]:
+    def after_step(_pipe: Any, step: int, _time: int, tensors: dict[str, Any]) -> dict[str, Any]:
+        if hold:
+            tensors["latents"] = hold(step, tensors["latents"])
         latents[:] = tensors["latents"]
-        return {}
+        return tensors
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # diffusers deprecates upcast_vae, and calls it
         arguments = _arguments(requests, texts)
-        pictures = pipe(**arguments, callback_on_step_end=keep_latents, output_type="np").images
+        pictures = pipe(**arguments, callback_on_step_end=after_step, output_type="np").images
     return [
         _to_bytes(picture if _is_picture(picture) else _decode_again(pipe, latent, request))
         for request, picture, latent in zip(requests, pictures, latents, strict=True)

@@ -23,6 +23,8 @@ class InpaintRequest:
         strength: how far the masked picture is drowned in noise, above 0 to 1, exactly as diffusers defines
             it; 1 starts from pure noise.
         scheduler: one of `pipeline.models.names.SCHEDULERS`.
+        greys: (h, w) float32, how much of the mask may change, above 0 to 1: it is held to the old picture for the
+            first 1 - grey of the steps that are run. 0 outside the mask. None for all from the start.
     """
 
     image: np.ndarray
@@ -33,10 +35,12 @@ class InpaintRequest:
     guidance_scale: float
     strength: float
     scheduler: str
+    greys: np.ndarray | None = None
 
     def shared(self) -> tuple[object, ...]:
         """What the pictures of one batch must have in common."""
-        return self.image.shape, self.steps, self.guidance_scale, self.strength, self.scheduler
+        is_soft = self.greys is not None
+        return self.image.shape, is_soft, self.steps, self.guidance_scale, self.strength, self.scheduler
 
 
 @dataclass(frozen=True)

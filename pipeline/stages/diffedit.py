@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 from pydantic import Field, model_validator
 
-from pipeline.compositing import cut, plan_crop
+from pipeline.compositing import cut
+from pipeline.crops import Planner
 from pipeline.models.request import ContrastRequest
 from pipeline.stages.base import Problem, Stage, stage
 from pipeline.stages.fields import Resolution, Share, unread
@@ -69,9 +70,9 @@ class DiffEdit(Stage):
         """The whole photo at the model's own size."""
         everything = np.full(image.shape[:2], 255, np.uint8)
         native = self.resolution or models.diffusion.native
-        crop = plan_crop(everything, None, native, models.diffusion.multiple)
+        crop = Planner(everything.shape, native, models.diffusion.multiple).photo()
         return ContrastRequest(
-            image=cut(image, everything, crop)[0],
+            image=cut(image, everything, crop).image,
             reference=self.reference,
             query=self.query,
             maps=self.maps,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
+from pipeline.compositing import Part
 from pipeline.models.request import EditRequest
 from pipeline.stages.base import Problem, stage
 from pipeline.stages.fields import Texts, as_tuple, unread
@@ -25,6 +26,8 @@ class DiffEditRepaint(Repainting):
     Steps 2 and 3 of Couairon et al., DiffEdit, ICLR 2023 (arXiv 2210.11427). Where the mask is 0 (below 1/510) not a
     bit changes. The mask stays, for another stage.
     """
+
+    version: ClassVar[int] = 2
 
     prompt: Texts = Field(description="What the photo shall show; a list makes a picture each.")
     reference: str | None = Field(
@@ -56,24 +59,19 @@ class DiffEditRepaint(Repainting):
     def refusals(self, models: Models) -> Iterator[Problem]:
         """See `Stage.refusals`: a checkpoint for inpainting, which is shown what it ought to make out by itself."""
         if models.outline.channels != 4:
-            yield (
-                "",
-                (
-                    f"needs a text-to-image checkpoint, with 4 channels; models.inpaint has {models.outline.channels}: "
-                    "give another, or repaint with `inpaint`"
-                ),
-            )
+            has = f"models.inpaint has {models.outline.channels}: give another, or repaint with `inpaint`"
+            yield "", f"needs a text-to-image checkpoint, with 4 channels; {has}"
 
     def warnings(self, models: Models) -> Iterator[Problem]:
         """See `Stage.warnings`: the words that are cut off."""
         for key, text in (("prompt", self.prompt), ("reference", self.reference or "")):
             yield from unread(models, key, text, "shorten it")
 
-    def request(self, image: np.ndarray, mask: np.ndarray) -> EditRequest:
+    def request(self, part: Part, region: int) -> EditRequest:
         """See `Repainting.request`."""
         return EditRequest(
-            image=image,
-            mask=mask,
+            image=part.image,
+            mask=part.mask,
             reference=self.reference,
             query=self.prompt,
             steps=self.steps,

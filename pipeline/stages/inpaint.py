@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from pipeline.compositing import Part, faded
 from pipeline.models import InpaintRequest
 from pipeline.models.names import SCHEDULERS
 from pipeline.models.prompts import Prompt, Syntax, misread
@@ -32,6 +33,7 @@ class Inpaint(Repainting):
     al., SDXL, 2023 (arXiv 2307.01952).
     """
 
+    version: ClassVar[int] = 2
     places: ClassVar[tuple[str, ...]] = ("prompts_file",)
 
     prompt: Texts = Field(description="What the repainted part shows; a list makes a picture each.")
@@ -62,6 +64,11 @@ class Inpaint(Repainting):
         0.99, gt=0, le=1, description="How much of what was there is lost; `steps` x `strength` steps run."
     )
     scheduler: Scheduler = Field("default", description="The sampler; `default` is the one that the model came with.")
+    soft_mask: bool = Field(
+        False,
+        description="The mask's greys say how much a place may change, from black, not at all, to white; else all that "
+        "is not black is painted anew, and greys only blend.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -101,20 +108,33 @@ class Inpaint(Repainting):
         given = {key: getattr(self, key) for key in ("prompt", "negative_prompt", "prompt_2", "negative_prompt_2")}
         return {key: text for key, text in given.items() if text is not None}
 
-    def request(self, image: np.ndarray, mask: np.ndarray) -> InpaintRequest:
+    def request(self, part: Part, region: int) -> InpaintRequest:
         """See `Repainting.request`."""
         return InpaintRequest(
-            image=image,
-            mask=mask,
+            image=part.image,
+            mask=part.mask,
+            greys=part.greys if self.soft_mask else None,
             prompt=Prompt(self.prompt, self.negative_prompt, self.prompt_2, self.negative_prompt_2, self.prompt_syntax),
-            seed=self.seed,
+            seed=region_seed(self.seed, region),
             steps=self.steps,
             guidance_scale=self.guidance_scale,
             strength=self.strength,
             scheduler=self.scheduler,
         )
 
+    def pasted(self, alpha: np.ndarray) -> np.ndarray:
+        """See `Repainting.pasted`. Greys that the model has heeded do not count once more."""
+        return faded(alpha, self.blend or 0) if self.soft_mask else super().pasted(alpha)
+
     @classmethod
     def paint(cls, requests: Sequence[InpaintRequest], models: Models) -> list[np.ndarray]:
         """See `Repainting.paint`."""
         return models.diffusion.inpaint(requests)
+
+
+def region_seed(seed: int, region: int) -> int:
+    """The seed of a region's noise: the seed itself for the first, numbers drawn from it for the others.
+
+    With the same noise, equal crops would show twins. Counting up instead, regions would be twins of other seeds'.
+    """
+    return seed if region == 0 else int(np.random.SeedSequence([seed, region]).generate_state(1, np.uint64)[0] >> 1)

@@ -10,8 +10,9 @@ import pytest
 import torch
 from accelerate import cpu_offload
 from PIL import Image
-from tiny import HEIGHT, WIDTH, models_of, request_of
+from tiny import models_of, request_of
 
+from pipeline.edit import Edit
 from pipeline.errors import PhotoError
 from pipeline.models import InpaintRequest, Memory
 from pipeline.models.checkpoint import load_pipeline
@@ -20,6 +21,7 @@ from pipeline.models.locate import locate
 from pipeline.models.names import SCHEDULERS
 from pipeline.models.placement import put
 from pipeline.models.prompts import Prompt
+from pipeline.stages.inpaint import Inpaint
 
 
 def pipeline_of(checkpoint: Path, dtype: torch.dtype = torch.float32) -> diffusers.DiffusionPipeline:
@@ -40,8 +42,8 @@ def plainly(checkpoint: Path, request: InpaintRequest) -> np.ndarray:
             **second,
             image=Image.fromarray(request.image),
             mask_image=Image.fromarray(request.mask.astype(np.uint8) * 255),
-            height=HEIGHT,
-            width=WIDTH,
+            height=request.image.shape[0],
+            width=request.image.shape[1],
             num_inference_steps=request.steps,
             strength=request.strength,
             guidance_scale=request.guidance_scale,
@@ -56,6 +58,33 @@ def test_on_a_cpu_it_is_the_picture_of_plain_diffusers(checkpoint: Path, strengt
     (picture,) = models_of(checkpoint).diffusion.inpaint([request])
     assert picture.dtype == np.uint8
     assert np.array_equal(picture, plainly(checkpoint, request))
+
+
+def test_a_whole_edit_is_what_plain_tools_give_by_hand(checkpoint: Path) -> None:
+    """Pillow cuts, resizes and pastes, diffusers paints: for a mask of 60 x 60 px in the middle of its crop."""
+    photo = np.random.default_rng(1).integers(0, 256, (300, 400, 3), np.uint8)
+    mask = np.zeros((300, 400), np.float32)
+    mask[120:180, 150:210] = 1
+    stage = Inpaint(prompt="a red car", seed=7, steps=3, guidance_scale=5, strength=0.7)
+    edit = stage.apply(Edit(photo, photo).with_mask(mask), models_of(checkpoint))
+
+    box, native = (135, 105, 225, 195), (256, 256)
+    part = Image.fromarray(photo).crop(box)
+    hole = Image.fromarray(mask).crop(box).resize(native, Image.Resampling.BILINEAR)
+    request = InpaintRequest(
+        image=np.asarray(part.resize(native, Image.Resampling.LANCZOS)),
+        mask=np.asarray(hole) > 0,
+        prompt=Prompt("a red car"),
+        seed=7,
+        steps=3,
+        guidance_scale=5,
+        strength=0.7,
+        scheduler="default",
+    )
+    painted = Image.fromarray(plainly(checkpoint, request)).resize((90, 90), Image.Resampling.LANCZOS)
+    expected = Image.fromarray(photo)
+    expected.paste(painted, box, Image.fromarray((mask * 255).astype(np.uint8)).crop(box))
+    assert np.array_equal(edit.image, np.asarray(expected))
 
 
 def test_companions_and_order_do_not_matter(tiny_folder: Path) -> None:
