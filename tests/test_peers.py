@@ -66,7 +66,7 @@ def test_1_what_is_outside_the_masks_is_untouched_after_many_passes(models: Mode
         Image.fromarray(mask).save(tmp_path / f"masks{number}/noise.png")
         stages[f"mask{number}"] = {"op": "mask_file", "folder": str(tmp_path / f"masks{number}")}
         stages[f"soft{number}"] = {"op": "refine", "feather": 3}
-        whole = {"crop": False} if number % 2 else {}
+        whole = {"crop": "photo"} if number % 2 else {}
         stages[f"paint{number}"] = {"op": "inpaint", "prompt": "snow", "seed": number, "steps": 2, **whole}
     (line,) = run({"dataset": {"images": str(tmp_path / "noise.png")}, "stages": stages}, models, tmp_path / "run")
     before, together = noise, np.zeros((90, 120), bool)
@@ -114,7 +114,7 @@ def test_4_every_photo_of_a_batch_is_repainted_by_its_own_mask(in_twos: Models, 
 
 
 OPTIONS: Mapping[str, dict[str, Any]] = {
-    "masked at the photo's size": {"crop": False},
+    "masked at the photo's size": {"crop": "photo"},
     "more surroundings": {"context": 3},
     "another working size": {"resolution": 64},
     "negative prompt": {"negative_prompt": "a car", "guidance_scale": 4},
