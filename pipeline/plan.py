@@ -38,11 +38,14 @@ class Planner:
 
     Args:
         recipe: what to plan.
+
+    Attributes:
+        waits: whether a parameter waits for a manifest's columns, so that each photo has a tree of its own.
     """
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._waits = any(spec.waits for spec in recipe.stages)
+        self.waits = any(spec.waits for spec in recipe.stages)
         self._tree: tuple[Step, ...] | None = None
 
     def tree(self, item: Mapping[str, Any]) -> tuple[Step, ...]:
@@ -54,7 +57,7 @@ class Planner:
         Raises:
             PhotoError: a column is missing or does not suit its parameter.
         """
-        if self._waits:
+        if self.waits:
             return expand(self._recipe, item)
         if self._tree is None:
             self._tree = expand(self._recipe, {})

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.models.latents import decode, encode, on_grid
-from pipeline.models.prediction import Predictor, Text, read
+from pipeline.models.prediction import Predictor
+from pipeline.models.prompts import Text, read
 from pipeline.models.request import EditRequest
 from pipeline.models.schedulers import build_scheduler
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.models.prompts import Prompt
+
 
 @dataclass(frozen=True)
 class InpaintRequest:
@@ -14,9 +16,7 @@ class InpaintRequest:
     Attributes:
         image: (h, w, 3) uint8 RGB; h and w multiples of `Diffusion.multiple`.
         mask: (h, w) bool, True where the model paints.
-        prompt: what to paint there.
-        negative_prompt: what to keep out. None is no negative prompt (SDXL then guides away from zeros),
-            which is not the same as the empty text "".
+        prompt: what to paint there, and what to keep out.
         seed: of the noise, at least 0.
         steps: of the full schedule; `int(steps * strength)` of them are run and must be at least 1.
         guidance_scale: classifier-free guidance (Ho and Salimans, arXiv 2207.12598); 1 and less is none.
@@ -29,8 +29,7 @@ class InpaintRequest:
 
     image: np.ndarray
     mask: np.ndarray
-    prompt: str
-    negative_prompt: str | None
+    prompt: Prompt
     seed: int
     steps: int
     guidance_scale: float
@@ -40,8 +39,7 @@ class InpaintRequest:
 
     def shared(self) -> tuple[object, ...]:
         """What the pictures of one batch must have in common."""
-        given = self.negative_prompt is not None, self.greys is not None
-        return self.image.shape, *given, self.steps, self.guidance_scale, self.strength, self.scheduler
+        return self.image.shape, self.greys is not None, self.steps, self.guidance_scale, self.strength, self.scheduler
 
 
 @dataclass(frozen=True)

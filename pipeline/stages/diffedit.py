@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
@@ -11,8 +12,8 @@ from pydantic import Field, model_validator
 from pipeline.compositing import cut
 from pipeline.crops import Planner
 from pipeline.models.request import ContrastRequest
-from pipeline.stages.base import Stage, stage
-from pipeline.stages.fields import Resolution, Share
+from pipeline.stages.base import Problem, Stage, stage
+from pipeline.stages.fields import Resolution, Share, unread
 from pipeline.stages.heat import from_heat
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ class DiffEdit(Stage):
         if self.reference == self.query:
             raise ValueError("`reference` and `query` are the same text: there is nothing to tell apart")
         return self
+
+    def warnings(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.warnings`: the words that are cut off."""
+        for key in ("reference", "query"):
+            yield from unread(models, key, getattr(self, key), "shorten it")
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `PhotoError` for a photo too long and narrow to work on."""

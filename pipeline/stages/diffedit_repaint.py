@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from pipeline.compositing import Part
 from pipeline.models.request import EditRequest
-from pipeline.stages.base import stage
-from pipeline.stages.fields import Texts, as_tuple
+from pipeline.stages.base import Problem, stage
+from pipeline.stages.fields import Texts, as_tuple, unread
 from pipeline.stages.repainting import Repainting
 
 if TYPE_CHECKING:
@@ -56,6 +56,22 @@ class DiffEditRepaint(Repainting):
         """One for each prompt; equal ones once."""
         return [replace(self, prompt=prompt) for prompt in dict.fromkeys(as_tuple(self.prompt))]
 
+    def refusals(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.refusals`: a checkpoint for inpainting, which is shown what it ought to make out by itself."""
+        if models.outline.channels != 4:
+            yield (
+                "",
+                (
+                    f"needs a text-to-image checkpoint, with 4 channels; models.inpaint has {models.outline.channels}: "
+                    "give another, or repaint with `inpaint`"
+                ),
+            )
+
+    def warnings(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.warnings`: the words that are cut off."""
+        for key, text in (("prompt", self.prompt), ("reference", self.reference or "")):
+            yield from unread(models, key, text, "shorten it")
+
     def request(self, part: Part, region: int) -> EditRequest:
         """See `Repainting.request`."""
         return EditRequest(
@@ -70,5 +86,5 @@ class DiffEditRepaint(Repainting):
 
     @classmethod
     def paint(cls, requests: Sequence[EditRequest], models: Models) -> list[np.ndarray]:
-        """See `Repainting.paint`. Raises `SetupError` for a model for inpainting; this takes a text-to-image one."""
+        """See `Repainting.paint`."""
         return models.diffusion.edit(requests)

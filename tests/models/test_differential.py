@@ -18,6 +18,7 @@ from pipeline.models.differential import Differential
 from pipeline.models.diffusion import Diffusion
 from pipeline.models.locate import locate
 from pipeline.models.names import SCHEDULERS
+from pipeline.models.prompts import Prompt
 from pipeline.models.reduced import Reduced
 
 
@@ -64,7 +65,9 @@ def test_the_lighter_the_mask_the_more_a_place_changes(models: Models) -> None:
     (scene,) = held_out(1, 4000)
     greys = np.repeat(np.linspace(0, 1, 5), scene.image.shape[1] // 5 + 1)[: scene.image.shape[1]]
     greys = np.repeat(greys[None], scene.image.shape[0], axis=0)
-    request = InpaintRequest(scene.image, greys > 0, "red desert of Mars, dusty sky", None, 3, 10, 3.0, 1.0, "default")
+    request = InpaintRequest(
+        scene.image, greys > 0, Prompt("red desert of Mars, dusty sky"), 3, 10, 3.0, 1.0, "default"
+    )
     (painted,) = models.diffusion.inpaint([with_greys(request, greys)])
     change = np.abs(painted.astype(int) - scene.image).mean(axis=2)
     means = [change[greys == grey].mean() for grey in np.unique(greys)]

@@ -16,6 +16,7 @@ from pipeline.crops import LARGEST_ASPECT, Crop, Planner
 from pipeline.dataset.photo import decode, decode_png, encode_png
 from pipeline.edit import Edit
 from pipeline.errors import EmptyMask, PhotoError
+from pipeline.models.prompts import Prompt
 from pipeline.stages.inpaint import Inpaint
 from pipeline.stages.refine import Refine
 
@@ -48,7 +49,8 @@ def photo_files(draw: st.DrawFn) -> bytes:
     """A photo of noise as a file: of any mode, turned by any camera."""
     height, width = draw(SIZES)
     mode = draw(st.sampled_from(["RGB", "RGBA", "L", "LA", "P", "1"]))
-    noise = np.random.default_rng(height * width).integers(0, 256, (height, width, 4), np.uint8)
+    channels = 4 if mode.endswith("A") else 3
+    noise = np.random.default_rng(height * width).integers(0, 256, (height, width, channels), np.uint8)
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = draw(st.integers(1, 8))
     file = BytesIO()
@@ -187,11 +189,13 @@ def test_variants_run_as_one_batch_and_equal_single_ones():
 
 def test_parameters_reach_the_model():
     models = FakeModels(native=128)
-    given = {"negative_prompt": "", "seed": 2**63 - 1, "steps": 4, "guidance_scale": 0, "strength": 0.5}
-    stage = Inpaint(prompt=1984, scheduler="euler", resolution=64, crop="photo", **given)
+    given = {"seed": 2**63 - 1, "steps": 4, "guidance_scale": 0, "strength": 0.5}
+    texts = {"negative_prompt": "", "prompt_2": "b", "negative_prompt_2": "c", "prompt_syntax": "compel"}
+    stage = Inpaint(prompt=1984, scheduler="euler", resolution=64, crop="photo", **texts, **given)
     stage.apply(edit_of(40, 40, np.ones((40, 40))), models)
     request = models.diffusion.calls[0][0]
-    assert request.prompt == "1984" and request.scheduler == "euler" and request.image.shape == (64, 64, 3)
+    assert request.prompt == Prompt("1984", "", "b", "c", "compel")
+    assert request.scheduler == "euler" and request.image.shape == (64, 64, 3)
     assert {name: getattr(request, name) for name in given} == given
 
 
