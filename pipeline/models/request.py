@@ -39,8 +39,7 @@ class InpaintRequest:
 
     def shared(self) -> tuple[object, ...]:
         """What the pictures of one batch must have in common."""
-        is_soft = self.greys is not None
-        return self.image.shape, is_soft, self.steps, self.guidance_scale, self.strength, self.scheduler
+        return self.image.shape, self.greys is not None, self.steps, self.guidance_scale, self.strength, self.scheduler
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ def photo_files(draw: st.DrawFn) -> bytes:
     """A photo of noise as a file: of any mode, turned by any camera."""
     height, width = draw(SIZES)
     mode = draw(st.sampled_from(["RGB", "RGBA", "L", "LA", "P", "1"]))
-    noise = np.random.default_rng(height * width).integers(0, 256, (height, width, 4), np.uint8)
+    channels = 4 if mode.endswith("A") else 3
+    noise = np.random.default_rng(height * width).integers(0, 256, (height, width, channels), np.uint8)
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = draw(st.integers(1, 8))
     file = BytesIO()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import get_args
 
 import numpy as np
 
 from pipeline.harmonise import Harmoniser
-from pipeline.miniature.evaluate_repaint import PAGE, SMALL, holes, small_objects, small_table
+from pipeline.miniature.evaluate_repaint import PAGE, SMALL, at_best, holes, likeness, small_objects, small_table
 from pipeline.miniature.world import PALETTE
 
 
@@ -20,7 +19,8 @@ def numbers(name: str) -> list[float]:
 
 
 def test_small_objects_come_out_better_from_a_crop_than_from_the_whole_photo():
-    assert numbers("crop: mask")[2] >= numbers("crop: photo")[2] + 20, "run: make eval-repaint"
+    """As far as the crop goes: what the model makes of it is its own part."""
+    assert numbers("crop: mask")[3] >= numbers("crop: photo")[3] + 3, "run: make eval-repaint"
 
 
 def test_every_way_to_harmonise_was_measured():
@@ -37,14 +37,16 @@ def test_the_cases_are_small_objects_of_another_colour_and_holes_in_empty_scenes
     assert 0.05 < edit.mask.mean() < 0.3 and place
 
 
-def test_the_table_counts_what_the_judges_say():
+def test_the_judges_tell_right_from_wrong():
     (case,) = small_objects(1)
     tinted, gone = case.picture.image.copy(), case.picture.image.copy()
     tinted[case.thing.mask] = tinted[case.thing.mask] // 8 + np.array(PALETTE[case.colour]) * 7 // 8
     x0, y0, x1, y1 = case.thing.box
     gone[y0:y1, x0:x1] = gone[:1, :1]
-    made = {"a": [case.edit], "b": [replace(case.edit, image=tinted)], "c": [replace(case.edit, image=gone)]}
-    _, _, untouched, right, wrong = small_table([case], made)
-    assert untouched == "| `crop: a` | 100% | 0% | 0% |"
-    assert right.split("|")[3].strip() == "100%"
-    assert wrong.split("|")[2].strip() == "0%"
+    judged = [(case.kind_is_right(image), case.colour_is_right(image)) for image in (case.picture.image, tinted, gone)]
+    assert judged[0] == (True, False) and judged[1][1] and not judged[2][0]
+    (_, _, row) = small_table([case], {"mask": [case.edit]})
+    assert row.startswith("| `crop: mask` | 100% | 0% | 0% | ")
+    photo, mask = (at_best(case, crop) for crop in ("photo", "mask"))
+    assert likeness(case, mask) > likeness(case, photo) + 3
+    np.testing.assert_array_equal(mask[case.edit.mask == 0], case.picture.image[case.edit.mask == 0])
