@@ -13,7 +13,7 @@ from pipeline.errors import RecipeError, nearest, together
 from pipeline.models import Memory, Models, Weights
 
 GROUPS = {"models": Weights, "memory": Memory}
-KEYS = (*GROUPS, "device", "outputs", "dry_run")
+KEYS = (*GROUPS, "device", "outputs", "dry_run", "until")
 
 _G = TypeVar("_G", Weights, Memory)
 

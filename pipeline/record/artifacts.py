@@ -16,11 +16,15 @@ _THUMBNAILS = "thumbnails"
 
 @dataclass(frozen=True)
 class Made:
-    """A result, how it is called, and the step that made it; `step` is None for the photo as decoded."""
+    """A result, how it is called, and the step that made it; `step` is None for the photo as decoded.
+
+    A gate that did not let the photo pass unmarked has left a flag.
+    """
 
     step: Step | None
     key: str
     result: Result
+    flag: str | None = None
 
 
 @dataclass
@@ -36,6 +40,7 @@ class Trail:
         seconds: what the stages took.
         outside_max_diff: of the picture so far.
         repainted: whether anything has been repainted.
+        flags: what gates have marked the picture with.
     """
 
     files: dict[str, str] = field(default_factory=dict)
@@ -46,6 +51,7 @@ class Trail:
     seconds: float = 0.0
     outside_max_diff: int = 0
     repainted: bool = False
+    flags: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, folder: str, way: Sequence[Made]) -> Self:
@@ -92,6 +98,7 @@ class Trail:
             entry["mask"] = f"{stem}_mask{own}.png"
             self._file(entry["mask"], result.mask, result.mask_thumbnail, ".png")
             self.mask = self.mask if self.repainted else entry["mask"]
+        self.flags += [made.flag] if made.flag else []
         self.seconds += result.seconds
         self.steps.append(entry | {"empty": result.empty, "seconds": round(result.seconds, 3)})
 
