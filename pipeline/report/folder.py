@@ -107,12 +107,12 @@ def counted(number: int, what: str) -> str:
 
 def shows_masks(lines: Iterable[Mapping[str, Any]]) -> bool:
     """Whether what a run's journal tells of are masks: nothing was repainted, nor was to be after a prompt."""
-    nothing = True
+    masks = False
     for line in lines:
-        nothing = False
         if line.get("prompt") is not None or line.get("result") not in (None, line.get("source")):
             return False
-    return not nothing
+        masks |= line.get("mask") is not None
+    return masks
 
 
 def tally(statuses: Counter[str]) -> list[str]:

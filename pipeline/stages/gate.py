@@ -65,6 +65,7 @@ class Gate(Stage):
     outlier: float | None = Field(
         None,
         gt=0,
+        le=1000,
         description="How many deviations the coverage may be off the median of all photos; 3.5 is usual.",
     )
     policy: Literal["fail", "skip", "flag", "keep"] = Field(
@@ -146,11 +147,8 @@ class Usual:
         off = abs(coverage - self.median)
         if off > limit * self.deviation:
             score = off / self.deviation if self.deviation else math.inf
-            usual = f"the usual {_percent(self.median)} of {self.photos} photos"
-            yield (
-                f"the mask covers {_percent(coverage)} of the photo, {score:.1f} deviations off {usual}; "
-                f"at most {limit:g} may pass"
-            )
+            told = f"the mask covers {_percent(coverage)} of the photo, {score:.1f} deviations off"
+            yield f"{told} the median of {self.photos} photos, {_percent(self.median)}; at most {limit:g} may pass"
 
 
 @dataclass(frozen=True)
