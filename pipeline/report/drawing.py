@@ -65,6 +65,13 @@ def tinted(photo: Image.Image, mask_path: Path) -> tuple[Image.Image, float]:
     return tint, mean
 
 
+def framed(image: Image.Image) -> Image.Image:
+    """A picture that stands out."""
+    image = image.copy()
+    ImageDraw.Draw(image).rectangle((0, 0, image.width - 1, image.height - 1), outline=WARN, width=5)
+    return image
+
+
 def notice(size: tuple[int, int], title: str, reason: str) -> Image.Image:
     """A grey cell, of about the size (width, height), that says why there is no picture."""
     pad, line = 20, 24

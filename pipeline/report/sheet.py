@@ -17,7 +17,20 @@ from PIL import Image
 
 from pipeline.files import write_atomically
 from pipeline.record.journal import read_journal
-from pipeline.report.drawing import PAPER, SOFT, WARN, label, notice, padded, png, row, stack, thumbnail, tinted
+from pipeline.report.drawing import (
+    PAPER,
+    SOFT,
+    WARN,
+    framed,
+    label,
+    notice,
+    padded,
+    png,
+    row,
+    stack,
+    thumbnail,
+    tinted,
+)
 from pipeline.report.folder import counted, date, facts, shows_masks, tally, telling
 
 SHEET = "contact_sheet.png"
@@ -177,6 +190,7 @@ def _overlay(layout: _Layout, shown: _Shown) -> Image.Image:
             told = [label(name, cell, 18, colour=SOFT)]
         warnings = [f"flagged: {flag}" for flag in shown.flags()]
         warnings += [f"{line['status']}: {line['error']}"] if line.get("error") else []
+        picture = framed(picture) if warnings else picture
         told += [label(text, cell, 18, colour=WARN, lines=4) for text in warnings]
     return stack([label(shown.name, cell, 20), picture, *told], 6)
 
