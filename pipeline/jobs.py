@@ -200,8 +200,9 @@ class _Look(NamedTuple):
 
     def deliver(self, steps: Sequence[Step], way: Sequence[Made | PhotoError]) -> None:
         """See `runner.Tray`."""
-        made = [each for each in way if isinstance(each, Made) and each.step and each.step.name == self.gate]
-        self.coverages.update(each.result.figures["coverage"] for each in made)
+        for each in way:
+            if isinstance(each, Made) and each.step and each.step.name == self.gate:
+                self.coverages.add(each.result.figures["coverage"])
 
     def flush(self) -> None:
         """See `runner.Tray`."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -276,6 +278,25 @@ def test_a_run_killed_while_photos_are_compared_goes_on(cli: Cli) -> None:
     facts = read_facts(cli.run_folder())
     assert facts["totals"] == {"photos": 151, "done": 150, "failed": 0, "skipped": 1, "flagged": 0}
     assert facts["work"]["computed"]["refine"] < 151 and facts["usual"]["odd"]["photos"] == 151
+
+
+def test_what_a_strange_journal_says_was_measured_is_measured_again(cli: Cli) -> None:
+    """The store is gone; the folder's masks count, its figures do not."""
+    draw(cli.folder, WIDTHS)
+    (cli.folder / "mine.yaml").write_text(CLI_RECIPE.replace("POLICY", "skip"))
+    assert command_line(cli.folder, "recipe=mine.yaml", "models=miniature") == 0
+    shutil.rmtree(cli.folder / "outputs/.store")
+    (folder,) = cli.folder.glob("outputs/*_mine")
+    before = journal(folder)
+    text = (folder / "journal.jsonl").read_text()
+    (folder / "journal.jsonl").write_text(re.sub(r'"figures": {[^}]*}', '"figures": {"coverage": 0.1}', text))
+    assert command_line(cli.folder, f"resume={folder}") == 0
+    assert made(journal(folder)) == made(before) == ["done"] * 5 + ["skipped"]
+    figures = [
+        [[step.get("figures") for step in line["steps"]] for line in lines] for lines in (before, journal(folder))
+    ]
+    assert figures[0] == figures[1]
+    assert read_facts(folder)["work"]["computed"]["gate"] == 6
 
 
 @pytest.mark.parametrize("policy", ["flag", "keep"])

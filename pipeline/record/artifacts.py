@@ -111,6 +111,8 @@ class Trail:
 def adopt(store: Store, folder: Path, line: Mapping[str, Any]) -> None:
     """Let a store have what a line of a journal names, as far as the files still are what they were.
 
+    What a gate has measured is no file, and is measured again.
+
     Args:
         store: where to.
         folder: the run folder.
@@ -126,7 +128,7 @@ def adopt(store: Store, folder: Path, line: Mapping[str, Any]) -> None:
             "mask_thumbnail": _thumbnail(named.get("repainted") or named.get("mask"), ".png"),
         }
         named |= {kind: path for kind, path in small.items() if path in blobs}
-        if {*named.values(), *artifacts.values()} <= whole and step["key"]:
+        if named and {*named.values(), *artifacts.values()} <= whole and step["key"]:
             result = Result(
                 **{kind: blobs[path] for kind, path in named.items()},
                 artifacts={label: blobs[path] for label, path in artifacts.items()},

@@ -84,15 +84,6 @@ class Node:
         """The key of what it hands on."""
         return handed_on(self.step.stage, self.key, self.parent.content) if self.parent and self.step else self.key
 
-    def take(self, result: Result) -> None:
-        """Have a result; a gate judges by it."""
-        self.result = result
-        if self.step and self.step.judge:
-            try:
-                self.flag = self.step.judge(result.figures)
-            except PhotoError as error:
-                self.error = error
-
     def above(self) -> dict[str, str]:
         """Keys of what the earlier steps handed on, by their names."""
         parent = self.parent

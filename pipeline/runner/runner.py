@@ -173,7 +173,7 @@ class Runner:
             return False
         if node.step:
             self.reused[node.step.op] += 1
-        node.take(result)
+        _take(node, result)
         return True
 
     def _compute(self, batch: Sequence[Node]) -> None:
@@ -213,11 +213,22 @@ class Runner:
         if isinstance(result, PhotoError):
             node.error = result
             return
-        node.take(result)
+        _take(node, result)
         if self._batch_size == self._models.batch_size:
             self._store.keep(node.key, result)
         else:
             node.key = ""  # the numerics are not those that it stands for
+
+
+def _take(node: Node, result: Result) -> None:
+    """Let a node have its result; a gate judges by it at once."""
+    node.result = result
+    if node.step and node.step.judge:
+        verdict = _attempt(partial(node.step.judge, result.figures), node.subject.photo)
+        if isinstance(verdict, PhotoError):
+            node.error = verdict
+        else:
+            node.flag = verdict
 
 
 def _deliver(works: Iterable[_Work]) -> None:
