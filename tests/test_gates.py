@@ -61,6 +61,11 @@ def made(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     return [each.pop() for each in told.values()]
 
 
+def steps(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those that have measured something."""
+    return [step for line in lines for step in line["steps"] if "figures" in step]
+
+
 @pytest.mark.parametrize(
     "policy, fate", [("fail", "failed"), ("skip", "skipped"), ("flag", "done*"), ("keep", "done*")]
 )
@@ -71,8 +76,11 @@ def test_what_becomes_of_a_photo_whose_mask_breaks_a_bound(policy: str, fate: st
     reason = "size: the mask covers 50 % of the photo; at most 20 % may pass"
     for line in lines[-2:]:
         assert (line["flags"] == [reason]) == (fate == "done*") and (line["error"] == reason) == (fate != "done*")
-        figures = next(step["figures"] for step in line["steps"] if "figures" in step)
-        assert figures == {"coverage": 0.5, "regions": 1, "border": pytest.approx(98 / 196, abs=1e-6)}
+        assert steps([line])[0]["figures"] == {
+            "coverage": 0.5,
+            "regions": 1,
+            "border": pytest.approx(98 / 196, abs=1e-6),
+        }
         if policy == "keep":
             assert line["result"] == line["source"] and line["prompt"] is None
         if policy == "flag":
@@ -156,7 +164,7 @@ def test_a_confidence_is_known_whatever_the_store_had_of_it(photos: Path) -> Non
             perform([job(folder, {"dataset": dataset, "stages": stages}, models)], store)
         lines = journal(folder)
         assert made(lines) == ["done"] * 6 and models.clipseg.asked == 6
-        assert all(step["figures"]["confidence"] == 1 for line in lines for step in line["steps"][1:])
+        assert all(step["figures"]["confidence"] == 1 for step in steps(lines))
 
 
 @pytest.mark.parametrize(
@@ -292,10 +300,8 @@ def test_what_a_strange_journal_says_was_measured_is_measured_again(cli: Cli) ->
     (folder / "journal.jsonl").write_text(re.sub(r'"figures": {[^}]*}', '"figures": {"coverage": 0.1}', text))
     assert command_line(cli.folder, f"resume={folder}") == 0
     assert made(journal(folder)) == made(before) == ["done"] * 5 + ["skipped"]
-    figures = [
-        [[step.get("figures") for step in line["steps"]] for line in lines] for lines in (before, journal(folder))
-    ]
-    assert figures[0] == figures[1]
+    after = journal(folder)
+    assert [each["figures"] for each in steps(after)] == [each["figures"] for each in steps(before)]
     assert read_facts(folder)["work"]["computed"]["gate"] == 6
 
 
