@@ -276,6 +276,8 @@ def _result(layout: _Layout, line: Mapping[str, Any], size: tuple[int, int]) -> 
 def result(folder: Path, line: Mapping[str, Any], size: tuple[int, int]) -> Image.Image:
     """What became of a picture: its thumbnail, with the mask over it where nothing was repainted, or why there is none.
 
+    What is flagged has a frame.
+
     Args:
         folder: the run folder.
         line: of its journal.
@@ -287,7 +289,7 @@ def result(folder: Path, line: Mapping[str, Any], size: tuple[int, int]) -> Imag
     picture = thumbnail(folder / small.get("result", "its thumbnail"), size)
     if line["result"] == line.get("source") and small.get("mask"):
         picture, _ = _mask(folder / small["mask"], picture)
-    return picture
+    return framed(picture) if line.get("flags") else picture
 
 
 def caption(line: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from pipeline.report import contact_sheet, run_page, sheet
 from pipeline.report.thumbnails import mask_thumbnail
 
 GREEN, BLUE = (0, 160, 0), (20, 60, 200)
+RED = (168, 50, 31)  # of warnings
 
 
 @pytest.fixture
@@ -70,17 +71,22 @@ def test_a_photo_that_was_stopped_still_shows_its_mask(run: FakeRun) -> None:
     drawn = read(contact_sheet(run.write()))
     left, top, right, bottom = boxes(drawn, GREEN)
     assert (right - left) / ((bottom - top) * 1.5) == pytest.approx(0.5, abs=0.03)
-    red = boxes(drawn[bottom:], (168, 50, 31))  # the letters of the reason
+    red = boxes(drawn[bottom + 9 :], RED)  # the letters of the reason
     assert red[3] - red[1] > 10
 
 
 def test_a_flag_stands_out_on_the_sheet_of_a_whole_run(run: FakeRun) -> None:
     run.picture("photo.png", GREEN)
     for seed in range(2):
-        result = run.picture(f"{seed}.png", BLUE)
-        run.add("car.jpg", source="photo.png", result=result, prompt="mars", seed=seed, flags=["size: too large"])
+        shared = {"source": "photo.png", "result": run.picture(f"{seed}.png", BLUE), "prompt": "mars"}
+        run.add("car.jpg", **shared, seed=seed, flags=["size: too large"] * seed)
     drawn = read(contact_sheet(run.write()))
-    assert boxes(drawn, (168, 50, 31))[3] < boxes(drawn, GREEN)[1]
+    _, top, right, bottom = boxes(drawn, RED)
+    assert top < boxes(drawn, GREEN)[1]  # the reason, above the photo
+    first, _, last, end = boxes(drawn, BLUE)
+    assert right == pytest.approx(last, abs=6) and bottom == pytest.approx(end, abs=6)  # a frame, of the second alone
+    middle = drawn[(boxes(drawn, BLUE)[1] + end) // 2]
+    assert (np.abs(middle[: (first + last) // 2] - RED).max(axis=1) > 3).all()
 
 
 def test_a_page_tells_of_masks_and_flags(run: FakeRun) -> None:
