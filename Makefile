@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench train train-smoke eval-miniature eval-masks test-full-size docs clean
+.PHONY: help setup demo test lint bench train train-smoke eval-miniature eval-masks eval-repaint test-full-size docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ eval-miniature: setup  ## measure the miniature models on scenes they never saw
 
 eval-masks: setup  ## measure the ops that find things, on scenes whose truth is known
 	$(PY) -m pipeline.miniature.evaluate_masks
+
+eval-repaint: setup  ## measure what crops, harmonising and soft masks do to a repaint
+	$(PY) -m pipeline.miniature.evaluate_repaint
 
 test-full-size: setup  ## the real architectures at full size with random weights (8 GB of disk, 20 GiB of memory)
 	$(PY) -m pytest -m full_size tests/full_size

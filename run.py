@@ -21,6 +21,8 @@ Any parameter can be given on the command line:
     models=auto|sdxl|sd15|miniature                 which models
     memory=auto|fast|balanced|low                   low is meant for 8 GB cards
     device=auto|cpu|cuda|mps   outputs=DIR          where it runs, where the results go
+    results.format=png|jpeg|webp results.quality=95 what kind of files the finished pictures are
+    strict=true                                     words of a prompt that the model cannot read are an error
     tolerance=N                                     with reproduce: differences up to N of 255 are well, as
                                                     between devices; device=, models.*= and memory.*= fit there too
 
@@ -42,6 +44,7 @@ import hydra
 from omegaconf import DictConfig
 
 from pipeline import commands, hydra_glue, recipe_file
+from pipeline.check import check
 from pipeline.errors import DarkroomError, OutputError, together
 from pipeline.recipe import parse
 from pipeline.settings import Settings
@@ -80,8 +83,17 @@ def _check(config: DictConfig) -> Ready:
         lambda: Settings.parse(composed.config),
     )
     recipe.dataset.check()
-    settings.models().require(recipe.models())
-    return Ready(recipe, settings, composed.folder, composed.files, composed.config, composed.overrides, composed.sweep)
+    warnings = check(recipe, settings.models(), settings.strict, composed.source, composed.overridden)
+    return Ready(
+        recipe,
+        settings,
+        composed.folder,
+        composed.files,
+        composed.config,
+        composed.overrides,
+        composed.sweep,
+        warnings,
+    )
 
 
 def _start() -> int:

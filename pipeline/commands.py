@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import recipe_file
+from pipeline.check import check
 from pipeline.errors import RecipeError, nearest, printable, together
 from pipeline.recipe import parse
 from pipeline.record import read_facts, settled_config
@@ -86,12 +87,12 @@ def _ready(folder: Path, sweep: Path | None) -> Ready:
         lambda: Settings.parse(config),
     )
     recipe.dataset.check()
-    settings.models().require(recipe.models())
+    warnings = check(recipe, settings.models(), settings.strict, f"{folder / RUN}: config")
     for kind, then in facts.get("models", {}).get("weights", {}).items():
         if settings.models().identity(kind)["weights"] != then["weights"]:
             text = "is another model than the run began with; start a new run, which takes what has not changed"
             raise RecipeError(f"{folder}: models.{kind}={then['name']} {text}")
-    return Ready(recipe, settings, folder, {}, config, tuple(facts.get("overrides", ())), sweep)
+    return Ready(recipe, settings, folder, {}, config, tuple(facts.get("overrides", ())), sweep, warnings)
 
 
 def _reproduce(place: str, options: Mapping[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""Which part of a photo the model sees, and how its picture comes back without touching anything else.
+"""What the model gets of a photo, and how its picture comes back without touching anything else.
 
 Knows arrays only. The inpainting model works at its own size and returns a whole picture, changed
 everywhere by its autoencoder; `paste` takes from it only what the mask asks for.
@@ -6,43 +6,29 @@ everywhere by its autoencoder; `paste` takes from it only what the mask asks for
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from PIL import Image
 
-from pipeline.errors import PhotoError
-
-# Longest shape that SDXL was trained on: 512 x 2048 (Podell et al., arXiv 2307.01952, appendix I). A crop
-# grows to it where the photo has room.
-TRAINED_ASPECT = 4
-# A judgement: beyond this a working picture gets too narrow to show anything, so the photo is refused.
-LARGEST_ASPECT = 8
-# A judgement: enlarged more than so many times a crop is blur, and the model better sees more surroundings.
-LARGEST_ENLARGEMENT = 4
+from pipeline.crops import Crop
 
 
 @dataclass(frozen=True)
-class Crop:
-    """A part of a photo, and the size at which the model works on it.
+class Part:
+    """A part of a photo at the size at which the model works on it.
 
     Attributes:
-        x0, y0, x1, y1: edges in pixels of the photo, x1 and y1 exclusive; always inside it.
-        width, height: of the working picture, in pixels.
+        image: (h, w, 3) uint8 RGB.
+        mask: (h, w) bool, True where it is repainted: all that will show any new pixel, so that the model sees
+            nothing of the old picture in a soft edge.
+        greys: (h, w) float32 in [0, 1], the mask itself; above 0 exactly where `mask` is True.
     """
 
-    x0: int
-    y0: int
-    x1: int
-    y1: int
-    width: int
-    height: int
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """Index of the part in an (H, W, ...) array."""
-        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+    image: np.ndarray
+    mask: np.ndarray
+    greys: np.ndarray
 
 
 def to_alpha(mask: np.ndarray) -> np.ndarray:
@@ -50,55 +36,32 @@ def to_alpha(mask: np.ndarray) -> np.ndarray:
     return np.rint(mask * np.float32(255)).astype(np.uint8)
 
 
-def plan_crop(alpha: np.ndarray, context: float | None, native: int, multiple: int) -> Crop:
-    """The part of the photo to work on: the box of what is to be repainted, and its surroundings.
+def faded(alpha: np.ndarray, width: float) -> np.ndarray:
+    """Wholly new wherever alpha is not 0, but for a linear ramp of `width` px along the edge, inside it.
 
-    The working picture has the part's shape and about `native` squared pixels. Rounding its sides to
-    `multiple` stretches it by at most half a multiple per side.
+    The photo's border is no edge. What is 0 stays 0, so all outside stays untouched.
 
     Args:
-        alpha: (H, W) uint8, not 0 everywhere.
-        context: factor of 1 or more by which the part exceeds the box; None for the whole photo.
-        native: side in pixels of the square pictures that the model was trained on.
-        multiple: of which the sides of the working picture must be.
-
-    Raises:
-        PhotoError: the part is more than `LARGEST_ASPECT` times as long as wide, and the photo has no room.
+        alpha: (H, W) uint8.
+        width: 0 to 250 px; 0 is no ramp.
     """
-    size = np.array(alpha.shape)
-    start, stop = (np.zeros(2, int), size) if context is None else _box(alpha)
-    wanted = (stop - start) * (context or 1.0)
-    wanted = np.maximum(wanted, min(native / LARGEST_ENLARGEMENT, *size))
-    wanted = np.maximum(wanted, wanted.max() / TRAINED_ASPECT)
-    sides = np.minimum(np.ceil(wanted).astype(int), size)
-    if sides.max() > LARGEST_ASPECT * sides.min():
-        raise PhotoError(
-            f"the part to repaint is {sides[1]} x {sides[0]} px, more than {LARGEST_ASPECT} times as long as "
-            "wide; the model knows no such pictures: crop the photo"
-        )
-    y0, x0 = np.clip(np.rint((start + stop - sides) / 2).astype(int), 0, size - sides).tolist()
-    rows, columns = sides.tolist()
-    height, width = (_working_side(side, native / math.sqrt(rows * columns), multiple) for side in (rows, columns))
-    return Crop(x0, y0, x0 + columns, y0 + rows, width, height)
+    depth = cv2.distanceTransform((alpha > 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return to_alpha(np.minimum(depth / np.float32(width + 1), 1))
 
 
-def cut(image: np.ndarray, alpha: np.ndarray, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
-    """What the model gets: the part of the picture at working size, and where to repaint it.
-
-    All that will show any new pixel is to be repainted, so that the model sees nothing of the old picture in
-    a soft edge. Resized bilinearly, any share above 0 counts: such a working pixel holds some of it too.
+def cut(image: np.ndarray, alpha: np.ndarray, crop: Crop) -> Part:
+    """What the model gets. Resized bilinearly, a mask has some share of all working pixels that hold some of it.
 
     Args:
         image: (H, W, 3) uint8.
         alpha: (H, W) uint8.
-
-    Returns:
-        (height, width, 3) uint8, (height, width) bool.
+        crop: which part of them.
     """
     size = crop.width, crop.height
     picture = Image.fromarray(image[crop.slices]).resize(size, Image.Resampling.LANCZOS)
-    hard = Image.fromarray((alpha[crop.slices] > 0).astype(np.float32))
-    return np.asarray(picture), np.asarray(hard.resize(size, Image.Resampling.BILINEAR)) > 0
+    share = Image.fromarray(alpha[crop.slices] / np.float32(255)).resize(size, Image.Resampling.BILINEAR)
+    greys = np.asarray(share)
+    return Part(np.asarray(picture), greys > 0, greys)
 
 
 def paste(image: np.ndarray, alpha: np.ndarray, crop: Crop, picture: np.ndarray) -> np.ndarray:
@@ -107,6 +70,7 @@ def paste(image: np.ndarray, alpha: np.ndarray, crop: Crop, picture: np.ndarray)
     Args:
         image: (H, W, 3) uint8.
         alpha: (H, W) uint8; 0 keeps the image, 255 takes the picture.
+        crop: where the picture belongs.
         picture: (height, width, 3) uint8 at the crop's working size.
     """
     part, share = image[crop.slices], alpha[crop.slices][..., None].astype(np.uint16)
@@ -115,12 +79,3 @@ def paste(image: np.ndarray, alpha: np.ndarray, crop: Crop, picture: np.ndarray)
     # Whole numbers give back the old value exactly where share is 0; 255 * 255 + 127 fits into 16 bits.
     result[crop.slices] = (part * (255 - share) + np.asarray(new) * share + 127) // 255
     return result
-
-
-def _box(alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    rows, columns = (np.flatnonzero(alpha.any(axis=axis)) for axis in (1, 0))
-    return np.array([rows[0], columns[0]]), np.array([rows[-1], columns[-1]]) + 1
-
-
-def _working_side(side: int, scale: float, multiple: int) -> int:
-    return max(1, round(side * scale / multiple)) * multiple

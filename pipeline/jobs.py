@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.check import warnings
 from pipeline.dataset import Photo
 from pipeline.errors import EmptyMask, PhotoError, RecipeError, SetupError, Stopped
 from pipeline.files import locked, remove_leftovers, writing
@@ -55,6 +56,7 @@ class Run:
                 "config": dict(ready.config),
                 "settled": models.settled(),
                 "models": models.describe(ready.recipe.models()),
+                "warnings": list(ready.warnings),
             }
             self.record = Record.begin(ready.folder, ready.recipe.name, ready.files, facts)
 
@@ -69,6 +71,11 @@ class Run:
         if digest:
             self.record.add_photo(photo.name, digest)
         return _Tray(self, photo, digest, self.record.photo_folder(photo.name))
+
+    def deliver(self, trail: Trail, whole: bool) -> None:
+        """See `Trail.deliver`."""
+        results = self.ready.settings.results
+        trail.deliver(self._store, whole, results.format, results.quality)
 
     def keep(self, photo: Photo, trail: Trail, linked: set[str], line: Mapping[str, Any]) -> None:
         """Put a picture's files into the folder and its line into the journal."""
@@ -116,16 +123,20 @@ class _Tray:
     def deliver(self, steps: Sequence[Step], way: Sequence[Made | PhotoError]) -> None:
         """See `runner.Tray`."""
         made, error = fate(way)
+        whole = len(made) > len(steps)  # the first is the photo
         status = "done" if error is None else self._status(error)
         if error and status == "done":  # kept as it was when nothing more was found
             steps = [each.step for each in made if each.step]
         trail = Trail.of(self._folder, made)
+        if status == "done":
+            self._run.deliver(trail, whole)
         if isinstance(error, Stopped) and status == "done":
             trail.flags.append(str(error))
         self._tell(status, error, trail.flags)
         reason = str(error) if error and status != "done" else None
         inputs = self._inputs_of(each.step for each in made if each.step)
-        line = journal_line(self._photo, self._digest, inputs, trail, steps, status, reason)
+        told = warnings(steps, self._run.ready.settings.models())
+        line = journal_line(self._photo, self._digest, inputs, trail, steps, status, reason) | {"warnings": told}
         self._run.keep(self._photo, trail, self._linked, line)
 
     def flush(self) -> None:

@@ -43,12 +43,15 @@ class Planner:
     Args:
         recipe: what to plan.
         usual: by the names of the gates that compare photos, what is usual among them.
+
+    Attributes:
+        waits: whether a parameter waits for a manifest's columns, so that each photo has a tree of its own.
     """
 
     def __init__(self, recipe: Recipe, usual: Mapping[str, Usual | None] = MappingProxyType({})) -> None:
         self._recipe = recipe
         self._usual = usual
-        self._waits = any(spec.waits for spec in recipe.stages)
+        self.waits = any(spec.waits for spec in recipe.stages)
         self._tree: tuple[Step, ...] | None = None
 
     def tree(self, item: Mapping[str, Any]) -> tuple[Step, ...]:
@@ -60,7 +63,7 @@ class Planner:
         Raises:
             PhotoError: a column is missing or does not suit its parameter.
         """
-        if self._waits:
+        if self.waits:
             return expand(self._recipe, item, self._usual)
         if self._tree is None:
             self._tree = expand(self._recipe, {}, self._usual)

@@ -15,9 +15,9 @@ from pipeline.errors import PhotoError, RecipeError, nearest
 from pipeline.models import ModelKind
 from pipeline.recipe_file import KEYS, MISSING, NAME, find_malformed, with_defaults
 from pipeline.stages import STAGES, Stage
+from pipeline.stages.base import Problem
 
 OnEmpty = Literal["fail", "skip", "keep"]
-Problem = tuple[str, str]  # (dotted key, what is wrong and what would be right)
 
 NOT_A_MAPPING = ""  # the op of something that is no stage at all
 MAX_PICTURES = 10_000  # of one photo; a stranger's recipe must not fill the memory with plans
@@ -116,7 +116,7 @@ def parse(config: Mapping[str, Any], source: str, overridden: Collection[str] = 
     for index, spec in enumerate(specs):
         problems += _stage_problems(spec, specs[:index], has_items)
     if dataset is None or problems:
-        raise RecipeError([f"{_origin(key, source, overridden)}: {key}: {text}" for key, text in problems])
+        raise RecipeError([f"{origin(key, source, overridden)}: {key}: {text}" for key, text in problems])
     recipe = Recipe(str(config["name"]), dataset, tuple(specs), config.get("on_empty", "fail"))
     return recipe if until is None else recipe.until(str(until))
 
@@ -246,7 +246,7 @@ def _column(name: str, item: Mapping[str, Any]) -> Any:
     return item[name]
 
 
-def _origin(key: str, source: str, overridden: Collection[str]) -> str:
+def origin(key: str, source: str, overridden: Collection[str]) -> str:
     """The command line, where it gave the key, what the key is part of, or a part of it."""
     from_command_line = any(f"{key}.".startswith(f"{each}.") or each.startswith(f"{key}.") for each in overridden)
     return "command line" if from_command_line else source

@@ -16,12 +16,14 @@ from pipeline.errors import DarkroomError, OutputError
 from pipeline.files import locked
 from pipeline.jobs import Run, perform
 from pipeline.record import read_facts
+from pipeline.record.artifacts import RESULTS
 from pipeline.record.journal import JOURNAL
 from pipeline.record.run_log import run_log
 from pipeline.report import contact_sheet, run_page, sweep_page, sweep_sheet
 from pipeline.store import FOLDER, Store
 from pipeline.sweep import SWEEP, Ready, Refused, outputs_of, write_sweep
 
+_WARNINGS = 10  # that are shown
 _NO_CHANGE = (
     "no other recipe, photos or models: what had failed was tried again, a mask file or an op is another, "
     "or the store has lost it"
@@ -54,6 +56,7 @@ def run(jobs: Sequence[Ready | Refused], resume: bool = False) -> bool:
     with _alone(folder), run_log(folder) as log:
         for summary in dict.fromkeys(each.settings.models().summary for each in ready):
             log.info("%s", summary)
+        _tell_warnings(log, ready)
         if sweep:
             write_sweep(sweep, jobs, {})
         try:
@@ -69,6 +72,14 @@ def run(jobs: Sequence[Ready | Refused], resume: bool = False) -> bool:
         for name, path in reports.items():
             log.info("%s %s", f"{name}:".ljust(14), path)
         return all(each.status == "done" for each in runs)
+
+
+def _tell_warnings(log: logging.Logger, jobs: Sequence[Ready]) -> None:
+    lines = list(dict.fromkeys(line for each in jobs for line in each.warnings))
+    for line in lines[:_WARNINGS]:
+        log.warning("warning: %s", line)
+    if len(lines) > _WARNINGS:
+        log.warning("warning: ... and %d more, in run.json", len(lines) - _WARNINGS)
 
 
 @contextmanager
@@ -87,7 +98,8 @@ def _report(jobs: Sequence[Ready | Refused], sweep: Path | None) -> dict[str, Pa
     begun = [each.folder for each in jobs if (each.folder / JOURNAL).is_file()]
     reports = {}
     for folder in begun:
-        reports = {"contact sheet": contact_sheet(folder), "report": run_page(folder)}
+        reports = {"results": folder / RESULTS} if (folder / RESULTS).is_dir() else {}
+        reports |= {"contact sheet": contact_sheet(folder), "report": run_page(folder)}
     if sweep:
         write_sweep(sweep, jobs, {folder: read_facts(folder)["status"] for folder in begun})
         reports = {"contact sheet": sweep_sheet(sweep), "report": sweep_page(sweep)}

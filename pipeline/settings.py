@@ -5,27 +5,50 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache, partial
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from pipeline import recipe_file
 from pipeline.dataset import Dataset
 from pipeline.errors import RecipeError, nearest, together
 from pipeline.models import Memory, Models, Weights
+from pipeline.models.settings import Group
 
 GROUPS = {"models": Weights, "memory": Memory}
-KEYS = (*GROUPS, "device", "outputs", "dry_run", "until")
+KEYS = (*GROUPS, "device", "results", "outputs", "dry_run", "strict", "until")
 
 _G = TypeVar("_G", Weights, Memory)
 
 
+@pydantic_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Results(Group):
+    """What kind of files the finished pictures are, in `results/` of a run folder.
+
+    Attributes:
+        format: `png` is what the run itself keeps, without loss; the others are made from it.
+        quality: of `jpeg` and `webp`, 1 to 100.
+    """
+
+    group = "results"
+    format: Literal["png", "jpeg", "webp"] = "png"
+    quality: Annotated[int, Field(ge=1, le=100)] = 95
+
+
 @dataclass(frozen=True)
 class Settings:
-    """Which models, how they use memory, and where they run; `dry_run` only tells what would be done."""
+    """Which models, how they use memory, where they run, and what is delivered.
+
+    `dry_run` only tells what would be done; under `strict` nothing starts that the models would heed in part only.
+    """
 
     weights: Weights
     memory: Memory
     device: str
-    dry_run: bool = False
+    results: Results
+    dry_run: bool
+    strict: bool
 
     def models(self) -> Models:
         """The models that are asked for; the jobs of a sweep share what is loaded.
@@ -47,7 +70,9 @@ class Settings:
             partial(_group, Weights, config),
             partial(_group, Memory, config),
             partial(_device, config),
-            partial(_dry_run, config),
+            partial(_results, config),
+            partial(_switch, config, "dry_run"),
+            partial(_switch, config, "strict"),
         )
         return cls(*settings)
 
@@ -55,7 +80,7 @@ class Settings:
 def known_keys() -> dict[str, Any]:
     """Every key that a configuration has before a recipe is chosen; sections as mappings."""
     tree: dict[str, Any] = dict.fromkeys((*KEYS, *recipe_file.KEYS))
-    sections = {**GROUPS, "dataset": Dataset}
+    sections = {**GROUPS, "results": Results, "dataset": Dataset}
     return tree | {key: dict.fromkeys(field.name for field in fields(each)) for key, each in sections.items()}
 
 
@@ -80,10 +105,17 @@ def _device(config: Mapping[str, Any]) -> str:
     return device
 
 
-def _dry_run(config: Mapping[str, Any]) -> bool:
-    value = config.get("dry_run", False)
+def _results(config: Mapping[str, Any]) -> Results:
+    given = config.get("results", {})
+    if not isinstance(given, Mapping):
+        raise RecipeError("command line: results: has two keys, such as results.format=jpeg results.quality=90")
+    return Results.parse(given)
+
+
+def _switch(config: Mapping[str, Any], key: str) -> bool:
+    value = config.get(key, False)
     if not isinstance(value, bool):
-        raise RecipeError("command line: dry_run: true or false")
+        raise RecipeError(f"command line: {key}: true or false")
     return value
 
 

@@ -32,6 +32,7 @@ class Ready:
         config: all keys of the configuration.
         words: the command line's.
         sweep: folder of the sweep that it is one of, if it runs together with the others.
+        warnings: what of the recipe the models will not heed, a line each.
     """
 
     recipe: Recipe
@@ -41,6 +42,7 @@ class Ready:
     config: Mapping[str, Any]
     words: Sequence[str]
     sweep: Path | None
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -172,6 +172,7 @@ def _ready(outputs: Path, folder: Path, sweep: Path | None, seeds: Sequence[int]
         "models": dict.fromkeys(("sam", "clipseg", "inpaint"), "miniature"),
         "memory": dict.fromkeys(("dtype", "offload", "vae_slicing", "vae_tiling", "batch_size"), "auto"),
         "device": "cpu",
+        "results": {"format": "jpeg", "quality": 90},
         "outputs": str(outputs),
         "dry_run": False,
     }

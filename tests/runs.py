@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from PIL import Image
 from pipeline.jobs import perform
 from pipeline.models import Models
 from pipeline.recipe import parse
+from pipeline.settings import Results
 from pipeline.store import Store
 from pipeline.sweep import Ready
 
@@ -88,6 +89,7 @@ class Asking:
 
     of: Models
     dry_run: bool = False
+    results: Results = field(default_factory=Results)
 
     def models(self) -> Models:
         return self.of

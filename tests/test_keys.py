@@ -47,7 +47,10 @@ VALID: Mapping[str, Mapping[str, Any]] = {
     "diffedit": {"reference": "a horse", "query": "a zebra"},
     "diffedit_repaint": {"prompt": "a zebra"},
 }
-VALID_WITH: Mapping[tuple[str, str], Mapping[str, Any]] = {("auto", "point"): {}}  # what goes with one parameter alone
+VALID_WITH: Mapping[tuple[str, str], Mapping[str, Any]] = {  # what goes with one parameter alone
+    ("auto", "point"): {},
+    ("inpaint", "negative_prompt_2"): {"prompt": "mars", "negative_prompt": ""},
+}
 PARAMETERS = [(op, name) for op, kind in STAGES.items() if not kind.judges for name in kind.__pydantic_fields__]
 PLACES = [("mask_file", "folder"), ("combine", "mask"), ("inpaint", "prompts_file")]
 BOTH_OR_NONE = ("mask_file", "alpha")  # it goes with no folder, and a folder without it

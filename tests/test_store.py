@@ -89,7 +89,7 @@ def test_a_damaged_blob_is_put_aside_and_made_again(damage: str, config: dict, m
     run(config, models, outputs / "first")
     right = pictures(outputs / "first")
     blobs = sorted(path.name for path in (outputs / ".store/blobs").glob("*/*"))
-    assert len(right) == 12 and len(blobs) == 8  # a small mask is its own thumbnail
+    assert len(right) == 14 and len(blobs) == 8  # a small mask is its own thumbnail
     for name in blobs:
         DAMAGES[damage](Store(outputs / ".store").path(name))
         folder = outputs / f"after_{name[:9]}"
@@ -203,7 +203,7 @@ def test_two_processes_share_a_store(cli: Cli) -> None:
         output, _ = process.communicate(timeout=120)
         assert process.returncode == 0, output
     one, other = cli.run_folders()
-    assert pictures(one) == pictures(other) and len(pictures(one)) == 48
+    assert pictures(one) == pictures(other) and len(pictures(one)) == 60
     assert not verify(one).problems and not verify(other).problems
     assert not list((cli.folder / "outputs").rglob("*.tmp"))
 
@@ -236,7 +236,7 @@ def test_a_disk_full_at_a_blob_stops_the_run_which_can_be_resumed(cli: Cli) -> N
     assert not list(cli.folder.rglob("*.tmp"))
     assert json.loads((cli.run_folder() / "run.json").read_text())["status"] == "stopped"
     assert cli("resume=latest").returncode == 0
-    assert not verify(cli.run_folder()).problems and len(pictures(cli.run_folder())) == 48
+    assert not verify(cli.run_folder()).problems and len(pictures(cli.run_folder())) == 60
 
 
 def test_a_blob_that_goes_while_it_is_linked_is_an_error_and_no_empty_file(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.again.compare import SizesDiffer, compare
 from pipeline.again.differences import differences
+from pipeline.check import refusals
 from pipeline.dataset import Photo, photo
 from pipeline.dataset.photo import Picture, decode_png
 from pipeline.errors import EmptyMask, PhotoError, RecipeError
@@ -110,7 +111,7 @@ class Reproduction:
     def _lines(self) -> Iterator[Line]:
         found = False
         for line in self._journal():
-            if self._only not in (None, line["result"]):
+            if self._only not in (None, line["result"], line["delivered"]):
                 continue
             found = True
             if line["status"] == "done":
@@ -139,6 +140,9 @@ class Reproduction:
             if problem := _problem(Path(path), recorded):
                 self._inputs[f"{path}: {problem}"] = None
         ways = [_way(line["settings"]) for line in lines]
+        stages = {(name, stage): None for way in ways for name, _, stage in way}
+        if refused := [line for name, stage in stages for line in refusals(name, stage, models)]:
+            raise RecipeError(refused)
         try:
             source = self._source(lines[0])
         except PhotoError as error:

@@ -148,13 +148,21 @@ def _paste_problems(line: Mapping[str, Any], read: Callable[[str], Picture]) -> 
             return
     name = _shown(line["result"])
     outside = mask.pixels[..., 0] == 0
-    new, old = result.pixels[outside], source.pixels[outside]
+    new, old = (_colours(each)[outside] for each in (result, source))
     if furthest := (np.maximum(new, old) - np.minimum(new, old)).max(initial=0):
         yield f"{name}: pixels outside the mask differ by {furthest} from the photo"
-    if not np.array_equal(result.alpha, source.alpha):  # None equals None alone
+    if not np.array_equal(_transparency(result), _transparency(source)):  # None equals None alone
         yield f"{name}: its transparency is not the photo's"
     if result.icc != source.icc:
         yield f"{name}: its colour profile is not the photo's"
+
+
+def _colours(picture: Picture) -> np.ndarray:
+    return picture.pixels if picture.deep is None else picture.deep[..., :3]
+
+
+def _transparency(picture: Picture) -> np.ndarray | None:
+    return picture.alpha if picture.deep is None else picture.deep[..., 3:]
 
 
 def _size(picture: Picture) -> str:

@@ -59,6 +59,8 @@ class Photo:
         expected = photo.FORMATS.get(self.path.suffix.lower())
         if expected and expected != picture.format.replace("MPO", "JPEG"):
             log.warning("%s: is a %s file, whatever its name says", self.name, picture.format)
+        if picture.bits == 16 and picture.deep is None:
+            log.warning("%s: 8 of its 16 bits are kept: docs/datasets.md says why", self.name)
         return picture
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import stat
+import struct
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
 
+import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
@@ -35,7 +38,22 @@ FORMATS: Mapping[str, str] = MappingProxyType(
 MAX_PIXELS = 170_000_000  # more than any camera's; below the 179 million at which Pillow itself gives up
 MAX_BYTES = 2 << 30
 
+DELIVERED: Mapping[str, str] = MappingProxyType({"png": ".png", "jpeg": ".jpg", "webp": ".webp"})
+"""The formats that a finished picture can be had in, and their suffixes."""
+
 _PROFILE_SPACES = {"L": b"GRAY", "CMYK": b"CMYK"}  # image mode to the colour space in an ICC header
+_TURNS = {  # by the EXIF orientation: how the stored pixels come to stand upright
+    1: lambda stored: stored,
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: stored[::-1, ::-1],
+    4: lambda stored: stored[::-1],
+    5: lambda stored: stored.swapaxes(0, 1),
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
+    8: lambda stored: np.rot90(stored),
+}
+_USER_COMMENT, _MAKER_NOTE = 0x9286, 0x927C  # EXIF 2.3, table 8
+_PNG_HEADER = 33  # bytes: signature and IHDR
 _NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -46,19 +64,24 @@ class Picture:
     Attributes:
         pixels: (H, W, 3) uint8 RGB, upright.
         alpha: (H, W) uint8, 0 transparent to 255 opaque; None where the file has no transparency.
+        deep: (H, W, 3) uint16, or (H, W, 4) with transparency, upright: all of a photo of 16 bits, whose upper
+            halves `pixels` and `alpha` are; None where `pixels` are all that there is.
         icc: the RGB colour profile that `pixels` are in, byte for byte as in the file; None means sRGB.
         digest: SHA-256 of the file's bytes, 64 hexadecimal digits.
         format: what the file turned out to be, such as `JPEG`, whatever its suffix says.
         mode: Pillow's name of the pixels as stored, such as `CMYK` or `I;16`.
+        bits: of a channel as stored, 16 or (at most) 8.
         orientation: the EXIF orientation that was applied, 1 (none) to 8.
     """
 
     pixels: np.ndarray
     alpha: np.ndarray | None
+    deep: np.ndarray | None
     icc: bytes | None
     digest: str
     format: str
     mode: str
+    bits: int
     orientation: int
 
 
@@ -95,7 +118,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def decode(data: bytes) -> Picture:
-    """Decode the bytes of a photo file. Greys are scaled to 8 bits, CMYK and grey profiles converted to sRGB.
+    """Decode the bytes of a photo file. CMYK and grey profiles are converted to sRGB.
 
     Raises:
         PhotoError: as for `read`.
@@ -117,20 +140,54 @@ def decode(data: bytes) -> Picture:
 def _decode(data: bytes) -> Picture:
     with Image.open(BytesIO(data), formats=sorted(set(FORMATS.values()))) as image:
         _refuse(image)
+        has_16_bits = any(";16" in str(tile.args) for tile in image.tile)  # gone once it is loaded
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        orientation = orientation if orientation in _TURNS else 1
         image.load()
         upright = ImageOps.exif_transpose(image)  # TIFF has been turned by now, and is left as it is
         colours, alpha = _separate(upright)
         rgb, icc = _to_rgb(colours, image.info.get("icc_profile"))
+        pixels = np.array(rgb)
+        turn = 1 if image.format == "TIFF" else orientation
+        deep = _sixteen_bits(data, pixels, alpha, turn) if has_16_bits else None
         return Picture(
-            pixels=np.array(rgb),
-            alpha=alpha,
+            pixels=pixels,
+            alpha=alpha if alpha is None or deep is None else _upper_half(deep[..., 3]),
+            deep=deep,
             icc=icc,
             digest=hashlib.sha256(data).hexdigest(),
             format=image.format or "",
             mode=image.mode,
-            orientation=orientation if orientation in range(1, 9) else 1,
+            bits=16 if has_16_bits else 8,
+            orientation=orientation,
         )
+
+
+def _sixteen_bits(data: bytes, pixels: np.ndarray, alpha: np.ndarray | None, turn: int) -> np.ndarray | None:
+    """See `Picture.deep`. Pillow has 16 bits of greys only, so OpenCV reads the file once more.
+
+    None where the two do not see the same picture, such as of premultiplied colours, or where a profile was used up.
+    """
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # not on odd TIFF files
+    try:
+        stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # turns TIFF, and nothing else
+    except cv2.error:
+        return None
+    if stored is None or stored.dtype != np.uint16:
+        return None
+    stored = _TURNS[turn](np.atleast_3d(stored))
+    channels = stored.shape[2]
+    deep = stored[..., [2, 1, 0]] if channels >= 3 else stored[..., [0, 0, 0]]
+    if not np.array_equal(_upper_half(deep), pixels):
+        return None
+    if alpha is not None:
+        deep = np.dstack([deep, stored[..., 3] if channels == 4 else alpha * np.uint16(257)])
+    return np.ascontiguousarray(deep)
+
+
+def _upper_half(values: np.ndarray) -> np.ndarray:
+    """8 of 16 bits, as Pillow has them. 8 bits times 257, which all that is painted becomes, come back as they were."""
+    return (values >> 8).astype(np.uint8)
 
 
 def _refuse(image: Image.Image) -> None:
@@ -141,7 +198,7 @@ def _refuse(image: Image.Image) -> None:
     if frames > 1 and image.format != "MPO":  # the further pictures in a phone's JPEG are depth or gain maps
         raise PhotoError(f"holds {frames} pictures (animation or pages): save the one to edit by itself")
     if image.mode in ("I", "F", "LAB"):
-        raise PhotoError(f"pixels of type {image.mode} have no agreed white: save it with 8 or 16 bits")
+        raise PhotoError(f"pixels of type {image.mode} have no agreed white: save it as RGB with 8 or 16 bits")
 
 
 def _separate(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
@@ -159,21 +216,29 @@ def _separate(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
 
 
 def _eight_bits(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
-    """Scale 16-bit grey by hand: Pillow's own conversion clips at 255."""
-    values = np.asarray(image).astype(np.uint32)
+    """Reduce 16-bit grey by hand: Pillow's own conversion clips at 255."""
+    values = np.asarray(image)
     transparent = image.info.get("transparency")
     alpha = None if transparent is None else np.where(values == transparent, 0, 255).astype(np.uint8)
-    return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8)), alpha
+    return Image.fromarray(_upper_half(values)), alpha
 
 
 def _to_rgb(colours: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes | None]:
-    """RGB and the profile it is in: an RGB profile is kept, one of another space used up by converting."""
+    """RGB and the profile it is in: an RGB profile is kept, one of another space used up by converting to sRGB."""
     space = icc[16:20] if icc else b""
     if space == b"RGB " and colours.mode != "CMYK":
         return colours.convert("RGB"), icc
     if space and space == _PROFILE_SPACES.get(colours.mode):
-        return to_srgb(colours, icc), None
+        return to_srgb(colours, icc), _srgb()
     return colours.convert("RGB"), None
+
+
+@cache
+def _srgb() -> bytes:
+    """The profile of sRGB, the same bytes at any time."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[24:36] = struct.pack(">6H", 1999, 10, 18, 0, 0, 0)  # when it was made; so let it be the standard
+    return bytes(profile)
 
 
 def to_srgb(colours: Image.Image, icc: bytes) -> Image.Image:
@@ -216,11 +281,13 @@ def encode_png(
     """A PNG file; the same arguments give the same bytes.
 
     Args:
-        pixels: (H, W, 3) RGB or (H, W) grey, uint8.
-        alpha: (H, W) uint8, or None for an opaque picture.
+        pixels: (H, W, 3) RGB or (H, W) grey, uint8; or (H, W, 3) RGB or (H, W, 4) RGBA, uint16.
+        alpha: (H, W) uint8, or None for an opaque picture and for one of 16 bits.
         icc: the colour profile to embed, byte for byte.
         texts: text chunks by keyword (1 to 79 Latin-1 characters); tEXt where Latin-1 suffices, else iTXt.
     """
+    if pixels.dtype == np.uint16:
+        return _encode_deep_png(pixels, encode_png(np.zeros((1, 1), np.uint8), icc=icc, texts=texts))
     image = Image.fromarray(pixels)
     if alpha is not None:
         image.putalpha(Image.fromarray(alpha))
@@ -233,7 +300,61 @@ def encode_png(
     return file.getvalue()
 
 
+def _encode_deep_png(pixels: np.ndarray, donor: bytes) -> bytes:
+    """A PNG of 16 bits, which OpenCV can write and Pillow cannot; profile and texts are those of another PNG."""
+    order = [2, 1, 0, 3][: pixels.shape[2]]
+    _, encoded = cv2.imencode(".png", pixels[..., order])
+    data = encoded.tobytes()
+    return data[:_PNG_HEADER] + donor[_PNG_HEADER : donor.rindex(b"IDAT") - 4] + data[_PNG_HEADER:]
+
+
 def decode_png(data: bytes, mode: str) -> np.ndarray:
-    """The pixels of a PNG that `encode_png` has made: (H, W, 3) for the mode `RGB`, (H, W) for `L`, uint8."""
-    with Image.open(BytesIO(data), formats=["PNG"]) as image:
+    """The pixels of a PNG that `encode_png` has made: (H, W, 3) for the mode `RGB`, (H, W) for `L`; 8 bits of 16."""
+    with _open_png(data) as image:
         return np.asarray(image if image.mode == mode else image.convert(mode))
+
+
+def _open_png(data: bytes) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's remarks on sizes, which were judged when the photo was read
+        return Image.open(BytesIO(data), formats=["PNG"])
+
+
+def convert_png(data: bytes, format: str, quality: int) -> bytes:
+    """A finished picture as a JPEG or WebP file, 8 bits, with its profile; the same arguments give the same bytes.
+
+    What its text chunks say stands in the EXIF block: `parameters` as the user comment, where web UIs look for it,
+    `darkroom` as the maker note. A JPEG has no transparency: white shows through.
+
+    Args:
+        data: a PNG that `encode_png` has made.
+        format: `jpeg` or `webp`.
+        quality: 1 to 100.
+
+    Raises:
+        PhotoError: the format cannot hold it: pictures or texts are too large for it.
+    """
+    with _open_png(data) as image:
+        image.load()
+    colours = image
+    if format == "jpeg" and image.mode == "RGBA":
+        colours = Image.composite(image.convert("RGB"), Image.new("RGB", image.size, "white"), image.getchannel("A"))
+    file = BytesIO()
+    try:
+        # Colours at full resolution, so that none of the repainted part runs over the mask's edge.
+        options = {"subsampling": "4:4:4"} if format == "jpeg" else {}
+        icc, exif = image.info.get("icc_profile"), _exif(image.text)
+        colours.save(file, format, quality=quality, icc_profile=icc, exif=exif, **options)
+    except (OSError, ValueError) as error:
+        raise PhotoError(f"does not fit into a {format} file: {error}") from None
+    return file.getvalue()
+
+
+def _exif(texts: Mapping[str, str]) -> Image.Exif:
+    exif = Image.Exif()
+    inner = exif.get_ifd(ExifTags.IFD.Exif)
+    if "parameters" in texts:
+        inner[_USER_COMMENT] = b"UNICODE\0" + texts["parameters"].encode("utf-16-be")
+    if "darkroom" in texts:
+        inner[_MAKER_NOTE] = texts["darkroom"].encode()
+    return exif

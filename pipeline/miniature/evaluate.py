@@ -14,6 +14,7 @@ import torch
 from scipy import ndimage
 
 from pipeline.models import InpaintRequest, Memory, Models, Weights
+from pipeline.models.prompts import Prompt
 
 from .examples import click
 from .judge import WEIGHTS, classify_object, classify_place
@@ -80,7 +81,7 @@ def segment(models: Models, image: np.ndarray, point: list[int] | None = None, b
 def repaint(models: Models, image: np.ndarray, mask: np.ndarray, prompt: str, seed: int) -> np.ndarray:
     """The picture with the mask (HxW bool) painted anew and the rest kept, the seam softened; HxWx3 uint8."""
     request = InpaintRequest(
-        image=image, mask=mask, prompt=prompt, negative_prompt=None, seed=seed, steps=STEPS,
+        image=image, mask=mask, prompt=Prompt(prompt), seed=seed, steps=STEPS,
         guidance_scale=GUIDANCE, strength=1.0, scheduler="default",
     )  # fmt: skip
     (painted,) = models.diffusion.inpaint([request])

@@ -36,11 +36,12 @@ Results = dict[str, list[float]]  # by way, one for each case
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of thing to find in a picture, and where it is, HxW bool; nowhere if it is not there."""
+    """A kind of thing to find in a picture, its colour, and where it is, HxW bool; nowhere if it is not there."""
 
     picture: Scene
     kind: str
     truth: np.ndarray
+    colour: str | None = None
 
     def stage(self, way: str) -> Stage:
         """One of ``WAYS`` for this thing; OTHERS are its lookalike and what else is in the picture."""
@@ -50,6 +51,8 @@ class Case:
             "LOOKALIKE": f"a {LOOKALIKES[self.kind]}",
             "OTHERS": [f"a {kind}" for kind in dict.fromkeys(kinds) if kind != self.kind],
             "CLICK": click(self.truth),
+            "PHOTO": f"a photo of a {' '.join(filter(None, (self.colour, self.kind)))}",
+            "CHANGED": f"a photo of a {LOOKALIKES[self.kind]}",
         }
         ((op, parameters),) = yaml.safe_load(way).items()
         return STAGES[op](**{key: words.get(value, value) for key, value in parameters.items()})
@@ -72,6 +75,8 @@ WAYS = (
     "sam: {points: CLICK}",
 )
 PLAIN, SNAPPED, MARGIN = WAYS[0], WAYS[7], 0.1  # the second must beat the first by so much
+CONTRAST, TIMES = "diffedit: {reference: PHOTO, query: CHANGED}", 2  # it must beat chance so many times over
+SWAPPED = ("horse", "zebra", "car", "truck")
 
 
 def as_they_come(count: int) -> Iterator[Case]:
@@ -86,6 +91,16 @@ def beside_a_lookalike(count: int) -> Iterator[Case]:
         objects = [(kind, KINDS[kind].colours[0] if KINDS[kind].colours else None) for kind in kinds]
         for picture in held_out(count // 2, FIRST + 1000 * number, scale=SCALE, objects=objects):
             yield from (Case(picture, thing.kind, thing.mask) for thing in seen(picture))
+
+
+def by_itself(count: int) -> Iterator[Case]:
+    """A thing that is alone in its picture, and would be its lookalike."""
+    for number, kind in enumerate(SWAPPED):
+        colours = KINDS[kind].colours or (None,)
+        for i in range(count // len(SWAPPED)):
+            wanted = [(kind, colours[i % len(colours)])]
+            (picture,) = held_out(1, FIRST + 100 * number + i, scale=SCALE, objects=wanted)
+            yield from (Case(picture, thing.kind, thing.mask, thing.colour) for thing in seen(picture))
 
 
 def not_there(count: int) -> Iterator[Case]:
@@ -104,6 +119,17 @@ def measure(models: Models, cases: Iterator[Case], judge: Callable[[np.ndarray, 
             mask = case.stage(way).apply(edit, models).need_mask()
             results[way].append(judge(mask > 0.5, case.truth))
     return results
+
+
+def contrast(models: Models, cases: Iterator[Case]) -> tuple[list[float], list[float]]:
+    """IoU of ``CONTRAST`` in every case; and of chance, whichever is more: as many random pixels, or all of them."""
+    found, chance = [], []
+    for case in cases:
+        mask = case.stage(CONTRAST).apply(Edit(case.picture.image, case.picture.image), models).need_mask() > 0.5
+        found.append(iou(mask, case.truth))
+        both = mask.mean() * case.truth.mean()
+        chance.append(float(max(case.truth.mean(), both / (mask.mean() + case.truth.mean() - both))))
+    return found, chance
 
 
 def finds_something(mask: np.ndarray, _truth: np.ndarray) -> float:
@@ -147,13 +173,21 @@ def main() -> None:
     sets = {"as they come": as_they_come(50), "beside a lookalike": beside_a_lookalike(24)}
     found = {name: measure(models, cases, iou) for name, cases in sets.items()}
     fooled = measure(models, not_there(40), finds_something)
+    swapped, chance = contrast(models, by_itself(24))
     won = margins(found)
     beaten = ", ".join(f"{margin:+.2f} ({name})" for name, margin in won.items())
     lines = [*table(found, fooled), "", f"`snap` against `text`: {beaten}; at least {MARGIN:+.2f} is asked for."]
+    lines += [
+        "",
+        f"`{CONTRAST}`, of things that are alone in their picture (n = {len(swapped)}): {np.mean(swapped):.2f}; by "
+        f"chance, the better of all pixels and as many random ones: {np.mean(chance):.2f}.",
+    ]
     print("\n".join(lines))
     write(lines)
     if min(won.values()) < MARGIN:
         raise SystemExit("snap does not beat text by the margin that is asked for")
+    if np.mean(swapped) < TIMES * np.mean(chance):
+        raise SystemExit("diffedit does not beat chance as clearly as is asked for")
 
 
 if __name__ == "__main__":

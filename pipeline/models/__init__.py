@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.models.clipseg import ClipSeg
     from pipeline.models.closeup import CloseUp
     from pipeline.models.diffusion import Diffusion
+    from pipeline.models.outline import Outline
     from pipeline.models.reduced import Reduced
     from pipeline.models.sam import Sam
 
@@ -30,11 +31,11 @@ __all__ = ["InpaintRequest", "Memory", "ModelKind", "Models", "Weights"]
 ModelKind = Literal["sam", "clipseg", "inpaint"]
 
 _ON_GPU = {"sam": "vit_b", "clipseg": CLIPSEG, "inpaint": SDXL}
-_VERSIONS = {"sam": 1, "clipseg": 1, "inpaint": 1}  # of what stands here around them; raised by hand, as with stages
+_VERSIONS = {"sam": 1, "clipseg": 1, "inpaint": 2}  # of what stands here around them; raised by hand, as with stages
 _LIBRARIES = {
     "sam": ("torch", "torchvision", "segment-anything"),
     "clipseg": ("torch", "transformers"),
-    "inpaint": ("torch", "transformers", "diffusers"),
+    "inpaint": ("torch", "transformers", "diffusers", "compel"),
 }
 
 
@@ -81,6 +82,13 @@ class Models:
         from pipeline.models.diffusion import load_diffusion
 
         return load_diffusion(self._locate("inpaint"), self.memory, self.device)
+
+    @cached_property
+    def outline(self) -> Outline:
+        """What the inpainting model is like, without loading it."""
+        from pipeline.models.outline import Outline
+
+        return Outline(self._locate("inpaint").path)
 
     @property
     def batch_size(self) -> int:

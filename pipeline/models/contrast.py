@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.models.latents import encode
-from pipeline.models.prediction import Predictor, read
+from pipeline.models.prediction import Predictor
+from pipeline.models.prompts import read
 from pipeline.models.request import ContrastRequest
 from pipeline.models.schedulers import build_scheduler
 

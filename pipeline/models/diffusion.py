@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from pipeline.errors import PhotoError, SetupError
+from pipeline.errors import PhotoError
 from pipeline.models.checkpoint import load_pipeline
 from pipeline.models.contrast import Contrast
 from pipeline.models.inversion import invert_and_decode
 from pipeline.models.locate import Place
 from pipeline.models.placement import put, torch_dtype
+from pipeline.models.prompts import encode
 from pipeline.models.quiet import quiet
 from pipeline.models.reduced import SMALL, Reduced
 from pipeline.models.repaint import repaint
@@ -50,6 +51,7 @@ class Diffusion:
     def __init__(self, pipe: DiffusionPipeline, batch_size: int = 1) -> None:
         self._pipe = pipe
         self._own_scheduler = pipe.scheduler
+        self._encode = lru_cache(maxsize=16)(partial(encode, pipe))  # one prompt, many seeds
         self.batch_size = batch_size
         self.native: int = pipe.unet.config.sample_size * pipe.vae_scale_factor
 
@@ -68,7 +70,7 @@ class Diffusion:
         Raises:
             PhotoError: the model gave no picture for one of them, or there is not memory enough for one.
         """
-        return self._in_groups(requests, self._repaint)
+        return self._in_groups(requests, self._repaint, self._shared)
 
     def contrast(self, request: ContrastRequest) -> np.ndarray:
         """How differently the model sees a noisy picture with two texts, averaged over several noises.
@@ -92,22 +94,18 @@ class Diffusion:
     def edit(self, requests: Sequence[EditRequest]) -> list[np.ndarray]:
         """Encode pictures by DDIM inversion and decode the masked parts with another text; nothing is random.
 
+        It takes a text-to-image checkpoint: one for inpainting would be shown the picture, and give it back.
+
         Pixels outside the mask change too, because all pixels go through the VAE: composite the result.
 
         Returns:
             (h, w, 3) uint8 RGB for each request, in order.
 
         Raises:
-            SetupError: the checkpoint is one for inpainting.
             PhotoError: the model gave no picture for one of them, or there is not memory enough for one.
         """
-        channels = self._pipe.unet.config.in_channels
-        if channels != 4:
-            raise SetupError(
-                f"DiffEdit's repaint needs a text-to-image checkpoint, with 4 channels; models.inpaint has {channels}: "
-                "give another, or repaint with `inpaint`"
-            )
-        pictures = self._in_groups(requests, partial(invert_and_decode, self._pipe, self._own_scheduler))
+        work = partial(invert_and_decode, self._pipe, self._own_scheduler)
+        pictures = self._in_groups(requests, work, EditRequest.shared)
         self._pipe.maybe_free_model_hooks()
         return pictures
 
@@ -125,13 +123,22 @@ class Diffusion:
 
     def _repaint(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
         self._pipe.scheduler = build_scheduler(requests[0].scheduler, self._own_scheduler)
-        return repaint(self._pipe, requests)
+        return repaint(self._pipe, requests, [self._encode(request.prompt) for request in requests])
 
-    def _in_groups(self, requests: Sequence[_Request], work: _Work[_Request]) -> list[np.ndarray]:
+    def _shared(self, request: InpaintRequest) -> tuple[object, ...]:
+        """What the pictures of one batch must have in common; also the length of their prompts, as encoded.
+
+        The shorter ones could be filled up with nothing, but the model would hear it.
+        """
+        return *request.shared(), self._encode(request.prompt)[0].words.shape[1]
+
+    def _in_groups(
+        self, requests: Sequence[_Request], work: _Work[_Request], shared: Callable[[_Request], tuple[object, ...]]
+    ) -> list[np.ndarray]:
         """Requests of any kind; those that may share batches do."""
         groups: dict[tuple[object, ...], list[int]] = {}
         for index, request in enumerate(requests):
-            groups.setdefault(request.shared(), []).append(index)
+            groups.setdefault(shared(request), []).append(index)
         pictures: dict[int, np.ndarray] = {}
         for group in groups.values():
             pictures.update(zip(group, self._in_batches([requests[index] for index in group], work), strict=True))

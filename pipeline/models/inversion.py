@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.models.latents import decode, encode
-from pipeline.models.prediction import Predictor, Text, read
+from pipeline.models.latents import decode, encode, on_grid
+from pipeline.models.prediction import Predictor
+from pipeline.models.prompts import Text, read
 from pipeline.models.request import EditRequest
 from pipeline.models.schedulers import build_scheduler
 
@@ -39,7 +40,7 @@ def invert_and_decode(
     reference, query = (read(pipe, [getattr(each, name) for each in requests]) for name in ("reference", "query"))
     nothing = read(pipe, [None] * len(requests)) if first.guidance_scale > 1 else None
     latents = encode(pipe, [each.image for each in requests])
-    mask = _on_grid([each.mask for each in requests], latents)
+    mask = on_grid([each.mask for each in requests], latents) > 0
     trail = ddim.invert(latents, reference)
     return decode(pipe, ddim.decode(trail, mask, query, nothing, first.guidance_scale))
 
@@ -105,12 +106,3 @@ class Ddim:
         else:
             clean, added = (latents - noise * answer) / signal, answer
         return self._signal[stop] ** 0.5 * clean + (1 - self._signal[stop]) ** 0.5 * added
-
-
-def _on_grid(masks: Sequence[np.ndarray], latents: torch.Tensor) -> torch.Tensor:
-    """(h, w) bool masks as (N, 1, rows, columns) bool on the latents' grid: all cells that hold some of it."""
-    import torch
-    from torch.nn.functional import adaptive_max_pool2d
-
-    stacked = torch.from_numpy(np.stack(masks)[:, None].astype(np.float32))
-    return (adaptive_max_pool2d(stacked, latents.shape[-2:]) > 0).to(latents.device)

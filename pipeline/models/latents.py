@@ -74,6 +74,15 @@ def decode(pipe: DiffusionPipeline, latents: torch.Tensor) -> list[np.ndarray]:
     return [(picture * 255).round().astype(np.uint8) for picture in pictures]
 
 
+def on_grid(maps: Sequence[np.ndarray], latents: torch.Tensor) -> torch.Tensor:
+    """N of (h, w) bool or float as (N, 1, rows, columns) float32 on the grid of latents: the most of each cell."""
+    import torch
+    from torch.nn.functional import adaptive_max_pool2d
+
+    stacked = torch.from_numpy(np.stack(maps)[:, None].astype(np.float32))
+    return adaptive_max_pool2d(stacked, latents.shape[-2:]).to(latents.device)
+
+
 @contextmanager
 def _in_fp32(vae: AutoencoderKL) -> Iterator[AutoencoderKL]:
     """Some autoencoders overflow in half precision (diffusers issue 4325)."""

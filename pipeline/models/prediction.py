@@ -2,58 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import reduce
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pipeline.models.latents import encode_grey
-from pipeline.models.prompts import warn_if_cut
 
 if TYPE_CHECKING:
     import torch
     from diffusers import DiffusionPipeline
 
-
-class Text(NamedTuple):
-    """What the UNet gets of N texts.
-
-    Attributes:
-        words: (N, tokens, width), the state of each word.
-        pooled: (N, width) for SDXL, which also takes a summary; None for others.
-    """
-
-    words: torch.Tensor
-    pooled: torch.Tensor | None
-
-    def and_then(self, others: Text) -> Text:
-        """These texts, then the others."""
-        import torch
-
-        pooled = None if self.pooled is None else torch.cat([self.pooled, others.pooled])
-        return Text(torch.cat([self.words, others.words]), pooled)
-
-    def repeated(self, times: int) -> Text:
-        """Each text so many times in a row."""
-        pooled = None if self.pooled is None else self.pooled.repeat_interleave(times, 0)
-        return Text(self.words.repeat_interleave(times, 0), pooled)
-
-
-def read(pipe: DiffusionPipeline, texts: Sequence[str | None]) -> Text:
-    """Encode texts one by one; None is no text, as guidance has it without a negative prompt."""
-    return reduce(Text.and_then, (_read(pipe, text) for text in texts))
-
-
-def _read(pipe: DiffusionPipeline, text: str | None) -> Text:
-    import torch
-
-    warn_if_cut(pipe.tokenizer, text or "")
-    with torch.no_grad():
-        encoded = pipe.encode_prompt(
-            text or "", device=pipe._execution_device, num_images_per_prompt=1, do_classifier_free_guidance=True
-        )
-    given, none = encoded[0::2], encoded[1::2]  # words and, for SDXL, the pooled text; each with and without prompt
-    words, *pooled = none if text is None else given
-    return Text(words, pooled[0] if pooled else None)
+    from pipeline.models.prompts import Text
 
 
 class Predictor:

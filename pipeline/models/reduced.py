@@ -70,9 +70,10 @@ class Reduced:
         height, width = self._size(request.mask.shape)
         if request.mask.shape == (height, width):
             return request
-        share = Image.fromarray(request.mask.astype(np.uint8) * 255).resize((width, height), Image.Resampling.BOX)
-        image = _resized(request.image, (height, width))
-        return replace(request, image=image, mask=np.asarray(share) > 0)  # all that holds some of the mask
+        maps = {"mask": _shared(request.mask, (height, width)) > 0}  # all that holds some of it
+        if isinstance(request, InpaintRequest) and request.greys is not None:
+            maps["greys"] = _shared(request.greys, (height, width))
+        return replace(request, image=_resized(request.image, (height, width)), **maps)
 
 
 def _enlarged(pictures: Sequence[np.ndarray], requests: Sequence[_Request]) -> list[np.ndarray]:
@@ -84,3 +85,8 @@ def _resized(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     if picture.shape[:2] == shape:
         return picture
     return np.asarray(Image.fromarray(picture).resize(shape[::-1], Image.Resampling.LANCZOS))
+
+
+def _shared(share: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """An (h, w) share of each pixel, in [0, 1], at (height, width), float32."""
+    return np.asarray(Image.fromarray(share.astype(np.float32)).resize(shape[::-1], Image.Resampling.BOX))

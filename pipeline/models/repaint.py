@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.errors import PhotoError
-from pipeline.models.prompts import warn_if_cut
+from pipeline.models.differential import Differential
+from pipeline.models.prompts import Text
 from pipeline.models.request import InpaintRequest
 
 if TYPE_CHECKING:
@@ -17,8 +19,15 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 
-def repaint(pipe: DiffusionPipeline, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
+def repaint(
+    pipe: DiffusionPipeline, requests: Sequence[InpaintRequest], texts: Sequence[tuple[Text, Text]]
+) -> list[np.ndarray]:
     """All requests in one batch; they must agree in `InpaintRequest.shared`.
+
+    Args:
+        pipe: what paints.
+        requests: what is painted.
+        texts: the prompt of each, as `prompts.encode` gives it; all of one length.
 
     Returns:
         (h, w, 3) uint8 RGB for each request.
@@ -27,35 +36,37 @@ def repaint(pipe: DiffusionPipeline, requests: Sequence[InpaintRequest]) -> list
         PhotoError: the model gave not-a-number or a single colour, which never passes for a picture.
     """
     latents: list[torch.Tensor] = []
+    hold = None if requests[0].greys is None else Differential(pipe, requests)
 
-    def keep_latents(_pipe: Any, _step: int, _time: int, tensors: dict[str, Any]) -> dict[str, Any]:
+    def after_step(_pipe: Any, step: int, _time: int, tensors: dict[str, Any]) -> dict[str, Any]:
+        if hold:
+            tensors["latents"] = hold(step, tensors["latents"])
         latents[:] = tensors["latents"]
-        return {}
+        return tensors
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # diffusers deprecates upcast_vae, and calls it
-        arguments = _arguments(pipe, requests)
-        pictures = pipe(**arguments, callback_on_step_end=keep_latents, output_type="np").images
+        arguments = _arguments(requests, texts)
+        pictures = pipe(**arguments, callback_on_step_end=after_step, output_type="np").images
     return [
         _to_bytes(picture if _is_picture(picture) else _decode_again(pipe, latent, request))
         for request, picture, latent in zip(requests, pictures, latents, strict=True)
     ]
 
 
-def _arguments(pipe: DiffusionPipeline, requests: Sequence[InpaintRequest]) -> dict[str, Any]:
+def _arguments(requests: Sequence[InpaintRequest], texts: Sequence[tuple[Text, Text]]) -> dict[str, Any]:
     import torch
     from PIL import Image
 
-    for request in requests:
-        for text in (request.prompt, request.negative_prompt or ""):
-            warn_if_cut(pipe.tokenizer, text)
     first = requests[0]
-    negatives = [request.negative_prompt for request in requests]
+    shown, unwanted = (reduce(Text.and_then, each) for each in zip(*texts, strict=True))
+    summaries = {"pooled_prompt_embeds": shown.pooled, "negative_pooled_prompt_embeds": unwanted.pooled}
     # An image and a generator for each: diffusers encodes a single image with the first generator only, and
     # then all other pictures differ from what they are alone.
     return {
-        "prompt": [request.prompt for request in requests],
-        "negative_prompt": None if first.negative_prompt is None else negatives,
+        "prompt_embeds": shown.words,
+        "negative_prompt_embeds": unwanted.words,
+        **(summaries if shown.pooled is not None else {}),
         "image": [Image.fromarray(request.image) for request in requests],
         "mask_image": [Image.fromarray(request.mask.astype(np.uint8) * 255) for request in requests],
         "generator": [torch.Generator("cpu").manual_seed(request.seed) for request in requests],

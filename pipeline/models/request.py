@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.models.prompts import Prompt
+
 
 @dataclass(frozen=True)
 class InpaintRequest:
@@ -14,31 +16,31 @@ class InpaintRequest:
     Attributes:
         image: (h, w, 3) uint8 RGB; h and w multiples of `Diffusion.multiple`.
         mask: (h, w) bool, True where the model paints.
-        prompt: what to paint there.
-        negative_prompt: what to keep out. None is no negative prompt (SDXL then guides away from zeros),
-            which is not the same as the empty text "".
+        prompt: what to paint there, and what to keep out.
         seed: of the noise, at least 0.
         steps: of the full schedule; `int(steps * strength)` of them are run and must be at least 1.
         guidance_scale: classifier-free guidance (Ho and Salimans, arXiv 2207.12598); 1 and less is none.
         strength: how far the masked picture is drowned in noise, above 0 to 1, exactly as diffusers defines
             it; 1 starts from pure noise.
         scheduler: one of `pipeline.models.names.SCHEDULERS`.
+        greys: (h, w) float32, how much of the mask may change, above 0 to 1: it is held to the old picture for the
+            first 1 - grey of the steps that are run. 0 outside the mask. None for all from the start.
     """
 
     image: np.ndarray
     mask: np.ndarray
-    prompt: str
-    negative_prompt: str | None
+    prompt: Prompt
     seed: int
     steps: int
     guidance_scale: float
     strength: float
     scheduler: str
+    greys: np.ndarray | None = None
 
     def shared(self) -> tuple[object, ...]:
         """What the pictures of one batch must have in common."""
-        has_negative = self.negative_prompt is not None
-        return self.image.shape, has_negative, self.steps, self.guidance_scale, self.strength, self.scheduler
+        is_soft = self.greys is not None
+        return self.image.shape, is_soft, self.steps, self.guidance_scale, self.strength, self.scheduler
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ _Name = Annotated[str, Field(min_length=1)]
 _Auto = Literal["auto"]
 
 
-class _Group:
+class Group:
     """A configuration group that is made from a plain mapping."""
 
     group: str
@@ -42,7 +42,7 @@ class _Group:
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class Weights(_Group):
+class Weights(Group):
     """Which weights each model is made from.
 
     Attributes:
@@ -59,7 +59,7 @@ class Weights(_Group):
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class Memory(_Group):
+class Memory(Group):
     """How the models use memory; every `auto` is chosen for the device (`pipeline.models.device.settle`).
 
     Attributes:

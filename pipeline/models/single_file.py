@@ -21,22 +21,32 @@ def load_single_file(file: Path, dtype: torch.dtype) -> DiffusionPipeline:
     """The pipeline; its configuration and tokenizer come from the repository of the same architecture.
 
     Raises:
-        SetupError: the file is of another kind, or that repository's small files are not in the cache.
+        SetupError: see `configuration`.
     """
     import diffusers
 
+    config = configuration(file)
+    pipeline = pipeline_class(read_index(config))
+    # diffusers would fetch the configuration by itself, even with local_files_only, unless it is handed over.
+    return getattr(diffusers, pipeline).from_single_file(
+        str(file), config=str(config), dtype=dtype, local_files_only=True, **SETTINGS[pipeline]
+    )
+
+
+def configuration(file: Path) -> Path:
+    """The folder with configuration and tokenizers of the repository that has the file's architecture.
+
+    Raises:
+        SetupError: the file is of another kind, or that repository's small files are not in the cache.
+    """
     if file.suffix != ".safetensors":
         raise SetupError(f"{file}: only .safetensors is loaded; a pickled checkpoint can run code")
     repository = _published_as(file)
-    # diffusers would fetch the configuration by itself, even with local_files_only, unless it is handed over.
     config = cached_folder(repository, "model_index.json")
     if config is None:
         command = download_command(repository, *SMALL_FILES)
         raise SetupError(f"{file}: needs the configuration and tokenizer (5 MB) of {repository}: {command}")
-    pipeline = pipeline_class(read_index(config))
-    return getattr(diffusers, pipeline).from_single_file(
-        str(file), config=str(config), dtype=dtype, local_files_only=True, **SETTINGS[pipeline]
-    )
+    return config
 
 
 def _published_as(file: Path) -> str:

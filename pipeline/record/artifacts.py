@@ -1,17 +1,25 @@
-"""Names of what the stages make: `4_inpaint_seed7.png`, `2_refine_mask.png`, `1_find_heat.png`."""
+"""Names of what the stages make, `4_inpaint_seed7.png`, `2_refine_mask.png`, `1_find_heat.png`, and of what comes of it
+all: `results/car.seed7.png`.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
+from pipeline.dataset.photo import DELIVERED, convert_png
 from pipeline.errors import EmptyMask, PhotoError
 from pipeline.plan import Step
 from pipeline.store import Result, Store
 
+log = logging.getLogger("darkroom")
+
+RESULTS = "results"
 _THUMBNAILS = "thumbnails"
+FOLDERS = RESULTS, _THUMBNAILS  # in a run folder, besides one for each photo
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,7 @@ class Trail:
     """The files of one picture, from the photo to the result; all paths are within the run folder.
 
     Attributes:
+        name: of the picture: its photo's folder and, after a dot that no folder has, its variants.
         files: path to blob of everything.
         steps: what each step has made, as the journal tells it.
         source: the photo as decoded.
@@ -41,8 +50,10 @@ class Trail:
         outside_max_diff: of the picture so far.
         repainted: whether anything has been repainted.
         flags: what gates have marked the picture with.
+        delivered: what a person takes away; None until then.
     """
 
+    name: str
     files: dict[str, str] = field(default_factory=dict)
     steps: list[dict[str, Any]] = field(default_factory=list)
     source: str | None = None
@@ -52,6 +63,7 @@ class Trail:
     outside_max_diff: int = 0
     repainted: bool = False
     flags: list[str] = field(default_factory=list)
+    delivered: str | None = None
 
     @classmethod
     def of(cls, folder: str, way: Sequence[Made]) -> Self:
@@ -61,7 +73,7 @@ class Trail:
             folder: the photo's, within the run folder.
             way: the photo and what was made of it, as far as it came.
         """
-        trail, variants = cls(), ""
+        trail, variants = cls(folder), ""
         for made in way:
             before = variants
             if made.step is None:
@@ -70,7 +82,30 @@ class Trail:
                 stem = f"{folder}/{made.step.index}_{made.step.name}"
                 variants += f"_{made.step.variant}" if made.step.variant else ""
             trail._add(made, stem, before, variants)
+        trail.name += variants.replace("_", ".", 1)
         return trail
+
+    def deliver(self, store: Store, whole: bool, format: str, quality: int) -> None:
+        """Give what a person takes away a name of its own, in one folder with that of all other photos.
+
+        It is the picture; where a way has come to its end and nothing was repainted, the mask, a PNG in any case.
+
+        Args:
+            store: where the pictures are, and where one in another format goes.
+            whole: the way has come to its end.
+            format: `png`, which is the picture itself, or another of `DELIVERED`.
+            quality: 1 to 100, of the other formats.
+        """
+        is_mask = whole and self.mask is not None and not self.repainted
+        blob, suffix = self.files[self.mask if is_mask else self.image], DELIVERED["png"]
+        if format != "png" and not is_mask:
+            try:
+                data = convert_png(store.read(blob), format, quality)
+                blob, suffix = store.add(data, DELIVERED[format]), DELIVERED[format]
+            except PhotoError as error:
+                log.warning("%s: kept as PNG: %s", self.name, error)
+        self.delivered = f"{RESULTS}/{self.name}{suffix}"
+        self.files[self.delivered] = blob
 
     def thumbnails(self, done: bool) -> dict[str, str]:
         """The thumbnails of photo, mask and, if it is done, result; paths within the run folder."""

@@ -56,6 +56,7 @@ def journal_line(
         "photo": photo.name,
         "status": status,
         "result": trail.image if done else None,
+        "delivered": trail.delivered,
         "mask": trail.mask,
         "source": trail.source,
         "prompt": repaint.get("prompt"),

@@ -23,6 +23,7 @@ from typing import Any, Self
 
 from pipeline.errors import OutputError, RecipeError
 from pipeline.files import link_or_copy, write_atomically, writing
+from pipeline.record.artifacts import FOLDERS
 from pipeline.record.journal import JOURNAL, read_journal
 
 log = logging.getLogger("darkroom")
@@ -30,7 +31,7 @@ log = logging.getLogger("darkroom")
 RUN = "run.json"
 
 PACKAGES = (
-    *("darkroom", "torch", "torchvision", "diffusers", "transformers", "segment-anything", "accelerate"),
+    *("darkroom", "torch", "torchvision", "diffusers", "transformers", "compel", "segment-anything", "accelerate"),
     *("hydra-core", "omegaconf", "pydantic", "pillow", "numpy", "scipy", "opencv-python-headless", "safetensors"),
 )
 
@@ -103,7 +104,7 @@ class Record:
         """
         stem = Path(name).with_suffix("").as_posix()
         slug = re.sub(r"[^\w-]+", "_", stem, flags=re.ASCII).strip("_")[:80] or "photo"  # no dot: `run.json` is a file
-        slug = f"{slug}_" if slug.lower() == "thumbnails" else slug
+        slug = f"{slug}_" if slug.lower() in FOLDERS else slug
         folder, number = slug, 1
         while folder.lower() in self._folders:  # some file systems take A for a
             number += 1

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from pipeline.compositing import to_alpha
-from pipeline.dataset.photo import decode_png, encode_png
+from pipeline.dataset.photo import Picture, decode_png, encode_png
 from pipeline.edit import Edit
 from pipeline.errors import PhotoError
 from pipeline.keys import parameters
@@ -56,7 +57,7 @@ class Edits:
     def keep_photo(self, root: Node) -> Result:
         """Put a photo as decoded into the store. Raises `PhotoError` where it cannot be decoded."""
         picture = root.subject.load()
-        data = encode_png(picture.pixels, alpha=picture.alpha, icc=picture.icc)
+        data = _encode(picture)
         small = photo_thumbnail(picture.pixels, picture.alpha, picture.icc)
         return Result(image=self._store.add(data, ".png"), thumbnail=self._store.add(small, ".jpg"))
 
@@ -91,11 +92,10 @@ class Edits:
 
     def _files(self, node: Node, before: Edit, edit: Edit) -> dict[str, str]:
         if edit.image is not before.image:
-            icc = node.subject.load().icc
-            data = encode_png(edit.image, alpha=edit.alpha, icc=icc, texts=self._texts(node))
+            picture = _repainted(node.subject.load(), edit)
             return {
-                "image": self._store.add(data, ".png"),
-                "thumbnail": self._store.add(photo_thumbnail(edit.image, edit.alpha, icc), ".jpg"),
+                "image": self._store.add(_encode(picture, self._texts(node)), ".png"),
+                "thumbnail": self._store.add(photo_thumbnail(edit.image, edit.alpha, picture.icc), ".jpg"),
                 "repainted": self._add_png(edit.repainted),
                 "mask_thumbnail": self._store.add(mask_thumbnail(edit.repainted), ".png"),
             }
@@ -125,6 +125,21 @@ class Edits:
         while len(self._edits) > self._models.batch_size + 2:  # a batch's parents, and what is on the way to them
             self._edits.popitem(last=False)
         return edit
+
+
+def _repainted(photo: Picture, edit: Edit) -> Picture:
+    """An edit as a picture: of 16 bits where the photo has them, which it keeps wherever nothing was repainted."""
+    deep = photo.deep
+    if deep is not None:
+        new, deep = edit.repainted > 0, deep.copy()
+        deep[new, :3] = edit.image[new] * np.uint16(257)
+    return replace(photo, pixels=edit.image, deep=deep)
+
+
+def _encode(picture: Picture, texts: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    if picture.deep is not None:
+        return encode_png(picture.deep, icc=picture.icc, texts=texts)
+    return encode_png(picture.pixels, alpha=picture.alpha, icc=picture.icc, texts=texts)
 
 
 def _check(edit: Edit, before: Edit) -> int:

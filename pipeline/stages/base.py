@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
@@ -13,6 +13,8 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 if TYPE_CHECKING:
     from pipeline.edit import Edit
     from pipeline.models import ModelKind, Models
+
+Problem = tuple[str, str]  # (parameter, or empty for the stage as a whole; what is wrong and what would be right)
 
 # Unknown keys are errors; a prompt of 1984 is the text "1984"; 0 < x means finite x.
 _CONFIG = ConfigDict(extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
@@ -70,6 +72,14 @@ class Stage(ABC):
         Raises:
             PhotoError: the file for this photo is missing or ambiguous.
         """
+        return ()
+
+    def refusals(self, models: Models) -> Iterable[Problem]:
+        """What the models that are chosen cannot do at all; such a recipe does not start. Loads no weights."""
+        return ()
+
+    def warnings(self, models: Models) -> Iterable[Problem]:
+        """What of this stage the models will not heed; recorded, or under `strict` refused. Loads no weights."""
         return ()
 
     def batch_size(self, models: Models) -> int:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from PIL import Image
 from pydantic import Field, model_validator
 
-from pipeline.compositing import cut, plan_crop
+from pipeline.compositing import cut
+from pipeline.crops import Planner
 from pipeline.models.request import ContrastRequest
-from pipeline.stages.base import Stage, stage
-from pipeline.stages.fields import Resolution, Share
+from pipeline.stages.base import Problem, Stage, stage
+from pipeline.stages.fields import Resolution, Share, unread
 from pipeline.stages.heat import from_heat
 
 if TYPE_CHECKING:
@@ -55,6 +57,11 @@ class DiffEdit(Stage):
             raise ValueError("`reference` and `query` are the same text: there is nothing to tell apart")
         return self
 
+    def warnings(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.warnings`: the words that are cut off."""
+        for key in ("reference", "query"):
+            yield from unread(models, key, getattr(self, key), "shorten it")
+
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `PhotoError` for a photo too long and narrow to work on."""
         heat = relative(models.diffusion.contrast(self._request(edit.image, models)), self.clamp)
@@ -65,9 +72,9 @@ class DiffEdit(Stage):
         """The whole photo at the model's own size."""
         everything = np.full(image.shape[:2], 255, np.uint8)
         native = self.resolution or models.diffusion.native
-        crop = plan_crop(everything, None, native, models.diffusion.multiple)
+        crop = Planner(everything.shape, native, models.diffusion.multiple).photo()
         return ContrastRequest(
-            image=cut(image, everything, crop)[0],
+            image=cut(image, everything, crop).image,
             reference=self.reference,
             query=self.query,
             maps=self.maps,

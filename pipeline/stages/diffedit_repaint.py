@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
+from pipeline.compositing import Part
 from pipeline.models.request import EditRequest
-from pipeline.stages.base import stage
-from pipeline.stages.fields import Texts, as_tuple
+from pipeline.stages.base import Problem, stage
+from pipeline.stages.fields import Texts, as_tuple, unread
 from pipeline.stages.repainting import Repainting
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class DiffEditRepaint(Repainting):
     Steps 2 and 3 of Couairon et al., DiffEdit, ICLR 2023 (arXiv 2210.11427). Where the mask is 0 (below 1/510) not a
     bit changes. The mask stays, for another stage.
     """
+
+    version: ClassVar[int] = 2
 
     prompt: Texts = Field(description="What the photo shall show; a list makes a picture each.")
     reference: str | None = Field(
@@ -53,11 +56,22 @@ class DiffEditRepaint(Repainting):
         """One for each prompt; equal ones once."""
         return [replace(self, prompt=prompt) for prompt in dict.fromkeys(as_tuple(self.prompt))]
 
-    def request(self, image: np.ndarray, mask: np.ndarray) -> EditRequest:
+    def refusals(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.refusals`: a checkpoint for inpainting, which is shown what it ought to make out by itself."""
+        if models.outline.channels != 4:
+            has = f"models.inpaint has {models.outline.channels}: give another, or repaint with `inpaint`"
+            yield "", f"needs a text-to-image checkpoint, with 4 channels; {has}"
+
+    def warnings(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.warnings`: the words that are cut off."""
+        for key, text in (("prompt", self.prompt), ("reference", self.reference or "")):
+            yield from unread(models, key, text, "shorten it")
+
+    def request(self, part: Part, region: int) -> EditRequest:
         """See `Repainting.request`."""
         return EditRequest(
-            image=image,
-            mask=mask,
+            image=part.image,
+            mask=part.mask,
             reference=self.reference,
             query=self.prompt,
             steps=self.steps,
@@ -67,5 +81,5 @@ class DiffEditRepaint(Repainting):
 
     @classmethod
     def paint(cls, requests: Sequence[EditRequest], models: Models) -> list[np.ndarray]:
-        """See `Repainting.paint`. Raises `SetupError` for a model for inpainting; this takes a text-to-image one."""
+        """See `Repainting.paint`."""
         return models.diffusion.edit(requests)

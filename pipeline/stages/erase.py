@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from pipeline.compositing import Crop, paste, to_alpha
+from pipeline.compositing import paste, to_alpha
+from pipeline.crops import Crop
 from pipeline.errors import EmptyMask, PhotoError
+from pipeline.seam import seam_figures
 from pipeline.stages.base import Stage, stage
 
 if TYPE_CHECKING:
@@ -49,7 +51,8 @@ class Erase(Stage):
         crop = self._crop(alpha)
         hole = (alpha[crop.slices] > 0).astype(np.uint8)
         filled = cv2.inpaint(np.ascontiguousarray(edit.image[crop.slices]), hole, self.radius, _METHODS[self.method])
-        return edit.with_image(paste(edit.image, alpha, crop, filled), alpha)
+        image = paste(edit.image, alpha, crop, filled)
+        return edit.with_image(image, alpha, seam_figures(edit.image, image, alpha))
 
     def _crop(self, alpha: np.ndarray) -> Crop:
         """The box of the hole and all that the filling looks at."""

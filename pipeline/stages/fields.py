@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
+
+if TYPE_CHECKING:
+    from pipeline.models import Models
 
 _PERCENTILE = re.compile(r"p(100|[1-9]?[0-9](\.[0-9]+)?)")
 
@@ -102,3 +106,18 @@ Seeds = Annotated[
 def as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:
     """One text or several, as several."""
     return (value,) if isinstance(value, str) else value
+
+
+def unread(models: Models, key: str, text: str, remedy: str, encoder: int = 0) -> Iterator[tuple[str, str]]:
+    """A warning (`Stage.warnings`), where a text encoder of the inpainting model would not see all of a text.
+
+    Args:
+        models: has the text encoders.
+        key: the parameter that holds the text.
+        text: what is to be read.
+        remedy: what would be right.
+        encoder: which is to read it; 0 is the first.
+    """
+    if rest := models.outline.unread(text, encoder):
+        room = models.outline.room(encoder)
+        yield key, f"too long: the model reads {room} tokens and not the words `{rest}`; {remedy}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from pipeline.compositing import Part, faded
 from pipeline.models import InpaintRequest
 from pipeline.models.names import SCHEDULERS
-from pipeline.stages.base import stage
-from pipeline.stages.fields import Seeds, Texts, as_tuple
+from pipeline.models.prompts import Prompt, Syntax, misread
+from pipeline.stages.base import Problem, stage
+from pipeline.stages.fields import Seeds, Texts, as_tuple, unread
 from pipeline.stages.repainting import Repainting
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ class Inpaint(Repainting):
     al., SDXL, 2023 (arXiv 2307.01952).
     """
 
+    version: ClassVar[int] = 2
     places: ClassVar[tuple[str, ...]] = ("prompts_file",)
 
     prompt: Texts = Field(description="What the repainted part shows; a list makes a picture each.")
@@ -39,6 +42,15 @@ class Inpaint(Repainting):
     )
     negative_prompt: str | None = Field(
         None, description="What it must not show. An empty text is a prompt too, not the same as `null`."
+    )
+    prompt_2: str | None = Field(
+        None, description="`prompt` for the second text encoder of SDXL; `null`: the same as for the first."
+    )
+    negative_prompt_2: str | None = Field(None, description="Likewise for `negative_prompt`.")
+    prompt_syntax: Syntax = Field(
+        "plain",
+        description="`plain`: prompts are text, and the model reads the first 75 tokens, some 50 words. `compel`: they "
+        "hold weights such as `(red)1.3`, and are read to their end.",
     )
     seed: Seeds = Field(0, description="Start of the random numbers; a list makes a picture each.")
     steps: int = Field(30, ge=1, le=1000, description="Denoising steps.")
@@ -52,11 +64,18 @@ class Inpaint(Repainting):
         0.99, gt=0, le=1, description="How much of what was there is lost; `steps` x `strength` steps run."
     )
     scheduler: Scheduler = Field("default", description="The sampler; `default` is the one that the model came with.")
+    soft_mask: bool = Field(
+        False,
+        description="The mask's greys say how much a place may change, from black, not at all, to white; else all that "
+        "is not black is painted anew, and greys only blend.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.prompts_file is not None:
             raise ValueError("prompts_file: its prompts are put in where a recipe is composed, before it is checked")
+        if self.negative_prompt_2 is not None and self.negative_prompt is None:
+            raise ValueError("`negative_prompt_2` goes with a `negative_prompt`, which may be empty")
         if int(self.steps * self.strength) < 1:
             raise ValueError(f"steps {self.steps} x strength {self.strength} runs no step at all; raise one of them")
         return self
@@ -67,21 +86,55 @@ class Inpaint(Repainting):
         pairs = dict.fromkeys(product(as_tuple(self.prompt), seeds))
         return [replace(self, prompt=prompt, seed=seed) for prompt, seed in pairs]
 
-    def request(self, image: np.ndarray, mask: np.ndarray) -> InpaintRequest:
+    def refusals(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.refusals`: signs that compel misreads; a second text where there is no second encoder."""
+        if self.prompt_syntax == "compel":
+            for key, text in self._texts().items():
+                if problem := misread(text):
+                    yield key, problem
+        for key in [key for key in self._texts() if key.endswith("_2")]:
+            if models.outline.encoders < 2:
+                yield key, "this checkpoint has one text encoder; SDXL has two"
+
+    def warnings(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.warnings`: the words that are cut off."""
+        if self.prompt_syntax == "plain":
+            for key, text in self._texts().items():
+                remedy = "shorten it, or let `prompt_syntax: compel` read all of it"
+                yield from unread(models, key, text, remedy, encoder=int(key.endswith("_2")))
+
+    def _texts(self) -> dict[str, str]:
+        """All prompts that are given, of a scalar stage."""
+        given = {key: getattr(self, key) for key in ("prompt", "negative_prompt", "prompt_2", "negative_prompt_2")}
+        return {key: text for key, text in given.items() if text is not None}
+
+    def request(self, part: Part, region: int) -> InpaintRequest:
         """See `Repainting.request`."""
         return InpaintRequest(
-            image=image,
-            mask=mask,
-            prompt=self.prompt,
-            negative_prompt=self.negative_prompt,
-            seed=self.seed,
+            image=part.image,
+            mask=part.mask,
+            greys=part.greys if self.soft_mask else None,
+            prompt=Prompt(self.prompt, self.negative_prompt, self.prompt_2, self.negative_prompt_2, self.prompt_syntax),
+            seed=region_seed(self.seed, region),
             steps=self.steps,
             guidance_scale=self.guidance_scale,
             strength=self.strength,
             scheduler=self.scheduler,
         )
 
+    def pasted(self, alpha: np.ndarray) -> np.ndarray:
+        """See `Repainting.pasted`. Greys that the model has heeded do not count once more."""
+        return faded(alpha, self.blend or 0) if self.soft_mask else super().pasted(alpha)
+
     @classmethod
     def paint(cls, requests: Sequence[InpaintRequest], models: Models) -> list[np.ndarray]:
         """See `Repainting.paint`."""
         return models.diffusion.inpaint(requests)
+
+
+def region_seed(seed: int, region: int) -> int:
+    """The seed of a region's noise: the seed itself for the first, numbers drawn from it for the others.
+
+    With the same noise, equal crops would show twins. Counting up instead, regions would be twins of other seeds'.
+    """
+    return seed if region == 0 else int(np.random.SeedSequence([seed, region]).generate_state(1, np.uint64)[0] >> 1)

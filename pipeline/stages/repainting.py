@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from pipeline.compositing import Crop, cut, paste, plan_crop, to_alpha
+from pipeline.compositing import Part, cut, faded, paste, to_alpha
+from pipeline.crops import Crop, CropMode, Planner
 from pipeline.errors import EmptyMask
+from pipeline.harmonise import Harmoniser, harmonised
 from pipeline.models.request import EditRequest, InpaintRequest
+from pipeline.seam import seam_figures
 from pipeline.stages.base import Stage, stage
 from pipeline.stages.fields import Resolution
 
@@ -31,18 +34,34 @@ class Repainting(Stage):
     uses: ClassVar[tuple[ModelKind, ...]] = ("inpaint",)
 
     resolution: Resolution = None
-    crop: bool = Field(True, description="Work on the mask's surroundings alone; else on the whole photo.")
+    crop: CropMode = Field(
+        "mask",
+        description="What the model sees: the `mask`'s surroundings, those of each of its `regions` by itself, or the "
+        "whole `photo`.",
+    )
     context: float = Field(
-        1.5, ge=1, le=100, description="Factor by which the sides of the crop exceed those of the mask."
+        1.5, ge=1, le=100, description="Factor by which the sides of a crop exceed those of what is repainted in it."
+    )
+    harmonise: Harmoniser = Field(
+        "none",
+        description="Make what was painted suit the photo around it: `mean_std` and `histogram` change its colours as "
+        "a ring around the mask tells, `poisson` lets the differences along the edge fade into it.",
+    )
+    blend: float | None = Field(
+        None,
+        ge=0,
+        le=250,
+        description="Width in px over which the mask's edge fades, inwards from where the mask is black; `null`: the "
+        "mask's own greys.",
     )
 
     @abstractmethod
-    def request(self, image: np.ndarray, mask: np.ndarray) -> InpaintRequest | EditRequest:
+    def request(self, part: Part, region: int) -> InpaintRequest | EditRequest:
         """What the model is asked for.
 
         Args:
-            image: (h, w, 3) uint8, the part at working size.
-            mask: (h, w) bool, True where it is repainted.
+            part: of the photo.
+            region: which of the parts of this photo, from 0.
         """
 
     @classmethod
@@ -55,23 +74,38 @@ class Repainting(Stage):
         return models.batch_size
 
     def apply(self, edit: Edit, models: Models) -> Edit:
-        """See `Stage.apply`. Raises `EmptyMask`; `PhotoError` for a part too long and narrow to work on."""
+        """See `Stage.apply`. Raises `EmptyMask`; `PhotoError` for a mask that gives no crop to work on."""
         return self.apply_together([self], [edit], models)[0]
 
     @classmethod
     def apply_together(cls, stages: Sequence[Self], edits: Sequence[Edit], models: Models) -> list[Edit]:
         """See `Stage.apply_together`: one call of the model, which batches what goes together."""
-        alphas = [to_alpha(edit.need_mask()) for edit in edits]
-        if not all(alpha.any() for alpha in alphas):
-            raise EmptyMask("nothing to repaint: the mask is empty")
-        crops = [one._plan(alpha, models) for one, alpha in zip(stages, alphas, strict=True)]
-        jobs = list(zip(stages, edits, alphas, crops, strict=True))
-        pictures = cls.paint([one.request(*cut(edit.image, alpha, crop)) for one, edit, alpha, crop in jobs], models)
+        cuttings = [one._cut(edit, models) for one, edit in zip(stages, edits, strict=True)]
+        requests = [
+            one.request(part, region)
+            for one, parts in zip(stages, cuttings, strict=True)
+            for region, (_, part) in enumerate(parts)
+        ]
+        pictures = iter(cls.paint(requests, models))
         return [
-            edit.with_image(paste(edit.image, alpha, crop, picture), alpha)
-            for (_, edit, alpha, crop), picture in zip(jobs, pictures, strict=True)
+            one._finished(edit, [(crop, part, next(pictures)) for crop, part in parts])
+            for one, edit, parts in zip(stages, edits, cuttings, strict=True)
         ]
 
-    def _plan(self, alpha: np.ndarray, models: Models) -> Crop:
+    def pasted(self, alpha: np.ndarray) -> np.ndarray:
+        """The share of new picture, (H, W) uint8, for a mask as (H, W) uint8; 0 where that is 0."""
+        return alpha if self.blend is None else faded(alpha, self.blend)
+
+    def _cut(self, edit: Edit, models: Models) -> list[tuple[Crop, Part]]:
+        alpha = to_alpha(edit.need_mask())
+        if not alpha.any():
+            raise EmptyMask("nothing to repaint: the mask is empty")
         native = self.resolution or models.diffusion.native
-        return plan_crop(alpha, self.context if self.crop else None, native, models.diffusion.multiple)
+        planner = Planner(alpha.shape, native, models.diffusion.multiple, self.context)
+        return [(crop, cut(edit.image, alpha, crop)) for crop in planner.plan(self.crop, alpha)]
+
+    def _finished(self, edit: Edit, painted: Sequence[tuple[Crop, Part, np.ndarray]]) -> Edit:
+        alpha, image = self.pasted(to_alpha(edit.need_mask())), edit.image
+        for crop, part, picture in painted:
+            image = paste(image, alpha, crop, harmonised(part.image, part.mask, picture, self.harmonise))
+        return edit.with_image(image, alpha, seam_figures(edit.image, image, alpha))

@@ -30,7 +30,7 @@ _READ_ONLY = 0o444  # a blob has names in run folders; a program that edits one 
 _REMEMBERED = 50_000  # blobs that this process has checked
 
 _KEY = re.compile(r"[0-9a-f]{64}")
-_BLOB = re.compile(r"[0-9a-f]{64}\.(png|jpg)")
+_BLOB = re.compile(r"[0-9a-f]{64}\.(png|jpg|webp)")
 
 Blob = Annotated[str, StringConstraints(pattern=f"^{_BLOB.pattern}$")]
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from pipeline.models import InpaintRequest, Memory, Models, Weights
 from pipeline.models.names import CLIPSEG, SAM_CHECKPOINTS, SDXL
+from pipeline.models.prompts import Prompt
 
 SIDE = 512
 
@@ -51,7 +52,7 @@ def repaint(models: Models, image: np.ndarray) -> dict[str, Any]:
     """The middle of the picture, in two steps."""
     mask = np.zeros(image.shape[:2], bool)
     mask[128:384, 128:384] = True
-    request = InpaintRequest(image, mask, "a red car", None, 7, 2, 7.5, 1.0, "default")
+    request = InpaintRequest(image, mask, Prompt("a red car"), 7, 2, 7.5, 1.0, "default")
     with timed("load SDXL"):
         diffusion = models.diffusion
     with timed("SDXL, two steps"):

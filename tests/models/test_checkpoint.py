@@ -18,6 +18,7 @@ from tiny import models_of, request_of, write_tiny
 from pipeline.errors import SetupError
 from pipeline.models.checkpoint import load_pipeline
 from pipeline.models.locate import locate
+from pipeline.models.outline import Outline
 
 UNET = Path("unet/diffusion_pytorch_model.safetensors")
 
@@ -105,6 +106,7 @@ def test_a_single_file_paints_what_its_folder_paints(tiny_folder: Path, tmp_path
     into_cache(cache, "stable-diffusion-v1-5/stable-diffusion-inpainting", small)
     from_file, from_folder = (models_of(path).diffusion.inpaint([request_of()]) for path in (file, folder))
     assert np.array_equal(from_file, from_folder)
+    assert (Outline(file).channels, Outline(file).unread("a")) == (9, "")
 
 
 @pytest.mark.parametrize(

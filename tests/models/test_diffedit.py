@@ -12,15 +12,17 @@ from PIL import Image
 from test_diffusion import PLACES, pipeline_of
 from tiny import HEIGHT, WIDTH, models_of, request_of
 
-from pipeline.errors import PhotoError, SetupError
+from pipeline.errors import PhotoError
 from pipeline.models.contrast import Contrast
 from pipeline.models.diffusion import Diffusion
 from pipeline.models.inversion import Ddim
 from pipeline.models.latents import encode
 from pipeline.models.names import SCHEDULERS
-from pipeline.models.prediction import Predictor, read
+from pipeline.models.prediction import Predictor
+from pipeline.models.prompts import read
 from pipeline.models.request import ContrastRequest, EditRequest
 from pipeline.models.schedulers import build_scheduler
+from pipeline.stages.diffedit_repaint import DiffEditRepaint
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TEXT_TO_IMAGE = ["sd15", "sdxl"]
@@ -180,8 +182,10 @@ def test_companions_and_order_do_not_matter(tiny_folder: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["sd15-inpaint", "sdxl-inpaint"])
 def test_an_inpainting_checkpoint_is_refused_in_a_line(tiny_folder: Path, kind: str) -> None:
-    with pytest.raises(SetupError, match=r"needs a text-to-image checkpoint, with 4 channels; models\.inpaint has 9"):
-        models_of(tiny_folder / kind).diffusion.edit([edit_of()])
+    models = models_of(tiny_folder / kind)
+    ((key, line),) = DiffEditRepaint(prompt="a zebra").refusals(models)
+    assert not key and "needs a text-to-image checkpoint, with 4 channels; models.inpaint has 9" in line
+    assert models.loaded() == []
 
 
 def test_not_a_number_is_an_error(tiny_folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import diffusers
@@ -11,8 +10,9 @@ import pytest
 import torch
 from accelerate import cpu_offload
 from PIL import Image
-from tiny import HEIGHT, WIDTH, models_of, request_of
+from tiny import models_of, request_of
 
+from pipeline.edit import Edit
 from pipeline.errors import PhotoError
 from pipeline.models import InpaintRequest, Memory
 from pipeline.models.checkpoint import load_pipeline
@@ -20,6 +20,8 @@ from pipeline.models.diffusion import Diffusion
 from pipeline.models.locate import locate
 from pipeline.models.names import SCHEDULERS
 from pipeline.models.placement import put
+from pipeline.models.prompts import Prompt
+from pipeline.stages.inpaint import Inpaint
 
 
 def pipeline_of(checkpoint: Path, dtype: torch.dtype = torch.float32) -> diffusers.DiffusionPipeline:
@@ -31,15 +33,17 @@ def plainly(checkpoint: Path, request: InpaintRequest) -> np.ndarray:
     is_xl = "sdxl" in checkpoint.name
     kind = diffusers.StableDiffusionXLInpaintPipeline if is_xl else diffusers.StableDiffusionInpaintPipeline
     options = {"add_watermarker": False} if is_xl else {"safety_checker": None}
+    second = {"prompt_2": request.prompt.text_2, "negative_prompt_2": request.prompt.negative_2} if is_xl else {}
     pipe = kind.from_pretrained(checkpoint, **options)
     return np.asarray(
         pipe(
-            prompt=request.prompt,
-            negative_prompt=request.negative_prompt,
+            prompt=request.prompt.text,
+            negative_prompt=request.prompt.negative,
+            **second,
             image=Image.fromarray(request.image),
             mask_image=Image.fromarray(request.mask.astype(np.uint8) * 255),
-            height=HEIGHT,
-            width=WIDTH,
+            height=request.image.shape[0],
+            width=request.image.shape[1],
             num_inference_steps=request.steps,
             strength=request.strength,
             guidance_scale=request.guidance_scale,
@@ -50,18 +54,45 @@ def plainly(checkpoint: Path, request: InpaintRequest) -> np.ndarray:
 
 @pytest.mark.parametrize("strength", [1.0, 0.7])
 def test_on_a_cpu_it_is_the_picture_of_plain_diffusers(checkpoint: Path, strength: float) -> None:
-    request = request_of(strength=strength, negative_prompt="a dog")
+    request = request_of(strength=strength, prompt=Prompt("a red car", "a dog"))
     (picture,) = models_of(checkpoint).diffusion.inpaint([request])
     assert picture.dtype == np.uint8
     assert np.array_equal(picture, plainly(checkpoint, request))
+
+
+def test_a_whole_edit_is_what_plain_tools_give_by_hand(checkpoint: Path) -> None:
+    """Pillow cuts, resizes and pastes, diffusers paints: for a mask of 60 x 60 px in the middle of its crop."""
+    photo = np.random.default_rng(1).integers(0, 256, (300, 400, 3), np.uint8)
+    mask = np.zeros((300, 400), np.float32)
+    mask[120:180, 150:210] = 1
+    stage = Inpaint(prompt="a red car", seed=7, steps=3, guidance_scale=5, strength=0.7)
+    edit = stage.apply(Edit(photo, photo).with_mask(mask), models_of(checkpoint))
+
+    box, native = (135, 105, 225, 195), (256, 256)
+    part = Image.fromarray(photo).crop(box)
+    hole = Image.fromarray(mask).crop(box).resize(native, Image.Resampling.BILINEAR)
+    request = InpaintRequest(
+        image=np.asarray(part.resize(native, Image.Resampling.LANCZOS)),
+        mask=np.asarray(hole) > 0,
+        prompt=Prompt("a red car"),
+        seed=7,
+        steps=3,
+        guidance_scale=5,
+        strength=0.7,
+        scheduler="default",
+    )
+    painted = Image.fromarray(plainly(checkpoint, request)).resize((90, 90), Image.Resampling.LANCZOS)
+    expected = Image.fromarray(photo)
+    expected.paste(painted, box, Image.fromarray((mask * 255).astype(np.uint8)).crop(box))
+    assert np.array_equal(edit.image, np.asarray(expected))
 
 
 def test_companions_and_order_do_not_matter(tiny_folder: Path) -> None:
     diffusion = models_of(tiny_folder / "sdxl").diffusion
     requests = [
         request_of(1),
-        request_of(2, negative_prompt=""),
-        request_of(3, steps=2, prompt="b"),
+        request_of(2, prompt=Prompt("a red car", "")),
+        request_of(3, steps=2, prompt=Prompt("b")),
         request_of(4),
         request_of(5, image=np.zeros((24, 32, 3), np.uint8), mask=np.ones((24, 32), bool)),
         request_of(1),
@@ -86,7 +117,7 @@ def test_a_padded_batch_gives_each_picture_whatever_its_companions(tiny_folder: 
 
 def test_no_negative_prompt_is_not_the_empty_one(tiny_folder: Path) -> None:
     diffusion = models_of(tiny_folder / "sdxl").diffusion
-    none, empty = diffusion.inpaint([request_of(), request_of(negative_prompt="")])
+    none, empty = diffusion.inpaint([request_of(), request_of(prompt=Prompt("a red car", ""))])
     assert not np.array_equal(none, empty)
 
 
@@ -140,15 +171,6 @@ def test_half_precision_is_near(tiny_folder: Path, dtype: str) -> None:
     exact = models_of(tiny_folder / "sdxl").diffusion.inpaint([request_of()])
     half = models_of(tiny_folder / "sdxl", dtype=dtype).diffusion.inpaint([request_of()])
     assert np.abs(np.subtract(exact, half, dtype=int)).mean() < 8
-
-
-def test_words_the_model_cannot_read_are_named_once(tiny_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    diffusion = models_of(tiny_folder / "sd15").diffusion
-    prompt = "ab cd ef gh ij kl mn op qr st uv wx zebra crossing"
-    with caplog.at_level(logging.WARNING, "darkroom"):
-        diffusion.inpaint([request_of(1, prompt=prompt), request_of(2, prompt=prompt)])
-    (record,) = caplog.records
-    assert record.getMessage().endswith("crossing") and "14 tokens" in record.getMessage()
 
 
 def test_not_a_number_is_an_error_and_no_black_picture(tiny_folder: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from checkpoint_files import write_pipeline
 
 from pipeline.models import InpaintRequest, Memory, Models, Weights
+from pipeline.models.prompts import Prompt
 
 TOKENS, LENGTH = 600, 16
 HEIGHT, WIDTH = 40, 64
@@ -99,5 +100,5 @@ def request_of(seed: int = 7, **changes: object) -> InpaintRequest:
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[5:30, 10:50] = True
     mask[12:20, 20:30] = False
-    plain = InpaintRequest(image, mask, "a red car", None, seed, 3, 5.0, 1.0, "default")
+    plain = InpaintRequest(image, mask, Prompt("a red car"), seed, 3, 5.0, 1.0, "default")
     return replace(plain, **changes)

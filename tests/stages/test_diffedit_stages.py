@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage_fakes import FakeModels, edit_of
-from test_inpainting import SIZES, masks
+from test_inpainting import SIZES, manners, masks
 
 from pipeline.compositing import to_alpha
 from pipeline.edit import Edit
@@ -87,16 +87,18 @@ def test_the_same_photo_gives_the_same_mask_again(models: Models):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.data(), SIZES, st.booleans(), st.sampled_from([1, 1.5, 4]), st.integers(1, 3))
-def test_nothing_outside_the_mask_changes_in_any_number_of_passes(data, size, crop, context, passes):
+@given(st.data(), SIZES, st.integers(1, 3))
+def test_nothing_outside_the_mask_changes_in_any_number_of_passes(data, size, passes):
     edit = edit_of(*size)
     touched = np.zeros(size, np.uint8)
     for number in range(passes):
         edit = edit.with_mask(data.draw(masks(*size)))
-        edit = DiffEditRepaint(prompt="x" * number, crop=crop, context=context).apply(edit, FakeModels())
+        given_ = data.draw(manners())
+        del given_["soft_mask"]
+        edit = DiffEditRepaint(prompt="x" * number, **given_).apply(edit, FakeModels())
         touched = np.maximum(touched, to_alpha(edit.mask))
     np.testing.assert_array_equal(edit.image[touched == 0], edit.original[touched == 0])
-    np.testing.assert_array_equal(edit.repainted, touched)
+    assert not edit.repainted[touched == 0].any()
 
 
 def test_queries_run_as_one_batch_and_equal_single_ones():

@@ -1,15 +1,22 @@
-"""Promise 2: whatever is painted, nothing outside the mask changes. And the model gets the right crop."""
+"""Promise 2: whatever is painted, nothing outside the mask changes. And the model gets what it should."""
 
 from __future__ import annotations
+
+from io import BytesIO
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import ExifTags, Image, ImageOps
 from stage_fakes import FakeModels, edit_of
 
-from pipeline.compositing import LARGEST_ASPECT, cut, paste, plan_crop, to_alpha
+from pipeline.compositing import cut, faded, paste, to_alpha
+from pipeline.crops import LARGEST_ASPECT, Crop, Planner
+from pipeline.dataset.photo import decode, decode_png, encode_png
+from pipeline.edit import Edit
 from pipeline.errors import EmptyMask, PhotoError
+from pipeline.models.prompts import Prompt
 from pipeline.stages.inpaint import Inpaint
 from pipeline.stages.refine import Refine
 
@@ -37,96 +44,136 @@ def masks(draw: st.DrawFn, height: int, width: int) -> np.ndarray:
     return mask
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.data(), SIZES, st.booleans(), st.sampled_from([1, 1.5, 4]), st.integers(1, 3))
-def test_nothing_outside_the_mask_changes_in_any_number_of_passes(data, size, crop, context, passes):
-    edit = edit_of(*size)
-    before = edit.original.copy()
-    touched = np.zeros(size, np.uint8)
+@st.composite
+def photo_files(draw: st.DrawFn) -> bytes:
+    """A photo of noise as a file: of any mode, turned by any camera."""
+    height, width = draw(SIZES)
+    mode = draw(st.sampled_from(["RGB", "RGBA", "L", "LA", "P", "1"]))
+    noise = np.random.default_rng(height * width).integers(0, 256, (height, width, 4), np.uint8)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = draw(st.integers(1, 8))
+    file = BytesIO()
+    Image.fromarray(noise).convert(mode).save(file, "PNG", exif=exif)
+    return file.getvalue()
+
+
+@st.composite
+def manners(draw: st.DrawFn) -> dict[str, object]:
+    """Everything about a repaint that decides what is pasted where."""
+    return {
+        "crop": draw(st.sampled_from(["mask", "regions", "photo"])),
+        "context": draw(st.sampled_from([1, 1.5, 4])),
+        "harmonise": draw(st.sampled_from(["none", "mean_std", "histogram", "poisson"])),
+        "blend": draw(st.sampled_from([None, 0, 3.5, 250])),
+        "soft_mask": draw(st.booleans()),
+    }
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.data(), photo_files(), st.integers(1, 3))
+def test_nothing_outside_the_mask_changes_from_file_to_file_in_any_number_of_passes(data, file, passes):
+    picture = decode(file)
+    edit = Edit(picture.pixels, picture.pixels, alpha=picture.alpha)
+    size = picture.pixels.shape[:2]
+    touched = np.zeros(size, bool)
     for seed in range(passes):
         edit = edit.with_mask(data.draw(masks(*size)))
-        edit = Inpaint(prompt="x", seed=seed, crop=crop, context=context).apply(edit, FakeModels())
-        touched = np.maximum(touched, to_alpha(edit.mask))
+        edit = Inpaint(prompt="x", seed=seed, **data.draw(manners())).apply(edit, FakeModels())
+        touched |= edit.mask > 0
+    with Image.open(BytesIO(file)) as image:
+        before = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    after = decode_png(encode_png(edit.image, alpha=edit.alpha), "RGB")
+    np.testing.assert_array_equal(after[~touched], before[~touched])
     np.testing.assert_array_equal(edit.original, before)  # nobody wrote to it
-    assert edit.image.shape == before.shape and edit.image.dtype == np.uint8
-    np.testing.assert_array_equal(edit.image[touched == 0], before[touched == 0])
-    np.testing.assert_array_equal(edit.repainted, touched)
+    assert not edit.repainted[~touched].any()
     assert edit.outside_max_diff() == 0
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.data(), SIZES)
-def test_where_the_mask_is_white_nothing_of_the_old_picture_is_left(data, size):
+@given(st.data(), SIZES, st.sampled_from(["mask", "regions", "photo"]))
+def test_where_the_mask_is_white_nothing_of_the_old_picture_is_left(data, size, crop):
     mask = data.draw(masks(*size))
-    one, other = (Inpaint(prompt="x").apply(edit_of(*size, mask, seed=s), FakeModels()) for s in (1, 2))
+    one, other = (Inpaint(prompt="x", crop=crop).apply(edit_of(*size, mask, seed=s), FakeModels()) for s in (1, 2))
     np.testing.assert_array_equal(one.image[mask == 1], other.image[mask == 1])
-
-
-@settings(max_examples=300, deadline=None)
-@given(
-    st.data(),
-    SIZES.map(lambda size: (size[0] * 9, size[1] * 9)),
-    st.floats(1, 5),
-    st.sampled_from([64, 128, 512, 1024]),
-    st.sampled_from([8, 16]),
-)
-def test_a_crop_lies_inside_holds_the_mask_and_keeps_its_shape(data, size, context, native, multiple):
-    height, width = size
-    y0, x0 = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
-    y1, x1 = data.draw(st.integers(y0 + 1, height)), data.draw(st.integers(x0 + 1, width))
-    alpha = np.zeros(size, np.uint8)
-    alpha[y0:y1, x0:x1] = 1
-    try:
-        crop = plan_crop(alpha, context, native, multiple)
-    except PhotoError:
-        assert max(y1 - y0, x1 - x0) * context > LARGEST_ASPECT * min(size) * 0.99
-        return
-    assert 0 <= crop.x0 <= x0 < x1 <= crop.x1 <= width
-    assert 0 <= crop.y0 <= y0 < y1 <= crop.y1 <= height
-    assert crop.width % multiple == crop.height % multiple == 0
-    columns, rows = crop.x1 - crop.x0, crop.y1 - crop.y0
-    assert columns >= min(width, (x1 - x0) * context) and rows >= min(height, (y1 - y0) * context)
-    scale = native / (columns * rows) ** 0.5
-    assert abs(crop.width - columns * scale) <= multiple / 2
-    assert abs(crop.height - rows * scale) <= multiple / 2
-
-
-def test_a_mask_in_the_middle_is_in_the_middle_of_its_crop():
-    alpha = np.zeros((1000, 1500), np.uint8)
-    alpha[400:600, 600:900] = 255
-    crop = plan_crop(alpha, 2.0, 1024, 8)
-    assert (crop.x0, crop.y0, crop.x1, crop.y1) == (450, 300, 1050, 700)
-    assert (crop.width, crop.height) == (1256, 840)  # 3 : 2 in 1024 x 1024 pixels
-
-
-def test_small_things_are_not_enlarged_more_than_four_times():
-    alpha = np.zeros((1000, 1000), np.uint8)
-    alpha[500, 500] = 255
-    crop = plan_crop(alpha, 1.5, 1024, 8)
-    assert (crop.x1 - crop.x0, crop.width) == (256, 1024)
 
 
 def test_the_model_sees_nothing_of_what_a_soft_edge_blends_out():
     soft = np.zeros((64, 64), np.float32)
     soft[20:40, 20:40] = 0.01
     alpha = to_alpha(soft)
-    same_size = plan_crop(alpha, None, 64, 8)
-    np.testing.assert_array_equal(cut(edit_of(64, 64).image, alpha, same_size)[1], alpha > 0)
+    same_size = cut(edit_of(64, 64).image, alpha, Planner((64, 64), 64, 8).photo())
+    np.testing.assert_array_equal(same_size.mask, alpha > 0)
+    np.testing.assert_array_equal(same_size.greys, alpha / np.float32(255))
     for native in (24, 200):  # reduced, enlarged: never smaller than the region itself
-        crop = plan_crop(alpha, None, native, 8)
-        _, mask = cut(edit_of(64, 64).image, alpha, crop)
+        part = cut(edit_of(64, 64).image, alpha, Planner((64, 64), native, 8).photo())
         ys, xs = (
             ((np.arange(20, 40) + 0.5) * native / 64).astype(int),
             slice(20 * native // 64 + 1, 39 * native // 64),
         )
-        assert mask[ys, xs].all()
+        assert part.mask[ys, xs].all()
+        np.testing.assert_array_equal(part.mask, part.greys > 0)
 
 
 def test_a_picture_of_the_same_size_comes_back_as_it_is_and_half_grey_is_half_way():
     image, picture = np.full((8, 8, 3), 10, np.uint8), np.full((8, 8, 3), 210, np.uint8)
     alpha = np.repeat(np.array([0, 255, 128, 1], np.uint8), 2)[None].repeat(8, 0)
-    result = paste(image, alpha, plan_crop(alpha, None, 8, 8), picture)
+    result = paste(image, alpha, Crop(0, 0, 8, 8, 8, 8), picture)
     assert result[0, ::2, 0].tolist() == [10, 210, 110, 11]
+
+
+def test_blend_fades_the_edge_inwards_and_leaves_the_border_of_the_photo_alone():
+    alpha = np.zeros((1, 12), np.uint8)
+    alpha[0, 4:] = [1, 255, 9, 255, 255, 255, 255, 255]  # whatever its greys
+    assert faded(alpha, 0).tolist() == [[0] * 4 + [255] * 8]
+    assert faded(alpha, 4).tolist() == [[0] * 4 + [51, 102, 153, 204] + [255] * 4]
+    edit = Inpaint(prompt="x", blend=4).apply(edit_of(40, 40, np.eye(40).repeat(1, 0)), FakeModels())
+    assert set(np.unique(edit.repainted)) == {0, 51}
+
+
+def test_each_region_is_painted_by_itself_with_noise_of_its_own():
+    mask = np.zeros((200, 300), np.float32)
+    mask[10:30, 10:30] = mask[10:30, 250:270] = mask[150:170, 100:120] = 1
+    models, edit = FakeModels(native=32), edit_of(200, 300, mask)
+    stages = Inpaint(prompt="x", seed=[0, 1], crop="regions").variants()
+    together = Inpaint.apply_together(stages, [edit, edit], models)
+    (requests,) = models.diffusion.calls
+    seeds = [request.seed for request in requests]
+    assert len(requests) == len(set(seeds)) == 6 and (seeds[0], seeds[3]) == (0, 1)
+    assert len({request.image.tobytes() for request in requests}) == 3
+    for one, stage in zip(together, stages, strict=True):
+        np.testing.assert_array_equal(one.image, stage.apply(edit, FakeModels(native=32)).image)
+
+
+def test_a_mask_of_one_region_is_painted_the_same_either_way():
+    mask = np.zeros((90, 90), np.float32)
+    mask[30:50, 20:60] = 1
+    one, other = (
+        Inpaint(prompt="x", seed=5, crop=c).apply(edit_of(90, 90, mask), FakeModels()) for c in ("mask", "regions")
+    )
+    np.testing.assert_array_equal(one.image, other.image)
+
+
+def test_greys_reach_the_model_only_if_asked_for_and_do_not_blend_then():
+    mask = np.zeros((64, 64), np.float32)
+    mask[10:40, 10:40], mask[20:30, 20:30] = 0.4, 1
+    models = FakeModels()
+    hard = Inpaint(prompt="x", crop="photo").apply(edit_of(64, 64, mask), models)
+    soft = Inpaint(prompt="x", crop="photo", soft_mask=True).apply(edit_of(64, 64, mask), models)
+    (without,), (given,) = models.diffusion.calls
+    assert without.greys is None
+    np.testing.assert_allclose(given.greys, mask, atol=1e-6 + 1 / 510)
+    np.testing.assert_array_equal(hard.repainted, to_alpha(mask))
+    np.testing.assert_array_equal(soft.repainted, (mask > 0) * np.uint8(255))
+
+
+def test_the_seam_is_recorded_beside_what_was_there_before():
+    mask = np.zeros((40, 40), np.float32)
+    mask[10:30, 10:30] = 1
+    photo = np.full((40, 40, 3), 100, np.uint8)
+    edit = Inpaint(prompt="x").apply(Edit(photo, photo).with_mask(mask), FakeModels())
+    assert edit.figures["seam_before"] == 0 and edit.figures["seam"] > 20
+    whole = Inpaint(prompt="x").apply(edit_of(9, 9, np.ones((9, 9))), FakeModels())
+    assert dict(whole.figures) == {}  # no edge, no seam
 
 
 def test_variants_run_as_one_batch_and_equal_single_ones():
@@ -141,11 +188,13 @@ def test_variants_run_as_one_batch_and_equal_single_ones():
 
 def test_parameters_reach_the_model():
     models = FakeModels(native=128)
-    given = {"negative_prompt": "", "seed": 2**63 - 1, "steps": 4, "guidance_scale": 0, "strength": 0.5}
-    stage = Inpaint(prompt=1984, scheduler="euler", resolution=64, crop=False, **given)
+    given = {"seed": 2**63 - 1, "steps": 4, "guidance_scale": 0, "strength": 0.5}
+    texts = {"negative_prompt": "", "prompt_2": "b", "negative_prompt_2": "c", "prompt_syntax": "compel"}
+    stage = Inpaint(prompt=1984, scheduler="euler", resolution=64, crop="photo", **texts, **given)
     stage.apply(edit_of(40, 40, np.ones((40, 40))), models)
     request = models.diffusion.calls[0][0]
-    assert request.prompt == "1984" and request.scheduler == "euler" and request.image.shape == (64, 64, 3)
+    assert request.prompt == Prompt("1984", "", "b", "c", "compel")
+    assert request.scheduler == "euler" and request.image.shape == (64, 64, 3)
     assert {name: getattr(request, name) for name in given} == given
 
 

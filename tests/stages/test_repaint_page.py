@@ -1,0 +1,50 @@
+"""The page on how a repaint is made to fit holds what `make eval-repaint` measures."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import get_args
+
+import numpy as np
+
+from pipeline.harmonise import Harmoniser
+from pipeline.miniature.evaluate_repaint import PAGE, SMALL, holes, small_objects, small_table
+from pipeline.miniature.world import PALETTE
+
+
+def numbers(name: str) -> list[float]:
+    """Those of a row of the page."""
+    (cells,) = re.findall(rf"^\| `{name}` \|(.*)\|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    return [float(cell.strip().rstrip("%")) for cell in cells.split("|")]
+
+
+def test_small_objects_come_out_better_from_a_crop_than_from_the_whole_photo():
+    assert numbers("crop: mask")[2] >= numbers("crop: photo")[2] + 20, "run: make eval-repaint"
+
+
+def test_every_way_to_harmonise_was_measured():
+    seams = {how: numbers(f"harmonise: {how}")[0] for how in get_args(Harmoniser)}
+    assert seams["poisson"] == min(seams.values()) < seams["none"]
+
+
+def test_the_cases_are_small_objects_of_another_colour_and_holes_in_empty_scenes():
+    (case,) = small_objects(1)
+    assert SMALL[0] < case.thing.mask.mean() < SMALL[1] and case.thing.colour != case.colour
+    assert (case.edit.mask[case.thing.mask] == 1).all() and case.edit.mask.mean() < 0.1
+    assert case.colour in case.prompt and case.thing.kind in case.prompt
+    edit, place = next(holes(1))
+    assert 0.05 < edit.mask.mean() < 0.3 and place
+
+
+def test_the_table_counts_what_the_judges_say():
+    (case,) = small_objects(1)
+    tinted, gone = case.picture.image.copy(), case.picture.image.copy()
+    tinted[case.thing.mask] = tinted[case.thing.mask] // 8 + np.array(PALETTE[case.colour]) * 7 // 8
+    x0, y0, x1, y1 = case.thing.box
+    gone[y0:y1, x0:x1] = gone[:1, :1]
+    made = {"a": [case.edit], "b": [replace(case.edit, image=tinted)], "c": [replace(case.edit, image=gone)]}
+    _, _, untouched, right, wrong = small_table([case], made)
+    assert untouched == "| `crop: a` | 100% | 0% | 0% |"
+    assert right.split("|")[3].strip() == "100%"
+    assert wrong.split("|")[2].strip() == "0%"
