@@ -17,6 +17,7 @@ Any parameter can be given on the command line:
     dataset.manifest=photos.csv dataset.images=null a table of photos; recipes use its columns as ${item.NAME}
     'stages.inpaint.prompt="a car, (red)"'          quote twice what holds commas or special signs
     ~stages.invert                                  leave a stage out
+    until=refine                                    stop behind a stage and show the masks, before any repaint
     models=auto|sdxl|sd15|miniature                 which models
     memory=auto|fast|balanced|low                   low is meant for 8 GB cards
     device=auto|cpu|cuda|mps   outputs=DIR          where it runs, where the results go

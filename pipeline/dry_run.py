@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.again.changes import changes, last_runs
 from pipeline.dataset import Photo
 from pipeline.errors import PhotoError, printable
-from pipeline.keys import Keys
+from pipeline.keys import Keys, handed_on
 from pipeline.plan import Planner, Step
 from pipeline.settings import Settings
 from pipeline.stages import STAGES
@@ -110,7 +110,8 @@ def _count(photo: Photo, jobs: Sequence[_Job], store: Store, counts: _Counts) ->
                 continue
             counts.result(key, step.op, job.settings, store)
             if step.children:
-                walk(job, step.children, key, above | {step.name: key})
+                content = handed_on(step.stage, key, parent)
+                walk(job, step.children, content, above | {step.name: content})
             else:
                 counts.pictures += 1
 

@@ -23,7 +23,9 @@ class Edit:
         image: the picture so far, (H, W, 3) uint8 RGB; equal to `original` before the first repaint.
         mask: where the next repaint acts, (H, W) float32 in [0, 1] in steps of 1/255, so that the PNG that is
             kept of it is the mask itself; 1 (white) means repaint; None before the first mask stage.
-        masks: the mask after every earlier stage, by stage name, for `combine`.
+        confidence: how sure the stage was that found the mask, 0 to 1; None where it does not say. Stages that work
+            on a mask hand it on.
+        masks: the mask after every earlier stage, by stage name, for `combine`; `confidences`: the same of each.
         repainted: (H, W) uint8, the alpha of everything repainted so far (the pointwise maximum over the passes);
             None before the first repaint. Where it is 0 the image equals the original bit for bit.
         alpha: the photo's own transparency, (H, W) uint8, or None for an opaque photo.
@@ -35,7 +37,9 @@ class Edit:
     original: np.ndarray
     image: np.ndarray
     mask: np.ndarray | None = None
+    confidence: float | None = None
     masks: Mapping[str, np.ndarray] = field(default_factory=lambda: _EMPTY)
+    confidences: Mapping[str, float | None] = field(default_factory=lambda: _EMPTY)
     repainted: np.ndarray | None = None
     alpha: np.ndarray | None = None
     name: str = ""
@@ -47,10 +51,18 @@ class Edit:
         """(width, height) in pixels."""
         return self.original.shape[1], self.original.shape[0]
 
-    def with_mask(self, mask: np.ndarray, figures: Mapping[str, float] = _EMPTY, **artifacts: np.ndarray) -> Edit:
-        """This edit with another mask, given as bool or float; clipped to [0, 1], rounded to steps of 1/255."""
+    def with_mask(self, mask: np.ndarray, confidence: float | None = None, **artifacts: np.ndarray) -> Edit:
+        """This edit with another mask.
+
+        Args:
+            mask: (H, W) bool or float; clipped to [0, 1], rounded to steps of 1/255.
+            confidence: see above; clipped to [0, 1], and rounded, as it is recorded.
+            artifacts: see above.
+        """
         levels = np.rint(np.clip(np.asarray(mask, np.float32), 0.0, 1.0) * np.float32(255))
-        return replace(self, mask=levels / np.float32(255), artifacts=artifacts, figures=figures)
+        sure = None if confidence is None else round(min(max(float(confidence), 0.0), 1.0), 4)
+        figures = {} if sure is None else {"confidence": sure}
+        return replace(self, mask=levels / np.float32(255), confidence=sure, artifacts=artifacts, figures=figures)
 
     def with_image(self, image: np.ndarray, alpha: np.ndarray, figures: Mapping[str, float] = _EMPTY) -> Edit:
         """This edit repainted once more.

@@ -4,6 +4,7 @@
 * `SetupError` — this machine lacks what the recipe needs, such as weights (exit code 2).
 * `PhotoError` — one photo cannot be edited; it is recorded, the others go on (exit code 3 at the end).
 * `EmptyMask` — the photo's mask came out empty; the recipe's `on_empty` decides what happens.
+* `Stopped` — a gate lets the photo go no further; the gate's policy decides what happens.
 * `OutputError` — results cannot be written any more (disk full, no permission); the run stops (exit code 4).
 """
 
@@ -42,6 +43,19 @@ class PhotoError(DarkroomError):
 
 class EmptyMask(PhotoError):
     """A stage left nothing to repaint."""
+
+
+class Stopped(PhotoError):
+    """A gate lets a photo go no further.
+
+    Args:
+        reason: which bound the mask broke, and by what.
+        policy: what becomes of the photo: `fail`, `skip` it, or `keep` it as it is so far.
+    """
+
+    def __init__(self, reason: str, policy: str) -> None:
+        super().__init__(reason)
+        self.policy = policy
 
 
 class OutputError(DarkroomError):

@@ -8,12 +8,13 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.check import warnings
 from pipeline.dataset import Photo
-from pipeline.errors import EmptyMask, PhotoError, RecipeError, SetupError
+from pipeline.errors import EmptyMask, PhotoError, RecipeError, SetupError, Stopped
 from pipeline.files import locked, remove_leftovers, writing
 from pipeline.keys import content
 from pipeline.models import Models
@@ -24,6 +25,7 @@ from pipeline.record.artifacts import Made, Trail, adopt, fate
 from pipeline.record.journal import journal_line
 from pipeline.record.record import earlier_lines
 from pipeline.runner import Runner
+from pipeline.stages.gate import FEWEST_PHOTOS, Usual
 from pipeline.store import Store
 from pipeline.sweep import Ready
 
@@ -35,12 +37,13 @@ class Run:
 
     def __init__(self, ready: Ready, store: Store, progress: Progress, resume: bool) -> None:
         self.ready = ready
-        self.totals = Counter(photos=0, done=0, failed=0, skipped=0)
+        self.totals = Counter(photos=0, done=0, failed=0, skipped=0, flagged=0)
         self.status = "running"
         self.work: Mapping[str, Any] = {}
+        self.usual: dict[str, Usual | None] = {}  # by the names of the gates whose photos have all been looked at
         self._store = store
         self._progress = progress
-        self._planner = Planner(ready.recipe)
+        self._planner = Planner(ready.recipe, self.usual)
         if resume:
             self.record = Record.resume(ready.folder)
             for line in earlier_lines(ready.folder):
@@ -82,6 +85,7 @@ class Run:
                 linked.add(path)
         self.record.append(line)
         self.totals[line["status"]] += 1
+        self.totals["flagged"] += bool(line["flags"])
         self._progress.picture_done(photo.name, line["status"])
 
     def finish(self, status: str | None, work: Mapping[str, Any]) -> None:
@@ -94,7 +98,14 @@ class Run:
         self.work = work
         models = self.ready.settings.models().describe(self.ready.recipe.models())
         self.status = status or ("failed" if self.totals["failed"] else "done")
-        self.record.finish(self.status, {"models": models, "totals": dict(self.totals), "work": work})
+        usual = {name: each and asdict(each) for name, each in self.usual.items()}
+        facts = {"models": models, "totals": dict(self.totals), "usual": usual, "work": work}
+        self.record.finish(self.status, facts)
+
+    def survey(self) -> Survey | None:
+        """The first gate that compares photos and has not seen them all; None where there is none."""
+        waiting = [name for name in self.ready.recipe.compared() if name not in self.usual]
+        return Survey(self, waiting[0], self._progress) if waiting else None
 
 
 class _Tray:
@@ -107,7 +118,7 @@ class _Tray:
         self._folder = folder
         self._linked: set[str] = set()
         self._inputs: dict[Path, str] = {}
-        self._told: PhotoError | None = None
+        self._told: set[str] = set()
 
     def deliver(self, steps: Sequence[Step], way: Sequence[Made | PhotoError]) -> None:
         """See `runner.Tray`."""
@@ -116,10 +127,12 @@ class _Tray:
         status = "done" if error is None else self._status(error)
         if error and status == "done":  # kept as it was when nothing more was found
             steps = [each.step for each in made if each.step]
-        self._tell(status, error)
         trail = Trail.of(self._folder, made)
         if status == "done":
             self._run.deliver(trail, whole)
+        if isinstance(error, Stopped) and status == "done":
+            trail.flags.append(str(error))
+        self._tell(status, error, trail.flags)
         reason = str(error) if error and status != "done" else None
         inputs = self._inputs_of(each.step for each in made if each.step)
         told = warnings(steps, self._run.ready.settings.models())
@@ -142,14 +155,68 @@ class _Tray:
         return found
 
     def _status(self, error: PhotoError) -> str:
-        policies = {"keep": "done", "skip": "skipped"}
-        return policies.get(self._run.ready.recipe.on_empty, "failed") if isinstance(error, EmptyMask) else "failed"
+        policy = error.policy if isinstance(error, Stopped) else "fail"
+        policy = self._run.ready.recipe.on_empty if isinstance(error, EmptyMask) else policy
+        return {"keep": "done", "skip": "skipped"}.get(policy, "failed")
 
-    def _tell(self, status: str, error: PhotoError | None) -> None:
+    def _tell(self, status: str, error: PhotoError | None, flags: Sequence[str]) -> None:
         """A reason that several pictures share is told once."""
-        if error and error is not self._told:
-            self._told = error
-            log.warning("%s: %s: %s", "kept as it is" if status == "done" else status, self._photo.name, error)
+        lines = [f"flagged: {self._photo.name}: {flag}" for flag in flags if flag != str(error)]
+        if error:
+            lines.append(f"{'kept as it is' if status == 'done' else status}: {self._photo.name}: {error}")
+        for line in dict.fromkeys(lines):
+            if line not in self._told:
+                self._told.add(line)
+                log.warning("%s", line)
+
+
+class Survey:
+    """The masks of all photos at a gate, looked at before the first is judged by the others (`runner.Job`).
+
+    Args:
+        run: whose gate.
+        gate: its name in the recipe.
+        progress: is told of every photo.
+    """
+
+    def __init__(self, run: Run, gate: str, progress: Progress) -> None:
+        self._run = run
+        self._gate = gate
+        self._progress = progress
+        self._planner = Planner(run.ready.recipe.until(gate), run.usual)
+        self._photos: list[set[float]] = []
+
+    def tree(self, photo: Photo) -> Sequence[Step]:
+        """See `runner.Job`."""
+        return self._planner.tree(photo.item)
+
+    def begin(self, photo: Photo, digest: str | None, pictures: int) -> _Look:
+        """See `runner.Job`."""
+        self._progress.look(self._gate, photo.name)
+        self._photos.append(set())
+        return _Look(self._gate, self._photos[-1])
+
+    def finish(self) -> None:
+        """Let the run know what is usual."""
+        self._run.usual[self._gate] = usual = Usual.of([each for each in self._photos if each])
+        if usual is None:
+            log.info("gate %s: too few photos have a mask to tell outliers, which takes %d", self._gate, FEWEST_PHOTOS)
+
+
+class _Look(NamedTuple):
+    """The coverages of one photo's masks at a gate (`runner.Tray`)."""
+
+    gate: str
+    coverages: set[float]
+
+    def deliver(self, steps: Sequence[Step], way: Sequence[Made | PhotoError]) -> None:
+        """See `runner.Tray`."""
+        for each in way:
+            if isinstance(each, Made) and each.step and each.step.name == self.gate:
+                self.coverages.add(each.result.figures["coverage"])
+
+    def flush(self) -> None:
+        """See `runner.Tray`."""
 
 
 def perform(ready: Sequence[Ready], store: Store, resume: bool = False) -> list[Run]:
@@ -193,7 +260,7 @@ def _work(runner: Runner, models: Models) -> dict[str, Any]:
     """What a runner has done, as plain data: counts and seconds by op, models loaded, peak memory in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {
-        "reused": dict(runner.reused),
+        "reused": dict(+runner.reused),
         "computed": dict(runner.computed),
         "seconds": {op: round(seconds, 3) for op, seconds in runner.seconds.items()},
         "loaded": models.loaded(),
@@ -209,7 +276,12 @@ def _perform_group(group: Sequence[Run], store: Store, open_runs: list[Run]) -> 
     while waiting:
         together = [run for run in waiting if run.ready.recipe.dataset == waiting[0].ready.recipe.dataset]
         waiting = [run for run in waiting if run not in together]
-        runner.run(together[0].ready.recipe.dataset.photos(), together)
+        dataset = together[0].ready.recipe.dataset
+        while surveys := [each for each in (run.survey() for run in together) if each]:
+            runner.look_ahead(dataset.photos(), surveys)
+            for each in surveys:
+                each.finish()
+        runner.run(dataset.photos(), together)
     work = _work(runner, models)
     for run in group:
         open_runs.remove(run)

@@ -66,9 +66,20 @@ class Keys:
         return _hash(op, stage.version, parameters(stage), models, _libraries())
 
 
+def handed_on(stage: Stage, key: str, parent: str) -> str:
+    """The key of what the next step works on: a stage that only judges hands on what it was given.
+
+    Args:
+        stage: of this step.
+        key: of this step's own result.
+        parent: of what it was given.
+    """
+    return parent if stage.judges else key
+
+
 def parameters(stage: Stage) -> dict[str, Any]:
-    """All parameters of a stage that are part of what its result is."""
-    return {key: value for key, value in asdict(stage).items() if key not in stage.places}
+    """All parameters of a stage that are part of what its result is; none of one that only judges."""
+    return {key: value for key, value in asdict(stage).items() if not stage.judges and key not in stage.places}
 
 
 def _hash(*parts: Any) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from types import MappingProxyType
 from typing import Any
 
 from pipeline.recipe import Recipe
 from pipeline.stages import Stage
+from pipeline.stages.gate import Gate, Judge, Usual
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Step:
         stage: its parameters.
         variant: what tells it from its siblings, for file names: `seed7`, `prompt2-seed7`; empty for an only child.
         children: the steps that take this one's result; siblings are variants of one stage.
+        judge: of a gate, what lets a photo through by what was measured; None where all are let through.
     """
 
     index: int
@@ -31,6 +34,7 @@ class Step:
     stage: Stage
     variant: str
     children: tuple[Step, ...]
+    judge: Judge | None = None
 
 
 class Planner:
@@ -38,13 +42,15 @@ class Planner:
 
     Args:
         recipe: what to plan.
+        usual: by the names of the gates that compare photos, what is usual among them.
 
     Attributes:
         waits: whether a parameter waits for a manifest's columns, so that each photo has a tree of its own.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, usual: Mapping[str, Usual | None] = MappingProxyType({})) -> None:
         self._recipe = recipe
+        self._usual = usual
         self.waits = any(spec.waits for spec in recipe.stages)
         self._tree: tuple[Step, ...] | None = None
 
@@ -58,20 +64,20 @@ class Planner:
             PhotoError: a column is missing or does not suit its parameter.
         """
         if self.waits:
-            return expand(self._recipe, item)
+            return expand(self._recipe, item, self._usual)
         if self._tree is None:
-            self._tree = expand(self._recipe, {})
+            self._tree = expand(self._recipe, {}, self._usual)
         return self._tree
 
 
-def expand(recipe: Recipe, item: Mapping[str, Any]) -> tuple[Step, ...]:
+def expand(recipe: Recipe, item: Mapping[str, Any], usual: Mapping[str, Usual | None]) -> tuple[Step, ...]:
     """See `Planner.tree`."""
     children: tuple[Step, ...] = ()
     for index, spec in reversed(list(enumerate(recipe.stages, start=1))):
         variants = spec.build(item).variants()
         names = _variant_names(variants)
         children = tuple(
-            Step(index, spec.name, spec.op, stage, variant, children)
+            Step(index, spec.name, spec.op, stage, variant, children, _judge(spec.name, stage, usual))
             for stage, variant in zip(variants, names, strict=True)
         )
     return children
@@ -90,6 +96,10 @@ def paths(steps: Sequence[Step], above: tuple[Step, ...] = ()) -> Iterator[tuple
 def settings_of(steps: Sequence[Step]) -> list[dict[str, Any]]:
     """What was done, for records: `stage`, `op` and every parameter of each step."""
     return [{"stage": step.name, "op": step.op, **asdict(step.stage)} for step in steps]
+
+
+def _judge(name: str, stage: Stage, usual: Mapping[str, Usual | None]) -> Judge | None:
+    return Judge(name, stage, usual.get(name)) if isinstance(stage, Gate) else None
 
 
 def _variant_names(variants: Sequence[Stage]) -> list[str]:

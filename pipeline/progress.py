@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from typing import Self
 
@@ -26,6 +27,7 @@ class Progress:
         self._datasets = datasets
         self._of: int | None = None  # photos there will be, once they are counted
         self._photos = self._planned = self._pictures = 0
+        self._looked: Counter[str] = Counter()
         self._bar = tqdm(unit="picture", disable=not sys.stderr.isatty(), dynamic_ncols=True)
 
     def __enter__(self) -> Self:
@@ -40,6 +42,20 @@ class Progress:
         self._photos += 1
         self._planned += pictures
         self._show()
+
+    def look(self, gate: str, photo: str) -> None:
+        """A photo's mask is looked at, before any picture is made.
+
+        Args:
+            gate: the name of the gate that compares them.
+            photo: which photo.
+        """
+        self._looked[gate] += 1
+        told = f"{self._looked[gate]}{self._out_of(self._of)}"
+        if self._bar.disable:
+            log.info("gate %s looks at photo %s: %s", gate, told, photo)
+        else:
+            self._bar.set_postfix_str(f"gate {gate} looks at photo {told}")
 
     def picture_done(self, photo: str, status: str) -> None:
         """A picture is in the journal.

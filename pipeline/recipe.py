@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self, get_args
 
 from pydantic import ValidationError
 
@@ -83,30 +83,42 @@ class Recipe:
         """The models that its stages ask."""
         return [kind for spec in self.stages for kind in STAGES[spec.op].uses]
 
+    def until(self, name: str) -> Self:
+        """The same, but it ends behind the stage of this name."""
+        end = [spec.name for spec in self.stages].index(name) + 1
+        return replace(self, stages=self.stages[:end])
+
+    def compared(self) -> list[str]:
+        """The names of the gates that judge a photo by all others."""
+        return [spec.name for spec in self.stages if STAGES[spec.op].judges and spec.parameters["outlier"] is not None]
+
 
 def parse(config: Mapping[str, Any], source: str, overridden: Collection[str] = ()) -> Recipe:
     """Check a composed recipe.
 
     Args:
-        config: the keys `name`, `dataset`, `stages` and `on_empty`; others are ignored. Paths are absolute.
+        config: the keys `name`, `dataset`, `stages` and `on_empty`, and `until`, the stage behind which to stop, if
+            any; others are ignored. Paths are absolute.
         source: names the recipe file in error lines.
         overridden: dotted keys given on the command line, for error lines to name it instead of the file.
 
     Raises:
         RecipeError: with every problem.
     """
-    config = {key: config[key] for key in KEYS if config.get(key) is not None}
+    until, config = config.get("until"), {key: config[key] for key in KEYS if config.get(key) is not None}
     given = config.get("dataset", {})
     has_items = isinstance(given, Mapping) and given.get("manifest") is not None
     specs = list(_specs(config.get("stages", {})))
     dataset, problems = _dataset(given)
     problems += find_malformed(config)
     problems += _top_problems(config, specs)
+    problems += _until_problems(until, [spec.name for spec in specs])
     for index, spec in enumerate(specs):
         problems += _stage_problems(spec, specs[:index], has_items)
     if dataset is None or problems:
         raise RecipeError([f"{origin(key, source, overridden)}: {key}: {text}" for key, text in problems])
-    return Recipe(str(config["name"]), dataset, tuple(specs), config.get("on_empty", "fail"))
+    recipe = Recipe(str(config["name"]), dataset, tuple(specs), config.get("on_empty", "fail"))
+    return recipe if until is None else recipe.until(str(until))
 
 
 def _specs(stages: Any) -> Iterator[StageSpec]:
@@ -139,6 +151,11 @@ def _top_problems(config: Mapping[str, Any], specs: Sequence[StageSpec]) -> Iter
         yield "stages", "at least one stage is needed; they run in the order in which they stand"
     if (count := math.prod(_pictures(spec.parameters) for spec in specs)) > MAX_PICTURES:
         yield "stages", _too_many(count)
+
+
+def _until_problems(until: Any, names: Sequence[str]) -> Iterator[Problem]:
+    if until is not None and str(until) not in names:
+        yield "until", f"no stage is called '{until}', {nearest(str(until), names)}"
 
 
 def _pictures(parameters: Mapping[str, Any]) -> int:
@@ -181,9 +198,16 @@ def _order_problems(spec: StageSpec, stage: Stage, earlier: Sequence[StageSpec])
     where, names = f"stages.{spec.name}", [each.name for each in earlier]
     if stage.takes_mask and not earlier:
         yield where, f"`{spec.op}` needs a mask: a stage that makes one, such as `sam` or `grabcut`, comes first"
+    if stage.judges and stage.confidence is not None and not any(map(_tells_confidence, earlier)):
+        sure = ", ".join(op for op, kind in STAGES.items() if kind.tells_confidence)
+        yield f"{where}.confidence", f"no earlier stage says how sure it is of its mask; these do: {sure}"
     for name in stage.needs():
         if name not in names:
             yield where, f"no earlier stage is called '{name}', {nearest(name, names)}"
+
+
+def _tells_confidence(spec: StageSpec) -> bool:
+    return spec.op in STAGES and STAGES[spec.op].tells_confidence
 
 
 def _explain(error: ValidationError, names: Sequence[str]) -> list[Problem]:

@@ -109,16 +109,20 @@ def _report(jobs: Sequence[Ready | Refused], sweep: Path | None) -> dict[str, Pa
 def _tell_totals(log: logging.Logger, jobs: Sequence[Ready | Refused], runs: Sequence[Run]) -> None:
     by_folder = {each.ready.folder: each for each in runs}
     if len(jobs) == 1:
-        told = "photos: %(photos)d; pictures: %(done)d done, %(failed)d failed, %(skipped)d skipped"
-        log.info(told, runs[0].totals)
+        log.info("photos: %d; %s", runs[0].totals["photos"], _pictures(runs[0].totals))
         return
     for each in jobs:
         if isinstance(each, Refused):
             log.info("%s: not run: %s", each.folder.name, each.error)
         else:
             run = by_folder[each.folder]
-            told = "pictures: {done} done, {failed} failed, {skipped} skipped".format_map(run.totals)
-            log.info("%s: %s%s", each.folder.name, "stopped; " if run.status == "stopped" else "", told)
+            stopped = "stopped; " if run.status == "stopped" else ""
+            log.info("%s: %s%s", each.folder.name, stopped, _pictures(run.totals))
+
+
+def _pictures(totals: Mapping[str, int]) -> str:
+    told = "pictures: {done} done, {failed} failed, {skipped} skipped".format_map(totals)
+    return told + f"; {totals['flagged']} of them flagged" * bool(totals["flagged"])
 
 
 def _tell_work(log: logging.Logger, runs: Sequence[Run], store: Store) -> None:

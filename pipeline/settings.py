@@ -17,7 +17,7 @@ from pipeline.models import Memory, Models, Weights
 from pipeline.models.settings import Group
 
 GROUPS = {"models": Weights, "memory": Memory}
-KEYS = (*GROUPS, "device", "results", "outputs", "dry_run", "strict")
+KEYS = (*GROUPS, "device", "results", "outputs", "dry_run", "strict", "until")
 
 _G = TypeVar("_G", Weights, Memory)
 

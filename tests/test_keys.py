@@ -21,7 +21,7 @@ from runs import ROOT
 import pipeline.keys
 import pipeline.models
 from pipeline.dataset import Photo
-from pipeline.keys import Keys
+from pipeline.keys import Keys, handed_on
 from pipeline.models import Memory, Models, Weights
 from pipeline.models.locate import Place
 from pipeline.plan import Planner, Step
@@ -39,6 +39,7 @@ VALID: Mapping[str, Mapping[str, Any]] = {
     "refine": {},
     "invert": {},
     "combine": {"mask": "car"},
+    "gate": {"coverage": [0, 1]},
     "inpaint": {"prompt": "mars"},
     "snap": {"phrase": "a car"},
     "auto": {"choose": "text", "phrase": "a car"},
@@ -50,7 +51,7 @@ VALID_WITH: Mapping[tuple[str, str], Mapping[str, Any]] = {  # what goes with on
     ("auto", "point"): {},
     ("inpaint", "negative_prompt_2"): {"prompt": "mars", "negative_prompt": ""},
 }
-PARAMETERS = [(op, name) for op, kind in STAGES.items() for name in kind.__pydantic_fields__]
+PARAMETERS = [(op, name) for op, kind in STAGES.items() if not kind.judges for name in kind.__pydantic_fields__]
 PLACES = [("mask_file", "folder"), ("combine", "mask"), ("inpaint", "prompts_file")]
 BOTH_OR_NONE = ("mask_file", "alpha")  # it goes with no folder, and a folder without it
 
@@ -176,7 +177,8 @@ def below(
     for step in steps:
         key = keys.step(step.op, step.stage, parent, above, name)
         yield step.index, key
-        yield from below(keys, step.children, key, above | {step.name: key}, name)
+        content = handed_on(step.stage, key, parent)
+        yield from below(keys, step.children, content, above | {step.name: content}, name)
 
 
 @pytest.fixture

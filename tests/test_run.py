@@ -65,7 +65,8 @@ def test_the_record_tells_everything(mars: SimpleNamespace) -> None:
     assert {line["prompt"] for line in mars.lines} == {"red desert of Mars, dusty sky"}
     assert all(line["photo"] == "car.png" and line["seconds"] > 0 for line in mars.lines)
     facts = json.loads((mars.folder / "run.json").read_text())
-    assert facts["status"] == "done" and facts["totals"] == {"photos": 1, "done": 2, "failed": 0, "skipped": 0}
+    totals = {"photos": 1, "done": 2, "failed": 0, "skipped": 0, "flagged": 0}
+    assert facts["status"] == "done" and facts["totals"] == totals
     assert facts["environment"]["packages"]["torch"] and facts["models"]["device"] == "cpu"
     assert set(facts["models"]["weights"]) == {"sam", "inpaint"}  # CLIPSeg was not asked
     assert facts["work"]["computed"] == {"sam": 1, "refine": 1, "invert": 1, "inpaint": 2}
@@ -221,7 +222,8 @@ def test_a_run_outlives_its_reader_and_odd_names(cli: Cli) -> None:
     process.stdout.close()
     assert process.wait(60) == 3
     facts = json.loads((cli.run_folder() / "run.json").read_text())
-    assert facts["status"] == "failed" and facts["totals"] == {"photos": 4, "done": 3, "failed": 1, "skipped": 0}
+    totals = {"photos": 4, "done": 3, "failed": 1, "skipped": 0, "flagged": 0}
+    assert facts["status"] == "failed" and facts["totals"] == totals
     again = cli(*words)
     assert "Traceback" not in again.stderr and "Logging error" not in again.stderr
     assert "\x1b" not in again.stdout and "not a picture" in again.stdout

@@ -13,7 +13,7 @@ from pipeline.keys import LIBRARIES
 from pipeline.record.record import RUN, read_facts
 
 _LOOKED_AT = 200  # run folders; the one that is looked for is mostly the last
-_KEYS = ("stages", "on_empty")
+_KEYS = ("stages", "on_empty", "until")
 _LONGEST = 60
 
 

@@ -102,7 +102,10 @@ class Reproduction:
 
     def _ops(self) -> list[str]:
         stages = self._facts["config"].get("stages")
-        full = [with_defaults(name, given) for name, given in stages.items()] if isinstance(stages, Mapping) else []
+        names = list(stages) if isinstance(stages, Mapping) else []
+        until = self._facts["config"].get("until")
+        names = names[: names.index(until) + 1] if until in names else names
+        full = [with_defaults(name, stages[name]) for name in names]
         return [op for op in STAGES if any(isinstance(stage, Mapping) and stage.get("op") == op for stage in full)]
 
     def _lines(self) -> Iterator[Line]:

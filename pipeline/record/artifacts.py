@@ -24,11 +24,15 @@ FOLDERS = RESULTS, _THUMBNAILS  # in a run folder, besides one for each photo
 
 @dataclass(frozen=True)
 class Made:
-    """A result, how it is called, and the step that made it; `step` is None for the photo as decoded."""
+    """A result, how it is called, and the step that made it; `step` is None for the photo as decoded.
+
+    A gate that did not let the photo pass unmarked has left a flag.
+    """
 
     step: Step | None
     key: str
     result: Result
+    flag: str | None = None
 
 
 @dataclass
@@ -45,6 +49,7 @@ class Trail:
         seconds: what the stages took.
         outside_max_diff: of the picture so far.
         repainted: whether anything has been repainted.
+        flags: what gates have marked the picture with.
         delivered: what a person takes away; None until then.
     """
 
@@ -57,6 +62,7 @@ class Trail:
     seconds: float = 0.0
     outside_max_diff: int = 0
     repainted: bool = False
+    flags: list[str] = field(default_factory=list)
     delivered: str | None = None
 
     @classmethod
@@ -127,6 +133,7 @@ class Trail:
             entry["mask"] = f"{stem}_mask{own}.png"
             self._file(entry["mask"], result.mask, result.mask_thumbnail, ".png")
             self.mask = self.mask if self.repainted else entry["mask"]
+        self.flags += [made.flag] if made.flag else []
         self.seconds += result.seconds
         self.steps.append(entry | {"empty": result.empty, "seconds": round(result.seconds, 3)})
 
@@ -138,6 +145,8 @@ class Trail:
 
 def adopt(store: Store, folder: Path, line: Mapping[str, Any]) -> None:
     """Let a store have what a line of a journal names, as far as the files still are what they were.
+
+    What a gate has measured is no file, and is measured again.
 
     Args:
         store: where to.
@@ -154,7 +163,7 @@ def adopt(store: Store, folder: Path, line: Mapping[str, Any]) -> None:
             "mask_thumbnail": _thumbnail(named.get("repainted") or named.get("mask"), ".png"),
         }
         named |= {kind: path for kind, path in small.items() if path in blobs}
-        if {*named.values(), *artifacts.values()} <= whole and step["key"]:
+        if named and {*named.values(), *artifacts.values()} <= whole and step["key"]:
             result = Result(
                 **{kind: blobs[path] for kind, path in named.items()},
                 artifacts={label: blobs[path] for label, path in artifacts.items()},

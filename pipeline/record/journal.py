@@ -66,6 +66,7 @@ def journal_line(
         "outside_max_diff": trail.outside_max_diff if done else None,
         "seconds": round(trail.seconds, 3) if done else None,
         "error": error,
+        "flags": trail.flags,
         "path": str(photo.path),
         "digest": digest,
         "inputs": dict(inputs),

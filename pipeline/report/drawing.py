@@ -12,10 +12,11 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 PAPER, INK, SOFT, FAINT = "#fbfaf8", "#1f1f1e", "#767470", "#e9e7e3"
-TINT = "#8e7cf0"  # violet: rare in photos, so that it is not taken for part of one
+TINT, OUTLINE = "#8e7cf0", "#3a1fd1"  # violet: rare in photos, so that it is not taken for part of one
+WARN = "#a8321f"
 
 _BUILT_IN = frozenset(string.printable + "…·“”‘’")  # what Pillow's own font can show
 _WIDER_FONTS = ("NotoSans-Regular.ttf", "DejaVuSans.ttf", "Arial.ttf", "arial.ttf")
@@ -47,14 +48,28 @@ def thumbnail(path: Path, box: tuple[int, int]) -> Image.Image:
 
 
 def tinted(photo: Image.Image, mask_path: Path) -> tuple[Image.Image, float]:
-    """A thumbnail with the masked area in colour, and the mean of the mask, 0 to 1."""
+    """A thumbnail with the masked area in colour and outlined, and the mean of the mask, 0 to 1.
+
+    Raises:
+        OSError: the mask cannot be read.
+    """
     with Image.open(mask_path) as image:
         mask = image.convert("L").resize(photo.size, Image.Resampling.BOX)
     grey = photo.convert("L").convert("RGB")
     violet = Image.blend(grey, Image.new("RGB", photo.size, TINT), 0.6)
     histogram = mask.histogram()
     mean = sum(value * number for value, number in enumerate(histogram)) / (255 * sum(histogram))
-    return Image.composite(violet, photo, mask), mean
+    tint = Image.composite(violet, photo, mask)
+    white = mask.point([0] * 128 + [255] * 128)
+    tint.paste(OUTLINE, mask=ImageChops.subtract(white.filter(ImageFilter.MaxFilter(5)), white))
+    return tint, mean
+
+
+def framed(image: Image.Image) -> Image.Image:
+    """A picture that stands out."""
+    image = image.copy()
+    ImageDraw.Draw(image).rectangle((0, 0, image.width - 1, image.height - 1), outline=WARN, width=5)
+    return image
 
 
 def notice(size: tuple[int, int], title: str, reason: str) -> Image.Image:

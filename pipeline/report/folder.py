@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -103,6 +103,16 @@ def counted(number: int, what: str) -> str:
     ('1 photo', '1,200 photos')
     """
     return f"{number:,} {what}{'s' * (number != 1)}"
+
+
+def shows_masks(lines: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether what a run's journal tells of are masks: nothing was repainted, nor was to be after a prompt."""
+    masks = False
+    for line in lines:
+        if line.get("prompt") is not None or line.get("result") not in (None, line.get("source")):
+            return False
+        masks |= line.get("mask") is not None
+    return masks
 
 
 def tally(statuses: Counter[str]) -> list[str]:

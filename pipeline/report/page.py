@@ -23,14 +23,14 @@ from PIL import Image
 from pipeline.files import write_atomically
 from pipeline.record.journal import read_journal
 from pipeline.report import again
-from pipeline.report.folder import Job, Sweep, counted, date, facts, short, tally, telling
+from pipeline.report.folder import Job, Sweep, counted, date, facts, short, shows_masks, tally, telling
 
 MAX_PICTURES = 4000  # in a file; what is more goes into others
 
 _TEMPLATE = Path(__file__).with_name("template")
 _FILES = ("contact_sheet.png", "recipe.yaml", "run.json", "sweep.json", "journal.jsonl", "run.log")
 _SHOWN = (
-    *("photo", "status", "error", "prompt", "negative_prompt", "seed", "variant"),
+    *("photo", "status", "error", "flags", "prompt", "negative_prompt", "seed", "variant"),
     *("outside_max_diff", "seconds", "item"),
 )
 _FURTHER = re.compile(r"index_\d+\.html")
@@ -134,10 +134,12 @@ def _duration(seconds: float | None) -> str | None:
 def _write(report: _Report) -> Path:
     statuses = Counter(line["status"] for _, line in report.pictures())
     total = statuses.total()
+    flagged = sum(bool(line.get("flags")) for _, line in report.pictures())
     names = ["index.html", *(f"index_{number}.html" for number in range(2, -(-total // MAX_PICTURES) + 1))]
     common = {
         "title": report.title,
-        "told": [*report.told, *tally(statuses)],
+        "told": [*report.told, *tally(statuses + Counter(flagged=flagged))],
+        "masks": shows_masks(line for _, line in report.pictures()),
         "folder": str(report.folder),
         "axes": [{"name": axis, "label": short(axis)} for axis in report.axes],
         "runs": [_about_run(run) for run in report.runs],
@@ -176,14 +178,22 @@ def _data(report: _Report, pictures: Iterable[tuple[int, Picture]]) -> dict[str,
 def _picture(run: _Run, line: Mapping[str, Any], stages: dict[str, int]) -> dict[str, Any]:
     """A line of the journal as the page needs it; paths are those within the page's folder."""
     paths = {kind: line.get(kind) for kind in ("source", "mask", "result")}
-    paths["thumbnail"] = line.get("thumbnails", {}).get("result")
+    small = line.get("thumbnails", {})
+    paths |= {"thumbnail": small.get("result"), "mask_thumbnail": small.get("mask")}
     return {
         **{key: line.get(key) for key in _SHOWN},
         **{kind: run.within + path for kind, path in paths.items() if path},
+        "figures": dict(_figures(line)),
         "settings": [stages.setdefault(json.dumps(step), len(stages)) for step in line.get("settings", ())],
         "reproduce": again.reproduce(run.folder, line["result"]) if line.get("result") else None,
         "ordinary": again.ordinary(run.folder, run.facts, line) if "photo" in line else None,
     }
+
+
+def _figures(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """What the stages have measured, as far as they came: `size coverage` and its value."""
+    for stage, step in zip(line.get("settings", ()), line.get("steps", ())[1:], strict=False):
+        yield from ((f"{stage['stage']} {label}", value) for label, value in step.get("figures", {}).items())
 
 
 def _shape(folder: Path, pictures: Sequence[Mapping[str, Any]]) -> float:

@@ -5,6 +5,7 @@ It is drawn from the thumbnails that the journal names, and reads the run folder
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +17,25 @@ from PIL import Image
 
 from pipeline.files import write_atomically
 from pipeline.record.journal import read_journal
-from pipeline.report.drawing import PAPER, SOFT, label, notice, padded, png, row, stack, thumbnail, tinted
-from pipeline.report.folder import counted, date, facts, tally, telling
+from pipeline.report.drawing import (
+    PAPER,
+    SOFT,
+    WARN,
+    framed,
+    label,
+    notice,
+    padded,
+    png,
+    row,
+    stack,
+    thumbnail,
+    tinted,
+)
+from pipeline.report.folder import counted, date, facts, shows_masks, tally, telling
 
 SHEET = "contact_sheet.png"
 MAX_PHOTOS = 24
+MAX_MASKS = 400  # photos, where only masks are shown
 MAX_HEIGHT = 16_000  # many viewers give up at 16384 pixels
 
 _MARGIN, _GAP, _AIR = 72, 20, 64  # around the page, between pictures, between photos
@@ -54,6 +69,10 @@ class _Shown:
         """The first thumbnail that any line names for `source` or `mask`."""
         return next((line["thumbnails"][kind] for line in self.lines if line["thumbnails"].get(kind)), None)
 
+    def flags(self) -> list[str]:
+        """All that gates have marked its pictures with, each once."""
+        return list(dict.fromkeys(flag for line in self.lines for flag in line.get("flags", ())))
+
     def only_error(self) -> str | None:
         """The reason, where there is no picture at all and always for the same reason."""
         errors = {line.get("error") for line in self.lines}
@@ -86,9 +105,10 @@ class _Layout:
 def contact_sheet(run_dir: Path) -> Path:
     """Draw `contact_sheet.png` into a run folder, also of a run that is unfinished or has failed.
 
-    Per photo it shows the photo, where it was repainted, and the results: prompts in rows, seeds in columns. At
-    most `MAX_PHOTOS` photos, and no more than fit into `MAX_HEIGHT` pixels, are drawn; a last line counts the
-    others. Memory does not grow with the run.
+    Per photo it shows the photo, where it was repainted, and the results: prompts in rows, seeds in columns. Of a run
+    that repaints nothing it shows the masks, each laid over its photo. What gates have flagged comes first. At most
+    `MAX_PHOTOS` photos (masks: `MAX_MASKS`), and no more than fit into `MAX_HEIGHT` pixels, are drawn; a last line
+    counts the others. Of each photo that is not drawn no more than its name is held in memory.
 
     Returns:
         its path.
@@ -108,14 +128,18 @@ def save(folder: Path, page: Image.Image) -> Path:
 
 
 def _page(run_dir: Path) -> Image.Image:
-    photos, others, statuses = _read(run_dir)
-    layout = _layout(run_dir, photos)
+    masks = shows_masks(read_journal(run_dir))
+    photos, others, statuses = _read(run_dir, MAX_MASKS if masks else MAX_PHOTOS)
+    layout = _mask_layout(run_dir, len(photos)) if masks else _layout(run_dir, photos)
     width = layout.abreast * (layout.width(layout.columns) + _AIR) - _AIR
     parts = [_title(run_dir, len(photos) + others, statuses, width)]
+    height = parts[0].height
     for start in range(0, len(photos), layout.abreast):
-        together = [_photo(layout, each) for each in photos[start : start + layout.abreast]]
-        line = row([padded(each, layout.width(layout.columns)) for each in together], _AIR)
-        if sum(each.height + _AIR for each in [*parts, line]) > MAX_HEIGHT - 4 * _MARGIN and start:
+        together = photos[start : start + layout.abreast]
+        cells = [_overlay(layout, each) if masks else _photo(layout, each) for each in together]
+        line = row([padded(each, layout.width(layout.columns)) for each in cells], _AIR)
+        height += _AIR + line.height
+        if height > MAX_HEIGHT - 4 * _MARGIN and start:
             others += len(photos) - start
             break
         parts.append(line)
@@ -124,19 +148,51 @@ def _page(run_dir: Path) -> Image.Image:
     return padded(stack(parts, _AIR), width, _MARGIN)
 
 
-def _read(run_dir: Path) -> tuple[list[_Shown], int, Counter[str]]:
-    """The photos to show, how many others there are, and how many pictures there are of each status."""
-    shown: dict[str, _Shown] = {}
-    others: set[str] = set()
+def _read(run_dir: Path, most: int) -> tuple[list[_Shown], int, Counter[str]]:
+    """The photos to show, those with flags first, how many others there are, and how many pictures of each status."""
+    flagged: dict[str, None] = {}
+    others: dict[str, None] = {}
     statuses: Counter[str] = Counter()
     for line in read_journal(run_dir):
-        statuses[line["status"]] += 1
-        key = line.get("source") or line["photo"]  # two rows of a manifest may share a name, never a source
-        if key in shown or len(shown) < MAX_PHOTOS:
-            shown.setdefault(key, _Shown(line["photo"])).lines.append(line)
-        else:
-            others.add(key)
-    return list(shown.values()), len(others), statuses
+        statuses.update([line["status"], *["flagged"] * bool(line.get("flags"))])
+        (flagged if line.get("flags") else others)[_key(line)] = None
+    keys = list(flagged | others)
+    shown: dict[str, _Shown] = {}
+    wanted = set(keys[:most])
+    for line in read_journal(run_dir):
+        if _key(line) in wanted:
+            shown.setdefault(_key(line), _Shown(line["photo"])).lines.append(line)
+    return [shown[key] for key in keys[:most]], len(keys[most:]), statuses
+
+
+def _key(line: Mapping[str, Any]) -> str:
+    """What the lines of one photo share; two rows of a manifest may share a name, never a source."""
+    return line.get("source") or line["photo"]
+
+
+def _mask_layout(run_dir: Path, photos: int) -> _Layout:
+    """Of a sheet of masks: one picture of each photo, the smaller the more there are."""
+    abreast = min(max(3, math.ceil(math.sqrt(2 * photos))), _PER_ROW)
+    return _Layout(run_dir, min((_WIDTH + _AIR) // abreast - _AIR, _WIDEST), lead=0, columns=1, abreast=abreast)
+
+
+def _overlay(layout: _Layout, shown: _Shown) -> Image.Image:
+    """A photo with its mask laid over it, how much that covers, and what gates or errors say of it."""
+    (line, *_), cell = shown.lines, layout.cell
+    source, mask = shown.first("source"), shown.first("mask")
+    told = []
+    if source is None:
+        picture = notice((cell, cell * 2 // 3), line["status"], str(line.get("error") or ""))
+    else:
+        picture = thumbnail(layout.folder / source, (cell, round(cell * 1.2)))
+        if mask is not None:
+            picture, name = _mask(layout.folder / mask, picture)
+            told = [label(name, cell, 18, colour=SOFT)]
+        warnings = [f"flagged: {flag}" for flag in shown.flags()]
+        warnings += [f"{line['status']}: {line['error']}"] if line.get("error") else []
+        picture = framed(picture) if warnings else picture
+        told += [label(text, cell, 18, colour=WARN, lines=4) for text in warnings]
+    return stack([label(shown.name, cell, 20), picture, *told], 6)
 
 
 def _layout(run_dir: Path, photos: Sequence[_Shown]) -> _Layout:
@@ -164,7 +220,8 @@ def _photo(layout: _Layout, shown: _Shown) -> Image.Image:
     lead, size = _lead(layout, shown)
     if error := shown.only_error():
         cells = [*lead, notice(size, shown.lines[0]["status"], error)]
-        return stack([label(shown.name, layout.width(layout.lead), 24), row(cells, _GAP)], 14)
+        width = layout.width(layout.lead)
+        return stack([label(shown.name, width, 24), *_flags(shown, width), row(cells, _GAP)], 14)
     rows = shown.rows()
     left = [row(lead, _GAP)] if lead and layout.lead == 2 else lead
     bands = [
@@ -173,7 +230,11 @@ def _photo(layout: _Layout, shown: _Shown) -> Image.Image:
     ]
     if left_out := sum(len(lines) for _, lines in rows[_MAX_ROWS:]):
         bands.append(label(f"and {left_out} more of this photo", layout.width(2), 20, colour=SOFT))
-    return stack(bands, _GAP)
+    return stack([*_flags(shown, layout.width(layout.columns)), *bands], _GAP)
+
+
+def _flags(shown: _Shown, width: int) -> list[Image.Image]:
+    return [label(f"flagged: {flag}", width, 20, colour=WARN, lines=2) for flag in shown.flags()]
 
 
 def _lead(layout: _Layout, shown: _Shown) -> tuple[list[Image.Image], tuple[int, int]]:
@@ -213,7 +274,9 @@ def _result(layout: _Layout, line: Mapping[str, Any], size: tuple[int, int]) -> 
 
 
 def result(folder: Path, line: Mapping[str, Any], size: tuple[int, int]) -> Image.Image:
-    """What became of a picture: its thumbnail, or a notice that tells why there is none.
+    """What became of a picture: its thumbnail, with the mask over it where nothing was repainted, or why there is none.
+
+    What is flagged has a frame.
 
     Args:
         folder: the run folder.
@@ -222,11 +285,19 @@ def result(folder: Path, line: Mapping[str, Any], size: tuple[int, int]) -> Imag
     """
     if line["status"] != "done":
         return notice(size, line["status"], str(line.get("error") or ""))
-    return thumbnail(folder / line["thumbnails"].get("result", "its thumbnail"), size)
+    small = line["thumbnails"]
+    picture = thumbnail(folder / small.get("result", "its thumbnail"), size)
+    if line["result"] == line.get("source") and small.get("mask"):
+        picture, _ = _mask(folder / small["mask"], picture)
+    return framed(picture) if line.get("flags") else picture
 
 
 def caption(line: Mapping[str, Any]) -> str:
-    """What tells a picture from the others of its photo and prompt."""
+    """What tells a picture from the others of its photo and prompt, and whether it is flagged."""
+    return _which(line) + " · flagged" * bool(line.get("flags"))
+
+
+def _which(line: Mapping[str, Any]) -> str:
     if line.get("result") and line["result"] == line.get("source"):
         return "unchanged"
     if "," in (line.get("variant") or ""):  # several repaints had variants: the last one's seed would not tell

@@ -107,7 +107,7 @@ def _bands(tables: _Tables) -> Iterator[Image.Image]:
 def _firsts(job: Job, statuses: Counter[str]) -> list[_First]:
     firsts: dict[str, _First] = {}
     for line in job.lines():
-        statuses[line["status"]] += 1
+        statuses.update([line["status"], *["flagged"] * bool(line.get("flags"))])
         key = line.get("source") or line["photo"]
         if key not in firsts and len(firsts) == MAX_PHOTOS:
             continue
@@ -172,6 +172,7 @@ def _cell(tables: _Tables, choice: Choice, photo: int, size: tuple[int, int]) ->
         picture = result(made.job.folder, first.line, size)
         name = None if _photo_name(tables, photo) else first.line["photo"]
         which = f"{caption(first.line)}, 1 of {first.number}" if first.number > 1 else None
+        which = "flagged" if first.line.get("flags") and not which else which
         return captioned(picture, " · ".join(filter(None, [name, which])), tables.cell)
     if made.firsts:  # it has fewer photos than others
         return Image.new("RGB", (tables.cell, 1), PAPER)

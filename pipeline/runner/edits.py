@@ -51,6 +51,7 @@ class Edits:
             changes["repainted"] = decode_png(self._store.read(result.repainted), "L")
         if result.mask:
             changes["mask"] = decode_png(self._store.read(result.mask), "L") / np.float32(255)
+            changes["confidence"] = result.figures.get("confidence")
         return self._remember(node, replace(before, **changes))
 
     def keep_photo(self, root: Node) -> Result:
@@ -107,7 +108,7 @@ class Edits:
         return self._store.add(encode_png(grey), ".png")
 
     def _texts(self, node: Node) -> Mapping[str, str]:
-        steps = node.steps()
+        steps = [step for step in node.steps() if not step.stage.judges]  # with or without a gate: the same picture
         kinds = dict.fromkeys(kind for step in steps for kind in step.stage.uses)
         return metadata.texts(
             photo=node.subject.digest,
@@ -117,7 +118,9 @@ class Edits:
 
     def _remember(self, node: Node, edit: Edit) -> Edit:
         if node.step and edit.mask is not None:
-            edit = replace(edit, masks={**edit.masks, node.step.name: edit.mask})
+            name = node.step.name
+            confidences = {**edit.confidences, name: edit.confidence}
+            edit = replace(edit, masks={**edit.masks, name: edit.mask}, confidences=confidences)
         self._edits[node] = edit = replace(edit, artifacts={}, figures={})
         while len(self._edits) > self._models.batch_size + 2:  # a batch's parents, and what is on the way to them
             self._edits.popitem(last=False)

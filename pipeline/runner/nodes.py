@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pipeline.dataset import Photo
 from pipeline.dataset.photo import Picture
 from pipeline.errors import PhotoError
+from pipeline.keys import handed_on
 from pipeline.plan import Step, paths
 from pipeline.record.artifacts import Made
+from pipeline.stages.gate import Judge
 from pipeline.store import Result
 
 Way = tuple[Sequence[Step], Sequence["Node"]]
@@ -58,8 +60,9 @@ class Node:
         step: None for the photo itself.
         parent: what it works on; None for the photo itself.
         subject: the photo it belongs to.
-        result: what was made; `error`: why not; neither before its turn.
-        children: the steps that work on it, by key and name in the recipe.
+        result: what was made; `error`: why not, or why a gate lets nothing through; neither before its turn.
+        flag: what a gate marks the photo with.
+        children: the steps that work on it, by key, name in the recipe and what judges them.
     """
 
     key: str
@@ -68,17 +71,23 @@ class Node:
     subject: Subject
     result: Result | None = None
     error: PhotoError | None = None
-    children: dict[tuple[str, str], Node] = field(default_factory=dict)
+    flag: str | None = None
+    children: dict[tuple[str, str, Judge | None], Node] = field(default_factory=dict)
 
     @property
     def root(self) -> Node:
         """The photo itself."""
         return self.parent.root if self.parent else self
 
+    @property
+    def content(self) -> str:
+        """The key of what it hands on."""
+        return handed_on(self.step.stage, self.key, self.parent.content) if self.parent and self.step else self.key
+
     def above(self) -> dict[str, str]:
-        """Keys of the earlier steps by their names."""
+        """Keys of what the earlier steps handed on, by their names."""
         parent = self.parent
-        return {**parent.above(), parent.step.name: parent.key} if parent and parent.step else {}
+        return {**parent.above(), parent.step.name: parent.content} if parent and parent.step else {}
 
     def steps(self) -> list[Step]:
         """From the first to this one."""
@@ -104,7 +113,7 @@ def merge(root: Node, tree: Sequence[Step] | PhotoError, find_key: FindKey) -> l
 
 def below(nodes: Sequence[Node]) -> list[Node]:
     """What can be made once these are there, steps of one op side by side."""
-    found = [child for node in nodes if node.result for child in node.children.values()]
+    found = [child for node in nodes if node.result and not node.error for child in node.children.values()]
     ops = list(dict.fromkeys(type(node.step.stage) for node in found))
     return sorted(found, key=lambda node: ops.index(type(node.step.stage)))
 
@@ -117,11 +126,12 @@ def outcomes(way: Way) -> list[Made | PhotoError] | None:
     steps, nodes = way
     found: list[Made | PhotoError] = []
     for step, node in zip((None, *steps), nodes, strict=False):  # a way that cannot be gone on ends early
+        if node.result:
+            found.append(Made(step, node.key, node.result, node.flag))
         if node.error:
             return [*found, node.error]
         if node.result is None:
             return None
-        found.append(Made(step, node.key, node.result))
     return found
 
 
@@ -137,7 +147,7 @@ def _ways(
         if node.error:
             yield from ((way, (*nodes, node)) for way in paths([step], steps))
         elif step.children:
-            here = {**above, step.name: node.key}
+            here = {**above, step.name: node.content}
             yield from _ways(step.children, (*steps, step), (*nodes, node), here, find_key)
         else:
             yield (*steps, step), (*nodes, node)
@@ -145,7 +155,7 @@ def _ways(
 
 def _child(parent: Node, step: Step, above: Mapping[str, str], find_key: FindKey) -> Node:
     """The node of a step, new or another job's."""
-    key = find_key(step, parent.key, above, parent.subject.photo)
+    key = find_key(step, parent.content, above, parent.subject.photo)
     if isinstance(key, PhotoError):
         return Node("", step, parent, parent.subject, error=key)
-    return parent.children.setdefault((key, step.name), Node(key, step, parent, parent.subject))
+    return parent.children.setdefault((key, step.name, step.judge), Node(key, step, parent, parent.subject))

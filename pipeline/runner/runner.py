@@ -122,6 +122,13 @@ class Runner:
             for root in roots:
                 root.subject.close()
 
+    def look_ahead(self, photos: Iterable[Photo], jobs: Sequence[Job]) -> None:
+        """Run jobs whose results a later run will ask for again, which then does not count as reuse; see `run`."""
+        reused, computed = self.reused.copy(), self.computed.copy()
+        self.run(photos, jobs)
+        self.reused = reused
+        self.reused.subtract(self.computed - computed)
+
     def _take_up(self, photo: Photo, jobs: Sequence[Job]) -> _Work:
         """The photo's node, with the merged trees of all jobs below it."""
         root = Node("", None, None, Subject(photo))
@@ -161,10 +168,13 @@ class Runner:
         _deliver(works)
 
     def _recall(self, node: Node) -> bool:
-        node.result = self._store.recall(node.key)
-        if node.result and node.step:
+        result = self._store.recall(node.key)
+        if result is None:
+            return False
+        if node.step:
             self.reused[node.step.op] += 1
-        return node.result is not None
+        _take(node, result)
+        return True
 
     def _compute(self, batch: Sequence[Node]) -> None:
         started = time.perf_counter()
@@ -181,7 +191,7 @@ class Runner:
         """Keep what a step has made, if the files that it reads are still those that its key was made from."""
         name = node.subject.photo.name
         if node.step.stage.inputs(name) and self._batch_size == self._models.batch_size:
-            key = self._find_key(node.step, node.parent.key, node.above(), node.subject.photo)
+            key = self._find_key(node.step, node.parent.content, node.above(), node.subject.photo)
             if key != node.key:
                 raise PhotoError("a file that it reads was changed while it was worked on")
         return self._edits.keep(node, before, edit, seconds)
@@ -203,11 +213,22 @@ class Runner:
         if isinstance(result, PhotoError):
             node.error = result
             return
-        node.result = result
+        _take(node, result)
         if self._batch_size == self._models.batch_size:
             self._store.keep(node.key, result)
         else:
             node.key = ""  # the numerics are not those that it stands for
+
+
+def _take(node: Node, result: Result) -> None:
+    """Let a node have its result; a gate judges by it at once."""
+    node.result = result
+    if node.step and node.step.judge:
+        verdict = _attempt(partial(node.step.judge, result.figures), node.subject.photo)
+        if isinstance(verdict, PhotoError):
+            node.error = verdict
+        else:
+            node.flag = verdict
 
 
 def _deliver(works: Iterable[_Work]) -> None:

@@ -9,6 +9,7 @@ from pipeline.stages.combine import Combine
 from pipeline.stages.diffedit import DiffEdit
 from pipeline.stages.diffedit_repaint import DiffEditRepaint
 from pipeline.stages.erase import Erase
+from pipeline.stages.gate import Gate
 from pipeline.stages.grabcut import GrabCut
 from pipeline.stages.inpaint import Inpaint
 from pipeline.stages.invert import Invert
@@ -30,6 +31,7 @@ STAGES: dict[str, type[Stage]] = {
     "refine": Refine,
     "invert": Invert,
     "combine": Combine,
+    "gate": Gate,
     "inpaint": Inpaint,
     "erase": Erase,
     "diffedit_repaint": DiffEditRepaint,

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from pipeline.stages.base import Stage, stage
 from pipeline.stages.fields import Point, Share, Units, Unwanted
 from pipeline.stages.geometry import check_fractions, points_in_pixels
-from pipeline.stages.heat import Space, heat_of, overlap
+from pipeline.stages.heat import Space, heat_of, overlap, warmth
 
 if TYPE_CHECKING:
     from pipeline.edit import Edit
@@ -27,10 +27,13 @@ class Auto(Stage):
     """SAM is clicked everywhere; of the things it finds some are chosen. Keeps them all as the artifact `segments`.
 
     After the automatic masks of the SAM paper (arXiv 2304.02643, section 5): a grid of clicks, masks that are
-    trusted and stable, and of those that are alike the most trusted one.
+    trusted and stable, and of those that are alike the most trusted one. The confidence is SAM's estimate of the IoU
+    of the mask taken, the lowest of several; by `text` the mean heat under the mask.
     """
 
+    version: ClassVar[int] = 2  # says how sure it is
     uses: ClassVar[tuple[ModelKind, ...]] = ("sam", "clipseg")
+    tells_confidence: ClassVar[bool] = True
 
     choose: Literal["nearest", "largest", "smallest", "text"] = Field(
         "nearest",
@@ -80,10 +83,13 @@ class Auto(Stage):
         else:
             areas = things.masks.sum(axis=(1, 2))
             chosen = np.argsort(areas if self.choose == "smallest" else -areas, kind="stable")
-        union = np.zeros(edit.image.shape[:2], bool)
+        union, scores = np.zeros(edit.image.shape[:2], bool), []
         for index in chosen[: self.objects]:
-            union |= _at_full_size(models, edit.image, things.masks[index], things.clicks[index])
-        return edit.with_mask(union, **artifacts)
+            mask, score = _at_full_size(models, edit.image, things.masks[index], things.clicks[index])
+            union |= mask
+            scores.append(score)
+        confidence = warmth(union, artifacts["heat"]) if self.choose == "text" else min(scores, default=None)
+        return edit.with_mask(union, confidence, **artifacts)
 
     def _things(self, seen: Segments) -> Segments:
         """Those of the right size that SAM trusts and that are stable, the most trusted first, each once."""
@@ -120,11 +126,12 @@ def _distinct(masks: np.ndarray, order: np.ndarray, same: float) -> np.ndarray:
     return np.array(kept, int)
 
 
-def _at_full_size(models: Models, image: np.ndarray, coarse: np.ndarray, click: np.ndarray) -> np.ndarray:
-    """SAM's mask at the photo's size, (H, W) bool: of the candidates for the click the one most like the coarse."""
+def _at_full_size(models: Models, image: np.ndarray, coarse: np.ndarray, click: np.ndarray) -> tuple[np.ndarray, float]:
+    """SAM's mask at the photo's size, (H, W) bool, and its score: of the candidates for the click the one most like
+    the coarse."""
     soft = cv2.resize(coarse.astype(np.float32), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    masks, _ = models.sam.masks(image, click[None], np.ones(1, int), None)
-    return max(masks, key=lambda mask: overlap(mask, soft))
+    masks, scores = models.sam.masks(image, click[None], np.ones(1, int), None)
+    return max(zip(masks, scores, strict=True), key=lambda each: overlap(each[0], soft))
 
 
 def _drawn(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -37,12 +37,17 @@ class Stage(ABC):
         version: part of what identifies a result; raised by hand when the same parameters give other pixels.
         uses: the models it asks, so that missing weights are told before a run starts.
         takes_mask: it works on the mask of the stages before it, so that it cannot come first.
+        tells_confidence: it says how sure it is of the mask that it finds.
+        judges: it changes nothing, but measures, and lets a photo through or not. Its parameters are no part of what
+            identifies what it measures; and what follows is identified as if it were not there.
         places: the fields that say where something is, a path or an earlier stage's name, and not what it is;
             a result is identified by what is found there (`inputs`, `needs`).
     """
 
     version: ClassVar[int] = 1
     takes_mask: ClassVar[bool] = False
+    tells_confidence: ClassVar[bool] = False
+    judges: ClassVar[bool] = False
     places: ClassVar[tuple[str, ...]] = ()
     uses: ClassVar[tuple[ModelKind, ...]] = ()
 

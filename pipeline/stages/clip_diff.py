@@ -24,8 +24,9 @@ class ClipDiff(Stage):
     CLIPSeg's heats. To follow it with a blur and one's own threshold: `threshold: null`, then `refine`.
     """
 
-    version: ClassVar[int] = 2  # long photos are looked at in parts
+    version: ClassVar[int] = 3  # says how sure it is
     uses: ClassVar[tuple[ModelKind, ...]] = ("clipseg",)
+    tells_confidence: ClassVar[bool] = True
 
     source: Texts = Field(description="What the photo shows there now, such as `horse`; one phrase or several.")
     target: Texts = Field(description="What it must not be taken for, such as `zebra`; one phrase or several.")

@@ -25,7 +25,10 @@ _JOIN: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 @stage
 class Combine(Stage):
-    """The union, intersection or difference of the mask so far and an earlier stage's."""
+    """The union, intersection or difference of the mask so far and an earlier stage's.
+
+    Its confidence is the lower of the two, or that of the one that has any.
+    """
 
     takes_mask: ClassVar[bool] = True
     places: ClassVar[tuple[str, ...]] = ("mask",)
@@ -45,4 +48,5 @@ class Combine(Stage):
         """See `Stage.apply`. Raises `PhotoError` where no earlier stage of that name made a mask."""
         if self.mask not in edit.masks:
             raise PhotoError(f"no earlier stage '{self.mask}' made a mask, {nearest(self.mask, list(edit.masks))}")
-        return edit.with_mask(_JOIN[self.how](edit.need_mask(), edit.masks[self.mask]))
+        told = [each for each in (edit.confidence, edit.confidences.get(self.mask)) if each is not None]
+        return edit.with_mask(_JOIN[self.how](edit.need_mask(), edit.masks[self.mask]), min(told, default=None))

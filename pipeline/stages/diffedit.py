@@ -29,7 +29,9 @@ class DiffEdit(Stage):
     autoencoder's posterior, so that `seed` stands for the noises alone.
     """
 
+    version: ClassVar[int] = 2  # says how sure it is
     uses: ClassVar[tuple[ModelKind, ...]] = ("inpaint",)
+    tells_confidence: ClassVar[bool] = True
 
     reference: str = Field(description="What the photo shows, such as `a horse on a meadow`.")
     query: str = Field(description="What it shall show, such as `a zebra on a meadow`.")

@@ -20,12 +20,13 @@ Units = Annotated[
 ]
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value of a recipe is a number, and finite."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _numbers(value: Any, count: int, form: str) -> tuple[float, ...]:
-    if not (isinstance(value, list | tuple) and len(value) == count and all(map(_is_number, value))):
+    if not (isinstance(value, list | tuple) and len(value) == count and all(map(is_number, value))):
         raise ValueError(f"should be {form}, {count} numbers; got {value!r:.60}")
     if min(value) < 0:
         raise ValueError(f"{value!r} lies outside every photo: coordinates start at 0")
@@ -45,13 +46,13 @@ def _box(value: Any) -> tuple[float, ...]:
 
 def _several(value: Any) -> Any:
     """Let one point or box stand for a list of one."""
-    alone = isinstance(value, list | tuple) and value and all(map(_is_number, value))
+    alone = isinstance(value, list | tuple) and value and all(map(is_number, value))
     return (value,) if alone else value
 
 
 def _texts(value: Any) -> Any:
     several = value if isinstance(value, list | tuple) else (value,)
-    if not several or not all(isinstance(each, str) or _is_number(each) for each in several):
+    if not several or not all(isinstance(each, str) or is_number(each) for each in several):
         raise ValueError(f"should be a text, or a list of texts; got {value!r:.60}")
     return tuple(map(str, several)) if isinstance(value, list | tuple) else str(value)
 

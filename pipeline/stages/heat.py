@@ -94,6 +94,16 @@ def overlap(mask: np.ndarray, heat: np.ndarray) -> float:
     return inside / max(float(mask.sum()) + float(heat.sum()) - inside, 1e-9)
 
 
+def warmth(mask: np.ndarray, heat: np.ndarray) -> float | None:
+    """Mean of an (H, W) heat in [0, 1] under an (H, W) mask, bool or in [0, 1]; None under an empty one."""
+    area = float(mask.sum(dtype=np.float64))
+    return float((mask * heat).sum(dtype=np.float64)) / area if area else None
+
+
 def from_heat(edit: Edit, heat: np.ndarray, cut: Cut | None) -> Edit:
-    """The edit masked where the heat is white, or by the heat itself; with the heat as an artifact."""
-    return edit.with_mask(heat if cut is None else white(heat, cut), heat=heat)
+    """The edit masked where the heat is white, or by the heat itself; with the heat as an artifact.
+
+    The confidence is the mean heat under the mask.
+    """
+    mask = heat if cut is None else white(heat, cut)
+    return edit.with_mask(mask, warmth(mask, heat), heat=heat)

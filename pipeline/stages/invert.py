@@ -24,4 +24,4 @@ class Invert(Stage):
         mask = edit.need_mask()
         if not to_alpha(mask).any():
             raise EmptyMask("nothing found: the mask to invert is empty")
-        return edit.with_mask(1.0 - mask)
+        return edit.with_mask(1.0 - mask, edit.confidence)

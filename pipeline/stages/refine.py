@@ -59,9 +59,9 @@ class Refine(Stage):
         if self.blur:
             soft = cv2.GaussianBlur(soft, (0, 0), self.blur, borderType=cv2.BORDER_REPLICATE)
         if self.threshold is None:
-            return edit.with_mask(soft)
+            return edit.with_mask(soft, edit.confidence)
         mask = self._clean((soft >= self.threshold) & (soft > 0))
-        return edit.with_mask(feathered(grown(mask, self.grow), self.feather))
+        return edit.with_mask(feathered(grown(mask, self.grow), self.feather), edit.confidence)
 
     def _clean(self, mask: np.ndarray) -> np.ndarray:
         mask = grown(grown(mask, self.close), -self.close)

@@ -27,10 +27,13 @@ class Sam(Stage):
     """The union of the masks that SAM finds for the clicked and boxed objects.
 
     Each box is an object; clicks inside it help to tell it. The other clicks show one object together, or one
-    each with `separate`. Source: Kirillov et al., Segment Anything, ICCV 2023 (arXiv 2304.02643).
+    each with `separate`. The confidence is SAM's estimate of the IoU of the mask taken, the lowest of several.
+    Source: Kirillov et al., Segment Anything, ICCV 2023 (arXiv 2304.02643).
     """
 
+    version: ClassVar[int] = 2  # says how sure it is
     uses: ClassVar[tuple[ModelKind, ...]] = ("sam",)
+    tells_confidence: ClassVar[bool] = True
 
     points: Points = Field((), description="Clicks on the object: [x, y], one or several.")
     negative: Points = Field((), description="Clicks on what does not belong to it; they hold for every object.")
@@ -53,13 +56,15 @@ class Sam(Stage):
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `PhotoError` for a click or a box outside the photo."""
         negative = points_in_pixels(self.negative, self.units, edit.size)
-        union = np.zeros(edit.image.shape[:2], bool)
+        union, confidence = np.zeros(edit.image.shape[:2], bool), 1.0
         for thing in self._objects(edit.size):
             points = np.concatenate([thing.points, negative])
             labels = np.repeat([1, 0], [len(thing.points), len(negative)])
             masks, scores = models.sam.masks(edit.image, points, labels, thing.box)
-            union |= masks[self._choice(masks, scores)]
-        return edit.with_mask(union)
+            chosen = self._choice(masks, scores)
+            union |= masks[chosen]
+            confidence = min(confidence, scores[chosen])
+        return edit.with_mask(union, confidence)
 
     def _objects(self, size: tuple[int, int]) -> Iterator[_Object]:
         points = points_in_pixels(self.points, self.units, size)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from pipeline.stages.base import Stage, stage
 from pipeline.stages.fields import Cut, Texts, Unwanted
-from pipeline.stages.heat import Space, heat_of, overlap, white
+from pipeline.stages.heat import Space, heat_of, overlap, warmth, white
 
 if TYPE_CHECKING:
     from pipeline.edit import Edit
@@ -25,11 +25,14 @@ class Snap(Stage):
     """SAM's masks of what CLIPSeg finds: text says which thing, SAM where it ends. Keeps the artifact `heat`.
 
     Where the heat reaches `threshold` it falls into pieces. Each is shown to SAM twice, as a click where it is hot
-    and deep and as a box around it, and of the six candidates that one is taken which overlaps the heat best.
+    and deep and as a box around it, and of the six candidates that one is taken which overlaps the heat best. The
+    confidence is the mean heat under the mask.
     Sources: `text` and `sam`; text to box to SAM is what Grounded-SAM does with a detector (arXiv 2401.14159).
     """
 
+    version: ClassVar[int] = 2  # says how sure it is
     uses: ClassVar[tuple[ModelKind, ...]] = ("clipseg", "sam")
+    tells_confidence: ClassVar[bool] = True
 
     phrase: Texts = Field(description="What to find, such as `the car`; of several phrases the hottest counts.")
     without: Unwanted = Field((), description="What it must not be taken for, such as `the truck`; one or several.")
@@ -49,7 +52,7 @@ class Snap(Stage):
         for piece in _pieces(found, heat, self.objects):
             # The heat of the other pieces does not speak for this one.
             union |= _snapped(models, edit.image, piece, np.where(piece | ~found, heat, 0))
-        return edit.with_mask(union, heat=heat)
+        return edit.with_mask(union, warmth(union, heat), heat=heat)
 
 
 def _pieces(found: np.ndarray, heat: np.ndarray, count: int) -> Iterator[np.ndarray]:

@@ -23,8 +23,9 @@ class Text(Stage):
     CLIPSeg sees a square of 352 px in patches of 16, so its edges are coarse: refine them, or use `snap`.
     """
 
-    version: ClassVar[int] = 2  # long photos are looked at in parts
+    version: ClassVar[int] = 3  # says how sure it is
     uses: ClassVar[tuple[ModelKind, ...]] = ("clipseg",)
+    tells_confidence: ClassVar[bool] = True
 
     phrase: Texts = Field(description="What to find, such as `the car`; of several phrases the hottest counts.")
     without: Unwanted = Field((), description="What it must not be taken for, such as `the truck`; one or several.")

@@ -129,6 +129,17 @@ def test_combine(how, expected):
     np.testing.assert_allclose(joined, expected, atol=STEP)
 
 
+@pytest.mark.parametrize(
+    "own, other, joined", [(0.9, 0.4, 0.4), (0.3, None, 0.3), (None, 0.7, 0.7), (None, None, None)]
+)
+def test_who_works_on_a_mask_hands_its_confidence_on(own, other, joined):
+    edit = edit_of(2, 2, masks={"sky": np.ones((2, 2))}, confidences={"sky": other}).with_mask(np.ones((2, 2)), own)
+    assert STAGES["combine"](mask="sky").apply(edit, FakeModels()).confidence == joined
+    for stage in (STAGES["refine"](grow=1), STAGES["refine"](threshold=None), STAGES["invert"]()):
+        made = stage.apply(edit, FakeModels())
+        assert made.confidence == own and made.figures.get("confidence") == own
+
+
 def test_combine_names_its_need_and_says_what_there_is():
     stage = STAGES["combine"](mask="sly")
     assert stage.needs() == ("sly",)

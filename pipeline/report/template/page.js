@@ -16,7 +16,8 @@ function make(tag, properties = {}, ...children) {
 // ---- What a picture is ---------------------------------------------------------------------------------------------
 
 const url = (path) => "./" + path.split("/").map(encodeURIComponent).join("/");
-const kept = (picture) => picture.status === "done" && picture.result === picture.source;
+const untouched = (picture) => picture.status === "done" && picture.result === picture.source;
+const kept = (picture) => untouched(picture) && !data.masks; // where masks are all that was asked for, nothing is kept
 const statusOf = (picture) => (kept(picture) ? "unchanged" : picture.status);
 const axisValue = (picture, axis) => data.runs[picture.run].values?.[axis.name];
 const counted = (number) => number.toLocaleString("en");
@@ -42,6 +43,7 @@ const fields = [
   ...(swept("prompt") ? [] : [{ label: "Prompt", value: (picture) => picture.prompt }]),
   ...(swept("seed") ? [] : [{ label: "Seed", value: (picture) => picture.seed, name: "seed" }]),
   { label: "Status", value: statusOf, quiet: true },
+  { label: "Gates", value: (picture) => (picture.flags ? "flagged" : "not flagged"), quiet: true },
 ].map((field) => ({ ...field, values: distinct(field.value) }));
 const varying = fields.filter((field) => field.values.size > 1);
 
@@ -67,7 +69,7 @@ function words(picture) {
   const axes = data.axes.map((axis) => axisValue(picture, axis));
   const item = Object.values(picture.item ?? {}).map(shown);
   const seed = picture.seed === undefined ? "" : `seed ${picture.seed}`;
-  const own = [picture.photo, picture.prompt, picture.negative_prompt, picture.variant, picture.error, seed];
+  const own = [picture.photo, picture.prompt, picture.negative_prompt, picture.variant, picture.error, seed, ...(picture.flags ?? [])];
   return [...own, ...axes, ...item, statusOf(picture)].join("\n").toLowerCase();
 }
 
@@ -90,12 +92,14 @@ function card(picture) {
   const frame = make("div", { className: "frame" });
   if (picture.status === "done" && picture.thumbnail) {
     frame.append(image(picture.thumbnail, alt.filter(Boolean).join(", "), { loading: "lazy" }));
+    if (untouched(picture) && picture.mask_thumbnail) frame.append(image(picture.mask_thumbnail, "its mask", { loading: "lazy", className: "mask" }));
   } else {
     frame.append(notice(picture.status, picture.error ?? "", picture.status));
   }
   const text = make("div", { className: "caption" }, ...lines.map((line) => make("span", { textContent: line })));
   if (kept(picture)) text.append(make("span", { className: "flag", textContent: "unchanged" }));
   if (picture.outside_max_diff) text.append(make("span", { className: "flag bad", textContent: "changed outside the mask" }));
+  for (const flag of picture.flags ?? []) text.append(make("span", { className: "flag bad", textContent: `flagged: ${flag}` }));
   const link = make("a", { href: `#picture-${picture.number}` }, frame, text);
   return make("li", {}, link);
 }
@@ -190,9 +194,9 @@ function layers(picture) {
   const done = picture.status === "done" && picture.result;
   const parts = [];
   if (picture.source) parts.push(image(picture.source, `the photo ${picture.photo}`, { className: "before" }));
-  if (done && !kept(picture)) parts.push(image(picture.result, `the result: ${picture.prompt ?? picture.photo}`, { className: "after" }));
+  if (done && !untouched(picture)) parts.push(image(picture.result, `the result: ${picture.prompt ?? picture.photo}`, { className: "after" }));
   if (picture.mask) parts.push(image(picture.mask, "the mask: what was repainted", { className: "mask" }));
-  if (done && !kept(picture) && picture.source) {
+  if (done && !untouched(picture) && picture.source) {
     const tags = [["tag left", "before"], ["tag right", "after"]];
     parts.push(...tags.map(([className, textContent]) => make("span", { className, textContent })), slider());
   }
@@ -229,6 +233,7 @@ function facts(picture) {
     Photo: picture.photo,
     Status: statusOf(picture),
     Why: picture.error,
+    Flagged: picture.flags?.join("\n"),
     ...Object.fromEntries(data.axes.map((axis) => [axis.label, run.values?.[axis.name]])),
     Prompt: swept("prompt") ? undefined : picture.prompt,
     "Negative prompt": picture.negative_prompt,
@@ -270,6 +275,7 @@ function details(picture) {
   if (picture.reproduce) again.push(command("From this run's records", picture.reproduce));
   if (picture.ordinary) again.push(command("As an ordinary run of this picture alone", picture.ordinary));
   if (again.length) parts.push(make("section", { className: "again" }, make("h3", { textContent: "Make it again" }), ...again));
+  if (picture.figures) parts.push(table("Measured", Object.entries(picture.figures)));
   if (picture.item) parts.push(table("Manifest", Object.entries(picture.item)));
   for (const step of (picture.settings ?? []).map((index) => data.stages[index])) {
     const { stage, op, ...settings } = step;
@@ -280,7 +286,7 @@ function details(picture) {
 
 function links(picture) {
   const run = data.runs[picture.run];
-  const all = { Photo: picture.source, Mask: picture.mask, Result: kept(picture) ? undefined : picture.result, Run: run.page };
+  const all = { Photo: picture.source, Mask: picture.mask, Result: untouched(picture) ? undefined : picture.result, Run: run.page };
   return Object.entries(all)
     .filter(([, path]) => path)
     .map(([textContent, path]) => make("a", { href: url(path), target: "_blank", rel: "noopener", textContent }));
@@ -358,6 +364,7 @@ function buildView() {
   });
   for (const type of ["pointerdown", "pointermove"]) $("compare").addEventListener(type, followPointer);
   for (const id of ["show-mask", "opacity"]) $(id).addEventListener("input", showMask);
+  $("show-mask").checked ||= data.masks;
   showMask();
   addEventListener("hashchange", followAddress);
 }
