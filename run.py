@@ -23,7 +23,7 @@ Any parameter can be given on the command line:
     device=auto|cpu|cuda|mps   outputs=DIR          where it runs, where the results go
     results.format=png|jpeg|webp results.quality=95 what kind of files the finished pictures are
     strict=true                                     words of a prompt that the model cannot read are an error
-    tolerance=N                                     with reproduce: differences up to N of 255 are well, as
+    tolerance=N                                     with reproduce: differences up to N of 255 pass, as
                                                     between devices; device=, models.*= and memory.*= fit there too
 
 Shell completion: eval "$(python run.py -sc install=bash)"

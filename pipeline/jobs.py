@@ -70,12 +70,12 @@ class Run:
         self._progress.begin_photo(pictures)
         if digest:
             self.record.add_photo(photo.name, digest)
-        return _Tray(self, photo, digest, self.record.photo_folder(photo.name))
+        return _Tray(self, photo, digest, self.record.photo_folder(photo.name), pictures)
 
-    def deliver(self, trail: Trail, whole: bool) -> None:
+    def deliver(self, trail: Trail, finds_only: bool) -> None:
         """See `Trail.deliver`."""
         results = self.ready.settings.results
-        trail.deliver(self._store, whole, results.format, results.quality)
+        trail.deliver(self._store, finds_only, results.format, results.quality)
 
     def keep(self, photo: Photo, trail: Trail, linked: set[str], line: Mapping[str, Any]) -> None:
         """Put a picture's files into the folder and its line into the journal."""
@@ -111,8 +111,9 @@ class Run:
 class _Tray:
     """One photo's pictures on their way into a run folder (`runner.Tray`)."""
 
-    def __init__(self, run: Run, photo: Photo, digest: str | None, folder: str) -> None:
+    def __init__(self, run: Run, photo: Photo, digest: str | None, folder: str, pictures: int) -> None:
         self._run = run
+        self._to_come = pictures
         self._photo = photo
         self._digest = digest
         self._folder = folder
@@ -123,13 +124,13 @@ class _Tray:
     def deliver(self, steps: Sequence[Step], way: Sequence[Made | PhotoError]) -> None:
         """See `runner.Tray`."""
         made, error = fate(way)
-        whole = len(made) > len(steps)  # the first is the photo
+        finds_only = not any(step.stage.repaints for step in steps)
         status = "done" if error is None else self._status(error)
         if error and status == "done":  # kept as it was when nothing more was found
             steps = [each.step for each in made if each.step]
         trail = Trail.of(self._folder, made)
         if status == "done":
-            self._run.deliver(trail, whole)
+            self._run.deliver(trail, finds_only)
         if isinstance(error, Stopped) and status == "done":
             trail.flags.append(str(error))
         self._tell(status, error, trail.flags)
@@ -138,6 +139,9 @@ class _Tray:
         told = warnings(steps, self._run.ready.settings.models())
         line = journal_line(self._photo, self._digest, inputs, trail, steps, status, reason) | {"warnings": told}
         self._run.keep(self._photo, trail, self._linked, line)
+        self._to_come -= 1
+        if not self._to_come:
+            self._run.record.photo_done(self._photo.name)
 
     def flush(self) -> None:
         """See `runner.Tray`."""

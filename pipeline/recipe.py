@@ -60,7 +60,8 @@ class StageSpec:
             return STAGES[self.op](**parameters)
         except ValidationError as error:
             names = list(STAGES[self.op].__pydantic_fields__)
-            raise PhotoError("; ".join(f"{key}: {text}" for key, text in _explain(error, names))) from None
+            told = (f"{self.name}.{key}".rstrip(".") + f": {text}" for key, text in _explain(error, names))
+            raise PhotoError("; ".join(told)) from None
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def _tell_totals(log: logging.Logger, jobs: Sequence[Ready | Refused], runs: Seq
         return
     for each in jobs:
         if isinstance(each, Refused):
-            log.info("%s: not run: %s", each.folder.name, each.error)
+            log.info("%s: not run: %s", each.folder.name, "; ".join(str(each.error).splitlines()))
         else:
             run = by_folder[each.folder]
             stopped = "stopped; " if run.status == "stopped" else ""

@@ -20,7 +20,7 @@ from .world import Scene, Spec, Thing, scene
 
 @dataclass(frozen=True)
 class Example:
-    """A picture by its seed. size: width and height. prompt: where to move its main object, the first one."""
+    """A picture by its seed, by day. size: width and height. prompt: where to move its main object, the first one."""
 
     seed: int
     size: tuple[int, int]
@@ -30,7 +30,7 @@ class Example:
 
     def scene(self) -> Scene:
         """The picture and its truth."""
-        return scene(EXAMPLE_SEEDS + self.seed, *self.size, self.place, list(self.objects))
+        return scene(EXAMPLE_SEEDS + self.seed, *self.size, self.place, list(self.objects), "day")
 
     def main(self) -> Thing:
         """The object that the example is about."""
@@ -39,17 +39,17 @@ class Example:
 
 MARS = "red desert of Mars, dusty sky"
 EXAMPLES = {
-    "car.png": Example(6, (768, 512), "street", (("car", "red"),), MARS),
-    "horse.png": Example(111, (768, 512), "meadow", (("horse", "brown"),), "sandy beach by the sea, blue sky"),
-    "dog.png": Example(209, (640, 640), "beach", (("dog", "brown"),), "snowy field with mountains in winter"),
+    "car.png": Example(24, (768, 512), "street", (("car", "red"),), MARS),
+    "horse.png": Example(119, (768, 512), "meadow", (("horse", "brown"),), "sandy beach by the sea, blue sky"),
+    "dog.png": Example(260, (640, 640), "beach", (("dog", "brown"),), "snowy field with mountains in winter"),
 }
 FLEET = {
-    "truck.jpg": Example(300, (640, 480), "street", (("truck", "blue"),), "sandy beach by the sea, blue sky"),
-    "zebra.jpg": Example(315, (480, 640), "meadow", (("zebra", None),), "snowy field with mountains in winter"),
-    "taxi.jpg": Example(322, (768, 432), "beach", (("car", "yellow"),), "city at night, lights in the windows"),
-    "horse.jpg": Example(332, (600, 600), "snow", (("horse", "black"),), MARS),
-    "dog.jpg": Example(345, (512, 640), "mars", (("dog", "white"),), "green meadow under a blue sky"),
-    "car_and_tree.jpg": Example(354, (720, 480), "meadow", (("car", "orange"), ("tree", "green")), MARS),
+    "truck.jpg": Example(318, (640, 480), "street", (("truck", "blue"),), "sandy beach by the sea, blue sky"),
+    "zebra.jpg": Example(374, (480, 640), "meadow", (("zebra", None),), "snowy field with mountains in winter"),
+    "taxi.jpg": Example(370, (768, 432), "beach", (("car", "yellow"),), "city at night, lights in the windows"),
+    "horse.jpg": Example(374, (600, 600), "snow", (("horse", "black"),), MARS),
+    "dog.jpg": Example(390, (512, 640), "mars", (("dog", "white"),), "green meadow under a blue sky"),
+    "car_and_tree.jpg": Example(392, (720, 480), "meadow", (("car", "orange"), ("tree", "green")), MARS),
 }
 
 

@@ -7,11 +7,11 @@ from functools import partial
 
 from torch import nn
 
-TOKENS = 32  # longest prompt, in tokens; the longest caption of the world has about 30
+TOKENS = 32  # longest prompt, in tokens
 
 SAM_CONFIG = {
-    "image_size": 128,
-    "patch_size": 8,
+    "image_size": 256,
+    "patch_size": 16,
     "embed_dim": 128,
     "depth": 4,
     "heads": 4,

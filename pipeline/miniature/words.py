@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from .networks import TOKENS
-from .world import KINDS, PLACES, describe, random_specs
+from .world import KINDS, LIGHTS, PLACES, describe, random_specs
 
 CAPTIONS = 20_000
 EXTRA = (
@@ -34,9 +34,12 @@ def build_tokenizer():
     from transformers import CLIPTokenizer
 
     rng = np.random.default_rng(0)
-    places = [*PLACES, None]
-    captions = [describe(places[rng.integers(len(places))], random_specs(rng), rng) for _ in range(CAPTIONS)]
-    captions += [*EXTRA * 50, *KINDS]
+    places, lights = [*PLACES, None], list(LIGHTS)
+    captions = [
+        describe(places[rng.integers(len(places))], random_specs(rng), rng, light=lights[rng.integers(len(lights))])
+        for _ in range(CAPTIONS)
+    ]
+    captions += [*EXTRA * 50, *list(KINDS) * 50]
     pattern = CLIPTokenizer()._tokenizer  # its splitting and lower-casing, without a vocabulary
     learner = Tokenizer(models.BPE(continuing_subword_prefix="", end_of_word_suffix="</w>", fuse_unk=False))
     learner.normalizer, learner.pre_tokenizer = pattern.normalizer, pattern.pre_tokenizer

@@ -85,18 +85,18 @@ class Trail:
         trail.name += variants.replace("_", ".", 1)
         return trail
 
-    def deliver(self, store: Store, whole: bool, format: str, quality: int) -> None:
+    def deliver(self, store: Store, finds_only: bool, format: str, quality: int) -> None:
         """Give what a person takes away a name of its own, in one folder with that of all other photos.
 
-        It is the picture; where a way has come to its end and nothing was repainted, the mask, a PNG in any case.
+        It is the picture; of a recipe that repaints nothing the mask, a PNG in any case.
 
         Args:
             store: where the pictures are, and where one in another format goes.
-            whole: the way has come to its end.
+            finds_only: the recipe repaints nothing.
             format: `png`, which is the picture itself, or another of `DELIVERED`.
             quality: 1 to 100, of the other formats.
         """
-        is_mask = whole and self.mask is not None and not self.repainted
+        is_mask = finds_only and self.mask is not None
         blob, suffix = self.files[self.mask if is_mask else self.image], DELIVERED["png"]
         if format != "png" and not is_mask:
             try:

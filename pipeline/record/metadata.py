@@ -7,7 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
+
+_LABELS = MappingProxyType(
+    {
+        "steps": "Steps",
+        "scheduler": "Sampler",
+        "guidance_scale": "CFG scale",
+        "seed": "Seed",
+        "strength": "Denoising strength",
+    }
+)
 
 
 def texts(photo: str, stages: Sequence[Mapping[str, Any]], models: Mapping[str, Any]) -> dict[str, str]:
@@ -32,12 +43,6 @@ def texts(photo: str, stages: Sequence[Mapping[str, Any]], models: Mapping[str, 
 
 def _parameters(settings: Mapping[str, Any]) -> str:
     negative = settings.get("negative_prompt")
-    shown = {
-        "Steps": settings["steps"],
-        "Sampler": settings["scheduler"],
-        "CFG scale": settings["guidance_scale"],
-        "Seed": settings["seed"],
-        "Denoising strength": settings["strength"],
-    }
+    shown = [f"{label}: {settings[key]}" for key, label in _LABELS.items() if key in settings]
     lines = [settings["prompt"], f"Negative prompt: {negative}" if negative else ""]
-    return "\n".join([*filter(None, lines), ", ".join(f"{key}: {value}" for key, value in shown.items())])
+    return "\n".join([*filter(None, lines), ", ".join(shown)])

@@ -18,7 +18,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Self
 
 from pipeline.errors import OutputError, RecipeError
@@ -56,7 +56,10 @@ class Record:
         self._photos = hashlib.sha256()
         self._folders: set[str] = set()
         self._resumed = False
-        self._marks: set[bytes] = set()  # of the pictures in the journal, if earlier attempts may have others
+        # What tells, where earlier attempts may have made others, which of those still count.
+        self._marks: set[bytes] = set()  # of the pictures in the journal
+        self._whole: set[str] = set()  # photos whose pictures are all in the journal
+        self._linked: set[str] = set()  # paths
 
     @classmethod
     def begin(cls, folder: Path, name: str, files: Mapping[str, str], facts: Mapping[str, Any]) -> Self:
@@ -122,6 +125,13 @@ class Record:
         with writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             link_or_copy(blob, target)
+        if self._resumed:
+            self._linked.add(path)
+
+    def photo_done(self, name: str) -> None:
+        """All pictures of a photo have been appended: what earlier attempts made of it no longer counts."""
+        if self._resumed:
+            self._whole.add(name)
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Add a line to the journal. A killed process loses nothing of it; see `flush` for a power failure."""
@@ -158,19 +168,32 @@ class Record:
         self._write_facts()
 
     def _carry_over(self) -> None:
-        """Keep what earlier attempts have finished and this one has not come to, or no longer finds in the dataset."""
+        """Keep what earlier attempts have finished and this one has not come to, or no longer finds in the dataset.
+
+        Of photos that it has come to the end of nothing else stays, as in an undisturbed run: with other photos beside
+        it, a gate may have judged one otherwise.
+        """
         carried = 0
         with writing(self.folder / JOURNAL):
             _mend(self.folder / JOURNAL)
         for line in earlier_lines(self.folder):
             with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):  # not written by us, or damaged
-                if self._marks.isdisjoint(_marks(line)) and _is_finished(self.folder, line):
+                if line["photo"] in self._whole:
+                    self._remove(line)
+                elif self._marks.isdisjoint(_marks(line)) and _is_finished(self.folder, line):
                     self.append(line)
                     carried += 1
         if carried:
             log.info("%d pictures of the earlier attempts were not asked for again; they stay as they were", carried)
         with writing(self.folder / _EARLIER):
             (self.folder / _EARLIER).unlink(missing_ok=True)
+
+    def _remove(self, line: Mapping[str, Any]) -> None:
+        """The files of an earlier picture that none of this attempt is called."""
+        for path in set(line["files"]) - self._linked:
+            inside = not PurePath(path).is_absolute() and ".." not in PurePath(path).parts
+            if inside and (self.folder / path).is_file():
+                (self.folder / path).unlink()
 
     def _open(self) -> None:
         self._facts["environment"] = environment()

@@ -36,6 +36,7 @@ class Stage(ABC):
     Attributes:
         version: part of what identifies a result; raised by hand when the same parameters give other pixels.
         uses: the models it asks, so that missing weights are told before a run starts.
+        repaints: it changes the picture.
         takes_mask: it works on the mask of the stages before it, so that it cannot come first.
         tells_confidence: it says how sure it is of the mask that it finds.
         judges: it changes nothing, but measures, and lets a photo through or not. Its parameters are no part of what
@@ -45,6 +46,7 @@ class Stage(ABC):
     """
 
     version: ClassVar[int] = 1
+    repaints: ClassVar[bool] = False
     takes_mask: ClassVar[bool] = False
     tells_confidence: ClassVar[bool] = False
     judges: ClassVar[bool] = False

@@ -30,6 +30,7 @@ class Erase(Stage):
     "Navier-Stokes, Fluid Dynamics, and Image and Video Inpainting", CVPR 2001; Telea, J. Graphics Tools 9 (1), 2004.
     """
 
+    repaints: ClassVar[bool] = True
     takes_mask: ClassVar[bool] = True
 
     # Holes of 4, 10 and 24 px radius in 30 empty scenes of the miniature world, mean error of 255: `ns` 2.8, 3.2, 5.6,

@@ -20,7 +20,7 @@ Distance = Annotated[float, Field(ge=0, le=1000)]
 
 @stage
 class Refine(Stage):
-    """In this order: blur, threshold, close, open, fill_holes, min_area, keep_largest, grow, feather.
+    """In this order: blur, threshold, close, open, fill_holes, min_area, keep_largest, box, grow, feather.
 
     Distances are Euclidean, between pixel centres. The photo's border is no edge of the mask: what touches it
     does not shrink away from it.
@@ -40,6 +40,7 @@ class Refine(Stage):
     fill_holes: bool = Field(False, description="Fill holes that the white surrounds entirely.")
     min_area: int = Field(0, ge=0, description="Drop pieces of fewer pixels than this.")
     keep_largest: int | None = Field(None, ge=1, description="Keep only so many pieces, the largest; `null` keeps all.")
+    box: bool = Field(False, description="Fill the upright box around each piece: room for a thing of another shape.")
     grow: float = Field(
         0, ge=-1000, le=1000, description="By how many px the white grows; a negative number shrinks it."
     )
@@ -47,7 +48,7 @@ class Refine(Stage):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        needs_edge = ("close", "open", "fill_holes", "min_area", "keep_largest", "grow", "feather")
+        needs_edge = ("close", "open", "fill_holes", "min_area", "keep_largest", "box", "grow", "feather")
         given = [name for name in needs_edge if getattr(self, name)]
         if self.threshold is None and given:
             raise ValueError(f"`threshold: null` keeps the mask soft, but {', '.join(given)} need a hard edge")
@@ -70,7 +71,7 @@ class Refine(Stage):
             mask = _filled(mask)
         if self.min_area or self.keep_largest:
             mask = _pieces(mask, self.min_area, self.keep_largest)
-        return mask
+        return _boxes(mask) if self.box else mask
 
 
 def grown(mask: np.ndarray, distance: float) -> np.ndarray:
@@ -113,3 +114,11 @@ def _pieces(mask: np.ndarray, min_area: int, keep_largest: int | None) -> np.nda
     kept = np.zeros(count, bool)
     kept[order[areas[order] >= min_area] + 1] = True
     return kept[labels]
+
+
+def _boxes(mask: np.ndarray) -> np.ndarray:
+    """The boxes around the mask's pieces, joined also across corners; the first, the background's, is left out."""
+    boxes = np.zeros_like(mask)
+    for x, y, width, height, _ in cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)[2][1:]:
+        boxes[y : y + height, x : x + width] = True
+    return boxes

@@ -30,6 +30,7 @@ class Repainting(Stage):
     Where the mask is 0 (below 1/510) not a bit changes. The mask stays, for another stage.
     """
 
+    repaints: ClassVar[bool] = True
     takes_mask: ClassVar[bool] = True
     uses: ClassVar[tuple[ModelKind, ...]] = ("inpaint",)
 

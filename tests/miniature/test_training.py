@@ -1,5 +1,6 @@
 """The training loop: a run that was killed ends with the same bytes as one that was not."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,9 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import nn
 
-from pipeline.miniature.training.loop import Plan, restore, train
+from pipeline.miniature.networks import SAM_CONFIG, build_sam
+from pipeline.miniature.train import WEIGHTS, Workshop
+from pipeline.miniature.training.loop import Plan, plain_attention, restore, train
+from pipeline.miniature.training.muon import orthogonal
+from pipeline.miniature.training.sam import attend_fast
+from pipeline.miniature.training.start import fingerprint
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,6 +80,43 @@ def test_the_learning_rate_rises_stays_and_falls():
     assert rates[10:50] == [1.0] * 40
     assert rates[75] == pytest.approx(0.5)
     assert rates[-1] < 0.02
+
+
+def test_quick_attention_computes_what_it_replaces():
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, 2, 4, 17, 8)
+    torch.testing.assert_close(plain_attention(q, k, v), F.scaled_dot_product_attention(q, k, v))
+
+
+def test_sam_trains_as_the_network_that_segment_anything_runs():
+    torch.manual_seed(0)
+    sam, image = build_sam(SAM_CONFIG), torch.randn(1, 3, 256, 256)
+    for block in sam.image_encoder.blocks:
+        nn.init.normal_(block.attn.rel_pos_h)
+        nn.init.normal_(block.attn.rel_pos_w)
+    with torch.no_grad():
+        expected = sam.image_encoder(image)
+        attend_fast(sam)
+        torch.testing.assert_close(sam.image_encoder(image), expected)
+
+
+def test_a_leg_starts_from_exported_weights(tmp_path):
+    workshop = Workshop(tmp_path, smoke=True, start=WEIGHTS, changes={"lr": 1e-4})
+    task = workshop.task("sam")
+    stored = load_file(WEIGHTS / "sam" / "model.safetensors")
+    assert all(torch.equal(weight, stored[name].float()) for name, weight in task.net.state_dict().items())
+    assert workshop.plan("sam").lr == 1e-4
+    workshop.train("sam")
+    first = json.loads((tmp_path / "sam.jsonl").read_text().splitlines()[0])
+    assert first["from_weights"] == fingerprint(WEIGHTS)
+
+
+@pytest.mark.parametrize("shape", [(100, 40), (32, 100)])
+def test_muon_makes_updates_orthogonal(shape):
+    torch.manual_seed(0)
+    values = torch.linalg.svdvals(orthogonal(torch.randn(shape)).float())
+    assert values.min() > 0.6
+    assert values.max() < 1.3
 
 
 def command(folder: Path) -> list[str]:

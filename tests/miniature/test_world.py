@@ -6,6 +6,8 @@ from PIL import Image
 
 from pipeline.miniature.training.scenes import SIZES, render
 from pipeline.miniature.world import KINDS, PLACES, caption, describe, scene
+from pipeline.miniature.world.places import Backdrop
+from pipeline.miniature.world.scene import _cast_shadow, _figure
 
 SEEDS = range(12)
 
@@ -82,16 +84,46 @@ def test_every_kind_is_drawn_inside_the_picture(kind):
         picture = scene(seed, 128, 128, objects=[(kind, colour)])
         (thing,) = picture.objects
         assert (thing.kind, thing.colour) == (kind, colour)
-        assert 0.01 < thing.mask.mean() < 0.5
+        assert 0.01 < thing.mask.mean() < 0.7
         x0, y0, x1, y1 = thing.box
         assert thing.mask[y0:y1, x0:x1].sum() == thing.mask.sum()
 
 
 def test_colours_are_the_ones_named():
-    picture = scene(1, 128, 128, "snow", [("car", "red")])
+    picture = scene(1, 128, 128, "snow", [("car", "red")], "day")
     red, green, blue = picture.image[picture.objects[0].mask].mean(0)
     assert red > green + 30
     assert red > blue + 30
+
+
+@pytest.mark.parametrize("place", ["meadow", "sea", "forest", "mars"])
+def test_light_changes_the_picture_but_not_what_is_in_it(place):
+    day, dusk, night = (scene(4, 96, 96, place, [("cow", "brown")], light) for light in ("day", "dusk", "night"))
+    assert day.image.mean() > dusk.image.mean() > night.image.mean()
+    warmth = [picture.image[..., 0].mean() / picture.image[..., 2].mean() for picture in (day, dusk, night)]
+    assert warmth[1] > warmth[0] > warmth[2]
+    assert all(np.array_equal(picture.objects[0].mask, day.objects[0].mask) for picture in (dusk, night))
+
+
+@pytest.mark.parametrize(("sun", "side"), [(-0.2, 1), (1.2, -1)])
+def test_shadows_fall_away_from_the_sun_and_light_comes_from_it(sun, side):
+    view = Backdrop(np.random.default_rng(0), 128, 128)
+    view.pixels[:] = 200
+    view.sun = sun
+    figure = _figure(np.random.default_rng(1), view, PLACES["snow"], ("house", "white"), 0.5, 1)
+    _cast_shadow(view, figure, 0.4, 0.4)
+    darkness = (200 - view.pixels.mean(2)).sum(0)
+    middle = figure.left + figure.cover.shape[1] // 2
+    assert side * (darkness[middle:].sum() - darkness[:middle].sum()) > 0
+    left, right = (half.mean() for half in np.array_split(figure.pixels.mean(2), 2, axis=1))
+    assert side * (left - right) > 0
+
+
+def test_objects_are_of_all_sizes():
+    shares = [thing.mask.mean() for seed in range(300) for thing in scene(seed, 64, 64).objects]
+    assert np.quantile(shares, 0.02) < 0.03
+    assert np.median(shares) > 0.05
+    assert max(scene(seed, 48, 48, objects=[("house", "red")]).objects[0].mask.mean() for seed in range(60)) > 0.45
 
 
 def test_captions_name_what_is_there():

@@ -64,16 +64,19 @@ def test_it_works_on_what_earlier_passes_made():
     assert (twice.image[8:13, 8:13] != twice.original[8:13, 8:13]).any() and twice.outside_max_diff() == 0
 
 
-def test_a_small_ball_in_a_scene_is_closer_to_the_empty_place_than_a_flat_colour():
-    """The same scene with and without its ball is known; the shadow stays, as it is no part of the mask."""
-    with_ball = scene(7, 240, 160, "meadow", [("ball", "red")])
-    empty = scene(7, 240, 160, "meadow", [])
-    mask = cv2.dilate(with_ball.objects[0].mask.astype(np.float32), np.ones((5, 5)))
-    result = Erase().apply(Edit(with_ball.image, with_ball.image).with_mask(mask), FakeModels()).image
-    inside = mask > 0
-    truth = empty.image[inside].astype(int)
-    flat = np.abs(with_ball.image[~inside].mean(axis=0) - truth).mean()
-    assert np.abs(result[inside] - truth).mean() < 0.75 * flat
+def test_small_balls_in_scenes_are_closer_to_the_empty_places_than_a_flat_colour():
+    """Scenes with and without their ball are known; shadows stay, as they are no part of the mask."""
+    erased, flat = [], []
+    for seed in (1, 5, 8, 10, 33):
+        with_ball, empty = (scene(seed, 240, 160, "meadow", things, "day") for things in ([("ball", "red")], []))
+        assert with_ball.objects[0].mask.mean() < 0.03
+        mask = cv2.dilate(with_ball.objects[0].mask.astype(np.float32), np.ones((5, 5)))
+        result = Erase().apply(Edit(with_ball.image, with_ball.image).with_mask(mask), FakeModels()).image
+        inside = mask > 0
+        truth = empty.image[inside].astype(int)
+        erased.append(np.abs(result[inside] - truth).mean())
+        flat.append(np.abs(with_ball.image[~inside].mean(axis=0) - truth).mean())
+    assert np.mean(erased) < 0.8 * np.mean(flat)
 
 
 def test_empty_and_full_masks_are_told():

@@ -107,9 +107,18 @@ def test_pieces_are_kept_by_their_area(parameters, kept):
     assert [area for area in rows if area] == kept
 
 
+def test_each_piece_gets_its_box():
+    mask = np.zeros((30, 40), bool)
+    mask[2:9, 5] = mask[8, 5:12] = True  # an L
+    mask[20:24, 30:33] = True
+    boxes = np.zeros_like(mask)
+    boxes[2:9, 5:12] = boxes[20:24, 30:33] = True
+    np.testing.assert_array_equal(run("refine", mask, box=True), boxes)
+
+
 @pytest.mark.parametrize("value", [0, 1])
 def test_empty_and_full_masks_pass_through_all_steps(value):
-    everything = {"blur": 1, "close": 2, "open": 2, "fill_holes": True, "min_area": 2, "keep_largest": 1}
+    everything = {"blur": 1, "close": 2, "open": 2, "fill_holes": True, "min_area": 2, "keep_largest": 1, "box": True}
     mask = run("refine", np.full((11, 7), value), **everything, grow=-1, feather=2)
     assert (mask == value).all()
 

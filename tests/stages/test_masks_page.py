@@ -10,7 +10,7 @@ from pipeline.miniature.evaluate_masks import MARGIN, PAGE, WAYS, Case, as_they_
 
 
 def test_every_way_is_an_op_that_a_recipe_may_name():
-    picture = next(as_they_come(1))
+    picture = next(as_they_come(5))
     stages = [picture.stage(way) for way in WAYS]
     assert len(set(stages)) == len(WAYS)
     assert not any(word in repr(stages) for word in ("THING", "LOOKALIKE", "OTHERS", "CLICK"))
@@ -41,6 +41,6 @@ def test_the_table_is_put_between_the_markers(tmp_path):
 
 
 def test_a_case_names_its_lookalike_and_its_companions():
-    case = next(as_they_come(1))
+    case = next(as_they_come(5))
     others = Case(case.picture, "zebra", case.truth).stage("text: {phrase: THING, without: OTHERS}").without
     assert others[0] == "a horse" and "a zebra" not in others

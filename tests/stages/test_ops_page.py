@@ -9,6 +9,7 @@ import yaml
 from stage_fakes import FakeModels, edit_of
 
 from pipeline.docs import PAGE, render
+from pipeline.miniature.pictures import SHOWN
 from pipeline.stages import STAGES
 
 
@@ -24,6 +25,13 @@ def test_every_example_is_a_working_piece_of_a_recipe():
         for name, given in yaml.safe_load(example)["stages"].items():
             parameters = dict(given or {})
             STAGES[parameters.pop("op", name)](**parameters)
+
+
+def test_every_op_has_a_picture():
+    assert set(SHOWN) == set(STAGES)
+    for op in STAGES:
+        (picture,) = re.findall(rf"\]\((pictures/ops/{op}\.png)\)", PAGE.read_text(encoding="utf-8"))
+        assert (PAGE.parent / picture).is_file(), f"run: python -m pipeline.miniature.pictures ops/{op}"
 
 
 def test_the_example_of_a_new_stage_works():

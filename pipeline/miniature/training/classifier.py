@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.miniature.networks import build_classifier
-from pipeline.miniature.world import KINDS, PLACES
+from pipeline.miniature.world import KINDS, PALETTE, PLACES, Spec
 
 from .loop import device
 from .scenes import Sample, SceneCache
@@ -74,14 +74,14 @@ class PlaceTask(_ClassifierTask):
 
 
 class ObjectTask(_ClassifierTask):
-    """What stands in a box; one view in eight shows nothing but the place."""
+    """What stands in a box; one view in ten shows nothing but the place."""
 
     name = "object_classifier"
     classes = [*KINDS, NOTHING]
 
     def _empty(self, sample: Sample, rng: np.random.Generator) -> np.ndarray | None:
         height, width = sample.labels.shape
-        side = int(rng.integers(24, 56))
+        side = int(rng.integers(48, 112))
         x, y = int(rng.integers(width - side)), int(rng.integers(height - side))
         crowded = (sample.labels[y : y + side, x : x + side] > 0).mean() > 0.03
         return None if crowded else view(sample.image, (x, y, x + side, y + side))
@@ -89,16 +89,37 @@ class ObjectTask(_ClassifierTask):
     def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, str]:
         while True:
             sample = self.scenes.sample(rng)
-            if rng.random() < 0.125:
+            if rng.random() < 0.1:
                 empty = self._empty(sample, rng)
                 if empty is not None:
                     return empty, NOTHING
                 continue
-            large = [i for i in sample.visible() if sample.mask(i).sum() >= 2 * SIDE]
-            if large:
-                i = large[rng.integers(len(large))]
-                mask = sample.mask(i)
-                columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
-                box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], float)
-                box += rng.uniform(-4, 6, 4) * (-1, -1, 1, 1)
-                return view(sample.image, tuple(box)), sample.things[i][0]
+            found = look_at_object(sample, rng)
+            if found:
+                return found[0], found[1][0]
+
+
+class ColourTask(_ClassifierTask):
+    """Which colour the object in a box has; the kinds that come in only one are left out."""
+
+    name = "colour_classifier"
+    classes = list(PALETTE)
+
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+        while True:
+            found = look_at_object(self.scenes.sample(rng), rng)
+            if found and found[1][1]:
+                return found[0], found[1][1]
+
+
+def look_at_object(sample: Sample, rng: np.random.Generator) -> tuple[np.ndarray, Spec] | None:
+    """The view of an object that is large enough, its box a little off, and what it is."""
+    large = [i for i in range(len(sample.things)) if sample.mask(i).sum() >= 8 * SIDE]
+    if not large:
+        return None
+    i = large[rng.integers(len(large))]
+    mask = sample.mask(i)
+    columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+    box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], float)
+    box += rng.uniform(-8, 12, 4) * (-1, -1, 1, 1)
+    return view(sample.image, tuple(box)), sample.things[i]

@@ -1,33 +1,43 @@
 """Trains the miniature CLIPSeg: a phrase to the pixels it names, which may be none."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.miniature.networks import build_clipseg
-from pipeline.miniature.world import KINDS, PLACES, name, phrase
+from pipeline.miniature.world import KINDS, PALETTE, PLACES, name, phrase
 
 from .loop import device
-from .sam import photographic
+from .photo import photographic
 from .scenes import Sample, SceneCache
 
 IMAGE_SIZE = 256
 QUESTIONS_PER_IMAGE = 4
+PATCH = 16
+HELP = 0.6  # weight of the helper's loss
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet; what CLIPSegProcessor uses
+NO_LABEL = 255  # beside the picture
 FILL = tuple(round(255 * v) for v in MEAN)
 TEMPLATES = ("a photo of a {}", "{}", "a {}", "the {}", "a picture of a {}")
 # Kinds that are easily taken for one another: asked for in each other's absence they are the hard negatives.
 LOOKALIKES = {
-    "car": ("truck",),
-    "truck": ("car",),
-    "horse": ("zebra", "zebra", "dog"),
-    "zebra": ("horse", "dog"),
-    "dog": ("horse", "zebra"),
-    "ball": ("car",),
-    "house": ("truck", "tree"),
-    "tree": ("house",),
+    "car": ("truck", "bus"),
+    "truck": ("car", "bus", "bus"),
+    "bus": ("truck", "truck", "car"),
+    "bicycle": ("car", "ball"),
+    "horse": ("zebra", "zebra", "dog", "cow"),
+    "zebra": ("horse", "horse", "cow"),
+    "cow": ("horse", "dog", "zebra"),
+    "dog": ("horse", "cow", "cat"),
+    "cat": ("dog", "tree"),
+    "ball": ("car", "bicycle"),
+    "house": ("truck", "tree", "boat"),
+    "tree": ("house", "cat"),
+    "boat": ("house", "truck"),
 }
 
 
@@ -49,10 +59,10 @@ def ask_object(sample: Sample, rng: np.random.Generator) -> tuple[str, np.ndarra
     """An object of the scene, or one that is not there but looks like it; often with a colour."""
     things, draw = sample.things, rng.random()
     colour = None
-    if things and draw < 0.62:
+    if things and draw < 0.55:
         kind, colour = _one(rng, things)
         colour = colour if rng.random() < 0.35 else None
-    elif things and draw < 0.85:
+    elif things and draw < 0.8:
         kind = _one(rng, LOOKALIKES[_one(rng, things)[0]])
     else:
         kind = _one(rng, list(KINDS))
@@ -65,12 +75,19 @@ def ask_object(sample: Sample, rng: np.random.Generator) -> tuple[str, np.ndarra
     return _one(rng, TEMPLATES).format(name((kind, colour), rng, 1.0)), mask
 
 
-def fit(picture: np.ndarray, side: int, size: tuple[int, int], fill: tuple[int, ...] | int) -> np.ndarray:
-    """A picture or mask (uint8) made ``size`` (width, height), in the corner of a square filled with ``fill``."""
+def fit(
+    picture: np.ndarray,
+    side: int,
+    size: tuple[int, int],
+    fill: tuple[int, ...] | int,
+    resample: Image.Resampling = Image.Resampling.BILINEAR,
+) -> np.ndarray:
+    """A picture or label map (uint8) made ``size`` (width, height), in the corner of a square filled with ``fill``."""
+    if picture.shape[:2] == (side, side) == size:
+        return picture
     square = np.empty((side, side, *picture.shape[2:]), np.uint8)
     square[:] = fill
-    resized = Image.fromarray(np.ascontiguousarray(picture)).resize(size, Image.Resampling.BILINEAR)
-    square[: size[1], : size[0]] = resized
+    square[: size[1], : size[0]] = Image.fromarray(np.ascontiguousarray(picture)).resize(size, resample)
     return square
 
 
@@ -91,8 +108,36 @@ def to_pixel_values(squares: list[np.ndarray]) -> Tensor:
     return (batch - mean) / deviation
 
 
+HELPED = [*KINDS, *PALETTE, *PLACES]
+
+
+def patch_truth(sample: Sample) -> np.ndarray:
+    """What the patches of a square picture show: 16x16xN shares, float32, in the order of ``HELPED``."""
+    side = sample.labels.shape[0] // PATCH
+    layers = np.zeros((len(HELPED), *sample.labels.shape), bool)
+    layers[HELPED.index(sample.place)] = sample.labels == 0
+    for i, (kind, colour) in enumerate(sample.things):
+        mask = sample.mask(i)
+        for word in (kind, colour):
+            if word:
+                layers[HELPED.index(word)] |= mask
+    return layers.reshape(len(HELPED), side, PATCH, side, PATCH).mean((2, 4), dtype=np.float32).transpose(1, 2, 0)
+
+
+class Helped(nn.Module):
+    """CLIPSeg with a helper that names what each patch shows; it only serves to train the vision tower.
+
+    Questions tell the tower about one object at a time; the helper tells it about all kinds and colours at once.
+    """
+
+    def __init__(self, tokenizer):
+        super().__init__()
+        self.clipseg = build_clipseg(tokenizer)
+        self.helper = nn.Linear(self.clipseg.config.vision_config.hidden_size, len(HELPED))
+
+
 class ClipsegTask:
-    """Several questions about each picture: 15 % about places, the rest about objects, a third of them absent.
+    """Several questions about each picture: 15 % about places, the rest about objects, nearly half of them absent.
 
     The questions share one pass of the vision tower, which is most of the cost, and asking a picture for its
     horse and for a zebra in the same batch is what teaches the difference.
@@ -101,38 +146,41 @@ class ClipsegTask:
     name = "clipseg"
 
     def __init__(self, scenes: SceneCache, tokenizer, batch: int = 8):
-        self.net, self.scenes, self.tokenizer, self.batch = build_clipseg(tokenizer), scenes, tokenizer, batch
+        self.net, self.scenes, self.tokenizer, self.batch = Helped(tokenizer), scenes, tokenizer, batch
 
-    def _questions(self, rng: np.random.Generator) -> tuple[np.ndarray, list[str], list[np.ndarray]]:
-        """A picture in its square, phrases, and for each the truth, 256x256 uint8 of 0 or 255."""
+    def _questions(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[str], list[np.ndarray]]:
+        """A picture in its square, what its patches show, phrases, and for each the truth, 256x256 bool."""
         sample = self.scenes.sample(rng)
-        flip = slice(None, None, -1 if rng.random() < 0.5 else 1)
-        image = photographic(np.ascontiguousarray(sample.image[:, flip]), rng).astype(np.uint8)
+        sample = sample.mirrored() if rng.random() < 0.5 else sample
+        image = photographic(sample, rng, bold=False).astype(np.uint8)
         width, height = random_fit(sample.labels.shape, rng)
         size = (round(width * IMAGE_SIZE), round(height * IMAGE_SIZE))
-        phrases, truths = [], []
-        for _ in range(QUESTIONS_PER_IMAGE):
-            words, mask = (ask_place if rng.random() < 0.15 else ask_object)(sample, rng)
-            phrases.append(words)
-            truths.append(fit(mask[:, flip] * np.uint8(255), IMAGE_SIZE, size, 0))
-        return fit(image, IMAGE_SIZE, size, FILL), phrases, truths
+        sample = replace(sample, labels=fit(sample.labels, IMAGE_SIZE, size, NO_LABEL, Image.Resampling.NEAREST))
+        asked = [(ask_place if rng.random() < 0.15 else ask_object)(sample, rng) for _ in range(QUESTIONS_PER_IMAGE)]
+        phrases, truths = zip(*asked, strict=True)
+        return fit(image, IMAGE_SIZE, size, FILL), patch_truth(sample), list(phrases), list(truths)
 
-    def _logits(self, pixels: Tensor, phrases: list[str]) -> Tensor:
-        """Px256x256 answers to P phrases, which belong to the pictures in equal runs."""
-        net = self.net
+    def _answers(self, pixels: Tensor, phrases: list[str]) -> tuple[Tensor, Tensor]:
+        """Px256x256 answers to P phrases, which belong to the pictures in equal runs; Bx16x16xN of the helper."""
+        net = self.net.clipseg
         hidden = net.clip.vision_model(pixel_values=pixels, output_hidden_states=True).hidden_states
         seen = [hidden[layer + 1].repeat_interleave(QUESTIONS_PER_IMAGE, 0) for layer in net.extract_layers]
-        tokens = self.tokenizer(phrases, padding="max_length", return_tensors="pt").to(pixels.device)
+        tokens = self.tokenizer(phrases, padding="longest", return_tensors="pt").to(pixels.device)
         condition = net.get_conditional_embeddings(batch_size=len(phrases), **tokens)
-        return net.decoder(seen, condition).logits.reshape(len(phrases), IMAGE_SIZE, IMAGE_SIZE)
+        answers = net.decoder(seen, condition).logits.reshape(len(phrases), IMAGE_SIZE, IMAGE_SIZE)
+        side = IMAGE_SIZE // PATCH
+        return answers, self.net.helper(hidden[-1][:, 1:]).unflatten(1, (side, side))
 
     def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        images, phrases, truths = zip(*(self._questions(rng) for _ in range(self.batch)), strict=True)
+        images, patches, phrases, truths = zip(*(self._questions(rng) for _ in range(self.batch)), strict=True)
         pixels = to_pixel_values(list(images))
-        truth = torch.from_numpy(np.concatenate(truths)).to(pixels.device).float() / 255
+        truth = torch.from_numpy(np.concatenate(truths)).to(pixels.device).float()
         with torch.autocast(pixels.device.type, torch.bfloat16):
-            logits = self._logits(pixels, [phrase for group in phrases for phrase in group])
-        return clipseg_loss(logits.float(), truth)
+            answers, helped = self._answers(pixels, [phrase for group in phrases for phrase in group])
+        loss, metrics = clipseg_loss(answers.float(), truth)
+        shown = torch.from_numpy(np.stack(patches)).to(pixels.device)
+        help_loss = F.binary_cross_entropy_with_logits(helped.float(), shown) * len(HELPED)
+        return loss + HELP * help_loss, {**metrics, "helper": float(help_loss.detach())}
 
 
 def clipseg_loss(logits: Tensor, truth: Tensor) -> tuple[Tensor, dict[str, float]]:

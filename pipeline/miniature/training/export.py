@@ -115,7 +115,17 @@ def export_classifier(task: PlaceTask | ObjectTask, folder: Path) -> None:
 
 
 def export_log(work: Path, names: list[str], folder: Path) -> None:
-    """``training_log.jsonl``: how the training that made the weights went, model after model."""
+    """Puts into ``training_log.jsonl`` how the training of these models went.
+
+    A leg is added to what made the weights it started from; a run from nothing takes the place of its model's lines.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    logs = [work / f"{name}.jsonl" for name in names]
-    (folder / "training_log.jsonl").write_text("".join(log.read_text() for log in logs if log.exists()))
+    log = folder / "training_log.jsonl"
+    text = log.read_text() if log.exists() else ""
+    for name in names:
+        run = path.read_text() if (path := work / f"{name}.jsonl").exists() else ""
+        if run and "from_weights" not in json.loads(run.partition("\n")[0]):
+            text = "".join(line for line in text.splitlines(keepends=True) if json.loads(line)["model"] != name)
+        if run not in text:
+            text += run
+    log.write_text(text)

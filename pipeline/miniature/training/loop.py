@@ -6,15 +6,18 @@ import math
 import os
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
+from unittest import mock
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
+
+from .muon import Muon, is_hidden_matrix
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,9 @@ class Plan:
     """How long and how hard to train.
 
     steps: optimiser steps. lr: peak learning rate. warmup: steps of linear rise. flat: share of the steps at
-    the peak before the cosine descent. decay: AdamW weight decay. average: horizon in steps of the
-    exponential moving average of the weights, 0 for none. save_every: steps between checkpoints. log_every:
-    steps between lines of the log.
+    the peak before the cosine descent. decay: weight decay. muon: whether hidden matrices are trained by Muon rather
+    than AdamW. average: horizon in steps of the exponential moving average of the weights, 0 for none. save_every:
+    steps between checkpoints. log_every: steps between lines of the log.
     """
 
     steps: int
@@ -32,6 +35,7 @@ class Plan:
     warmup: int = 100
     flat: float = 0.0
     decay: float = 0.01
+    muon: bool = False
     average: int = 0
     save_every: int = 200
     log_every: int = 50
@@ -43,7 +47,7 @@ class Plan:
 
 
 class Task(Protocol):
-    """What is trained. net: everything with weights."""
+    """What is trained. net: everything with weights, also what only the training needs."""
 
     name: str
     net: nn.Module
@@ -58,7 +62,7 @@ class _State:
 
     step: int
     cpu_seconds: float
-    optimiser: torch.optim.Optimizer
+    optimisers: list[torch.optim.Optimizer]
     average: list[Tensor] | None = None
     sums: dict[str, list[float]] = field(default_factory=dict)
 
@@ -98,7 +102,7 @@ def _save(path: Path, task: Task, state: _State) -> None:
         "step": state.step,
         "cpu_seconds": state.cpu_seconds,
         "net": task.net.state_dict(),
-        "optimiser": state.optimiser.state_dict(),
+        "optimisers": [optimiser.state_dict() for optimiser in state.optimisers],
         "average": state.average,
     }
     save_atomically(content, path)
@@ -107,7 +111,8 @@ def _save(path: Path, task: Task, state: _State) -> None:
 def _load(path: Path, task: Task, state: _State) -> None:
     content = torch.load(path, map_location=device(), weights_only=True)
     task.net.load_state_dict(content["net"])
-    state.optimiser.load_state_dict(content["optimiser"])
+    for optimiser, saved in zip(state.optimisers, content["optimisers"], strict=True):
+        optimiser.load_state_dict(saved)
     state.step, state.cpu_seconds, state.average = content["step"], content["cpu_seconds"], content["average"]
 
 
@@ -116,44 +121,80 @@ def _follow(average: list[Tensor], weights: list[Tensor], horizon: int, step: in
     torch._foreach_lerp_(average, weights, 1 / min(horizon, 10 + step / 4))
 
 
+def plain_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention over tokens, the last two axes being tokens and features, in the precision of ``q``.
+
+    Every other way there is to compute it on a processor goes through float32 and takes two to four times as long,
+    and attention is half of the cost of these models.
+    """
+    with torch.autocast(q.device.type, enabled=False):
+        return ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)).softmax(-1) @ v
+
+
+def _quick_sdpa(q: Tensor, k: Tensor, v: Tensor, attn_mask=None, dropout_p=0.0, is_causal=False, **others) -> Tensor:
+    """``scaled_dot_product_attention`` by ``plain_attention`` where nothing is masked."""
+    if attn_mask is not None or is_causal or dropout_p or others.get("scale") not in (None, q.shape[-1] ** -0.5):
+        return _SDPA(q, k, v, attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal, **others)
+    return plain_attention(q, k, v)
+
+
+_SDPA = F.scaled_dot_product_attention
+
+
 def _attention():
-    """On a processor plain attention: for some hundred tokens its backward pass is twice as fast as flash."""
-    return sdpa_kernel(SDPBackend.MATH) if device().type == "cpu" else nullcontext()
+    """While a loss is computed on a processor, transformers and diffusers get the quick attention."""
+    quick = mock.patch.object(F, "scaled_dot_product_attention", _quick_sdpa)
+    return quick if device().type == "cpu" else nullcontext()
 
 
 def _step(task: Task, plan: Plan, state: _State, weights: list[Tensor], seed: int) -> dict[str, float]:
     # Every step has its own generators, so a continued run needs no generator state to be the same run.
     rng = np.random.default_rng((seed, state.step))
     torch.manual_seed(int(rng.integers(2**62)))
-    for group in state.optimiser.param_groups:
-        group["lr"] = plan.rate(state.step)
+    for optimiser in state.optimisers:
+        optimiser.zero_grad()
+        for group in optimiser.param_groups:
+            group["lr"] = plan.rate(state.step)
     with _attention():
         loss, metrics = task.loss(rng)
-        state.optimiser.zero_grad()
         loss.backward()
     nn.utils.clip_grad_norm_(weights, 1.0)
-    state.optimiser.step()
+    for optimiser in state.optimisers:
+        optimiser.step()
     state.step += 1
     if state.average is not None:
         _follow(state.average, [w.detach() for w in weights], plan.average, state.step)
     return {"loss": float(loss.detach()), **metrics}
 
 
-def train(task: Task, plan: Plan, folder: Path, seed: int = 0) -> None:
+def make_optimisers(net: nn.Module, plan: Plan) -> list[torch.optim.Optimizer]:
+    """AdamW for everything, or Muon for the hidden matrices and AdamW for the rest."""
+    hidden = {name for name, weight in net.named_parameters() if plan.muon and is_hidden_matrix(name, weight)}
+    rest = [weight for name, weight in net.named_parameters() if name not in hidden]
+    adam = torch.optim.AdamW(rest, lr=plan.lr, weight_decay=plan.decay, betas=(0.9, 0.98), fused=True)
+    if not hidden:
+        return [adam]
+    matrices = [weight for name, weight in net.named_parameters() if name in hidden]
+    return [adam, Muon(matrices, lr=plan.lr, decay=plan.decay)]
+
+
+def train(task: Task, plan: Plan, folder: Path, start: dict | None = None, seed: int = 0) -> None:
     """Trains ``task.net`` in place for ``plan.steps`` steps; leaves its moving average if the plan has one.
 
-    Keeps ``<name>.checkpoint.pt`` in ``folder`` and continues from it, and writes ``<name>.jsonl`` there. The
-    result is the same bytes whether or not the run was interrupted (one device, one number of threads).
+    Keeps ``<name>.checkpoint.pt`` in ``folder`` and continues from it, and writes ``<name>.jsonl`` there, whose first
+    line holds the plan, the seed and ``start``, which says where the weights came from. The result is the same bytes
+    whether or not the run was interrupted (one device, one number of threads).
     """
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint, log = folder / f"{task.name}.checkpoint.pt", folder / f"{task.name}.jsonl"
     task.net.to(device()).train()
     weights = list(task.net.parameters())
-    optimiser = torch.optim.AdamW(weights, lr=plan.lr, weight_decay=plan.decay, betas=(0.9, 0.98), fused=True)
-    state = _State(0, 0.0, optimiser, [w.detach().clone() for w in weights] if plan.average else None)
+    average = [weight.detach().clone() for weight in weights] if plan.average else None
+    state = _State(0, 0.0, make_optimisers(task.net, plan), average)
     if checkpoint.exists():
         _load(checkpoint, task, state)
     _forget_after(log, state.step)
+    _log_plan(log, {"model": task.name, "step": state.step, "seed": seed, **asdict(plan), **(start or {})})
     began, spent = time.process_time(), state.cpu_seconds
     bar = tqdm(total=plan.steps, initial=state.step, desc=task.name, unit="step", smoothing=0.05)
     while state.step < plan.steps:
@@ -192,6 +233,15 @@ def _forget_after(log: Path, step: int) -> None:
     if log.exists():
         lines = [line for line in log.read_text().splitlines(keepends=True) if json.loads(line)["step"] <= step]
         log.write_text("".join(lines))
+
+
+def _log_plan(path: Path, plan: dict) -> None:
+    """Adds the plan to the log where it is new; a run may be continued by another plan, and the log then says so."""
+    earlier = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    plans = [line | {"step": plan["step"]} for line in earlier if "seed" in line]
+    if not plans or plans[-1] != plan:
+        with path.open("a") as file:
+            file.write(json.dumps(plan) + "\n")
 
 
 def _log(path: Path, name: str, plan: Plan, state: _State, bar: tqdm) -> None:

@@ -1,14 +1,20 @@
 """What the painter is asked to repaint while it learns: backgrounds, objects, and now and then anything."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 from pipeline.miniature.world import describe
 from pipeline.miniature.world.drawing import texture
 
 from .scenes import Sample
+
+# Width and height in pixels of parts of scenes, and by how much they exceed the mask, whose object then fills about as
+# many latents as in the crops of the product: those have the area of 128x128 and a context of 1.5.
+CLOSEUPS, CONTEXT = ((96, 96), (120, 80), (80, 120)), (1.08, 1.6)
+LARGE, OBJECT = 40, 64  # longer side of an object worth a close view, in its scene, and about what it is then
 
 # How far the kept object is grown, in pixels at 128; a recipe grows it by a few pixels of the full
 # photograph.
@@ -69,26 +75,59 @@ def _background(sample: Sample, rng: np.random.Generator, visible: list[int]) ->
     return Repaint(~keep, shown, "background")
 
 
-def _object(sample: Sample, rng: np.random.Generator, visible: list[int]) -> Repaint:
-    weights = np.array([2.0 if sample.things[i][0] in ("horse", "zebra") else 1.0 for i in visible])
-    chosen = int(rng.choice(visible, p=weights / weights.sum()))
+def _object(sample: Sample, rng: np.random.Generator, chosen: int, pixel: float = 1) -> Repaint:
     mask, draw = sample.mask(chosen), rng.random()
-    if draw < 0.55:
-        mask = grow(mask, rng.integers(0, 6))
-    elif draw < 0.9:
-        mask = around(mask, rng)
+    if draw < 0.4:
+        mask = grow(mask, rng.integers(0, 7) * pixel)
+    elif draw < 0.85:
+        slack = rng.choice((4, 10, 24)) * pixel
+        mask = around(mask, rng, slack)  # boxes of other proportions too: a house where a tree was
     else:
-        mask = grow(mask, 2) | blob(mask.shape, rng)
-    return Repaint(mask, (chosen,), "object")
+        mask = grow(mask, rng.integers(6, 14) * pixel)
+    return Repaint(mask & np.isin(sample.labels, (0, chosen + 1)), (chosen,), "object")
 
 
-def random_repaint(sample: Sample, rng: np.random.Generator) -> Repaint:
-    """A task for the painter on this scene."""
+def closeup(sample: Sample, rng: np.random.Generator) -> tuple[Sample, Repaint] | None:
+    """A part of a scene around one object that is to be repainted, as the crop of an `inpaint` stage shows it.
+
+    Objects then come at much the same size, whatever they were in the scene. The part has one of ``CLOSEUPS``.
+
+    Returns:
+        The part and the task in it; None where no object is large enough.
+    """
+    boxes = {i: np.argwhere(sample.mask(i)) for i in sample.visible()}
+    sides = {i: max(np.ptp(box, axis=0) + 1) for i, box in boxes.items()}
+    large = [i for i, side in sides.items() if side >= LARGE]
+    if not large:
+        return None
+    chosen = int(rng.choice(large))
+    task = _object(sample, rng, chosen, sides[chosen] / OBJECT)
+    rows, columns = np.flatnonzero(task.mask.any(1)), np.flatnonzero(task.mask.any(0))
+    height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+    shape = min(CLOSEUPS, key=lambda size: abs(np.log(size[0] / size[1] * height / width)))
+    scale = max(width / shape[0], height / shape[1]) * rng.uniform(*CONTEXT)
+    scale = min(scale, *(np.array(task.mask.shape[::-1]) / shape))
+    corners = []
+    for first, last, side, full in zip(
+        (columns[0], rows[0]), (columns[-1], rows[-1]), shape, task.mask.shape[::-1], strict=True
+    ):
+        slack = side * scale - (last + 1 - first)  # less than 0 where the scene has not room for all of the mask
+        start = first - slack * rng.uniform(0.3, 0.7)
+        corners.append(float(np.clip(start, 0, full - side * scale)))
+    box = (*corners, *(corner + side * scale for corner, side in zip(corners, shape, strict=True)))
+    image = np.asarray(Image.fromarray(sample.image).resize(shape, Image.Resampling.LANCZOS, box=box))
+    labels = np.asarray(Image.fromarray(sample.labels).resize(shape, Image.Resampling.NEAREST, box=box))
+    mask = np.asarray(Image.fromarray(task.mask.astype(np.uint8)).resize(shape, Image.Resampling.NEAREST, box=box)) > 0
+    return replace(sample, image=image, labels=labels), replace(task, mask=mask)
+
+
+def random_repaint(sample: Sample, rng: np.random.Generator, objects: float = 0.2) -> Repaint:
+    """A task for the painter on this scene; ``objects`` is the share of tasks that repaint one of its objects."""
     visible, draw = sample.visible(), rng.random()
-    if visible and draw < 0.6:
+    if visible and draw < objects:
+        return _object(sample, rng, int(rng.choice(visible)))
+    if visible and draw < 0.94:
         return _background(sample, rng, visible)
-    if visible and draw < 0.92:
-        return _object(sample, rng, visible)
     everything = draw > 0.97
     mask = np.ones(sample.labels.shape, bool) if everything else blob(sample.labels.shape, rng)
     return Repaint(mask, tuple(visible), "any")
@@ -97,5 +136,5 @@ def random_repaint(sample: Sample, rng: np.random.Generator) -> Repaint:
 def prompt(sample: Sample, shown: tuple[int, ...], kind: str, rng: np.random.Generator) -> str:
     """Words for a repaint: the objects it must show, always by name and colour, and mostly the place."""
     things = [sample.things[i] for i in shown]
-    place = None if kind == "object" and rng.random() < 0.5 else sample.place
-    return describe(place, things, rng, with_colour=1.0 if kind == "object" else 0.8)
+    place = None if kind == "object" and rng.random() < 0.6 else sample.place
+    return describe(place, things, rng, with_colour=1.0 if kind == "object" else 0.8, light=sample.light)

@@ -19,13 +19,15 @@ from tqdm import tqdm
 from pipeline.miniature.networks import build_scheduler, build_text_encoders, build_unet
 
 from .loop import device
-from .masks import prompt, random_repaint
-from .scenes import SIZES, SceneCache
+from .masks import CLOSEUPS, Repaint, closeup, prompt, random_repaint
+from .scenes import SIZES, Sample, SceneCache
 from .vae import to_tensor
 
-REPAINTS = 4  # tasks per scene
+VIEWS = 2  # close-ups per scene
+SHARE = 0.62  # of the batches that are close-ups; they cost half of a whole picture
 NO_TEXT, EMPTY_PROMPT = 0.10, 0.03  # shares of a batch without text (as guidance asks) and with "" as prompt
-OUTSIDE_WEIGHT = 0.25  # of the loss where nothing is repainted
+OUTSIDE_WEIGHT = 0.15  # of the loss where nothing is repainted
+NOISY = 0.8  # below 1 more of the batch is noisy, where it is decided what the picture shows
 
 
 def fingerprint(net: nn.Module) -> str:
@@ -36,56 +38,72 @@ def fingerprint(net: nn.Module) -> str:
     return digest.hexdigest()[:8]
 
 
+_Fact = tuple[int, int, list[int], str]  # group and index of the scene, what the prompt must name, why
+
+
+def _name(size: tuple[int, int]) -> str:
+    return "{}x{}".format(*size)
+
+
+_WHOLE, _CLOSEUPS = [_name(size) for size in SIZES], [_name(size) for size in CLOSEUPS]
+
+
 class LatentCache:
-    """Latents of every cached scene and of ``REPAINTS`` masked versions of it; made on first use."""
+    """Latents of every cached scene with a task, and of close-ups of its objects; made on first use."""
 
     def __init__(self, folder: Path, scenes: SceneCache, vae):
         self.scenes = scenes
         self.folder = folder / f"{scenes.folder.name}_latents_{fingerprint(vae)}"
         if not self.folder.exists():
             self._encode(vae.to(device()).eval())
-        self.groups = []
-        for i, _ in enumerate(SIZES):
-            arrays = [np.load(self.folder / f"{i}_{kind}.npy", mmap_mode="r") for kind in ("whole", "masked", "mask")]
-            self.groups.append((*arrays, json.loads((self.folder / f"{i}.json").read_text())))
+        self.whole, self.closeups = ([self._load(name) for name in names] for names in (_WHOLE, _CLOSEUPS))
 
-    @torch.no_grad()
+    def batch(self, count: int, rng: np.random.Generator) -> tuple[list[_Fact], tuple[int, int], list[np.ndarray]]:
+        """What each shows; the latents' (width, height); whole, masked and mask, float32."""
+        groups = self.closeups if rng.random() < SHARE else self.whole
+        sizes = np.array([len(facts) for *_, facts in groups])
+        *arrays, facts = groups[rng.choice(len(groups), p=sizes / sizes.sum())]
+        chosen = np.sort(rng.integers(len(facts), size=count))
+        whole, masked, mask = (array[chosen].astype(np.float32) for array in arrays)
+        return [facts[i] for i in chosen], mask.shape[:0:-1], [whole, masked, mask[:, None]]
+
+    def _load(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[_Fact]]:
+        arrays = [np.load(self.folder / f"{name}_{kind}.npy", mmap_mode="r") for kind in ("whole", "masked", "mask")]
+        return (*arrays, json.loads((self.folder / f"{name}.json").read_text()))
+
     def _encode(self, vae) -> None:
         partial = self.folder.with_name(f"{self.folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        for i, _ in enumerate(SIZES):
-            indices = tqdm(range(self.scenes.size(i)), desc="latents {}x{}".format(*SIZES[i]), unit="scene")
-            parts = [self._encode_scene(vae, i, index) for index in indices]
-            for name, arrays in zip(
-                ("whole", "masked", "mask"), zip(*(p[:3] for p in parts), strict=True), strict=True
-            ):
-                np.save(partial / f"{i}_{name}.npy", np.stack(arrays))
-            (partial / f"{i}.json").write_text(json.dumps([part[3] for part in parts]))
+        found: dict[str, list[tuple]] = {name: [] for name in (*_WHOLE, *_CLOSEUPS)}
+        places = [(group, index) for group, _ in enumerate(SIZES) for index in range(self.scenes.size(group))]
+        for group, index in tqdm(places, desc="latents", unit="scene"):
+            rng = np.random.default_rng((group, index))
+            torch.manual_seed(index)
+            sample = self.scenes.get(group, index)
+            halved = sample.halved()
+            views = [(halved, random_repaint(halved, rng)), *(closeup(sample, rng) for _ in range(VIEWS))]
+            for view in filter(None, views):
+                fact = (group, index, view[1].shown, view[1].kind)
+                found[_name(view[0].labels.shape[::-1])].append((*_latents(vae, *view), fact))
+        for name, entries in found.items():
+            *arrays, facts = zip(*entries, strict=True)
+            for kind, array in zip(("whole", "masked", "mask"), arrays, strict=True):
+                np.save(partial / f"{name}_{kind}.npy", np.stack(array))
+            (partial / f"{name}.json").write_text(json.dumps(facts))
         partial.replace(self.folder)
 
-    def _encode_scene(self, vae, group: int, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, list]:
-        rng = np.random.default_rng((group, index))
-        sample = self.scenes.get(group, index)
-        tasks = [random_repaint(sample, rng) for _ in range(REPAINTS)]
-        masks = torch.from_numpy(np.stack([task.mask for task in tasks])).to(device())
-        picture = to_tensor([sample.image])
-        with torch.autocast(picture.device.type, torch.bfloat16):
-            moments = vae.encode(torch.cat([picture, picture * ~masks[:, None]])).latent_dist
-        torch.manual_seed(index)
-        # The pipeline samples the masked latents; what is learnt is their mean, which decodes cleanest.
-        whole, masked = moments.mean[0].float(), moments.sample()[1:].float()
-        scale, thinned = (
-            vae.config.scaling_factor,
-            F.interpolate(masks[:, None].float(), size=whole.shape[-2:])[:, 0],
-        )
-        facts = [[task.shown, task.kind] for task in tasks]
-        return (
-            (whole * scale).half().cpu().numpy(),
-            (masked * scale).half().cpu().numpy(),
-            thinned.byte().cpu().numpy(),
-            facts,
-        )
+
+@torch.no_grad()
+def _latents(vae, sample: Sample, task: Repaint) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    mask = torch.from_numpy(task.mask).to(device())
+    picture = to_tensor([sample.image])
+    with torch.autocast(picture.device.type, torch.bfloat16):
+        moments = vae.encode(torch.cat([picture, picture * ~mask])).latent_dist
+    # The pipeline samples the masked latents; what is learnt is their mean, which decodes cleanest.
+    whole, masked = moments.mean[0].float(), moments.sample()[1].float()
+    scale, thinned = vae.config.scaling_factor, F.interpolate(mask[None, None].float(), size=whole.shape[-2:])[0, 0]
+    return (whole * scale).half().cpu().numpy(), (masked * scale).half().cpu().numpy(), thinned.byte().cpu().numpy()
 
 
 class Painter(nn.Module):
@@ -125,29 +143,19 @@ class UnetTask:
         self.alphas = build_scheduler().alphas_cumprod.float().to(device())
 
     def _batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        scenes = self.latents.scenes
-        group = scenes.pick_group(rng)
-        whole, masked, mask, facts = self.latents.groups[group]
-        index, task = (
-            rng.integers(scenes.size(group), size=self.batch),
-            rng.integers(REPAINTS, size=self.batch),
-        )
+        facts, (width, height), arrays = self.latents.batch(self.batch, rng)
         prompts = []
-        for i, k in zip(index, task, strict=True):
-            words = prompt(scenes.get(group, int(i)), *facts[i][k], rng)
+        for group, index, shown, kind in facts:
+            words = prompt(self.latents.scenes.get(group, index), shown, kind, rng)
             prompts.append("" if rng.random() < EMPTY_PROMPT else words)
         tokens = self.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
-        arrays = (torch.from_numpy(a).float() for a in (whole[index], masked[index, task], mask[index, task][:, None]))
-        return (
-            *(a.to(device()) for a in arrays),
-            tokens.to(device()),
-            random_sizes(*SIZES[group], self.batch, rng).to(device()),
-        )
+        sizes = random_sizes(4 * width, 4 * height, self.batch, rng)
+        return (*(torch.from_numpy(a).to(device()) for a in arrays), tokens.to(device()), sizes.to(device()))
 
     def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         whole, masked, mask, tokens, sizes = self._batch(rng)
         steps = len(self.alphas)
-        spread = (torch.arange(self.batch) + torch.rand(self.batch)) / self.batch
+        spread = ((torch.arange(self.batch) + torch.rand(self.batch)) / self.batch) ** NOISY
         times = (spread * steps).long().clamp(max=steps - 1).to(whole.device)
         alpha = self.alphas[times][:, None, None, None]
         noise = torch.randn(whole.shape).to(whole.device)

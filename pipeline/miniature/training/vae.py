@@ -42,7 +42,7 @@ class VaeTask:
         self.net, self.scenes, self.batch = build_vae(), scenes, batch
 
     def _crop(self, rng: np.random.Generator, side: int) -> np.ndarray:
-        sample = self.scenes.sample(rng, 0 if side == 128 else None)
+        sample = self.scenes.sample(rng, 0 if side == 128 else None).halved()
         image = np.array(sample.image)
         if rng.random() < 0.25:  # the painter also encodes pictures with a grey hole
             hole = sample.labels > 0
@@ -54,22 +54,45 @@ class VaeTask:
         image = image[top : top + side, left : left + side]
         return image[:, ::-1] if rng.random() < 0.5 else image
 
+    def _encode(self, x: Tensor):
+        return self.net.encode(x).latent_dist
+
     def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         side = 128 if rng.random() < 0.25 else 64
         x = to_tensor([self._crop(rng, side) for _ in range(max(1, self.batch * 64**2 // side**2))])
         with torch.autocast(x.device.type, torch.bfloat16):
-            latents = self.net.encode(x).latent_dist
+            latents = self._encode(x)
             y = self.net.decode(latents.sample()).sample
         y, mean, logvar = y.float(), latents.mean.float(), latents.logvar.float()
         divergence = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
-        loss = (y - x).abs().mean() + 1.5 * ((y - x) ** 2).mean() + 0.5 * _edges(y, x) + KL_WEIGHT * divergence
-        return loss, {"psnr": float(psnr(y, x).mean().detach()), "kl": float(divergence.detach())}
+        loss = (y - x).abs().mean() + 8 * ((y - x) ** 2).mean() + 0.5 * _edges(y, x) + KL_WEIGHT * divergence
+        return loss, {
+            "psnr": float(psnr(y, x).mean().detach()),
+            "worst": float(psnr(y, x).min().detach()),
+            "kl": float(divergence.detach()),
+        }
 
     @torch.no_grad()
     def set_scale(self) -> None:
         """Sets the factor that gives latents a deviation of 1, measured on training scenes."""
         rng = np.random.default_rng(0)
-        x = to_tensor([self.scenes.sample(rng, 0).image for _ in range(64)])
+        x = to_tensor([self.scenes.sample(rng, 0).halved().image for _ in range(64)])
         self.net.eval()
         deviation = torch.cat([self.net.encode(part).latent_dist.mean for part in x.split(8)]).std()
         self.net.register_to_config(scaling_factor=round(1 / float(deviation), 5))
+
+
+class DecoderTask(VaeTask):
+    """The decoder alone, so that the latents the painter has learnt stay what they are."""
+
+    name = "vae_decoder"
+
+    def __init__(self, scenes: SceneCache, vae, batch: int = 16):
+        super().__init__(scenes, batch)
+        self.net = vae
+        for part in (vae.encoder, vae.quant_conv):
+            part.requires_grad_(False)
+
+    @torch.no_grad()
+    def _encode(self, x: Tensor):
+        return super()._encode(x)

@@ -6,11 +6,12 @@ picture with an exact mask for each object. It is what the miniature models are 
 
 from .captions import caption, describe, name, phrase
 from .objects import KINDS, PALETTE
-from .places import PLACES
+from .places import LIGHTS, PLACES
 from .scene import Scene, Spec, Thing, random_specs, scene
 
 __all__ = [
     "KINDS",
+    "LIGHTS",
     "PALETTE",
     "PLACES",
     "Scene",

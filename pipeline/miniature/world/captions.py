@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .places import PLACES
+from .places import LIGHTS, PLACES
 from .scene import Scene, Spec
 
 _WITH_PLACE = (
@@ -34,10 +34,20 @@ def phrase(place: str, rng: np.random.Generator) -> str:
     return _pick(rng, PLACES[place].phrases)
 
 
-def describe(place: str | None, things: Sequence[Spec], rng: np.random.Generator, with_colour: float = 0.7) -> str:
-    """A caption for these objects in this place; either may be missing."""
+def describe(
+    place: str | None,
+    things: Sequence[Spec],
+    rng: np.random.Generator,
+    with_colour: float = 0.7,
+    light: str = "day",
+) -> str:
+    """A caption for these objects in this place by this light; the objects or the place may be missing."""
     bare = " and a ".join(name(spec, rng, with_colour) for spec in things)
-    words = {"bare": bare, "things": f"a {bare}", "place": phrase(place, rng) if place else ""}
+    where = phrase(place, rng) if place else ""
+    hour = _pick(rng, LIGHTS[light].phrases)
+    if where and hour and "night" not in where:
+        where = f"{where} {hour}"
+    words = {"bare": bare, "things": f"a {bare}", "place": where}
     if not bare:
         return _pick(rng, _ONLY_PLACE).format(**words) if place else "a photo"
     return _pick(rng, _WITH_PLACE if place else _ONLY_THINGS).format(**words)
@@ -45,4 +55,4 @@ def describe(place: str | None, things: Sequence[Spec], rng: np.random.Generator
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:
     """A caption for the whole scene, in varied words."""
-    return describe(scene.place, [(thing.kind, thing.colour) for thing in scene.objects], rng)
+    return describe(scene.place, [(thing.kind, thing.colour) for thing in scene.objects], rng, light=scene.light)

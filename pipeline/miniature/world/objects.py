@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .drawing import Colour, Pen, jitter, shade
+from .drawing import Colour, Pen, jitter, shade, smooth
 
 # fmt: off  (outlines read as shapes only with several points to a line)
 PALETTE: dict[str, Colour] = {
@@ -32,8 +32,8 @@ NEAR_BLACK = (26, 24, 26)
 class Kind:
     """How a kind of object looks.
 
-    draw: draws it. colours: names in ``PALETTE``, empty if it has only its own. width: in units, smallest and
-    largest. aspect: height / width, smallest and largest.
+    draw: draws it. colours: names in ``PALETTE``, empty if it has only its own. width: in units, smallest (about
+    2 % of the picture) and largest. aspect: height / width, smallest and largest.
     """
 
     draw: Callable[[Pen, np.random.Generator, Colour], None]
@@ -349,18 +349,162 @@ def _tree(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
             pen.circle(np.clip(x + shift, aside, 1 - aside), max(y + shift * 1.2, radius + 0.01), radius, leaves)
 
 
+def _bus(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
+    glass = GLASS if rng.random() < 0.7 else (70, 88, 106)
+    pen.box(0.01, 0.03, 0.99, 0.86, colour, 0.09)
+    pen.box(0.02, 0.05, 0.98, 0.12, shade(colour, 1.25), 0.04)
+    pen.box(0.01, 0.62, 0.99, 0.68, (240, 240, 236))
+    pen.box(0.01, 0.78, 0.99, 0.86, shade(colour, 0.6))
+    count = rng.integers(4, 6)
+    step = 0.66 / count
+    for i in range(count):
+        x = 0.04 + i * step
+        pen.box(x, 0.18, x + step - 0.025, 0.52, glass, 0.03)
+        pen.polygon([(x + 0.01, 0.5), (x + 0.04, 0.2), (x + 0.065, 0.2), (x + 0.035, 0.5)], shade(glass, 1.14))
+    pen.box(0.72, 0.18, 0.83, 0.82, shade(glass, 0.82), 0.02)
+    pen.box(0.77, 0.18, 0.778, 0.82, shade(colour, 0.7))
+    pen.box(0.86, 0.18, 0.985, 0.56, glass, 0.04)
+    pen.ellipse(0.975, 0.72, 0.015, 0.04, LAMP)
+    pen.ellipse(0.02, 0.72, 0.012, 0.04, (226, 40, 30))
+    for x in (0.2, 0.62):
+        _wheel(pen, x, 0.15)
+
+
+def _bar(pen: Pen, start: tuple[float, float], end: tuple[float, float], half: float, colour: Colour) -> None:
+    """A straight tube whose half-width ``half`` is a fraction of the sheet's width."""
+    (x0, y0), (x1, y1) = start, end
+    along = np.array([x1 - x0, (y1 - y0) * pen.aspect])
+    across = np.array([-along[1], along[0]]) / np.hypot(*along) * half
+    dx, dy = across[0], across[1] / pen.aspect
+    pen.polygon([(x0 + dx, y0 + dy), (x1 + dx, y1 + dy), (x1 - dx, y1 - dy), (x0 - dx, y0 - dy)], colour)
+
+
+def _bicycle(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
+    radius = 0.335
+    reach = radius * pen.aspect  # the same radius along x
+    back, front = (reach + 0.005, 1 - radius), (1 - reach - 0.005, 1 - radius)
+    turn = rng.uniform(0, np.pi / 4)
+    for x, y in (back, front):
+        pen.circle(x, y, radius, NEAR_BLACK)
+        pen.circle(x, y, radius * 0.8, (206, 208, 210))
+        for angle in turn + np.arange(4) * np.pi / 4:
+            dx, dy = 0.78 * reach * np.cos(angle), 0.78 * radius * np.sin(angle)
+            _bar(pen, (x - dx, y - dy), (x + dx, y + dy), 0.007, (120, 122, 126))
+        pen.circle(x, y, radius * 0.14, (70, 72, 78))
+    pedal, saddle, head = (0.46, 0.72), (0.37, 0.2), (0.72, 0.22)
+    for start, end in (
+        (back, pedal), (back, (0.385, 0.3)), (saddle, pedal), (pedal, (0.725, 0.32)), ((0.39, 0.32), (0.72, 0.28)),
+        (head, front), (head, (0.705, 0.06)),
+    ):  # fmt: skip
+        _bar(pen, start, end, 0.022, colour)
+    pen.blob([(0.27, 0.13), (0.36, 0.11), (0.46, 0.15), (0.45, 0.2), (0.36, 0.22), (0.28, 0.22)], (46, 34, 30))
+    _bar(pen, (0.66, 0.07), (0.81, 0.05), 0.026, (46, 34, 30))
+    pen.circle(*pedal, 0.09, (90, 92, 98))
+    _bar(pen, pedal, (0.51, 0.88), 0.016, (60, 62, 66))
+    pen.box(0.47, 0.86, 0.57, 0.91, (40, 40, 44))
+
+
+def _cow(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
+    patch = NEAR_BLACK if np.mean(colour) > 150 else (232, 228, 220)
+    nod = rng.uniform(-0.02, 0.05)
+    for x in (0.25, 0.61):
+        _leg(pen, x + rng.uniform(-0.02, 0.02), 0.6, 0.05, 0.032, shade(colour, 0.74), rng.uniform(-0.01, 0.01))
+    _bar(pen, (0.08, 0.26), (0.045, 0.62), 0.012, shade(colour, 0.85))
+    pen.ellipse(0.045, 0.66, 0.022, 0.06, shade(patch, 0.9))
+    pen.blob([(0.45, 0.66), (0.47, 0.78), (0.53, 0.79), (0.56, 0.66)], (232, 160, 156))
+    body = [(0.06, 0.3), (0.09, 0.2), (0.3, 0.17), (0.55, 0.18), (0.72, 0.14), (0.80, 0.2), (0.79, 0.42), (0.74, 0.58),
+            (0.66, 0.69), (0.4, 0.72), (0.16, 0.68), (0.08, 0.55)]  # fmt: skip
+    pen.blob(body, colour)
+    spots = []
+    for x in (0.2, 0.42, 0.6):
+        x, y, size = x + rng.uniform(-0.05, 0.05), rng.uniform(0.28, 0.56), rng.uniform(0.06, 0.1)
+        angles = np.linspace(0, 2 * np.pi, 9, endpoint=False)
+        reach = size * rng.uniform(0.75, 1.3, 9)
+        spots.append(
+            smooth([(x + r * np.cos(a), y + 1.5 * r * np.sin(a)) for a, r in zip(angles, reach, strict=True)], 4)
+        )
+    pen.stencil(spots, patch)
+    for x in (0.17, 0.70):
+        _leg(pen, x + rng.uniform(-0.02, 0.02), 0.55, 0.055, 0.034, colour, rng.uniform(-0.01, 0.01))
+        pen.box(x - 0.04, 0.94, x + 0.045, 1.0, (44, 38, 36), 0.01)
+    for x in (0.79, 0.90):
+        pen.blob([(x, 0.13 + nod), (x - 0.01, 0.04 + nod), (x + 0.015, 0.01 + nod), (x + 0.02, 0.06 + nod),
+                  (x + 0.025, 0.13 + nod)], (216, 204, 176))  # fmt: skip
+    pen.blob([(0.72, 0.16 + nod), (0.66, 0.14 + nod), (0.67, 0.22 + nod), (0.75, 0.24 + nod)], shade(colour, 0.7))
+    head = [(0.74, 0.14), (0.84, 0.09), (0.91, 0.13), (0.95, 0.28), (0.985, 0.38), (0.96, 0.46), (0.88, 0.46),
+            (0.82, 0.36), (0.75, 0.34)]  # fmt: skip
+    pen.blob([(x, y + nod) for x, y in head], colour)
+    pen.blob([(0.89, 0.33 + nod), (0.96, 0.32 + nod), (0.99, 0.40 + nod), (0.96, 0.47 + nod), (0.89, 0.46 + nod)],
+             (232, 176, 164))  # fmt: skip
+    pen.ellipse(0.96, 0.38 + nod, 0.009, 0.014, (90, 50, 50))
+    pen.ellipse(0.865, 0.22 + nod, 0.013, 0.02, (15, 12, 12))
+
+
+def _cat(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
+    """It sits and looks at the viewer, its tail to one side."""
+    dark, light = shade(colour, 0.68), shade(colour, 1.3) if np.mean(colour) > 60 else (84, 82, 88)
+    curl, nod = rng.uniform(-0.04, 0.04), rng.uniform(-0.02, 0.02)
+    pen.blob([(0.66, 0.9), (0.86, 0.86), (0.87, 0.66), (0.84 + curl, 0.52), (0.92 + curl, 0.45), (0.98, 0.56),
+              (0.99, 0.8), (0.92, 0.96), (0.7, 0.99)], dark)  # fmt: skip
+    pen.blob([(0.3, 0.42), (0.5, 0.38), (0.68, 0.42), (0.78, 0.66), (0.82, 0.88), (0.74, 0.99), (0.22, 0.99),
+              (0.12, 0.9), (0.16, 0.66)], colour)  # fmt: skip
+    pen.blob([(0.38, 0.5), (0.56, 0.5), (0.6, 0.7), (0.5, 0.82), (0.36, 0.72)], light)
+    for side in (-1, 1):
+        ear = [(0.47 + side * 0.09, 0.15), (0.47 + side * 0.27, 0.0), (0.47 + side * 0.29, 0.24)]
+        pen.polygon([(x, y + nod + 0.02) for x, y in ear], colour)
+        inner = [(0.47 + side * 0.15, 0.14), (0.47 + side * 0.25, 0.06), (0.47 + side * 0.26, 0.19)]
+        pen.polygon([(x, y + nod + 0.02) for x, y in inner], (226, 150, 150))
+    pen.ellipse(0.47, 0.30 + nod, 0.31, 0.185, colour)
+    pen.ellipse(0.47, 0.385 + nod, 0.13, 0.075, light)
+    for side in (-1, 1):
+        pen.ellipse(0.47 + side * 0.14, 0.285 + nod, 0.055, 0.045, (190, 214, 90))
+        pen.ellipse(0.47 + side * 0.14, 0.285 + nod, 0.018, 0.042, (14, 14, 14))
+        for y in (0.37, 0.40):
+            _bar(pen, (0.47 + side * 0.1, y + nod), (0.47 + side * 0.3, y + nod - 0.01), 0.005, (246, 246, 242))
+    pen.polygon([(0.43, 0.345 + nod), (0.51, 0.345 + nod), (0.47, 0.38 + nod)], (206, 110, 112))
+    for x in (0.36, 0.58):
+        pen.box(x - 0.075, 0.62, x + 0.075, 0.99, shade(colour, 0.94), 0.05)
+        pen.ellipse(x, 0.95, 0.095, 0.048, light)
+    if rng.random() < 0.5:
+        pen.stencil([[(0.44, 0.1), (0.5, 0.1), (0.48, 0.22), (0.46, 0.22)], [(0.1, 0.66), (0.27, 0.7), (0.1, 0.74)],
+                     [(0.1, 0.79), (0.28, 0.82), (0.1, 0.86)]], dark)  # fmt: skip
+
+
+def _boat(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
+    lean = rng.uniform(-0.02, 0.02)
+    mast = 0.47
+    pen.box(mast - 0.014, 0.02, mast + 0.014, 0.76, (110, 78, 50))
+    sail = ((244, 242, 234), (240, 226, 190), (226, 234, 242))[rng.integers(3)]
+    pen.blob([(mast + 0.03, 0.05), (mast + 0.1 + lean, 0.2), (0.8 + lean, 0.52), (0.86 + lean, 0.67),
+              (mast + 0.03, 0.68), (mast + 0.03, 0.4)], sail)  # fmt: skip
+    pen.blob([(mast - 0.03, 0.1), (mast - 0.03, 0.4), (mast - 0.03, 0.67), (0.13 + lean, 0.67), (0.27 + lean, 0.44)],
+             shade(sail, 0.88))  # fmt: skip
+    for y in (0.3, 0.48):
+        _bar(pen, (mast + 0.03, y), (mast + (0.15 if y < 0.4 else 0.27) + lean, y + 0.02), 0.006, shade(sail, 0.74))
+    flag = (210, 50, 44) if colour[2] > colour[0] else (40, 80, 190)
+    pen.polygon([(mast, 0.0), (mast + 0.13, 0.03), (mast, 0.065)], flag)
+    pen.polygon([(0.01, 0.72), (0.99, 0.70), (0.93, 0.86), (0.86, 0.99), (0.2, 0.99), (0.09, 0.88)], colour)
+    pen.polygon([(0.01, 0.72), (0.99, 0.70), (0.975, 0.745), (0.025, 0.765)], (244, 242, 236))
+    pen.polygon([(0.13, 0.91), (0.905, 0.91), (0.86, 0.99), (0.2, 0.99)], shade(colour, 0.62))
+    for x in (0.3, 0.5, 0.7):
+        pen.circle(x, 0.83, 0.03, (244, 242, 236))
+        pen.circle(x, 0.83, 0.019, (60, 84, 110))
+
+
 KINDS = {
     "car": Kind(
-        _car,
-        ("red", "blue", "green", "yellow", "white", "black", "orange", "purple"),
-        width=(0.36, 0.60),
-        aspect=(0.40, 0.48),
+        _car, ("red", "blue", "green", "yellow", "white", "black", "orange", "purple"), (0.27, 0.90), (0.40, 0.48)
     ),
-    "truck": Kind(_truck, ("red", "blue", "green", "yellow", "white", "orange"), (0.44, 0.68), (0.50, 0.58)),
-    "horse": Kind(_horse, ("brown", "white", "black"), (0.34, 0.60), (0.82, 0.92)),
-    "zebra": Kind(_zebra, (), (0.34, 0.60), (0.82, 0.92)),
-    "dog": Kind(_dog, ("brown", "white", "black"), (0.26, 0.44), (0.80, 0.90)),
-    "ball": Kind(_ball, ("red", "blue", "green", "yellow", "orange", "purple"), (0.17, 0.34), (1, 1)),
-    "house": Kind(_house, ("red", "white", "yellow", "blue"), (0.38, 0.60), (0.85, 1.0)),
-    "tree": Kind(_tree, ("green", "orange"), (0.30, 0.46), (1.25, 1.5)),
+    "truck": Kind(_truck, ("red", "blue", "green", "yellow", "white", "orange"), (0.25, 0.92), (0.50, 0.58)),
+    "bus": Kind(_bus, ("red", "blue", "green", "yellow", "white", "orange"), (0.25, 0.94), (0.44, 0.52)),
+    "bicycle": Kind(_bicycle, ("red", "blue", "green", "yellow", "black", "orange"), (0.28, 0.80), (0.60, 0.66)),
+    "horse": Kind(_horse, ("brown", "white", "black"), (0.26, 0.80), (0.82, 0.92)),
+    "zebra": Kind(_zebra, (), (0.26, 0.80), (0.82, 0.92)),
+    "cow": Kind(_cow, ("brown", "white", "black"), (0.26, 0.84), (0.68, 0.76)),
+    "dog": Kind(_dog, ("brown", "white", "black"), (0.25, 0.74), (0.80, 0.90)),
+    "cat": Kind(_cat, ("orange", "white", "black", "brown"), (0.19, 0.62), (1.10, 1.25)),
+    "ball": Kind(_ball, ("red", "blue", "green", "yellow", "orange", "purple"), (0.16, 0.70), (1, 1)),
+    "house": Kind(_house, ("red", "white", "yellow", "blue"), (0.25, 0.86), (0.85, 1.0)),
+    "tree": Kind(_tree, ("green", "orange"), (0.20, 0.62), (1.25, 1.5)),
+    "boat": Kind(_boat, ("red", "blue", "green", "white", "orange"), (0.24, 0.76), (0.95, 1.08)),
 }

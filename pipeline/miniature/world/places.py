@@ -5,14 +5,49 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .drawing import Colour, Pen, jitter, mix, texture
+from .drawing import Colour, Pen, jitter, mix, shade, texture
+
+
+@dataclass(frozen=True)
+class Light:
+    """A time of day.
+
+    top, bottom: colours that tint the sky, and how much (``tint``, 0..1). grade: factors on every colour of the ground
+    and of the objects. shadow: factor on the darkness of shadows; length: of a shadow per height of its object.
+    phrases: what captions add.
+    """
+
+    top: Colour
+    bottom: Colour
+    tint: float
+    grade: Colour
+    shadow: float
+    length: tuple[float, float]
+    phrases: tuple[str, ...]
+
+
+LIGHTS = {
+    "day": Light((0, 0, 0), (0, 0, 0), 0, (1, 1, 1), 1, (0.18, 0.42), ("", "", "", "by day", "in daylight")),
+    "dusk": Light((104, 84, 150), (255, 164, 96), 0.8, (1.02, 0.8, 0.66), 0.9, (0.5, 0.8),
+                  ("at dusk", "at sunset", "in the evening", "at sunset")),
+    "night": Light((10, 16, 44), (44, 58, 104), 0.92, (0.5, 0.56, 0.78), 0.6, (0.3, 0.5),
+                   ("at night", "by moonlight", "at night")),
+}  # fmt: skip
 
 
 class Backdrop:
-    """The empty picture a place paints; ``extent``, its (width, height), and ``horizon`` are in units."""
+    """The empty picture a place paints; ``extent``, its (width, height), and ``horizon`` are in units.
 
-    def __init__(self, rng: np.random.Generator, width: int, height: int):
+    light: the time of day. sun: where along the width the sun or moon stands, -0.2..1.2; ``sun_ahead`` says whether the
+    viewer looks towards it.
+    """
+
+    def __init__(self, rng: np.random.Generator, width: int, height: int, light: str = "day"):
         self.rng = rng
+        self.light = LIGHTS[light]
+        self.lit_by = light
+        self.sun = float(rng.uniform(-0.2, 1.2))
+        self.sun_ahead = bool(rng.random() < (0.15 if light == "day" else 0.7))
         self.unit = float(np.sqrt(width * height))
         self.extent = (width / self.unit, height / self.unit)
         self.pixels = np.zeros((height, width, 3), np.float32)
@@ -31,7 +66,36 @@ class Backdrop:
 
     def sky(self, top: Colour, bottom: Colour, spread: float = 8) -> None:
         t = np.clip(self.rows / self.horizon, 0, 1)[..., None]
-        self.pixels[:] = mix(jitter(self.rng, top, spread), jitter(self.rng, bottom, spread), t)
+        light, grade = self.light, np.asarray(self.light.grade, np.float32)
+        top, bottom = jitter(self.rng, top, spread), jitter(self.rng, bottom, spread)
+        # The whole backdrop is graded when it is finished, the sky's own tint with it.
+        top = mix(np.asarray(top), np.asarray(light.top) / grade, light.tint)
+        bottom = mix(np.asarray(bottom), np.asarray(light.bottom) / grade, light.tint)
+        self.pixels[:] = mix(top, bottom, t)
+        self._heavens(grade)
+
+    def _heavens(self, grade: np.ndarray) -> None:
+        """The sun or the moon where the viewer looks towards it, and by night the stars."""
+        rng, height = self.rng, 0.2 if self.lit_by == "dusk" else 0.65
+        y = self.horizon * (1 - height * rng.uniform(0.6, 1.3))
+        stars = rng.random((60, 2)) * (self.extent[0], self.horizon)
+        if self.lit_by == "night":
+            pen = self.pen()
+            for star in stars:
+                pen.circle(*star, 0.003, (255, 255, 255))
+            self.blend(np.float32((190, 196, 220)) / grade, pen.lift()[1] * 0.8)
+        if self.sun_ahead and 0.05 < self.sun < 0.95:
+            size, colour, glow = {
+                "day": (0.028, (255, 252, 226), 0.5), "dusk": (0.04, (255, 232, 160), 0.6),
+                "night": (0.034, (240, 240, 220), 0.25),
+            }[self.lit_by]  # fmt: skip
+            distance = np.hypot(self.columns - self.sun * self.extent[0], self.rows - y)
+            disc = np.clip((size - distance) * self.unit + 0.5, 0, 1)
+            self.blend(np.float32(colour) / grade, np.maximum(disc, glow * np.exp(-((distance / 0.13) ** 2))))
+
+    def graded(self) -> None:
+        """Puts the finished backdrop into its light."""
+        self.pixels *= np.asarray(self.light.grade, np.float32)
 
     def clouds(self, amount: float, colour: Colour = (250, 250, 252)) -> None:
         """Soft banks of cloud above the horizon, thinning towards it; ``amount`` is their opacity."""
@@ -69,13 +133,16 @@ class Place:
     """How a place looks and what people call it.
 
     paint: draws it. phrases: what captions call it, the plain word first. light: factors on the colour of
-    objects that stand there. shadow: darkness of their contact shadows, 0..1.
+    objects that stand there. shadow: darkness of their shadows, 0..1. hours: its times of day, keys of ``LIGHTS``.
+    home: kinds of objects that belong there more than others.
     """
 
     paint: Callable[[Backdrop], None]
     phrases: tuple[str, ...]
     light: Colour = (1, 1, 1)
     shadow: float = 0.42
+    hours: tuple[str, ...] = ("day", "dusk", "night")
+    home: tuple[str, ...] = ()
 
 
 def _buildings(view: Backdrop, walls: list[Colour], windows: Callable[[np.random.Generator], Colour]) -> None:
@@ -164,10 +231,6 @@ def _rocks(view: Backdrop) -> None:
 def _mars(view: Backdrop) -> None:
     rng = view.rng
     view.sky((178, 112, 78), (234, 188, 146))
-    if rng.random() < 0.5:
-        centre = rng.uniform(0.1, view.extent[0] - 0.1), rng.uniform(0.08, view.horizon * 0.6)
-        distance = np.hypot(view.columns - centre[0], view.rows - centre[1])
-        view.blend((255, 240, 214), np.clip((0.03 - distance) * 40, 0, 0.9) + 0.3 * np.exp(-((distance / 0.09) ** 2)))
     view.clouds(0.3, (240, 204, 166))
     haze = np.clip(view.noise(), -2, 2)[..., None]
     view.below(view.hills(view.horizon - rng.uniform(0.05, 0.11), 0.04), np.float32((188, 112, 78)) + haze * 3)
@@ -258,6 +321,89 @@ def _snow(view: Backdrop) -> None:
     )
 
 
+def _desert(view: Backdrop) -> None:
+    rng = view.rng
+    view.sky((72, 148, 220), (240, 228, 196))
+    haze = np.clip(view.noise(), -2, 2)[..., None]
+    for depth, colour in ((0.07, (232, 196, 132)), (0.035, (224, 176, 100))):
+        crest = view.hills(view.horizon - depth * rng.uniform(0.6, 1), 0.03)
+        view.below(crest, np.float32(jitter(rng, colour, 6)) + haze * 4)
+        slope = view.hills(view.horizon - depth * 0.2, 0.03)
+        view.below(np.maximum(crest, slope), np.float32(jitter(rng, shade(colour, 0.84), 5)) + haze * 4)
+    view.below(
+        view.hills(view.horizon, 0.012),
+        view.ground(jitter(rng, (236, 190, 108), 6), jitter(rng, (214, 158, 74), 6), 4, 4),
+    )
+    ripples = np.sin(np.clip(view.rows - view.horizon, 0, None) ** 0.6 * 90 + 3 * view.noise((1, 3)))
+    near = np.clip((view.rows - view.horizon - 0.03) / 0.3, 0, 1)
+    view.pixels += (ripples * near * 7)[..., None]
+    _cacti(view)
+
+
+def _cacti(view: Backdrop) -> None:
+    rng, pen = view.rng, view.pen()
+    for y in sorted(rng.uniform(0.02, 0.12, rng.integers(2, 6))):
+        x, high = rng.uniform(0, view.extent[0]), 0.05 + 0.7 * y
+        foot, half, green = view.horizon + y, high * 0.1, jitter(rng, (70, 122, 66), 8)
+        pen.box(x - half, foot - high, x + half, foot, green, half / view.extent[1])
+        for side, level in ((-1, 0.5), (1, 0.38)):
+            arm = x + side * high * 0.28
+            pen.box(min(x, arm), foot - high * level - half, max(x, arm), foot - high * level + half * 0.6, green)
+            pen.box(arm - half * 0.8, foot - high * (level + 0.32), arm + half * 0.8, foot - high * level + half * 0.6,
+                    green, half / view.extent[1])  # fmt: skip
+        pen.box(x - half * 0.2, foot - high * 0.95, x + half * 0.2, foot, shade(green, 0.8))
+    view.paint(pen)
+
+
+def _forest(view: Backdrop) -> None:
+    rng = view.rng
+    view.sky((170, 206, 214), (214, 230, 206))
+    for row, (foot, high, green) in enumerate(
+        ((0.0, 0.26, (128, 164, 138)), (0.012, 0.34, (72, 118, 84)), (0.03, 0.44, (36, 82, 52)))
+    ):
+        pen, x = view.pen(), -0.05
+        while x < view.extent[0] + 0.05:
+            top = high * rng.uniform(0.75, 1.2)
+            base, colour = view.horizon + foot, jitter(rng, green, 7)
+            pen.box(
+                x - 0.007, base - top * 0.5, x + 0.007, base + 0.006, shade(jitter(rng, (92, 66, 46), 5), 1.3 - row / 5)
+            )
+            for tier in range(4):
+                tip, wide = base - top * (1 - 0.2 * tier), top * (0.11 + 0.05 * tier)
+                pen.polygon(
+                    [(x, tip), (x + wide, tip + top * 0.3), (x - wide, tip + top * 0.3)], shade(colour, 1 - tier / 18)
+                )
+            x += rng.uniform(0.05, 0.13)
+        view.paint(pen)
+        if row == 0:
+            view.below(
+                view.horizon - 0.004, view.ground(jitter(rng, (92, 110, 58), 6), jitter(rng, (62, 66, 36), 6), 9, 5)
+            )
+    path = view.extent[0] * rng.uniform(0.3, 0.7) + 0.05 * np.sin(view.rows * 9)
+    half = 0.02 + 0.32 * np.clip(view.rows - view.horizon - 0.03, 0, None)
+    inside = np.clip((half - np.abs(view.columns - path)) * 14, 0, 1) * (view.rows > view.horizon + 0.03)
+    view.blend(view.ground((168, 140, 100), jitter(rng, (142, 112, 76), 6), 6, 5), inside * 0.85)
+
+
+def _sea(view: Backdrop) -> None:
+    rng = view.rng
+    view.sky((92, 158, 226), (210, 230, 242))
+    view.clouds(0.9)
+    water = view.ground(jitter(rng, (60, 130, 176), 8), jitter(rng, (16, 74, 132), 8), 0, 0)
+    depth = np.clip((view.rows - view.horizon) / (view.extent[1] - view.horizon), 0, 1)
+    swell = view.noise((1, 0.28)) * (4 + 10 * depth) + view.noise((1.5, 0.2)) * 5
+    view.below(view.horizon, water + swell[..., None])
+    pen = view.pen()
+    for _ in range(rng.integers(26, 46)):
+        t = rng.random() ** 1.4
+        x, y = rng.uniform(-0.05, view.extent[0]), view.horizon + 0.015 + t * (view.extent[1] - view.horizon)
+        long, high = (0.02 + 0.11 * t) * rng.uniform(0.6, 1.4), 0.002 + 0.007 * t
+        pen.blob([(x, y), (x + long * 0.3, y - high), (x + long * 0.55, y), (x + long * 0.8, y - high), (x + long, y),
+                  (x + long * 0.5, y + high * 0.8)], (214, 232, 240))  # fmt: skip
+    colour, cover = pen.lift()
+    view.blend(colour, cover * 0.75)
+
+
 PLACES = {
     "street": Place(
         _street,
@@ -316,5 +462,23 @@ PLACES = {
         ),
         light=(0.6, 0.58, 0.7),
         shadow=0.3,
+        hours=("day",),  # it brings its own night
+        home=("car", "bus", "truck", "cat"),
+    ),
+    "desert": Place(
+        _desert,
+        ("desert", "yellow sand dunes", "sandy desert with cactus", "desert dunes", "sand dunes under a blue sky"),
+        light=(1, 0.97, 0.9),
+    ),
+    "forest": Place(
+        _forest,
+        ("forest", "pine forest", "path in the forest", "dark green woods", "forest path between tall pines"),
+        light=(0.9, 0.94, 0.86),
+    ),
+    "sea": Place(
+        _sea,
+        ("sea", "open sea", "blue water", "ocean with waves", "open sea with waves, blue sky"),
+        shadow=0.3,
+        home=("boat",) * 3,
     ),
 }
