@@ -9,7 +9,6 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from scipy.sparse.csgraph import connected_components
 
 from pipeline.errors import PhotoError
 
@@ -121,6 +120,8 @@ class Planner:
 
     def _apart(self, boxes: np.ndarray) -> list[Crop]:
         """Crops none of which shows white of another's: boxes that would are joined until none does."""
+        from scipy.sparse.csgraph import connected_components
+
         while True:
             crops = [self._around(box) for box in boxes]
             seen = np.array([[crop.y0, crop.x0, crop.y1, crop.x1] for crop in crops])[:, None]

@@ -12,8 +12,6 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from scipy.sparse import csc_array
-from scipy.sparse.linalg import splu
 
 Harmoniser = Literal["none", "mean_std", "histogram", "poisson"]
 
@@ -108,6 +106,9 @@ def _membrane(free: np.ndarray, values: np.ndarray) -> np.ndarray:
     Returns:
         (N, C) for the N free cells.
     """
+    from scipy.sparse import csc_array
+    from scipy.sparse.linalg import splu
+
     count = np.count_nonzero(free)
     number = np.full(free.shape, -1)
     number[free] = np.arange(count)

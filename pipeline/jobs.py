@@ -141,7 +141,7 @@ class _Tray:
         self._run.keep(self._photo, trail, self._linked, line)
         self._to_come -= 1
         if not self._to_come:
-            self._run.record.photo_done(self._photo.name)
+            self._run.record.photo_done(self._photo.name, self._folder)
 
     def flush(self) -> None:
         """See `runner.Tray`."""

@@ -70,7 +70,7 @@ SHOWN: dict[str, tuple[str, str]] = {
     ),
     "erase": (
         "car.png",
-        "{grabcut: {box: [580, 335, 740, 400]}, refine: {open: 1, grow: 4, feather: 3}, erase: {}}",
+        "{grabcut: {box: [545, 340, 690, 398]}, refine: {open: 1, grow: 4, feather: 3}, erase: {}}",
     ),
     "diffedit_repaint": (
         "horse.png",

@@ -18,7 +18,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Self
 
 from pipeline.errors import OutputError, RecipeError
@@ -58,7 +58,7 @@ class Record:
         self._resumed = False
         # What tells, where earlier attempts may have made others, which of those still count.
         self._marks: set[bytes] = set()  # of the pictures in the journal
-        self._whole: set[str] = set()  # photos whose pictures are all in the journal
+        self._whole: set[tuple[str, str]] = set()  # names and folders of photos whose pictures are all in the journal
         self._linked: set[str] = set()  # paths
 
     @classmethod
@@ -128,10 +128,10 @@ class Record:
         if self._resumed:
             self._linked.add(path)
 
-    def photo_done(self, name: str) -> None:
+    def photo_done(self, name: str, folder: str) -> None:
         """All pictures of a photo have been appended: what earlier attempts made of it no longer counts."""
         if self._resumed:
-            self._whole.add(name)
+            self._whole.add((name, folder))
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Add a line to the journal. A killed process loses nothing of it; see `flush` for a power failure."""
@@ -178,7 +178,7 @@ class Record:
             _mend(self.folder / JOURNAL)
         for line in earlier_lines(self.folder):
             with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):  # not written by us, or damaged
-                if line["photo"] in self._whole:
+                if (line["photo"], PurePosixPath(line["source"]).parts[0]) in self._whole:
                     self._remove(line)
                 elif self._marks.isdisjoint(_marks(line)) and _is_finished(self.folder, line):
                     self.append(line)
