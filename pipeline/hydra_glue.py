@@ -157,8 +157,8 @@ def output_folder() -> Path:
 
 
 def words() -> tuple[str, ...]:
-    """The command line's words for the job at hand, each with one value."""
-    return tuple(HydraConfig.get().overrides.task)
+    """The command line's words for the job at hand, each with one value, `${item.x}` as it was written."""
+    return tuple(OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False))
 
 
 def sweep_folder() -> Path | None:

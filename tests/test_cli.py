@@ -187,6 +187,22 @@ def test_the_record_holds_the_prompts_of_a_prompts_file(cli: Cli) -> None:
         assert stage["prompt"] == ["mars, (dusty)", "venus: $5"] and stage["prompts_file"] is None
 
 
+def test_a_column_of_the_manifest_named_on_the_command_line(cli: Cli) -> None:
+    (cli.folder / "masks").mkdir()
+    Image.new("RGB", (16, 16)).save(cli.folder / "photo.png")
+    Image.new("L", (16, 16)).save(cli.folder / "masks/photo.png")
+    (cli.folder / "list.csv").write_text("image,what\nphoto.png,red car\n")
+    (cli.folder / "mine.yaml").write_text(NOTHING_WHITE.replace("prompts_file: prompts.txt", "prompt: a boat"))
+    words = "recipe=mine.yaml", "dataset.images=null", "dataset.manifest=list.csv", "device=cpu"
+    done = cli(*words, 'stages.inpaint.prompt="a ${item.what}"')
+    assert done.returncode == 0, done.stderr
+    run = cli.run_folder()
+    assert yaml.safe_load((run / "recipe.yaml").read_text())["stages"]["inpaint"]["prompt"] == "a ${item.what}"
+    again = cli(f"recipe={run}/recipe.yaml", "device=cpu")
+    assert again.returncode == 0, again.stderr
+    assert cli(f"reproduce={run}").returncode == 0
+
+
 def test_a_recipe_of_ones_own_with_spaces_in_its_path(cli: Cli) -> None:
     folder = cli.folder / "my recipes"
     folder.mkdir()

@@ -12,15 +12,15 @@ TOKENS = 32  # longest prompt, in tokens
 SAM_CONFIG = {
     "image_size": 256,
     "patch_size": 16,
-    "embed_dim": 128,
+    "embed_dim": 160,
     "depth": 4,
     "heads": 4,
     "mlp_ratio": 3,
-    "prompt_dim": 64,
+    "prompt_dim": 128,
     "mask_prompt_channels": 16,
     "decoder_depth": 2,
     "decoder_heads": 4,
-    "decoder_mlp_dim": 192,
+    "decoder_mlp_dim": 256,
     "pixel_mean": [123.675, 116.28, 103.53],
     "pixel_std": [58.395, 57.12, 57.375],
 }
@@ -91,8 +91,8 @@ def build_clipseg(tokenizer):
 
     text = {"hidden_size": 96, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4}
     vision = {
-        "hidden_size": 128,
-        "intermediate_size": 384,
+        "hidden_size": 192,
+        "intermediate_size": 512,
         "num_hidden_layers": 4,
         "num_attention_heads": 4,
         "image_size": 256,

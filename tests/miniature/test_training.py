@@ -1,26 +1,23 @@
 """The training loop: a run that was killed ends with the same bytes as one that was not."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import nn
 
 from pipeline.miniature.networks import SAM_CONFIG, build_sam
-from pipeline.miniature.train import WEIGHTS, Workshop
 from pipeline.miniature.training.loop import Plan, plain_attention, restore, train
 from pipeline.miniature.training.muon import orthogonal
 from pipeline.miniature.training.sam import attend_fast
-from pipeline.miniature.training.start import fingerprint
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,8 +70,19 @@ def test_a_finished_run_is_not_run_again(tmp_path):
     assert again.calls == 0
 
 
+def test_how_long_to_train_may_be_decided_on_the_way(tmp_path):
+    decided = Plan(steps=20, lr=0.1, warmup=3, hold=12, save_every=5)
+    whole = Line()
+    train(whole, decided, tmp_path / "whole")
+    with pytest.raises(InterruptedError):
+        train(Line(fail_at=12), replace(decided, steps=1000, hold=1000), tmp_path / "on the way")
+    later = Line()
+    train(later, decided, tmp_path / "on the way")
+    assert bytes_of(later.net) == bytes_of(whole.net)
+
+
 def test_the_learning_rate_rises_stays_and_falls():
-    plan = Plan(steps=100, lr=1.0, warmup=10, flat=0.5)
+    plan = Plan(steps=100, lr=1.0, warmup=10, hold=50)
     rates = [plan.rate(step) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[10:50] == [1.0] * 40
@@ -98,17 +106,6 @@ def test_sam_trains_as_the_network_that_segment_anything_runs():
         expected = sam.image_encoder(image)
         attend_fast(sam)
         torch.testing.assert_close(sam.image_encoder(image), expected)
-
-
-def test_a_leg_starts_from_exported_weights(tmp_path):
-    workshop = Workshop(tmp_path, smoke=True, start=WEIGHTS, changes={"lr": 1e-4})
-    task = workshop.task("sam")
-    stored = load_file(WEIGHTS / "sam" / "model.safetensors")
-    assert all(torch.equal(weight, stored[name].float()) for name, weight in task.net.state_dict().items())
-    assert workshop.plan("sam").lr == 1e-4
-    workshop.train("sam")
-    first = json.loads((tmp_path / "sam.jsonl").read_text().splitlines()[0])
-    assert first["from_weights"] == fingerprint(WEIGHTS)
 
 
 @pytest.mark.parametrize("shape", [(100, 40), (32, 100)])

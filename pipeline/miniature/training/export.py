@@ -115,17 +115,9 @@ def export_classifier(task: PlaceTask | ObjectTask, folder: Path) -> None:
 
 
 def export_log(work: Path, names: list[str], folder: Path) -> None:
-    """Puts into ``training_log.jsonl`` how the training of these models went.
-
-    A leg is added to what made the weights it started from; a run from nothing takes the place of its model's lines.
-    """
+    """Puts into ``training_log.jsonl`` how the training of these models went, in place of what was there of them."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "training_log.jsonl"
-    text = log.read_text() if log.exists() else ""
-    for name in names:
-        run = path.read_text() if (path := work / f"{name}.jsonl").exists() else ""
-        if run and "from_weights" not in json.loads(run.partition("\n")[0]):
-            text = "".join(line for line in text.splitlines(keepends=True) if json.loads(line)["model"] != name)
-        if run not in text:
-            text += run
-    log.write_text(text)
+    lines = log.read_text().splitlines(keepends=True) if log.exists() else []
+    kept = "".join(line for line in lines if json.loads(line)["model"] not in names)
+    log.write_text(kept + "".join(path.read_text() for name in names if (path := work / f"{name}.jsonl").exists()))

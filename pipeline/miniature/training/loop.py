@@ -24,16 +24,17 @@ from .muon import Muon, is_hidden_matrix
 class Plan:
     """How long and how hard to train.
 
-    steps: optimiser steps. lr: peak learning rate. warmup: steps of linear rise. flat: share of the steps at
-    the peak before the cosine descent. decay: weight decay. muon: whether hidden matrices are trained by Muon rather
-    than AdamW. average: horizon in steps of the exponential moving average of the weights, 0 for none. save_every:
-    steps between checkpoints. log_every: steps between lines of the log.
+    steps: optimiser steps. lr: peak learning rate. warmup: steps of linear rise. hold: the step at which the cosine
+    descent from the peak begins; up to there nothing depends on ``steps``, which may be decided on the way. decay:
+    weight decay. muon: whether hidden matrices are trained by Muon rather than AdamW. average: horizon in steps of the
+    exponential moving average of the weights, 0 for none. save_every: steps between checkpoints. log_every: steps
+    between lines of the log.
     """
 
     steps: int
     lr: float
     warmup: int = 100
-    flat: float = 0.0
+    hold: int = 0
     decay: float = 0.01
     muon: bool = False
     average: int = 0
@@ -42,7 +43,7 @@ class Plan:
 
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
-        after = max(0.0, (step / self.steps - self.flat) / (1 - self.flat))
+        after = max(0, step - self.hold) / max(1, self.steps - self.hold)
         return self.lr * min(1, (step + 1) / self.warmup) * max(0.01, 0.5 * (1 + math.cos(math.pi * after)))
 
 
@@ -178,12 +179,12 @@ def make_optimisers(net: nn.Module, plan: Plan) -> list[torch.optim.Optimizer]:
     return [adam, Muon(matrices, lr=plan.lr, decay=plan.decay)]
 
 
-def train(task: Task, plan: Plan, folder: Path, start: dict | None = None, seed: int = 0) -> None:
+def train(task: Task, plan: Plan, folder: Path, seed: int = 0) -> None:
     """Trains ``task.net`` in place for ``plan.steps`` steps; leaves its moving average if the plan has one.
 
     Keeps ``<name>.checkpoint.pt`` in ``folder`` and continues from it, and writes ``<name>.jsonl`` there, whose first
-    line holds the plan, the seed and ``start``, which says where the weights came from. The result is the same bytes
-    whether or not the run was interrupted (one device, one number of threads).
+    line holds the plan and the seed. The result is the same bytes whether or not the run was interrupted (one device,
+    one number of threads).
     """
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint, log = folder / f"{task.name}.checkpoint.pt", folder / f"{task.name}.jsonl"
@@ -194,7 +195,7 @@ def train(task: Task, plan: Plan, folder: Path, start: dict | None = None, seed:
     if checkpoint.exists():
         _load(checkpoint, task, state)
     _forget_after(log, state.step)
-    _log_plan(log, {"model": task.name, "step": state.step, "seed": seed, **asdict(plan), **(start or {})})
+    _log_plan(log, {"model": task.name, "step": state.step, "seed": seed, **asdict(plan)})
     began, spent = time.process_time(), state.cpu_seconds
     bar = tqdm(total=plan.steps, initial=state.step, desc=task.name, unit="step", smoothing=0.05)
     while state.step < plan.steps:

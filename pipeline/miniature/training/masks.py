@@ -6,10 +6,10 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from pipeline.miniature.world import describe
+from pipeline.miniature.world import describe, scene
 from pipeline.miniature.world.drawing import texture
 
-from .scenes import Sample
+from .scenes import CLASSIFIER_SEEDS, TRAINING_SEEDS, Sample
 
 # Width and height in pixels of parts of scenes, and by how much they exceed the mask, whose object then fills about as
 # many latents as in the crops of the product: those have the area of 128x128 and a context of 1.5.
@@ -39,6 +39,12 @@ def grow(mask: np.ndarray, pixels: float) -> np.ndarray:
     return ndimage.distance_transform_edt(mask) > -pixels
 
 
+def box_of(mask: np.ndarray) -> tuple[slice, slice]:
+    """The rows and columns that hold a mask."""
+    columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
 def ragged(mask: np.ndarray, rng: np.random.Generator, pixels: float) -> np.ndarray:
     """The mask with its outline moved in and out by about ``pixels``, as an imperfect segmentation has it."""
     inside = ndimage.distance_transform_edt(mask) - ndimage.distance_transform_edt(~mask)
@@ -53,13 +59,25 @@ def blob(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     return np.hypot(rows - y, columns - x) + texture(rng, shape, (1, 1)) * 0.25 * radius < radius
 
 
-def around(mask: np.ndarray, rng: np.random.Generator, slack: float = 10) -> np.ndarray:
-    """A filled box around the mask, each side up to ``slack`` pixels away."""
-    columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
-    x0, y0, x1, y1 = (int(v) for v in rng.uniform(0, slack, 4))
+def around(mask: np.ndarray, rng: np.random.Generator, across: float = 10, down: float | None = None) -> np.ndarray:
+    """A filled box around the mask, its sides up to ``across`` and ``down`` (the same by default) pixels away."""
+    rows, columns = box_of(mask)
+    down = across if down is None else down
+    x0, y0, x1, y1 = (int(v) for v in rng.uniform(0, (across, down, across, down)))
     box = np.zeros_like(mask)
-    box[max(0, rows[0] - y0) : rows[-1] + 1 + y1, max(0, columns[0] - x0) : columns[-1] + 1 + x1] = True
+    box[max(0, rows.start - y0) : rows.stop + y1, max(0, columns.start - x0) : columns.stop + x1] = True
     return box
+
+
+def under(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The mask and, over the same box, the outline of whatever stood there before: of an object of another scene."""
+    things = scene(int(rng.integers(TRAINING_SEEDS, CLASSIFIER_SEEDS)), 64, 64).objects
+    outline = max((thing.mask for thing in things), key=np.count_nonzero, default=np.ones((1, 1), bool))
+    shape, place = outline[box_of(outline)], box_of(around(mask, rng, 8))
+    size = (place[1].stop - place[1].start, place[0].stop - place[0].start)
+    both = mask.copy()
+    both[place] |= np.asarray(Image.fromarray(shape.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)) > 0
+    return both
 
 
 def _background(sample: Sample, rng: np.random.Generator, visible: list[int]) -> Repaint:
@@ -77,11 +95,13 @@ def _background(sample: Sample, rng: np.random.Generator, visible: list[int]) ->
 
 def _object(sample: Sample, rng: np.random.Generator, chosen: int, pixel: float = 1) -> Repaint:
     mask, draw = sample.mask(chosen), rng.random()
-    if draw < 0.4:
+    if draw < 0.28:
         mask = grow(mask, rng.integers(0, 7) * pixel)
-    elif draw < 0.85:
-        slack = rng.choice((4, 10, 24)) * pixel
-        mask = around(mask, rng, slack)  # boxes of other proportions too: a house where a tree was
+    elif draw < 0.7:
+        # Boxes of other proportions too: a ball where a dog was.
+        mask = around(mask, rng, *rng.choice((4, 10, 24, 44), 2) * pixel)
+    elif draw < 0.9:
+        mask = grow(under(mask, rng), rng.integers(0, 4) * pixel)
     else:
         mask = grow(mask, rng.integers(6, 14) * pixel)
     return Repaint(mask & np.isin(sample.labels, (0, chosen + 1)), (chosen,), "object")

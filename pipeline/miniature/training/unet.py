@@ -24,7 +24,7 @@ from .scenes import SIZES, Sample, SceneCache
 from .vae import to_tensor
 
 VIEWS = 2  # close-ups per scene
-SHARE = 0.62  # of the batches that are close-ups; they cost half of a whole picture
+SHARE = 0.75  # of the batches that are close-ups; they cost half of a whole picture
 NO_TEXT, EMPTY_PROMPT = 0.10, 0.03  # shares of a batch without text (as guidance asks) and with "" as prompt
 OUTSIDE_WEIGHT = 0.15  # of the loss where nothing is repainted
 NOISY = 0.8  # below 1 more of the batch is noisy, where it is decided what the picture shows
@@ -138,7 +138,7 @@ class UnetTask:
 
     name = "unet"
 
-    def __init__(self, latents: LatentCache, tokenizer, batch: int = 16):
+    def __init__(self, latents: LatentCache, tokenizer, batch: int = 32):
         self.net, self.latents, self.tokenizer, self.batch = Painter(tokenizer), latents, tokenizer, batch
         self.alphas = build_scheduler().alphas_cumprod.float().to(device())
 

@@ -10,7 +10,7 @@ from pipeline.miniature.networks import build_vae
 from .loop import device
 from .scenes import SceneCache
 
-KL_WEIGHT = 1e-3
+KL_WEIGHT = 5e-4
 
 
 def to_tensor(images: list[np.ndarray]) -> Tensor:
@@ -54,14 +54,11 @@ class VaeTask:
         image = image[top : top + side, left : left + side]
         return image[:, ::-1] if rng.random() < 0.5 else image
 
-    def _encode(self, x: Tensor):
-        return self.net.encode(x).latent_dist
-
     def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         side = 128 if rng.random() < 0.25 else 64
         x = to_tensor([self._crop(rng, side) for _ in range(max(1, self.batch * 64**2 // side**2))])
         with torch.autocast(x.device.type, torch.bfloat16):
-            latents = self._encode(x)
+            latents = self.net.encode(x).latent_dist
             y = self.net.decode(latents.sample()).sample
         y, mean, logvar = y.float(), latents.mean.float(), latents.logvar.float()
         divergence = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
@@ -80,19 +77,3 @@ class VaeTask:
         self.net.eval()
         deviation = torch.cat([self.net.encode(part).latent_dist.mean for part in x.split(8)]).std()
         self.net.register_to_config(scaling_factor=round(1 / float(deviation), 5))
-
-
-class DecoderTask(VaeTask):
-    """The decoder alone, so that the latents the painter has learnt stay what they are."""
-
-    name = "vae_decoder"
-
-    def __init__(self, scenes: SceneCache, vae, batch: int = 16):
-        super().__init__(scenes, batch)
-        self.net = vae
-        for part in (vae.encoder, vae.quant_conv):
-            part.requires_grad_(False)
-
-    @torch.no_grad()
-    def _encode(self, x: Tensor):
-        return super()._encode(x)
