@@ -91,8 +91,8 @@ def build_clipseg(tokenizer):
 
     text = {"hidden_size": 96, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4}
     vision = {
-        "hidden_size": 192,
-        "intermediate_size": 512,
+        "hidden_size": 128,
+        "intermediate_size": 384,
         "num_hidden_layers": 4,
         "num_attention_heads": 4,
         "image_size": 256,

@@ -30,9 +30,9 @@ SCENES, CLASSIFIER_SCENES = 9_000, 2_400
 PLANS = {
     "vae": Plan(steps=4400, lr=2.5e-3, hold=3400, decay=0, muon=True),
     "sam": Plan(steps=14_000, lr=1.2e-3, warmup=150, hold=14_000, decay=0.02, muon=True),
-    "place_classifier": Plan(steps=350, lr=4e-3, decay=0.02),
-    "object_classifier": Plan(steps=1050, lr=4e-3, decay=0.02),
-    "colour_classifier": Plan(steps=800, lr=4e-3, decay=0.02),
+    "place_classifier": Plan(steps=330, lr=4e-3, decay=0.02),
+    "object_classifier": Plan(steps=950, lr=4e-3, decay=0.02),
+    "colour_classifier": Plan(steps=600, lr=4e-3, decay=0.02),
     "clipseg": Plan(steps=14_000, lr=1.2e-3, warmup=150, hold=14_000, decay=0.02, muon=True),
     "unet": Plan(steps=12_000, lr=1.6e-3, warmup=150, hold=12_000, muon=True, average=300),
 }

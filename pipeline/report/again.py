@@ -13,7 +13,7 @@ Scalar = str | int | float | bool | None
 _BARE = re.compile(r"[A-Za-z/_][\w./+@%-]*", re.ASCII)  # a text that Hydra's grammar takes without quotes ...
 _RESERVED = ("true", "false", "null", "inf", "nan")  # ... save these
 _KEY = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)  # a part of a key that it can address
-_SETTINGS = re.compile(r"[+~]*(models|memory|device|until)\b")
+_SETTINGS = re.compile(r"[+~]*(models|memory|device|until|results)\b")
 
 
 def reproduce(run_dir: Path, result: str) -> str:

@@ -43,6 +43,7 @@ def test_one_picture_of_many(prompt: str, folder: str, seed: int) -> None:
     config = {"dataset": {"images": "/no/such/*.png"}, "stages": {"inpaint": {**MARS, "prompt": [], "seed": []}}}
     line = {"path": f"/no/such/{prompt}", "settings": [{**MARS, "prompt": prompt, "seed": seed}]}
     facts = {"config": config, "overrides": ["recipe=x", "models.sam='a,b'", "+device=cpu", "memory=low", "outputs=x"]}
+    facts["overrides"] += ["results.format=jpeg", "results.quality=90"]
     assert parsed(ordinary(run_dir, facts, line)) == {
         "recipe": str(run_dir / "recipe.yaml"),
         "dataset.images": line["path"],
@@ -51,6 +52,8 @@ def test_one_picture_of_many(prompt: str, folder: str, seed: int) -> None:
         "models.sam": "a,b",
         "device": "cpu",
         "memory": "low",
+        "results.format": "jpeg",
+        "results.quality": 90,
     }
     _, _, again = shlex.split(reproduce(run_dir, "car/4_inpaint.png"))
     assert again == f"reproduce={run_dir / 'car/4_inpaint.png'}"  # `commands` takes what is behind the = as it stands
