@@ -1,8 +1,8 @@
 """Trains the miniature models from nothing: ``python -m pipeline.miniature.train``.
 
 Renders the scenes, trains the models one after another and writes their weights. It can be stopped at any
-time, also by SIGKILL, and goes on from its last checkpoint when started again. With one thread, as by default, it
-makes the weights that are beside it, to the bit on the same kind of processor with the same torch.
+time, also by SIGKILL, and goes on from its last checkpoint when started again. With one thread, as by default, on the
+same kind of processor and with the same torch it makes the same weights, to the bit.
 """
 
 import argparse
@@ -29,12 +29,12 @@ SCENES, CLASSIFIER_SCENES = 9_000, 2_400
 # In the order they are trained: the painter works on the latents of the autoencoder.
 PLANS = {
     "vae": Plan(steps=4400, lr=2.5e-3, hold=3400, decay=0, muon=True),
-    "sam": Plan(steps=14_000, lr=1.2e-3, warmup=150, hold=14_000, decay=0.02, muon=True),
+    "sam": Plan(steps=11_000, lr=1.2e-3, warmup=150, hold=4600, decay=0.02, muon=True),
     "place_classifier": Plan(steps=330, lr=4e-3, decay=0.02),
     "object_classifier": Plan(steps=950, lr=4e-3, decay=0.02),
     "colour_classifier": Plan(steps=600, lr=4e-3, decay=0.02),
-    "clipseg": Plan(steps=14_000, lr=1.2e-3, warmup=150, hold=14_000, decay=0.02, muon=True),
-    "unet": Plan(steps=12_000, lr=1.6e-3, warmup=150, hold=12_000, muon=True, average=300),
+    "clipseg": Plan(steps=9000, lr=1.2e-3, warmup=150, hold=4000, decay=0.02, muon=True),
+    "unet": Plan(steps=2500, lr=1.6e-3, warmup=150, hold=1400, muon=True, average=300),
 }
 SMOKE_STEPS, SMOKE_SCENES = 6, 80
 
@@ -118,10 +118,12 @@ class Workshop:
                 self.trained("unet").net, self.vae, self.tokenizer, folder / "sdxl_inpaint"
             ),
         }
-        for name in names:
-            if name in writers:
-                writers[name]()
-        export.export_log(self.folder, names, folder)
+        written = [name for name in names if name in writers]
+        for name in written:
+            writers[name]()
+        export.export_log(
+            self.folder, written + ["vae"] * ("unet" in written), folder
+        )  # a painter brings its autoencoder
 
     def _export_classifier(self, name: str, folder: Path) -> None:
         export.export_classifier(self.trained(name), folder / "classifier")
@@ -142,18 +144,16 @@ def main(arguments: list[str] | None = None) -> None:
         metavar="DIR",
         help="where the weights go (default: the package; with --smoke the work folder)",
     )
-    parser.add_argument("--export-now", action="store_true", help="train nothing, export the latest checkpoints")
     parser.add_argument("--smoke", action="store_true", help="a few steps of everything, to see that it runs")
-    parser.add_argument("--threads", type=int, default=1, help="of a process (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="others make other weights (default: %(default)s)")
     options = parser.parse_args(arguments)
     keep_freed_memory()
     torch.set_num_threads(options.threads)
     folder = options.folder / "smoke" if options.smoke else options.folder
     workshop = Workshop(folder, options.smoke)
     names = options.only or list(PLANS)
-    if not options.export_now:
-        for name in names:
-            workshop.train(name)
+    for name in names:
+        workshop.train(name)
     workshop.export(options.export or (folder / "weights" if options.smoke else WEIGHTS), names)
 
 

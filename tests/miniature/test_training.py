@@ -117,7 +117,7 @@ def test_muon_makes_updates_orthogonal(shape):
 
 
 def command(folder: Path) -> list[str]:
-    return [sys.executable, "-m", "pipeline.miniature.train", "--smoke", "--only", "sam", "--threads", "1",
+    return [sys.executable, "-m", "pipeline.miniature.train", "--smoke", "--only", "sam",
             "--folder", str(folder)]  # fmt: skip
 
 

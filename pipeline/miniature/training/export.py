@@ -120,4 +120,4 @@ def export_log(work: Path, names: list[str], folder: Path) -> None:
     log = folder / "training_log.jsonl"
     lines = log.read_text().splitlines(keepends=True) if log.exists() else []
     kept = "".join(line for line in lines if json.loads(line)["model"] not in names)
-    log.write_text(kept + "".join(path.read_text() for name in names if (path := work / f"{name}.jsonl").exists()))
+    log.write_text(kept + "".join((work / f"{name}.jsonl").read_text() for name in names))

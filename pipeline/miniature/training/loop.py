@@ -25,10 +25,10 @@ class Plan:
     """How long and how hard to train.
 
     steps: optimiser steps. lr: peak learning rate. warmup: steps of linear rise. hold: the step at which the cosine
-    descent from the peak begins; up to there nothing depends on ``steps``, which may be decided on the way. decay:
-    weight decay. muon: whether hidden matrices are trained by Muon rather than AdamW. average: horizon in steps of the
-    exponential moving average of the weights, 0 for none. save_every: steps between checkpoints. log_every: steps
-    between lines of the log.
+    descent from the peak begins; up to there nothing depends on it or on ``steps``, so both may be decided on the way.
+    decay: weight decay. muon: whether hidden matrices are trained by Muon rather than AdamW. average: horizon in steps
+    of the exponential moving average of the weights, 0 for none. save_every: steps between checkpoints. log_every:
+    steps between lines of the log.
     """
 
     steps: int

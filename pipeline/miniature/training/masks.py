@@ -11,8 +11,8 @@ from pipeline.miniature.world.drawing import texture
 
 from .scenes import CLASSIFIER_SEEDS, TRAINING_SEEDS, Sample
 
-# Width and height in pixels of parts of scenes, and by how much they exceed the mask, whose object then fills about as
-# many latents as in the crops of the product: those have the area of 128x128 and a context of 1.5.
+# Width and height in pixels of parts of scenes, and by how much they exceed the mask, which then fills about as many
+# latents as in the crops of the product: those have the area of 128x128 and a context of 1.5.
 CLOSEUPS, CONTEXT = ((96, 96), (120, 80), (80, 120)), (1.08, 1.6)
 LARGE, OBJECT = 40, 64  # longer side of an object worth a close view, in its scene, and about what it is then
 
@@ -59,18 +59,20 @@ def blob(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     return np.hypot(rows - y, columns - x) + texture(rng, shape, (1, 1)) * 0.25 * radius < radius
 
 
-def around(mask: np.ndarray, rng: np.random.Generator, across: float = 10, down: float | None = None) -> np.ndarray:
-    """A filled box around the mask, its sides up to ``across`` and ``down`` (the same by default) pixels away."""
+def around(mask: np.ndarray, rng: np.random.Generator, slack: float | np.ndarray) -> np.ndarray:
+    """A filled box around the mask, its sides up to ``slack`` pixels away: one number, or across and down."""
     rows, columns = box_of(mask)
-    down = across if down is None else down
-    x0, y0, x1, y1 = (int(v) for v in rng.uniform(0, (across, down, across, down)))
+    x0, y0, x1, y1 = (int(v) for v in rng.uniform(0, np.tile(np.broadcast_to(slack, 2), 2)))
     box = np.zeros_like(mask)
     box[max(0, rows.start - y0) : rows.stop + y1, max(0, columns.start - x0) : columns.stop + x1] = True
     return box
 
 
-def under(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The mask and, over the same box, the outline of whatever stood there before: of an object of another scene."""
+def over_another(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The mask and the outline of what stood there before: of an object of another scene, made to fill its box.
+
+    The box has up to 8 pixels of slack. A scene without objects gives all of it.
+    """
     things = scene(int(rng.integers(TRAINING_SEEDS, CLASSIFIER_SEEDS)), 64, 64).objects
     outline = max((thing.mask for thing in things), key=np.count_nonzero, default=np.ones((1, 1), bool))
     shape, place = outline[box_of(outline)], box_of(around(mask, rng, 8))
@@ -99,9 +101,9 @@ def _object(sample: Sample, rng: np.random.Generator, chosen: int, pixel: float 
         mask = grow(mask, rng.integers(0, 7) * pixel)
     elif draw < 0.7:
         # Boxes of other proportions too: a ball where a dog was.
-        mask = around(mask, rng, *rng.choice((4, 10, 24, 44), 2) * pixel)
+        mask = around(mask, rng, rng.choice((4, 10, 24, 44), 2) * pixel)
     elif draw < 0.9:
-        mask = grow(under(mask, rng), rng.integers(0, 4) * pixel)
+        mask = grow(over_another(mask, rng), rng.integers(0, 4) * pixel)
     else:
         mask = grow(mask, rng.integers(6, 14) * pixel)
     return Repaint(mask & np.isin(sample.labels, (0, chosen + 1)), (chosen,), "object")
@@ -110,7 +112,7 @@ def _object(sample: Sample, rng: np.random.Generator, chosen: int, pixel: float 
 def closeup(sample: Sample, rng: np.random.Generator) -> tuple[Sample, Repaint] | None:
     """A part of a scene around one object that is to be repainted, as the crop of an `inpaint` stage shows it.
 
-    Objects then come at much the same size, whatever they were in the scene. The part has one of ``CLOSEUPS``.
+    What is repainted then comes at much the same size, whatever it was in the scene. The part has one of ``CLOSEUPS``.
 
     Returns:
         The part and the task in it; None where no object is large enough.
@@ -122,22 +124,20 @@ def closeup(sample: Sample, rng: np.random.Generator) -> tuple[Sample, Repaint] 
         return None
     chosen = int(rng.choice(large))
     task = _object(sample, rng, chosen, sides[chosen] / OBJECT)
-    rows, columns = np.flatnonzero(task.mask.any(1)), np.flatnonzero(task.mask.any(0))
-    height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+    rows, columns = box_of(task.mask)
+    height, width = rows.stop - rows.start, columns.stop - columns.start
     shape = min(CLOSEUPS, key=lambda size: abs(np.log(size[0] / size[1] * height / width)))
     scale = max(width / shape[0], height / shape[1]) * rng.uniform(*CONTEXT)
     scale = min(scale, *(np.array(task.mask.shape[::-1]) / shape))
     corners = []
-    for first, last, side, full in zip(
-        (columns[0], rows[0]), (columns[-1], rows[-1]), shape, task.mask.shape[::-1], strict=True
-    ):
-        slack = side * scale - (last + 1 - first)  # less than 0 where the scene has not room for all of the mask
-        start = first - slack * rng.uniform(0.3, 0.7)
+    for box, side, full in zip((columns, rows), shape, task.mask.shape[::-1], strict=True):
+        slack = side * scale - (box.stop - box.start)  # less than 0 where the scene has not room for all of the mask
+        start = box.start - slack * rng.uniform(0.3, 0.7)
         corners.append(float(np.clip(start, 0, full - side * scale)))
-    box = (*corners, *(corner + side * scale for corner, side in zip(corners, shape, strict=True)))
-    image = np.asarray(Image.fromarray(sample.image).resize(shape, Image.Resampling.LANCZOS, box=box))
-    labels = np.asarray(Image.fromarray(sample.labels).resize(shape, Image.Resampling.NEAREST, box=box))
-    mask = np.asarray(Image.fromarray(task.mask.astype(np.uint8)).resize(shape, Image.Resampling.NEAREST, box=box)) > 0
+    part = (*corners, *(corner + side * scale for corner, side in zip(corners, shape, strict=True)))
+    image = np.asarray(Image.fromarray(sample.image).resize(shape, Image.Resampling.LANCZOS, box=part))
+    labels = np.asarray(Image.fromarray(sample.labels).resize(shape, Image.Resampling.NEAREST, box=part))
+    mask = np.asarray(Image.fromarray(task.mask.astype(np.uint8)).resize(shape, Image.Resampling.NEAREST, box=part)) > 0
     return replace(sample, image=image, labels=labels), replace(task, mask=mask)
 
 

@@ -79,7 +79,7 @@ def attend_fast(sam) -> None:
 
 
 def predict(sam, image: Tensor, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Logits (P, 4, S/2, S/2) of the single and the three alternative masks, and their predicted IoU (P, 4).
+    """Logits (P, 4, S/4, S/4) of the single and the three alternative masks, and their predicted IoU (P, 4).
 
     image: Bx3xSxS, normalised and padded; the P prompts belong to the images in equal runs. The decoder of
     segment_anything takes one image at a time and hides one or the other kind of mask; this is its

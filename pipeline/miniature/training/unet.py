@@ -49,7 +49,10 @@ _WHOLE, _CLOSEUPS = [_name(size) for size in SIZES], [_name(size) for size in CL
 
 
 class LatentCache:
-    """Latents of every cached scene with a task, and of close-ups of its objects; made on first use."""
+    """Latents of every cached scene with a task, and of close-ups of its objects; made on first use.
+
+    The folder is named after scenes and autoencoder: one whose tasks were another code's must be removed.
+    """
 
     def __init__(self, folder: Path, scenes: SceneCache, vae):
         self.scenes = scenes

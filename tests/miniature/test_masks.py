@@ -1,0 +1,58 @@
+"""What the painter is asked to do while it learns."""
+
+import json
+
+import numpy as np
+
+from pipeline.miniature.training.export import export_log
+from pipeline.miniature.training.masks import CLOSEUPS, around, box_of, closeup, over_another
+from pipeline.miniature.training.scenes import render
+
+
+def corner() -> np.ndarray:
+    mask = np.zeros((60, 80), bool)
+    mask[40:, 50:] = True
+    return mask
+
+
+def test_boxes_hold_the_mask_and_no_more_than_was_asked():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        rows, columns = box_of(around(corner(), rng, np.array([20, 5])))
+        assert (rows.stop, columns.stop) == (60, 80)
+        assert 35 <= rows.start <= 40 and 30 <= columns.start <= 50
+
+
+def test_the_outline_of_another_thing_tells_no_longer_what_is_asked_for():
+    rng, mask, shapes = np.random.default_rng(0), corner(), set()
+    for _ in range(20):
+        both = over_another(mask, rng)
+        assert both[mask].all() and not both[:32].any() and not both[:, :42].any()
+        shapes.add(both.tobytes())
+    assert len(shapes) > 10
+
+
+def test_closeups_show_all_that_is_to_be_repainted():
+    rng, kinds = np.random.default_rng(0), []
+    for seed in range(30):
+        sample = render(seed, (256, 256))
+        found = closeup(sample, rng)
+        if found is None:
+            continue
+        part, task = found
+        assert part.image.shape[1::-1] in CLOSEUPS and part.image.shape[:2] == part.labels.shape == task.mask.shape
+        (chosen,) = task.shown
+        thing = part.mask(chosen)
+        assert (thing & task.mask).sum() > 0.9 * thing.sum() > 0
+        kinds.append(sample.things[chosen][0])
+    assert len(set(kinds)) > 5
+
+
+def test_the_log_is_replaced_for_what_was_trained_anew_alone(tmp_path):
+    def lines(model: str, loss: float) -> str:
+        return json.dumps({"model": model, "step": 50, "loss": loss}) + "\n"
+
+    (tmp_path / "training_log.jsonl").write_text(lines("sam", 1) + lines("unet", 2))
+    (tmp_path / "unet.jsonl").write_text(lines("unet", 3))
+    export_log(tmp_path, ["unet"], tmp_path)
+    assert (tmp_path / "training_log.jsonl").read_text() == lines("sam", 1) + lines("unet", 3)
