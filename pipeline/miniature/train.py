@@ -106,16 +106,17 @@ class Workshop:
 
     def export(self, folder: Path, names: list[str]) -> None:
         """Writes the weights of these models, from their latest checkpoints."""
+        tokenizer = build_tokenizer()  # a used one would be stored with the lengths that it was used for
         writers = {
             "sam": lambda: export.export_sam(self.trained("sam").net, folder / "sam"),
             "clipseg": lambda: export.export_clipseg(
-                self.trained("clipseg").net.clipseg, self.tokenizer, folder / "clipseg"
+                self.trained("clipseg").net.clipseg, tokenizer, folder / "clipseg"
             ),
             "place_classifier": lambda: self._export_classifier("place_classifier", folder),
             "object_classifier": lambda: self._export_classifier("object_classifier", folder),
             "colour_classifier": lambda: self._export_classifier("colour_classifier", folder),
             "unet": lambda: export.export_inpainter(
-                self.trained("unet").net, self.vae, self.tokenizer, folder / "sdxl_inpaint"
+                self.trained("unet").net, self.vae, tokenizer, folder / "sdxl_inpaint"
             ),
         }
         written = [name for name in names if name in writers]

@@ -29,6 +29,8 @@ def reproduce(run_dir: Path, result: str) -> str:
 def ordinary(run_dir: Path, facts: Mapping[str, Any], line: Mapping[str, Any]) -> str | None:
     """The command of an ordinary run that makes one picture: the run's recipe with this photo, prompt and seed alone.
 
+    What the run's command line said of models, memory, device, `until` and `results` is repeated.
+
     Args:
         run_dir: the run folder.
         facts: its `run.json`.
