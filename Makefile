@@ -34,7 +34,7 @@ bench: setup  ## measure, side by side in one run, and print the ratios
 train: setup  ## train the miniature models from scratch (hours on a CPU; goes on where it was stopped)
 	$(PY) -m pipeline.miniature.train
 
-train-smoke: setup  ## prove the training code in two minutes
+train-smoke: setup  ## prove the training code in a minute
 	$(PY) -m pipeline.miniature.train --smoke
 
 eval-miniature: setup  ## measure the miniature models on scenes they never saw
