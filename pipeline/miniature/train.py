@@ -122,9 +122,8 @@ class Workshop:
         written = [name for name in names if name in writers]
         for name in written:
             writers[name]()
-        export.export_log(
-            self.folder, written + ["vae"] * ("unet" in written), folder
-        )  # a painter brings its autoencoder
+        # The painter's folder holds the autoencoder too.
+        export.export_log(self.folder, written + ["vae"] * ("unet" in written), folder)
 
     def _export_classifier(self, name: str, folder: Path) -> None:
         export.export_classifier(self.trained(name), folder / "classifier")

@@ -16,6 +16,7 @@ from pipeline.miniature.networks import build_classifier
 from pipeline.miniature.world import KINDS, PALETTE, PLACES, Spec
 
 from .loop import device
+from .masks import box_of
 from .scenes import Sample, SceneCache
 from .vae import to_tensor
 
@@ -118,8 +119,7 @@ def look_at_object(sample: Sample, rng: np.random.Generator) -> tuple[np.ndarray
     if not large:
         return None
     i = large[rng.integers(len(large))]
-    mask = sample.mask(i)
-    columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
-    box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], float)
+    rows, columns = box_of(sample.mask(i))
+    box = np.array([columns.start, rows.start, columns.stop, rows.stop], float)
     box += rng.uniform(-8, 12, 4) * (-1, -1, 1, 1)
     return view(sample.image, tuple(box)), sample.things[i]

@@ -16,6 +16,7 @@ from torch import Tensor
 from pipeline.miniature.networks import SAM_CONFIG, build_sam
 
 from .loop import device, plain_attention
+from .masks import box_of
 from .photo import photographic
 from .scenes import SMALLEST, Sample, SceneCache
 
@@ -46,10 +47,10 @@ def random_point(mask: np.ndarray, rng: np.random.Generator) -> list[float]:
 
 def loose_box(mask: np.ndarray, rng: np.random.Generator, slack: float = 0.06) -> list[float]:
     """The bounds of ``mask`` as a hand would draw them: each side off by up to a share ``slack`` of the size."""
-    columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
-    x0, y0, x1, y1 = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-    off = np.array([x1 - x0, y1 - y0, x1 - x0, y1 - y0]) * rng.uniform(-slack, slack, 4)
-    return [float(v) for v in np.array([x0, y0, x1, y1]) + off]
+    rows, columns = box_of(mask)
+    sides = np.array([columns.stop - columns.start, rows.stop - rows.start] * 2)
+    off = sides * rng.uniform(-slack, slack, 4)
+    return [float(v) for v in np.array([columns.start, rows.start, columns.stop, rows.stop]) + off]
 
 
 def _attend(layer, x: Tensor) -> Tensor:
