@@ -91,9 +91,9 @@ def build_clipseg(tokenizer):
 
     text = {"hidden_size": 96, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4}
     vision = {
-        "hidden_size": 128,
-        "intermediate_size": 384,
-        "num_hidden_layers": 4,
+        "hidden_size": 192,
+        "intermediate_size": 512,
+        "num_hidden_layers": 6,
         "num_attention_heads": 4,
         "image_size": 256,
         "patch_size": 16,
@@ -103,7 +103,7 @@ def build_clipseg(tokenizer):
             text_config=text | _text_sizes(tokenizer),
             vision_config=vision,
             projection_dim=96,
-            extract_layers=[0, 1, 3],
+            extract_layers=[1, 3, 5],
             reduce_dim=64,
             use_complex_transposed_convolution=True,
             decoder_num_attention_heads=4,

@@ -17,7 +17,7 @@ from .training import export
 from .training.classifier import ColourTask, ObjectTask, PlaceTask
 from .training.clipseg import ClipsegTask
 from .training.loop import Plan, Task, keep_freed_memory, restore, train
-from .training.sam import SamTask
+from .training.sam import SamCrowdTask, SamTask
 from .training.scenes import CLASSIFIER_SEEDS, TRAINING_SEEDS, SceneCache
 from .training.unet import LatentCache, UnetTask
 from .training.vae import VaeTask
@@ -26,16 +26,19 @@ from .words import build_tokenizer
 WEIGHTS = Path(__file__).parent / "weights"
 SCENES, CLASSIFIER_SCENES = 9_000, 2_400
 
-# In the order they are trained: the painter works on the latents of the autoencoder.
+# In the order they are trained.
 PLANS = {
     "vae": Plan(steps=4400, lr=2.5e-3, hold=3400, decay=0, muon=True),
     "sam": Plan(steps=11_000, lr=1.2e-3, warmup=150, hold=4600, decay=0.02, muon=True),
+    "sam_crowd": Plan(steps=3600, lr=7e-4, warmup=150, decay=0.02, muon=True),
     "place_classifier": Plan(steps=330, lr=4e-3, decay=0.02),
     "object_classifier": Plan(steps=950, lr=4e-3, decay=0.02),
     "colour_classifier": Plan(steps=600, lr=4e-3, decay=0.02),
-    "clipseg": Plan(steps=9000, lr=1.2e-3, warmup=150, hold=4000, decay=0.02, muon=True),
-    "unet": Plan(steps=2500, lr=1.6e-3, warmup=150, hold=1400, muon=True, average=300),
+    "clipseg": Plan(steps=12_600, lr=1.2e-3, warmup=150, hold=5600, decay=0.02, muon=True),
+    "unet": Plan(steps=7000, lr=1.6e-3, warmup=150, hold=1400, restart=2500, muon=True, average=300),
 }
+# The painter works on the autoencoder's latents, and a trained SAM goes on among things that touch.
+BUILDS_ON = {"unet": "vae", "sam_crowd": "sam"}
 SMOKE_STEPS, SMOKE_SCENES = 6, 80
 
 
@@ -51,7 +54,10 @@ class Workshop:
     def plan(self, name: str) -> Plan:
         """How to train a model; for the smoke run a few steps of the same."""
         plan = PLANS[name]
-        return replace(plan, steps=SMOKE_STEPS, warmup=2, hold=2, save_every=2, log_every=2) if self.smoke else plan
+        if not self.smoke:
+            return plan
+        again = min(plan.restart, SMOKE_STEPS - 2)
+        return replace(plan, steps=SMOKE_STEPS, warmup=2, hold=2, restart=again, save_every=2, log_every=2)
 
     def _scenes(self, count: int, first_seed: int) -> SceneCache:
         return SceneCache(self.folder / "data", SMOKE_SCENES if self.smoke else count, first_seed, os.cpu_count() or 1)
@@ -69,10 +75,11 @@ class Workshop:
         return build_tokenizer()
 
     def task(self, name: str) -> Task:
-        """A model with fresh weights, the same at every call, and its training data."""
+        """A model as its training begins, the same at every call, and its training data."""
         makers = {
             "vae": lambda: VaeTask(self.scenes),
             "sam": lambda: SamTask(self.scenes),
+            "sam_crowd": lambda: SamCrowdTask(self.scenes, self.trained("sam").net),
             "place_classifier": lambda: PlaceTask(self.classifier_scenes),
             "object_classifier": lambda: ObjectTask(self.classifier_scenes),
             "colour_classifier": lambda: ColourTask(self.classifier_scenes),
@@ -95,9 +102,18 @@ class Workshop:
         return task.net
 
     def trained(self, name: str) -> Task:
-        """A model with the weights of its latest checkpoint."""
-        task = self.task(name)
-        restore(task, self.folder)
+        """A trained model.
+
+        Raises:
+            SystemExit: its training has not come to its end.
+        """
+        task, steps = self.task(name), self.plan(name).steps
+        try:
+            step = restore(task, self.folder)
+        except FileNotFoundError:
+            step = 0
+        if step < steps:
+            raise SystemExit(f"{name} is trained to step {step} of {steps} only: finish it with --only {name}")
         return task
 
     def train(self, name: str) -> None:
@@ -105,10 +121,10 @@ class Workshop:
         train(self.task(name), self.plan(name), self.folder)
 
     def export(self, folder: Path, names: list[str]) -> None:
-        """Writes the weights of these models, from their latest checkpoints."""
+        """Writes the weights of these models and the logs that led to them; what others build on comes with those."""
         tokenizer = build_tokenizer()  # a used one would be stored with the lengths that it was used for
         writers = {
-            "sam": lambda: export.export_sam(self.trained("sam").net, folder / "sam"),
+            "sam_crowd": lambda: export.export_sam(self.trained("sam_crowd").net, folder / "sam"),
             "clipseg": lambda: export.export_clipseg(
                 self.trained("clipseg").net.clipseg, tokenizer, folder / "clipseg"
             ),
@@ -122,8 +138,8 @@ class Workshop:
         written = [name for name in names if name in writers]
         for name in written:
             writers[name]()
-        # The painter's folder holds the autoencoder too.
-        export.export_log(self.folder, written + ["vae"] * ("unet" in written), folder)
+        led = {*written, *(BUILDS_ON[name] for name in written if name in BUILDS_ON)}
+        export.export_log(self.folder, [name for name in PLANS if name in led], folder)
 
     def _export_classifier(self, name: str, folder: Path) -> None:
         export.export_classifier(self.trained(name), folder / "classifier")
@@ -137,7 +153,7 @@ def main(arguments: list[str] | None = None) -> None:
         default=Path("outputs/miniature"),
         help="caches, checkpoints and log (default: %(default)s)",
     )
-    parser.add_argument("--only", choices=PLANS, action="append", help="train just this model; may be repeated")
+    parser.add_argument("--only", choices=PLANS, action="append", help="train just this; may be repeated")
     parser.add_argument(
         "--export",
         type=Path,
@@ -151,7 +167,7 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     folder = options.folder / "smoke" if options.smoke else options.folder
     workshop = Workshop(folder, options.smoke)
-    names = options.only or list(PLANS)
+    names = [name for name in PLANS if name in (options.only or PLANS)]
     for name in names:
         workshop.train(name)
     workshop.export(options.export or (folder / "weights" if options.smoke else WEIGHTS), names)

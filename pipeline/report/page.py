@@ -30,7 +30,7 @@ MAX_PICTURES = 4000  # in a file; what is more goes into others
 _TEMPLATE = Path(__file__).with_name("template")
 _FILES = ("contact_sheet.png", "recipe.yaml", "run.json", "sweep.json", "journal.jsonl", "run.log")
 _SHOWN = (
-    *("photo", "status", "error", "flags", "prompt", "negative_prompt", "seed", "variant"),
+    *("photo", "status", "error", "flags", "warnings", "prompt", "negative_prompt", "seed", "variant"),
     *("outside_max_diff", "seconds", "item"),
 )
 _FURTHER = re.compile(r"index_\d+\.html")
@@ -177,7 +177,7 @@ def _data(report: _Report, pictures: Iterable[tuple[int, Picture]]) -> dict[str,
 
 def _picture(run: _Run, line: Mapping[str, Any], stages: dict[str, int]) -> dict[str, Any]:
     """A line of the journal as the page needs it; paths are those within the page's folder."""
-    paths = {kind: line.get(kind) for kind in ("source", "mask", "result")}
+    paths = {kind: line.get(kind) for kind in ("source", "mask", "result", "delivered")}
     small = line.get("thumbnails", {})
     paths |= {"thumbnail": small.get("result"), "mask_thumbnail": small.get("mask")}
     return {

@@ -1,12 +1,15 @@
-"""What the painter is asked to do while it learns."""
+"""What the models are asked to do while they learn."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from pipeline.miniature.training.export import export_log
 from pipeline.miniature.training.masks import CLOSEUPS, around, box_of, closeup, over_another
-from pipeline.miniature.training.scenes import render
+from pipeline.miniature.training.sam import SamCrowdTask, SamTask
+from pipeline.miniature.training.scenes import Sample, render
 
 
 def corner() -> np.ndarray:
@@ -46,6 +49,33 @@ def test_closeups_show_all_that_is_to_be_repainted():
         assert (thing & task.mask).sum() > 0.9 * thing.sum() > 0
         kinds.append(sample.things[chosen][0])
     assert len(set(kinds)) > 5
+
+
+def meeting(gap: int) -> Sample:
+    """Two things so many pixels apart, one far from both, and one at the second, too small to be asked about."""
+    labels = np.zeros((100, 120), np.uint8)
+    labels[20:60, 10:40] = 1
+    labels[20:60, 40 + gap : 70 + gap] = 2
+    labels[90:, 100:] = 3
+    labels[60:66, 55:61] = 4
+    return Sample(np.zeros((100, 120, 3), np.uint8), labels, "street", "day", (("car", "red"),) * 4)
+
+
+@pytest.mark.parametrize(("gap", "pairs"), [(0, [(0, 1)]), (2, [(0, 1)]), (3, []), (6, [])])
+def test_things_that_touch_are_found(gap, pairs):
+    sample = meeting(gap)
+    turned = replace(sample, labels=sample.labels.T)
+    assert sample.touching() == sample.mirrored().touching() == turned.touching() == pairs
+
+
+def test_a_first_look_may_take_two_things_that_touch_for_one():
+    rng, sample = np.random.default_rng(0), meeting(1)
+    task = SamCrowdTask(None, SamTask(None).net)
+    looks = [task._first_look(sample, sample.mask(0), rng) for _ in range(200)]
+    both = [np.array_equal(look, sample.mask(0) | sample.mask(1)) for look in looks]
+    assert 0.2 < np.mean(both) < 0.4
+    assert all(two or np.array_equal(look, sample.mask(0)) for two, look in zip(both, looks, strict=True))
+    assert all(np.array_equal(task._first_look(sample, sample.mask(2), rng), sample.mask(2)) for _ in range(20))
 
 
 def test_the_log_is_replaced_for_what_was_trained_anew_alone(tmp_path):

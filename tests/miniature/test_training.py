@@ -1,5 +1,6 @@
 """The training loop: a run that was killed ends with the same bytes as one that was not."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from pipeline.miniature.networks import SAM_CONFIG, build_sam
+from pipeline.miniature.train import Workshop
 from pipeline.miniature.training.loop import Plan, plain_attention, restore, train
 from pipeline.miniature.training.muon import orthogonal
 from pipeline.miniature.training.sam import attend_fast
@@ -81,6 +83,19 @@ def test_how_long_to_train_may_be_decided_on_the_way(tmp_path):
     assert bytes_of(later.net) == bytes_of(whole.net)
 
 
+def test_a_finished_training_can_be_given_a_second_descent(tmp_path):
+    first = Plan(steps=10, lr=0.1, warmup=3, hold=5, average=5, save_every=5)
+    more = replace(first, steps=20, restart=10)
+    whole = Line()
+    train(whole, more, tmp_path / "whole")
+    train(Line(), first, tmp_path / "later")
+    later = Line()
+    train(later, more, tmp_path / "later")
+    assert bytes_of(later.net) == bytes_of(whole.net)
+    assert more.rate(9) < 0.02 < 0.04 < more.rate(12) < 0.05
+    assert more.rate(19) < 0.01
+
+
 def test_the_learning_rate_rises_stays_and_falls():
     plan = Plan(steps=100, lr=1.0, warmup=10, hold=50)
     rates = [plan.rate(step) for step in range(100)]
@@ -117,16 +132,16 @@ def test_muon_makes_updates_orthogonal(shape):
 
 
 def command(folder: Path) -> list[str]:
-    return [sys.executable, "-m", "pipeline.miniature.train", "--smoke", "--only", "sam",
+    return [sys.executable, "-m", "pipeline.miniature.train", "--smoke", "--only", "sam_crowd", "--only", "sam",
             "--folder", str(folder)]  # fmt: skip
 
 
 def test_sigkill_in_the_middle_of_training_changes_nothing(tmp_path):
-    """The real command, killed after its first checkpoint."""
+    """The real command, killed after the first checkpoint of its second training."""
     quiet = {"cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run(command(tmp_path / "whole"), check=True, **quiet)
     killed = subprocess.Popen(command(tmp_path / "killed"), start_new_session=True, **quiet)
-    checkpoint = tmp_path / "killed" / "smoke" / "sam.checkpoint.pt"
+    checkpoint = tmp_path / "killed" / "smoke" / "sam_crowd.checkpoint.pt"
     while not checkpoint.exists() and killed.poll() is None:
         time.sleep(0.005)
     os.killpg(killed.pid, signal.SIGKILL)
@@ -135,3 +150,17 @@ def test_sigkill_in_the_middle_of_training_changes_nothing(tmp_path):
     subprocess.run(command(tmp_path / "killed"), check=True, **quiet)
     weights = Path("smoke", "weights", "sam", "model.safetensors")
     assert (tmp_path / "killed" / weights).read_bytes() == (tmp_path / "whole" / weights).read_bytes()
+    log = (tmp_path / "killed" / "smoke" / "weights" / "training_log.jsonl").read_text()
+    steps = [(line["model"], line["step"]) for line in map(json.loads, log.splitlines()) if "loss" in line]
+    assert steps == [(name, step) for name in ("sam", "sam_crowd") for step in (2, 4, 6)]
+
+
+def test_what_builds_on_a_model_waits_for_its_end(tmp_path):
+    """SAM among things that touch goes on from a trained SAM, not from one on its way."""
+    workshop = Workshop(tmp_path, smoke=True)
+    with pytest.raises(SystemExit, match="sam is trained to step 0 of 6"):
+        workshop.train("sam_crowd")
+    sam = workshop.task("sam")
+    train(sam, replace(workshop.plan("sam"), steps=2), tmp_path)
+    with pytest.raises(SystemExit, match="sam is trained to step 2 of 6"):
+        workshop.train("sam_crowd")

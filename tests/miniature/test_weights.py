@@ -12,22 +12,22 @@ def means(rows: list[evaluate.Row]) -> dict[str, float]:
 
 def test_a_click_finds_the_object(models):
     found = means(evaluate.measure_sam(models, 60))
-    assert found["SAM, careful click: mean IoU"] >= 0.87
+    assert found["SAM, careful click: mean IoU"] >= 0.9
     assert found["SAM, box: mean IoU"] >= 0.92
-    assert found["SAM, careful click: picks the best of its three, within 0.02"] >= 0.8
+    assert found["SAM, careful click: picks the best of its three, within 0.02"] >= 0.85
 
 
 def test_a_phrase_finds_the_object_and_the_place(models):
     found = means(evaluate.measure_clipseg(models, 40))
-    assert found["CLIPSeg, object by colour and name: mean IoU"] >= 0.75
-    assert found["CLIPSeg, object by its name: mean IoU"] >= 0.7
+    assert found["CLIPSeg, object by colour and name: mean IoU"] >= 0.82
+    assert found["CLIPSeg, object by its name: mean IoU"] >= 0.8
     assert found["CLIPSeg, place: mean IoU"] >= 0.93
-    assert found["CLIPSeg, object that is not there: fires on more than 0.3 % of the picture"] <= 0.1
+    assert found["CLIPSeg, object that is not there: fires on more than 0.3 % of the picture"] <= 0.05
 
 
 def test_the_difference_of_two_phrases_finds_the_horse(models):
     alone, beside_a_zebra = evaluate.measure_difference(models, 24)
-    assert alone.mean >= 0.6 and beside_a_zebra.mean >= 0.5
+    assert alone.mean >= 0.75 and beside_a_zebra.mean >= 0.65
 
 
 def test_backgrounds_come_out_as_prompted(models):
@@ -38,7 +38,7 @@ def test_backgrounds_come_out_as_prompted(models):
 
 def test_objects_come_out_as_prompted(models):
     kinds, colours = evaluate.measure_swaps(models, 4)
-    assert kinds.mean >= 0.85 and colours.mean >= 0.95
+    assert kinds.mean >= 0.9 and colours.mean >= 0.95
 
 
 def test_the_autoencoder_keeps_pictures(models):

@@ -89,15 +89,16 @@ def test_a_flag_stands_out_on_the_sheet_of_a_whole_run(run: FakeRun) -> None:
     assert (np.abs(middle[: (first + last) // 2] - RED).max(axis=1) > 3).all()
 
 
-def test_a_page_tells_of_masks_and_flags(run: FakeRun) -> None:
+def test_a_page_tells_of_masks_flags_and_warnings(run: FakeRun) -> None:
     settings = [{"stage": "find", "op": "text"}, {"stage": "size", "op": "gate"}]
     figures = [{"key": ""}, {"key": "", "figures": {"confidence": 0.75}}, {"key": "", "figures": {"coverage": 0.5}}]
     add(run, "a", GREEN, 0.5, flags=["size: too large"], settings=settings, steps=figures)
-    add(run, "b", BLUE, 0.25, settings=settings, steps=figures[:2])
+    add(run, "b", BLUE, 0.25, settings=settings, steps=figures[:2], warnings=["stages.find.phrase: too long"])
     data = data_of(run_page(run.write()))
     flagged, other = data["pictures"]
     assert data["masks"] and data["told"][-2:] == ["2 pictures", "1 flagged"]
     assert flagged["flags"] == ["size: too large"] and "flags" not in other
+    assert other["warnings"] == ["stages.find.phrase: too long"] and "warnings" not in flagged
     assert flagged["figures"] == {"find confidence": 0.75, "size coverage": 0.5}
     assert other["figures"] == {"find confidence": 0.75}
     assert (run.folder / flagged["mask_thumbnail"]).is_file()

@@ -64,18 +64,20 @@ def test_every_path_leads_to_a_file(run: FakeRun, tmp_path: Path) -> None:
     run.picture("a b#1/photo.png", (9, 99, 199))
     run.picture("a b#1/mask.png", 255)
     run.picture("a b#1/seed0.png", (200, 40, 40))
+    run.picture("results/a b#1.png", (200, 40, 40))
     made = {"source": "a b#1/photo.png", "mask": "a b#1/mask.png", "result": "a b#1/seed0.png"}
+    made["delivered"] = "results/a b#1.png"
     run.add("a b#1.png", prompt="mars", seed=0, outside_max_diff=0, **made)
-    run.add("a b#1.png", **{**made, "result": None}, prompt="mars", seed=1, error="out of memory")
+    run.add("a b#1.png", **{**made, "result": None, "delivered": None}, prompt="mars", seed=1, error="out of memory")
     sweep = write_sweep(tmp_path, {"stages.x.seed": ["0", "1"]}, [{"folder": "run", "values": {"stages.x.seed": "0"}}])
     for folder, shown in ((run.folder, run_page(run.write())), (tmp_path, sweep_page(sweep))):
         data = data_of(shown)
         done, failed = data["pictures"]
-        paths = [done[key] for key in ("source", "mask", "result", "thumbnail")]
+        paths = [done[key] for key in ("source", "mask", "result", "delivered", "thumbnail")]
         paths += [failed["source"], failed["mask"], *data["files"]]
         paths += [each["page"] for each in data["runs"] if "page" in each]
         assert all((folder / path).is_file() for path in paths)
-        assert not {"result", "thumbnail", "reproduce"} & set(failed)
+        assert not {"result", "delivered", "thumbnail", "reproduce"} & set(failed)
         assert (failed["status"], failed["error"]) == ("failed", "out of memory")
         assert (done["seed"], done["outside_max_diff"]) == (0, 0)  # a nought is not nothing
 

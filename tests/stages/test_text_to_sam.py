@@ -140,7 +140,8 @@ def test_with_the_true_models_snap_has_the_edges_that_text_lacks(models):
         edit, phrase = Edit(picture, picture), f"a {example.objects[0][0]}"
         plain.append(iou(Text(phrase=phrase, threshold="otsu").apply(edit, models).mask, truth))
         snapped.append(iou(Snap(phrase=phrase, threshold="otsu").apply(edit, models).mask, truth))
-    assert np.mean(snapped) > 0.85 and np.mean(snapped) > np.mean(plain) + 0.03
+    assert np.mean(snapped) > 0.85
+    assert 1 - np.mean(snapped) < 0.75 * (1 - np.mean(plain))  # a quarter of what was amiss is mended
 
 
 def test_with_the_true_models_auto_finds_the_thing_in_the_middle_and_finds_it_again(models):

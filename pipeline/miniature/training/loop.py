@@ -6,7 +6,7 @@ import math
 import os
 import time
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 from unittest import mock
@@ -26,15 +26,18 @@ class Plan:
 
     steps: optimiser steps. lr: peak learning rate. warmup: steps of linear rise. hold: the step at which the cosine
     descent from the peak begins; up to there nothing depends on it or on ``steps``, so both may be decided on the way.
-    decay: weight decay. muon: whether hidden matrices are trained by Muon rather than AdamW. average: horizon in steps
-    of the exponential moving average of the weights, 0 for none. save_every: steps between checkpoints. log_every:
-    steps between lines of the log.
+    restart: the step at which the rate, having fallen, rises to half the peak and falls once more (Loshchilov and
+    Hutter 2017, SGDR, arXiv:1608.03983), 0 for never; up to there all is as if the plan ended there. decay: weight
+    decay. muon: whether hidden matrices are trained by Muon rather than AdamW. average: horizon in steps of the
+    exponential moving average of the weights, 0 for none. save_every: steps between checkpoints. log_every: steps
+    between lines of the log.
     """
 
     steps: int
     lr: float
     warmup: int = 100
     hold: int = 0
+    restart: int = 0
     decay: float = 0.01
     muon: bool = False
     average: int = 0
@@ -43,7 +46,11 @@ class Plan:
 
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
-        after = max(0, step - self.hold) / max(1, self.steps - self.hold)
+        if self.restart and step >= self.restart:
+            second = replace(self, steps=self.steps - self.restart, lr=self.lr / 2, hold=0, restart=0)
+            return second.rate(step - self.restart)
+        end = self.restart or self.steps
+        after = max(0, step - self.hold) / max(1, end - self.hold)
         return self.lr * min(1, (step + 1) / self.warmup) * max(0.01, 0.5 * (1 + math.cos(math.pi * after)))
 
 
@@ -239,7 +246,8 @@ def _forget_after(log: Path, step: int) -> None:
 def _log_plan(path: Path, plan: dict) -> None:
     """Adds the plan to the log where it is new; a run may be continued by another plan, and the log then says so."""
     earlier = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    plans = [line | {"step": plan["step"]} for line in earlier if "seed" in line]
+    defaults = asdict(Plan(steps=0, lr=0))  # of what older lines do not name
+    plans = [defaults | line | {"step": plan["step"]} for line in earlier if "seed" in line]
     if not plans or plans[-1] != plan:
         with path.open("a") as file:
             file.write(json.dumps(plan) + "\n")

@@ -5,13 +5,13 @@ masks for a prompt, and the mean square error of the predicted IoU.
 """
 
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.miniature.networks import SAM_CONFIG, build_sam
 
@@ -132,9 +132,12 @@ class SamTask:
         self.size = SAM_CONFIG["image_size"]
         attend_fast(self.net)
 
+    def _draw(self, rng: np.random.Generator) -> Sample:
+        return self.scenes.sample(rng)
+
     def _sample(self, rng: np.random.Generator) -> Sample:
         while True:
-            sample = self.scenes.sample(rng)
+            sample = self._draw(rng)
             if sample.visible():
                 sample = fit_long_side(sample, self.size)
                 return sample.mirrored() if rng.random() < 0.5 else sample
@@ -146,7 +149,7 @@ class SamTask:
         if kind == "box":
             return loose_box(mask, rng), mask
         if kind == "point in box":
-            return [*random_point(mask, rng), *loose_box(mask, rng, 0.14)], mask
+            return [*random_point(mask, rng), *loose_box(self._first_look(sample, mask, rng), rng, 0.14)], mask
         background = sample.labels == 0
         if rng.random() < 0.12 and background.mean() >= SMALLEST:
             mask = background
@@ -154,6 +157,10 @@ class SamTask:
             return [*random_point(mask, rng), 1.0], mask
         wrong = ~mask if not mask.all() else mask
         return [*random_point(mask, rng), 1.0, *random_point(mask, rng), 1.0, *random_point(wrong, rng), 0.0], mask
+
+    def _first_look(self, sample: Sample, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """What a first look may take ``mask`` for: itself."""
+        return mask
 
     def _truth(self, mask: np.ndarray) -> np.ndarray:
         """The mask, padded to the square, at twice the size of SAM's low masks: shares of the pixels, float32."""
@@ -180,6 +187,39 @@ class SamTask:
         found = iou[:, 1:].gather(1, scores[:, 1:].argmax(1, keepdim=True))[:, 0]
         best = iou[:, 1:].max(1).values
         return loss, {f"iou_{kind}": float(found.mean()), "picked": float((best - found < 0.02).float().mean())}
+
+
+class SamCrowdTask(SamTask):
+    """Goes on among things that touch, which a SAM of few pixels takes for one.
+
+    Half of the pictures are drawn from such scenes, and some boxes hold both things: the click says which is meant.
+
+    net: a trained network.
+    """
+
+    name = "sam_crowd"
+
+    def __init__(self, scenes: SceneCache, net: nn.Module):
+        super().__init__(scenes)
+        self.net.load_state_dict(net.state_dict())
+
+    @cached_property
+    def _crowds(self) -> list[tuple[int, int]]:
+        return self.scenes.with_touching()
+
+    def _draw(self, rng: np.random.Generator) -> Sample:
+        if rng.random() < 0.5:
+            return super()._draw(rng)
+        return self.scenes.get(*self._crowds[rng.integers(len(self._crowds))])
+
+    def _first_look(self, sample: Sample, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The mask of a thing, or it and one that it touches."""
+        thing = int(sample.labels[mask][0]) - 1
+        pairs = [pair for pair in sample.touching() if thing in pair]
+        if not pairs or rng.random() < 0.7:
+            return mask
+        one, other = pairs[rng.integers(len(pairs))]
+        return sample.mask(one) | sample.mask(other)
 
 
 def split_prompts(given: Tensor, kind: str) -> tuple[tuple[Tensor, Tensor] | None, Tensor | None]:

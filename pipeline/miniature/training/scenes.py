@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from concurrent.futures import ProcessPoolExecutor
@@ -21,6 +22,7 @@ TRAINING_SEEDS, CLASSIFIER_SEEDS, HELD_OUT_SEEDS, EXAMPLE_SEEDS = 0, 10_000_000,
 # holds them at twice these sides, which is what SAM and CLIPSeg see.
 SIZES = ((128, 128), (160, 104), (104, 160), (144, 112), (112, 144))
 SMALLEST = 0.004  # visible share of the picture below which an object is not asked about
+GAP = 3  # objects touch that have fewer pixels than this between them
 CLOSE = 0.4  # share of the scenes that are a closer view of one object, like a crop of a larger picture
 
 
@@ -42,6 +44,18 @@ class Sample:
         """Indices of the objects large enough to ask about."""
         areas = np.bincount(self.labels.ravel(), minlength=len(self.things) + 1)[1:]
         return [i for i in range(len(self.things)) if areas[i] >= SMALLEST * self.labels.size]
+
+    def touching(self) -> list[tuple[int, int]]:
+        """Pairs of objects large enough to ask about that touch: along a handful of pixels at least."""
+        size, seen = len(self.things) + 1, self.visible()
+        meetings = np.zeros((size, size), int)
+        across = self.labels[:, :-GAP], self.labels[:, GAP:]
+        down = self.labels[:-GAP], self.labels[GAP:]
+        for one, other in (across, down):
+            both = (one > 0) & (other > 0) & (one != other)
+            np.add.at(meetings, (one[both], other[both]), 1)
+        meetings = (meetings + meetings.T)[1:, 1:]
+        return [(i, j) for i, j in itertools.combinations(seen, 2) if meetings[i, j] >= 2 * GAP]
 
     def halved(self) -> Sample:
         """The same at half the width and height, as the painter and the judges see it."""
@@ -148,6 +162,10 @@ class SceneCache:
         images, labels, facts = self.groups[group]
         place, light, things = facts[index]
         return Sample(images[index], labels[index], place, light, tuple((k, c) for k, c in things))
+
+    def with_touching(self) -> list[tuple[int, int]]:
+        """Group and index of every scene in which objects touch; some seconds for thousands."""
+        return [(g, i) for g in range(len(SIZES)) for i in range(self.size(g)) if self.get(g, i).touching()]
 
     def sample(self, rng: np.random.Generator, group: int | None = None) -> Sample:
         """A scene at random, from one group or from all."""

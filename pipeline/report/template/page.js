@@ -69,7 +69,8 @@ function words(picture) {
   const axes = data.axes.map((axis) => axisValue(picture, axis));
   const item = Object.values(picture.item ?? {}).map(shown);
   const seed = picture.seed === undefined ? "" : `seed ${picture.seed}`;
-  const own = [picture.photo, picture.prompt, picture.negative_prompt, picture.variant, picture.error, seed, ...(picture.flags ?? [])];
+  const told = [picture.error, ...(picture.flags ?? []), ...(picture.warnings ?? [])];
+  const own = [picture.photo, picture.prompt, picture.negative_prompt, picture.variant, seed, ...told];
   return [...own, ...axes, ...item, statusOf(picture)].join("\n").toLowerCase();
 }
 
@@ -234,6 +235,7 @@ function facts(picture) {
     Status: statusOf(picture),
     Why: picture.error,
     Flagged: picture.flags?.join("\n"),
+    "Not heeded": picture.warnings?.join("\n"),
     ...Object.fromEntries(data.axes.map((axis) => [axis.label, run.values?.[axis.name]])),
     Prompt: swept("prompt") ? undefined : picture.prompt,
     "Negative prompt": picture.negative_prompt,
@@ -286,7 +288,8 @@ function details(picture) {
 
 function links(picture) {
   const run = data.runs[picture.run];
-  const all = { Photo: picture.source, Mask: picture.mask, Result: untouched(picture) ? undefined : picture.result, Run: run.page };
+  const result = picture.delivered ?? (untouched(picture) ? undefined : picture.result);
+  const all = { Photo: picture.source, Mask: picture.mask, Result: result, Run: run.page };
   return Object.entries(all)
     .filter(([, path]) => path)
     .map(([textContent, path]) => make("a", { href: url(path), target: "_blank", rel: "noopener", textContent }));
