@@ -308,14 +308,33 @@ def rises(values: Sequence[float]) -> bool:
     return all(a <= b for a, b in itertools.pairwise(values))
 
 
+def chance(models: Models, source: str, target: str, number: int, guidance: float) -> float:
+    """How sure the judge is of what an object was painted over by, 0 to 1."""
+    picture, _, image = swap(models, source, target, number, guidance_scale=guidance)
+    return object_chances(image, picture.objects[0].box)[target]
+
+
+def curve(chances: dict[float, list[float]]) -> str:
+    """The mean chance at each guidance, in words."""
+    return ", ".join(f"{np.mean(values):.2f} at {guidance:g}" for guidance, values in chances.items())
+
+
+def measure_guidance(models: Models, count: int = 3) -> list[Row]:
+    """What guidance does for each of ``SWAPS``."""
+    chances = {
+        guidance: [chance(models, *pair, number, guidance) for pair in SWAPS for number in range(count)]
+        for guidance in (1.0, 2.0, GUIDANCE, 4.0, 6.0, 8.0)
+    }
+    return [Row("Subject repainted: chance of the prompted object", chances[GUIDANCE], detail=curve(chances))]
+
+
 def measure_controls(models: Models, count: int = 6) -> list[Row]:
     """Guidance, negative prompt, strength and seed do what they are for."""
     chances: dict[float, list[float]] = {1.0: [], 3.0: [], 6.0: []}
     strengths, seeds, negatives = [], [], []
     for number in range(count):
         for guidance, values in chances.items():
-            picture, _, image = swap(models, "car", "truck", number, guidance_scale=guidance)
-            values.append(object_chances(image, picture.objects[0].box)["truck"])
+            values.append(chance(models, "car", "truck", number, guidance))
         picture = next(held_out(1, 6000 + number))
         everything = np.ones(picture.image.shape[:2], bool)
 
@@ -332,10 +351,9 @@ def measure_controls(models: Models, count: int = 6) -> list[Row]:
         unasked = classify_place(paint(number, "a photo"))
         avoided = paint(number, "a photo", negative_prompt=PLACES[unasked].phrases[0])
         negatives.append(classify_place(avoided) != unasked)
-    means = [float(np.mean(values)) for values in chances.values()]
-    detail = ", ".join(f"{mean:.2f} at {guidance:g}" for guidance, mean in zip(chances, means, strict=True))
+    higher = rises([float(np.mean(values)) for values in chances.values()])
     return [
-        Row("Guidance up, chance of the prompted object up", [rises(means)], detail=detail, share=True, target="100%"),
+        Row("Guidance up, chance of the prompted object up", [higher], curve(chances), share=True, target="100%"),
         Row("Strength up, change of the picture up", strengths, share=True, target="100%"),
         Row("Same seed, same picture; another seed, another picture", seeds, share=True, target="100%"),
         Row("Negative prompt: the place it would have shown is gone", negatives, share=True, target="100%"),
@@ -352,6 +370,7 @@ MEASURES: dict[str, Callable[[Models], list[Row]]] = {
     "chain": measure_chain,
     "swaps": measure_swaps,
     "few_steps": measure_few_steps,
+    "guidance": measure_guidance,
     "controls": measure_controls,
     "time": measure_time,
 }

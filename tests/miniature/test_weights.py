@@ -57,6 +57,10 @@ def test_the_weights_are_small(name):
     assert 10_000 < size < 30e6
 
 
+def test_all_weights_together_stay_within_what_was_asked():
+    assert sum(path.stat().st_size for path in WEIGHTS.rglob("*")) < 40e6
+
+
 def test_the_table_replaces_what_stood_between_the_markers(tmp_path):
     card = tmp_path / "card.md"
     card.write_text(f"before\n{evaluate.BEGIN}\nold\n{evaluate.END}\nafter\n")
