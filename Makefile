@@ -49,8 +49,9 @@ eval-repaint: setup  ## measure what crops, harmonising and soft masks do to a r
 test-full-size: setup  ## the real architectures at full size with random weights (8 GB of disk, 20 GiB of memory)
 	$(PY) -m pytest -m full_size tests/full_size
 
-docs: setup  ## write the parameter tables in docs/ anew from the code
+docs: setup  ## write the parameter tables of docs/ anew from the code, and docs/faults.md from the tests
 	$(PY) -m pipeline.docs
+	$(PY) tests/faults_page.py
 
 clean:  ## remove the virtual environment and caches; results in outputs/ stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,55 @@
+"""Writes docs/faults.md, the list of what was tried and what happens, from the tests: `python tests/faults_page.py`.
+
+A test that tries something unkind carries a line of that page:
+
+    @pytest.mark.fault("Photos", "a file that is cut off", "costs that photo; it is named with its reason")
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs/faults.md"
+AREAS = (
+    *("Recipes and command lines", "Tables", "Photos", "Masks", "Prompts", "Repaints"),
+    *("Run folders", "Resuming", "Sweeps", "The store", "Reports and messages", "Processes and disks"),
+)
+
+_HEAD = """\
+# What was tried, and what happens
+
+Each row is a test: it does what the first column says, for real, and asserts what the second says. This page is written from
+the tests by `make docs`. What each command may read, write and delete is in [security.md](security.md).
+"""
+
+
+def page() -> str:
+    """The page as the tests have it.
+
+    Raises:
+        ValueError: a test names an area that the page does not have.
+    """
+    rows = sorted(_rows(), key=lambda row: AREAS.index(row[0]))
+    text = _HEAD
+    for area in AREAS:
+        lines = [f"| {tried} | {happens} | `{test}` |" for each, tried, happens, test in rows if each == area]
+        if lines:
+            text += "\n".join(["", f"## {area}", "", "| tried | what happens | test |", "|---|---|---|", *lines, ""])
+    return text
+
+
+def _rows() -> Iterator[tuple[str, str, str, str]]:
+    """Area, what was tried, what happens, and the test, in the order of files and lines."""
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            for mark in getattr(node, "decorator_list", ()):
+                if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.fault":
+                    area, tried, happens = (ast.literal_eval(each) for each in mark.args)
+                    yield area, tried, happens, f"{path.relative_to(ROOT).as_posix()}::{node.name}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
