@@ -43,7 +43,7 @@ from contextlib import suppress
 import hydra
 from omegaconf import DictConfig
 
-from pipeline import commands, hydra_glue, recipe_file
+from pipeline import commands, console, hydra_glue, recipe_file
 from pipeline.check import check
 from pipeline.errors import DarkroomError, OutputError, together
 from pipeline.recipe import parse
@@ -64,16 +64,17 @@ class JobFailed(Exception):
 @hydra.main(version_base="1.3", config_path=str(recipe_file.ROOT / "conf"), config_name="config")
 def job(config: DictConfig) -> None:
     """Compose -> check. The jobs run when all have been checked, as one."""
-    checked: list[Ready] = []
-    code, line = _told(lambda: checked.append(_check(config)))
-    if code:
-        folder = hydra_glue.output_folder()
-        _jobs.append(Refused(folder, hydra_glue.words(), code, line, hydra_glue.sweep_folder()))
-        with suppress(OSError):
-            folder.rmdir()  # Hydra made it; only an empty folder can go
-    _jobs.extend(checked)
-    if hydra_glue.runs_elsewhere() and (code := _start()):  # in a launcher's process, where nobody comes after this job
-        raise JobFailed(code)
+    with console.guarded():  # a launcher may have begun a process for this job, without `main`
+        checked: list[Ready] = []
+        code, line = _told(lambda: checked.append(_check(config)))
+        if code:
+            folder = hydra_glue.output_folder()
+            _jobs.append(Refused(folder, hydra_glue.words(), code, line, hydra_glue.sweep_folder()))
+            with suppress(OSError):
+                folder.rmdir()  # Hydra made it; only an empty folder can go
+        _jobs.extend(checked)
+        if hydra_glue.runs_elsewhere() and (code := _start()):  # nobody comes after this job
+            raise JobFailed(code)
 
 
 def _check(config: DictConfig) -> Ready:
@@ -127,7 +128,11 @@ def _told(work: Callable[[], object]) -> tuple[int, str]:
 
 def main() -> int:
     """Run the command line; returns the exit code."""
-    words = sys.argv[1:]
+    with console.guarded():
+        return _main(sys.argv[1:])
+
+
+def _main(words: list[str]) -> int:
     if {"-h", "--help", "--hydra-help"} & set(words):
         recipes = "\n".join(f"    {name:<16} {line}" for name, line in recipe_file.available())
         print(f"{__doc__}\nRecipes:\n{recipes}")
@@ -160,7 +165,7 @@ def _hydra(words: list[str]) -> int:
         return failed.args[0]
     except Exception as error:  # of Hydra's: a job tells its own
         if isinstance(error, OSError) and error.filename:  # the run folder could not be made
-            print(f"{error.filename}: cannot be written: {error.strerror}", file=sys.stderr)
+            print(OutputError(f"{error.filename}: cannot be written: {error.strerror}"), file=sys.stderr)
             return CANNOT_WRITE
         print(hydra_glue.explain(error, words), file=sys.stderr)
         return USAGE

@@ -16,21 +16,21 @@ from typing import Any
 
 
 class DarkroomError(Exception):
-    """An expected failure; `str(error)` is what the user reads."""
-
-
-class RecipeError(DarkroomError):
-    """All that is wrong with a recipe, at once.
+    """An expected failure; `str(error)` is what the user reads, a line for each problem.
 
     Args:
         problems: one line each, naming file and key and saying what would be right. Line breaks and control
-            characters, which a stranger's recipe may hold, are shown as escapes.
+            characters, which a stranger's recipe or a file's name may hold, are shown as escapes.
     """
 
     def __init__(self, problems: str | Sequence[str]) -> None:
         several = (problems,) if isinstance(problems, str) else problems
-        self.problems = tuple(printable(each) for each in several)
+        self.problems = tuple(map(printable, several))
         super().__init__("\n".join(self.problems))
+
+
+class RecipeError(DarkroomError):
+    """All that is wrong with a recipe, at once."""
 
 
 class SetupError(DarkroomError):
@@ -97,4 +97,6 @@ def nearest(word: str, valid: Sequence[str]) -> str:
 
 def printable(text: str) -> str:
     """A text on one line that cannot steer a terminal: what does not print is shown as escapes."""
+    if text.isprintable():
+        return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
