@@ -133,7 +133,18 @@ def _listed(path: Path) -> Iterator[Photo]:
         if row.image is None:
             yield Photo(path, f"{path.name}:{row.line}", problem=f"{path}:{row.line}: {row.problem}")
         else:
-            yield Photo(path.parent / row.image, row.image, row.item)
+            yield Photo(path.parent / row.image, _name(row.image, path.parent), row.item)
+
+
+def _name(image: str, folder: Path) -> str:
+    """A photo's name: its path from the manifest's folder; of an absolute path to elsewhere no more than the last name.
+
+    Names stand in run folders and reports, which others see.
+    """
+    path = Path(image)
+    if not path.is_absolute():
+        return image
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name or image
 
 
 def _common_root(places: list[str]) -> Path:

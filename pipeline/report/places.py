@@ -37,7 +37,7 @@ class Places:
         known = {str(each) for each in (*folders, *self._homes, self._here) if len(each.parts) > 1}
         known |= set(map(printable, known))  # as errors name them
         either = "|".join(re.escape(each) for each in sorted(known, key=len, reverse=True))
-        ours = [rf"(?:(?<![\w.…])|(?<=\\[nrt]))(?:{either})(?=[{_END}/]|\Z)[^{_END}]*"] if known else []
+        ours = [rf"(?:(?<![\w.…])|(?<=\\[nrt]))(?:{either})(?=/|\.*(?:[{_END}]|\Z))[^{_END}]*"] if known else []
         self._path = re.compile("|".join([*ours, _POSIX, _WINDOWS]))
 
     def shown(self, value: Any) -> Any:
@@ -95,13 +95,12 @@ def _user() -> set[str]:
 
 
 def _folders(config: Any) -> Iterator[Path]:
-    """The folders that absolute paths in a configuration name, or in which the files lie that they name."""
+    """The absolute paths in a configuration, and the folders of files; of files in a list their folders alone."""
     if isinstance(config, str) and config.startswith("/"):
-        path = Path(config)
-        yield path.parent if path.suffix else path
+        yield from {Path(config), Path(config).parent} if Path(config).suffix else (Path(config),)
     elif isinstance(config, Mapping):
         for each in config.values():
             yield from _folders(each)
     elif isinstance(config, list):
         for each in config:
-            yield from _folders(each)
+            yield from (path.parent if path.suffix else path for path in _folders(each))
