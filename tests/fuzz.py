@@ -132,7 +132,8 @@ class Desk:
         for name in ("thesis.txt", "project/main.py", "project/.store/blobs/aa/x.png"):
             (root / "canary" / name).write_text("years of work\n")
         (root / "home/.bashrc").write_text("# mine\n")
-        os.mkfifo(root / "pipe")
+        os.mkfifo(root / "canary/pipe")
+        (root / "canary/zero").symlink_to("/dev/zero")  # a file without an end
         for name, text in RECIPES.items():
             (desk.desk / name).write_text(text)
         (desk.desk / "photos/list.csv").write_text("image,grow,note\na.png,1,one\nc.png,0,two\n")
@@ -259,27 +260,23 @@ Damage = Callable[[random.Random, Desk, Path], str]
 
 
 def places(desk: Desk) -> list[str]:
-    """Paths that no record of ours names."""
-    root = desk.root
-    outside = [
-        root / "canary/private.png",
-        root / "canary/thesis.txt",
-        root / "canary",
-        root / "pipe",
-        root / "nowhere",
-    ]
-    devices = ["/dev/zero", "/dev/stdin", "/dev/tty", "/proc/self/mem", "/etc/passwd", "/"]
-    inside = [
+    """Paths that no record of ours names. None leads to what the machine needs: a bug might delete it."""
+    canary = desk.root / "canary"
+    names = ("private.png", "thesis.txt", "project/main.py", "pipe", "zero", "nowhere", "project", ".")
+    above = (
         "..",
         ".",
         "../../../canary/private.png",
-        "../../../canary",
-        "../../../pipe",
-        "out/private.png",
-        "out",
+        "../../../canary/pipe",
+        "a/../../../../canary/thesis.txt",
         "run.json",
+    )
+    return [
+        *(str(canary / name) for name in names),
+        *(f"out/{name}" for name in names),
+        *above,
+        f"{desk.runs['user']}/run.json",
     ]
-    return [*map(str, outside), *devices, *inside, f"{desk.runs['user']}/run.json", "a/../../../../canary/thesis.txt"]
 
 
 def hostile(rng: random.Random, desk: Desk, old: Any) -> Any:
@@ -349,6 +346,30 @@ def change_line(rng: random.Random, desk: Desk, path: Path) -> str:
     return f"line {number + 1}: {told}"
 
 
+def change_paths(rng: random.Random, desk: Desk, path: Path) -> str:
+    """Let a record's paths, some or all of one kind, lead elsewhere, also through a link that lies beside it."""
+    with contextlib.suppress(FileExistsError):
+        (path.parent / "out").symlink_to(desk.root / "canary")
+    lines = path.read_bytes().splitlines() if path.suffix == ".jsonl" else [path.read_bytes()]
+    told = "no path in it"
+    for number in range(len(lines)) if rng.random() < 0.5 else [rng.randrange(len(lines))]:
+        data, new = json.loads(lines[number]), rng.choice(places(desk))
+        spots = list(within(data))
+        files = [(holder, key) for holder, key, at in spots if "files" in at[:-1]]
+        texts = [(holder, key) for holder, key, _ in spots if isinstance(holder[key], str) and "/" in holder[key]]
+        if files and rng.random() < 0.6:
+            holder, key = rng.choice(files)
+            holder[new] = holder.pop(key)
+            told = f"path {key} of line {number + 1} renamed {new}, out is a link to canary"
+        elif texts:
+            holder, key = rng.choice(texts)
+            holder[key] = new
+            told = f"path {key} of line {number + 1} = {new}, out is a link to canary"
+        lines[number] = json.dumps(data).encode()
+    rewrite(path, b"\n".join(lines) + b"\n")
+    return told
+
+
 def change_yaml(rng: random.Random, desk: Desk, path: Path) -> str:
     if rng.random() < 0.2:
         text = rng.choice(
@@ -376,7 +397,7 @@ def change_csv(rng: random.Random, desk: Desk, path: Path) -> str:
     with path.open(newline="") as file:
         rows = list(csv.reader(file))
     row, column = rng.randrange(len(rows)), rng.randrange(len(rows[0]))
-    cell = rng.choice([*TEXTS, *TOKENS, *places(desk), "[" + "9" * 400 + ", 1]", '"', '[{"a": 1e999}]', "\n" * 50])
+    cell = rng.choice([*TEXTS, *TOKENS, *places(desk), "/", "[" + "9" * 400 + ", 1]", '"', '[{"a": 1e999}]', "\n" * 50])
     rows[row][column] = cell
     with path.open("w", newline="", errors="surrogatepass") as file:
         csv.writer(file, quoting=rng.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL))).writerows(rows)
@@ -450,7 +471,7 @@ def replace_file(rng: random.Random, desk: Desk, path: Path) -> str:
         case 4:
             to = Path(rng.choice(("/dev/zero", "/dev/full", "/proc/self/mem")))
         case 5:
-            to = desk.root / "pipe"
+            to = canary / "pipe"
         case 6:
             to = rng.choice((canary, canary / "project", canary / "nowhere"))
         case _:
@@ -473,8 +494,8 @@ def targets(rng: random.Random, desk: Desk, kind: str) -> list[tuple[Path, Seque
     anything: list[Damage] = [change_bytes, replace_file]
     found: list[tuple[Path, Sequence[Damage]]] = []
     for name in ("journal.jsonl", "journal.earlier.jsonl"):
-        found += [(one / name, [change_line] * 5 + anything)] * 4
-    found += [(one / "run.json", [change_json] * 5 + anything)] * 5
+        found += [(one / name, [change_line] * 5 + [change_paths] * 4 + anything)] * 4
+    found += [(one / "run.json", [change_json] * 5 + [change_paths] * 2 + anything)] * 5
     found += [(run / "sweep.json", [change_json] * 5 + anything)] * 4
     entries = sorted(desk.outputs.glob(".store/results/*/*"))
     found += [(rng.choice(entries), [change_json] * 4 + anything) for _ in range(4)]
@@ -490,20 +511,11 @@ def targets(rng: random.Random, desk: Desk, kind: str) -> list[tuple[Path, Seque
         found += [(table, [change_csv if kind == "table" else change_line] * 4 + anything)] * 6
     found += [(desk.desk / "prompts.txt", anything)]
     found += [(rng.choice(sorted(desk.desk.glob(f"{name}/*"))), anything) for name in ("photos", "masks")]
-    parts = [
-        *("results", "thumbnails", "run.log", "index.html", "contact_sheet.png", ".hydra", "a"),
-        "x",
-        "index_2.html",
-    ]
-    found += [(one / rng.choice(parts), [replace_file]) for _ in range(3)]
+    parts = ("results", "thumbnails", "run.log", "index.html", "index_2.html", "contact_sheet.png", ".hydra", "a", "x")
+    found += [(one / rng.choice(parts), [replace_file]) for _ in range(5)]
+    found += [(run / "run.log", [replace_file])] * 2
     store = desk.outputs / ".store"
-    inner = [
-        store / "blobs",
-        store / "results",
-        *sorted(store.glob("[br]*/*")),
-        store,
-        store / "damaged",
-    ]
+    inner = [store, store / "blobs", store / "results", store / "damaged", *sorted(store.glob("[br]*/*"))]
     found += [(rng.choice(inner), [replace_file])]
     return [each for each in found if _is_ours(each[0]) or (each[1] == [replace_file] and _is_ours(each[0].parent))]
 

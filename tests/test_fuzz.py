@@ -61,7 +61,7 @@ def test_it_notices_what_must_not_be(desk: Desk) -> None:
         return 0
 
     def pipe() -> int:
-        return len((desk.root / "pipe").read_bytes())
+        return len((desk.root / "canary/pipe").read_bytes())
 
     def write(path: Path) -> int:
         path.unlink(missing_ok=True)
