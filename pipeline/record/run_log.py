@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,11 @@ class _ToFile(logging.FileHandler):
 
 class _OneLine(logging.Formatter):
     """A message stays one line; a traceback keeps its lines, indented. Neither can steer a terminal that shows it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record = copy(record)
+        record.exc_text = None  # as another handler may have put it
+        return super().format(record)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         return printable(super().formatMessage(record))
