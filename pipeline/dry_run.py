@@ -160,7 +160,10 @@ def _costs(missing: Counter[str], works: Sequence[Mapping[str, Any]]) -> list[st
         return ["time: that of reading the photos"]
     each: dict[str, float] = {}
     for work in reversed(works):
-        each |= {op: work["seconds"][op] / number for op, number in work.get("computed", {}).items() if number}
+        seconds = work.get("seconds", {})
+        each |= {
+            op: seconds[op] / number for op, number in work.get("computed", {}).items() if number and op in seconds
+        }
     if not set(missing) <= set(each):
         return ["time and memory: not known before a first run of this recipe"]
     seconds = sum(number * each[op] for op, number in missing.items())

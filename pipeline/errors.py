@@ -1,6 +1,7 @@
 """The errors a user can cause, each one clear line; anything else that escapes is a bug of ours.
 
 * `RecipeError` — the recipe or the command line is wrong; nothing has started (exit code 2).
+* `RecordError` — a run folder, a sweep or a store is not what it should be, or holds too little (exit code 2).
 * `SetupError` — this machine lacks what the recipe needs, such as weights (exit code 2).
 * `PhotoError` — one photo cannot be edited; it is recorded, the others go on (exit code 3 at the end).
 * `EmptyMask` — the photo's mask came out empty; the recipe's `on_empty` decides what happens.
@@ -31,6 +32,13 @@ class RecipeError(DarkroomError):
         several = (problems,) if isinstance(problems, str) else problems
         self.problems = tuple(printable(each) for each in several)
         super().__init__("\n".join(self.problems))
+
+
+class RecordError(DarkroomError):
+    """A record that was read, such as a run folder's, is damaged or missing; it may be a stranger's."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(printable(problem))
 
 
 class SetupError(DarkroomError):

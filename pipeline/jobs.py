@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import resource
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
@@ -15,15 +15,15 @@ from typing import Any, NamedTuple
 from pipeline.check import warnings
 from pipeline.dataset import Photo
 from pipeline.errors import EmptyMask, PhotoError, RecipeError, SetupError, Stopped
-from pipeline.files import locked, remove_leftovers, writing
+from pipeline.files import Folder, locked
 from pipeline.keys import content
 from pipeline.models import Models
-from pipeline.plan import Planner, Step
+from pipeline.plan import Planner, Step, paths, settings_of, without
 from pipeline.progress import Progress
 from pipeline.record import Record
 from pipeline.record.artifacts import Made, Trail, adopt, fate
 from pipeline.record.journal import journal_line
-from pipeline.record.record import earlier_lines
+from pipeline.record.schema import Line
 from pipeline.runner import Runner
 from pipeline.stages.gate import FEWEST_PHOTOS, Usual
 from pipeline.store import Store
@@ -35,20 +35,17 @@ log = logging.getLogger("darkroom")
 class Run:
     """A run folder that is being filled (`runner.Job`)."""
 
-    def __init__(self, ready: Ready, store: Store, progress: Progress, resume: bool) -> None:
+    def __init__(self, ready: Ready, store: Store, progress: Progress) -> None:
         self.ready = ready
         self.totals = Counter(photos=0, done=0, failed=0, skipped=0, flagged=0)
         self.status = "running"
         self.work: Mapping[str, Any] = {}
         self.usual: dict[str, Usual | None] = {}  # by the names of the gates whose photos have all been looked at
-        self._store = store
+        self.store = store
         self._progress = progress
         self._planner = Planner(ready.recipe, self.usual)
-        if resume:
+        if ready.begun:
             self.record = Record.resume(ready.folder)
-            for line in earlier_lines(ready.folder):
-                with suppress(ValueError, TypeError, LookupError, AttributeError):  # not written by us
-                    adopt(store, ready.folder, line)
         else:
             models = ready.settings.models()
             facts = {
@@ -64,29 +61,25 @@ class Run:
         """See `runner.Job`."""
         return self._planner.tree(photo.item)
 
-    def begin(self, photo: Photo, digest: str | None, pictures: int) -> _Tray:
+    def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> _Tray:
         """See `runner.Job`."""
         self.totals["photos"] += 1
-        self._progress.begin_photo(pictures)
-        if digest:
-            self.record.add_photo(photo.name, digest)
-        return _Tray(self, photo, digest, self.record.photo_folder(photo.name), pictures)
+        tray = _Tray(self, photo, digest, tree)
+        self._progress.begin_photo(tray.pictures)
+        tray.hand_on()
+        return tray
 
     def deliver(self, trail: Trail, finds_only: bool) -> None:
         """See `Trail.deliver`."""
         results = self.ready.settings.results
-        trail.deliver(self._store, finds_only, results.format, results.quality)
+        trail.deliver(self.store, finds_only, results.format, results.quality)
 
-    def keep(self, photo: Photo, trail: Trail, linked: set[str], line: Mapping[str, Any]) -> None:
-        """Put a picture's files into the folder and its line into the journal."""
-        for path, blob in trail.files.items():
-            if path not in linked:
-                self.record.link(path, self._store.path(blob))
-                linked.add(path)
+    def append(self, line: Line) -> None:
+        """Put a picture's line into the journal and count it."""
         self.record.append(line)
         self.totals[line["status"]] += 1
         self.totals["flagged"] += bool(line["flags"])
-        self._progress.picture_done(photo.name, line["status"])
+        self._progress.picture_done(line["photo"], line["status"])
 
     def finish(self, status: str | None, work: Mapping[str, Any]) -> None:
         """Complete the record.
@@ -108,21 +101,54 @@ class Run:
         return Survey(self, waiting[0], self._progress) if waiting else None
 
 
-class _Tray:
-    """One photo's pictures on their way into a run folder (`runner.Tray`)."""
+class _Planned(NamedTuple):
+    """A picture of a photo: the way to it, and the line of an earlier attempt that has finished it.
 
-    def __init__(self, run: Run, photo: Photo, digest: str | None, folder: str, pictures: int) -> None:
+    A photo that cannot be planned has one picture without a way, which fails.
+    """
+
+    steps: Sequence[Step]
+    line: Line | None
+    left: bool  # it is still to be made, perhaps since files of the finished one are gone
+
+
+class _Tray:
+    """One photo's pictures on their way into a run folder (`runner.Tray`).
+
+    What earlier attempts have finished is taken over as it is: a resume adds, and never replaces.
+
+    Attributes:
+        left: see `runner.Tray`.
+        pictures: how many there will be.
+    """
+
+    def __init__(self, run: Run, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> None:
         self._run = run
-        self._to_come = pictures
         self._photo = photo
-        self._digest = digest
-        self._folder = folder
+        self._digest = None if isinstance(digest, PhotoError) else digest
+        self._folder = run.record.photo_folder(photo)
+        self._before = run.record.before(photo, self._folder)
         self._linked: set[str] = set()
         self._inputs: dict[Path, str] = {}
-        self._told: set[str] = set()
+        self._said: set[str] = set()
+        self._plan = deque(self._unplanned(tree) if isinstance(tree, PhotoError) else self._planned(tree))
+        self.pictures = len(self._plan)
+        self.left: Sequence[Step] | PhotoError = tree
+        if not isinstance(tree, PhotoError):
+            self.left = without(tree, (not each.left for each in self._plan))
+        elif not any(each.left for each in self._plan):
+            self.left = ()
+        if self.left:
+            for line in self._before.lines:
+                adopt(run.store, Folder(run.record.folder), line)
+        done = self._before.done
+        self._note_changes(done, digest)
+        if used := done[0]["digest"] if done else self._digest:
+            run.record.add_photo(photo.name, used)
 
     def deliver(self, steps: Sequence[Step], way: Sequence[Made | PhotoError]) -> None:
         """See `runner.Tray`."""
+        planned = self._plan.popleft()
         made, error = fate(way)
         finds_only = not any(step.stage.repaints for step in steps)
         status = "done" if error is None else self._status(error)
@@ -131,21 +157,68 @@ class _Tray:
         trail = Trail.of(self._folder, made)
         if status == "done":
             self._run.deliver(trail, finds_only)
-        if isinstance(error, Stopped) and status == "done":
-            trail.flags.append(str(error))
-        self._tell(status, error, trail.flags)
-        reason = str(error) if error and status != "done" else None
-        inputs = self._inputs_of(each.step for each in made if each.step)
-        told = warnings(steps, self._run.ready.settings.models())
-        line = journal_line(self._photo, self._digest, inputs, trail, steps, status, reason) | {"warnings": told}
-        self._run.keep(self._photo, trail, self._linked, line)
-        self._to_come -= 1
-        if not self._to_come:
-            self._run.record.photo_done(self._photo.name, self._folder)
+        if taken := self._run.record.in_the_way(trail.files, self._before):
+            text = f"{taken} lies in the way: this run did not write it, or finished it otherwise; it was left alone"
+            status, error, trail = "failed", PhotoError(text), Trail(self._folder)
+        if planned.line and status != "done":
+            self._say(f"stays as it was: {planned.line['result']}: {error}")
+            self._run.append(planned.line)
+        else:
+            if isinstance(error, Stopped) and status == "done":
+                trail.flags.append(str(error))
+            self._tell(status, error, trail.flags)
+            self._keep(trail, self._line(trail, steps, made, status, error))
+        self.hand_on()
+
+    def hand_on(self) -> None:
+        """Take over what is finished, up to the next picture that is still to be made."""
+        while self._plan and not self._plan[0].left:
+            self._run.append(self._plan.popleft().line)
 
     def flush(self) -> None:
         """See `runner.Tray`."""
         self._run.record.flush()
+
+    def _planned(self, tree: Sequence[Step]) -> Iterator[_Planned]:
+        for steps in paths(tree):
+            line = self._before.picture(settings_of(steps))
+            yield _Planned(steps, line, line is None or bool(self._run.record.restore(line, self._run.store)))
+
+    def _unplanned(self, error: PhotoError) -> Iterator[_Planned]:
+        """What is finished, and, unless that was all of it, a failure."""
+        yield from (_Planned((), line, left=False) for line in self._before.done)
+        if not (self._before.done and self._run.record.ended):
+            yield _Planned((), None, left=True)
+
+    def _note_changes(self, done: Sequence[Line], digest: str | PhotoError) -> None:
+        """Say of what was finished earlier that it stays, where photo or files are no longer what they were."""
+        if not done:
+            return
+        stay = f"its {len(done)} finished picture{'s' * (len(done) > 1)} stay"
+        if isinstance(digest, PhotoError):
+            self._say(f"{self._photo.name}: {digest}; {stay}")
+        elif digest != done[0]["digest"]:
+            self._say(f"{self._photo.name}: was changed since; {stay}, and a new run takes the change in")
+        if isinstance(self.left, PhotoError):
+            self._say(f"{self._photo.name}: {self.left}; {stay}")
+        for path in dict.fromkeys(path for line in done for path in self._run.record.changed(line)):
+            self._say(f"{path}: was changed since it was written; left as it is")
+
+    def _keep(self, trail: Trail, line: Line) -> None:
+        """Put a picture's files into the folder and its line into the journal."""
+        for path, blob in trail.files.items():
+            if path not in self._linked:
+                self._run.record.put(path, self._run.store, blob, self._before)
+                self._linked.add(path)
+        self._run.append(line)
+
+    def _line(
+        self, trail: Trail, steps: Sequence[Step], made: Sequence[Made], status: str, error: PhotoError | None
+    ) -> Line:
+        reason = str(error) if error and status != "done" else None
+        inputs = self._inputs_of(each.step for each in made if each.step)
+        line = journal_line(self._photo, self._digest, inputs, trail, steps, status, reason)
+        return {**line, "warnings": warnings(steps, self._run.ready.settings.models())}
 
     def _inputs_of(self, steps: Iterable[Step]) -> dict[str, str]:
         """The files that these steps have read, each looked at once; without one that has gone since."""
@@ -164,14 +237,17 @@ class _Tray:
         return {"keep": "done", "skip": "skipped"}.get(policy, "failed")
 
     def _tell(self, status: str, error: PhotoError | None, flags: Sequence[str]) -> None:
-        """A reason that several pictures share is told once."""
-        lines = [f"flagged: {self._photo.name}: {flag}" for flag in flags if flag != str(error)]
+        """A reason that several pictures share is said once."""
+        for flag in flags:
+            if flag != str(error):
+                self._say(f"flagged: {self._photo.name}: {flag}")
         if error:
-            lines.append(f"{'kept as it is' if status == 'done' else status}: {self._photo.name}: {error}")
-        for line in dict.fromkeys(lines):
-            if line not in self._told:
-                self._told.add(line)
-                log.warning("%s", line)
+            self._say(f"{'kept as it is' if status == 'done' else status}: {self._photo.name}: {error}")
+
+    def _say(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            log.warning("%s", line)
 
 
 class Survey:
@@ -194,11 +270,11 @@ class Survey:
         """See `runner.Job`."""
         return self._planner.tree(photo.item)
 
-    def begin(self, photo: Photo, digest: str | None, pictures: int) -> _Look:
+    def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> _Look:
         """See `runner.Job`."""
         self._progress.look(self._gate, photo.name)
         self._photos.append(set())
-        return _Look(self._gate, self._photos[-1])
+        return _Look(self._gate, self._photos[-1], tree)
 
     def finish(self) -> None:
         """Let the run know what is usual."""
@@ -212,6 +288,7 @@ class _Look(NamedTuple):
 
     gate: str
     coverages: set[float]
+    left: Sequence[Step] | PhotoError
 
     def deliver(self, steps: Sequence[Step], way: Sequence[Made | PhotoError]) -> None:
         """See `runner.Tray`."""
@@ -223,13 +300,12 @@ class _Look(NamedTuple):
         """See `runner.Tray`."""
 
 
-def perform(ready: Sequence[Ready], store: Store, resume: bool = False) -> list[Run]:
+def perform(ready: Sequence[Ready], store: Store) -> list[Run]:
     """Run jobs as one: what they have in common is computed once, and every model is loaded once.
 
     Args:
         ready: the jobs.
         store: of the outputs folder in which they lie.
-        resume: their folders hold what earlier attempts have finished.
 
     Raises:
         SetupError: a recipe needs what this machine lacks.
@@ -238,9 +314,9 @@ def perform(ready: Sequence[Ready], store: Store, resume: bool = False) -> list[
     with ExitStack() as stack:
         stack.enter_context(_using(store))
         progress = stack.enter_context(Progress([each.recipe.dataset for each in ready]))
-        for folder in {each.sweep or each.folder for each in ready if resume}:
-            remove_leftovers(folder)
-        runs = [Run(each, store, progress, resume) for each in ready]
+        for folder in {each.sweep or each.folder for each in ready if each.begun}:
+            Folder(folder).remove_leftovers()
+        runs = [Run(each, store, progress) for each in ready]
         open_runs = list(runs)
         status: str | None = "stopped"
         try:
@@ -303,7 +379,6 @@ def _alike(runs: Sequence[Run]) -> Iterator[list[Run]]:
 @contextmanager
 def _using(store: Store) -> Iterator[None]:
     """Keep the store from being pruned meanwhile."""
-    with writing(store.folder):
-        store.folder.mkdir(parents=True, exist_ok=True)
+    store.claim()
     with locked(store.folder, shared=True, busy=f"{store.folder}: is being pruned; try again in a moment"):
         yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -91,6 +91,21 @@ def paths(steps: Sequence[Step], above: tuple[Step, ...] = ()) -> Iterator[tuple
             yield from paths(step.children, here)
         else:
             yield here
+
+
+def without(steps: Sequence[Step], left_out: Iterator[bool]) -> tuple[Step, ...]:
+    """The tree without some of its pictures.
+
+    Args:
+        steps: its first steps.
+        left_out: for each of `paths`, in their order, whether it is left out.
+    """
+    kept = []
+    for step in steps:
+        children = without(step.children, left_out)
+        if children or not (step.children or next(left_out)):
+            kept.append(replace(step, children=children))
+    return tuple(kept)
 
 
 def settings_of(steps: Sequence[Step]) -> list[dict[str, Any]]:

@@ -314,6 +314,26 @@ def decode_png(data: bytes, mode: str) -> np.ndarray:
         return np.asarray(image if image.mode == mode else image.convert(mode))
 
 
+def read_png(data: bytes, mode: str, size: tuple[int, int]) -> np.ndarray:
+    """`decode_png` of a file that may be anybody's.
+
+    Args:
+        data: the file.
+        mode: `RGB` or `L`.
+        size: (height, width) that it must have.
+
+    Raises:
+        PhotoError: it is no such PNG.
+    """
+    try:
+        with _open_png(data) as image:
+            if image.size == size[::-1]:
+                return np.asarray(image.convert(mode))
+    except Exception as error:  # foreign bytes: OSError, SyntaxError, struct.error, zlib.error, ...
+        raise PhotoError(f"cannot be decoded: {error}") from None
+    raise PhotoError(f"is {image.width} x {image.height} px")
+
+
 def _open_png(data: bytes) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's remarks on sizes, which were judged when the photo was read

@@ -6,11 +6,12 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
 
 from tqdm import tqdm
 
-from pipeline.files import writing
+from pipeline.files import Folder, writing
 
 
 class _AboveTheBar(logging.Handler):
@@ -25,15 +26,16 @@ class _AboveTheBar(logging.Handler):
             self.setLevel(logging.CRITICAL + 1)
 
 
-class _ToFile(logging.FileHandler):
+class _ToFile(logging.StreamHandler):
     """Writes to a file, as long as the disk has room; a log that is full costs no picture."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         """What could not be written is left out; a run that finds no room for its pictures tells of it itself."""
 
     def close(self) -> None:
+        super().close()
         with suppress(OSError):
-            super().close()
+            self.stream.close()
 
 
 class _OneLine(logging.Formatter):
@@ -55,7 +57,7 @@ def run_log(folder: Path) -> Iterator[logging.Logger]:
     screen = _AboveTheBar(logging.INFO)
     screen.setFormatter(_OneLine())
     with writing(folder / "run.log"):
-        file = _ToFile(folder / "run.log", encoding="utf-8", errors="backslashreplace")
+        file = _ToFile(TextIOWrapper(Folder(folder).append("run.log"), "utf-8", "backslashreplace"))
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.DEBUG)
     log.propagate = False

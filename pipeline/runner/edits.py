@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.compositing import to_alpha
-from pipeline.dataset.photo import Picture, decode_png, encode_png
+from pipeline.dataset.photo import Picture, decode_png, encode_png, read_png
 from pipeline.edit import Edit
 from pipeline.errors import PhotoError
 from pipeline.keys import parameters
@@ -53,6 +53,30 @@ class Edits:
             changes["mask"] = decode_png(self._store.read(result.mask), "L") / np.float32(255)
             changes["confidence"] = result.figures.get("confidence")
         return self._remember(node, replace(before, **changes))
+
+    def lent(self, node: Node) -> Result | None:
+        """A result out of a run folder that is being resumed, if it can be what its key says.
+
+        Its pictures have the photo's size, and the photo's own pixels wherever nothing was repainted.
+        """
+        result = self._store.lent(node.key)
+        if result is None:
+            return None
+        try:
+            photo = node.subject.load()
+            size = photo.pixels.shape[:2]
+            image = self._decoded(result.image, "RGB", size)
+            mask, repainted = (self._decoded(blob, "L", size) for blob in (result.mask, result.repainted))
+        except PhotoError:
+            return None
+        if image is not None:
+            edit = Edit(photo.pixels, image, repainted=repainted)
+            if edit.outside_max_diff() or (node.step is None) != (repainted is None):
+                return None
+        return result if image is not None or mask is not None else None
+
+    def _decoded(self, blob: str | None, mode: str, size: tuple[int, int]) -> np.ndarray | None:
+        return None if blob is None else read_png(self._store.read(blob), mode, size)
 
     def keep_photo(self, root: Node) -> Result:
         """Put a photo as decoded into the store. Raises `PhotoError` where it cannot be decoded."""
