@@ -131,6 +131,7 @@ class _Tray:
         self._linked: set[str] = set()
         self._inputs: dict[Path, str] = {}
         self._said: set[str] = set()
+        self._taken_over: set[str | None] = set()
         self._plan = deque(self._unplanned(tree) if isinstance(tree, PhotoError) else self._planned(tree))
         self.pictures = len(self._plan)
         self.left: Sequence[Step] | PhotoError = tree
@@ -157,12 +158,18 @@ class _Tray:
         trail = Trail.of(self._folder, made)
         if status == "done":
             self._run.deliver(trail, finds_only)
+        kept = planned.line if status != "done" else None
         if taken := self._run.record.in_the_way(trail.files, self._before):
-            text = f"{taken} lies in the way: this run did not write it, or finished it otherwise; it was left alone"
-            status, error, trail = "failed", PhotoError(text), Trail(self._folder)
-        if planned.line and status != "done":
-            self._say(f"stays as it was: {planned.line['result']}: {error}")
-            self._run.append(planned.line)
+            kept = planned.line or self._before.owner(taken)
+            text = (
+                "was finished otherwise before; a new run takes in what has changed since"
+                if kept
+                else "lies in the way"
+            )
+            status, error, trail = "failed", PhotoError(f"{taken}: {text}; left as it is"), Trail(self._folder)
+        if kept:
+            self._say(f"{kept['result']}: stays as it was: {error}")
+            self._take_over(kept)
         else:
             if isinstance(error, Stopped) and status == "done":
                 trail.flags.append(str(error))
@@ -174,6 +181,12 @@ class _Tray:
         """Take over what is finished, up to the next picture that is still to be made."""
         while self._plan and not self._plan[0].left:
             self._run.append(self._plan.popleft().line)
+
+    def _take_over(self, line: Line) -> None:
+        """Keep a finished picture in place of one that cannot be made now; several may have the same in their place."""
+        if line["result"] not in self._taken_over:
+            self._taken_over.add(line["result"])
+            self._run.append(line)
 
     def flush(self) -> None:
         """See `runner.Tray`."""

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from pydantic import ValidationError
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from pipeline.dataset import Dataset
 from pipeline.errors import PhotoError, RecipeError, nearest
 from pipeline.models import ModelKind
-from pipeline.recipe_file import KEYS, MISSING, NAME, find_malformed, with_defaults
+from pipeline.recipe_file import KEYS, MISSING, NAME, STAGE_PATHS, find_malformed, with_defaults
 from pipeline.stages import STAGES, Stage
 from pipeline.stages.base import Problem
 
@@ -33,11 +34,13 @@ class StageSpec:
         name: the recipe's own name for it, unique.
         op: key of `STAGES`.
         parameters: as written and defaulted; strings may hold `${item.COLUMN}`.
+        start: the manifest's folder, where relative paths out of its columns begin; None without a manifest.
     """
 
     name: str
     op: str
     parameters: Mapping[str, Any]
+    start: Path | None = None
 
     @property
     def waits(self) -> bool:
@@ -54,6 +57,9 @@ class StageSpec:
             PhotoError: a column is missing, or its value does not suit the parameter.
         """
         parameters = {key: _resolve(value, item) for key, value in self.parameters.items()}
+        for key in STAGE_PATHS:
+            if self.start and isinstance(parameters.get(key), str):
+                parameters[key] = str(self.start / parameters[key])  # an absolute one stays as it is
         if (count := _pictures(parameters)) > MAX_PICTURES:
             raise PhotoError(_too_many(count))
         try:
@@ -109,8 +115,9 @@ def parse(config: Mapping[str, Any], source: str, overridden: Collection[str] = 
     until, config = config.get("until"), {key: config[key] for key in KEYS if config.get(key) is not None}
     given = config.get("dataset", {})
     has_items = isinstance(given, Mapping) and given.get("manifest") is not None
-    specs = list(_specs(config.get("stages", {})))
     dataset, problems = _dataset(given)
+    start = Path(dataset.manifest).parent if dataset and dataset.manifest else None
+    specs = list(_specs(config.get("stages", {}), start))
     problems += find_malformed(config)
     problems += _top_problems(config, specs)
     problems += _until_problems(until, [spec.name for spec in specs])
@@ -122,13 +129,13 @@ def parse(config: Mapping[str, Any], source: str, overridden: Collection[str] = 
     return recipe if until is None else recipe.until(str(until))
 
 
-def _specs(stages: Any) -> Iterator[StageSpec]:
+def _specs(stages: Any, start: Path | None) -> Iterator[StageSpec]:
     if not isinstance(stages, Mapping):
         return
     for name, given in stages.items():
         full = with_defaults(name, given)
         if isinstance(full, Mapping):
-            yield StageSpec(str(name), str(full.get("op")), {k: v for k, v in full.items() if k != "op"})
+            yield StageSpec(str(name), str(full.get("op")), {k: v for k, v in full.items() if k != "op"}, start)
         elif full is not None:  # null with no such op: left out
             yield StageSpec(str(name), NOT_A_MAPPING, {})
 

@@ -49,6 +49,10 @@ class Before:
                 return line
         return None
 
+    def owner(self, path: str) -> Line | None:
+        """The line of a finished picture that has a file."""
+        return next((line for line in self.done if path in line["files"]), None)
+
     def recorded(self, path: str) -> tuple[str | None, bool]:
         """SHA-256 of what was written under a path, None where nothing was; whether a finished picture has the file."""
         digest = None
@@ -134,7 +138,7 @@ def set_aside(folder: Path) -> None:
     files.move(_ASIDE, EARLIER)
     files.remove(JOURNAL)
     if left_out:
-        log.warning("%d lines of the journal are torn or damaged, and are left out", left_out)
+        log.warning("torn or damaged lines of the journal, left out: %d", left_out)
 
 
 def _write(file: Any, data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 import struct
+import warnings
 import zlib
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -51,7 +52,7 @@ def opened(folder: Folder, path: str) -> Image.Image:
     """
     data = folder.read(path, _MAX_BYTES)
     try:
-        with Image.open(BytesIO(data), formats=("PNG", "JPEG")) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(data), formats=("PNG", "JPEG")) as image:
             if image.width * image.height <= _MAX_PIXELS:
                 image.load()
                 return image
