@@ -156,7 +156,7 @@ def _paste_problems(line: Mapping[str, Any], read: Callable[[str], Picture]) -> 
     before = _transparency(source)
     expected = before if before is None else filled(before, mask.pixels[..., 0])
     if not np.array_equal(_transparency(result), expected):  # None equals None alone
-        yield f"{name}: its transparency is not the photo's, filled where the mask is"
+        yield f"{name}: its transparency is not the photo's, filled by the mask"
     if result.icc != source.icc:
         yield f"{name}: its colour profile is not the photo's"
 

@@ -139,8 +139,8 @@ def _repainted(photo: Picture, edit: Edit) -> Picture:
 
 def _encode(picture: Picture, texts: Mapping[str, str] = MappingProxyType({})) -> bytes:
     if picture.deep is not None:
-        return encode_png(picture.deep, icc=picture.icc, texts=texts)
-    return encode_png(picture.pixels, alpha=picture.alpha, icc=picture.icc, texts=texts)
+        return encode_png(picture.deep, icc=picture.icc, texts=texts, facts=picture.facts)
+    return encode_png(picture.pixels, alpha=picture.alpha, icc=picture.icc, texts=texts, facts=picture.facts)
 
 
 def _check(edit: Edit, before: Edit) -> int:
