@@ -10,6 +10,8 @@ from PIL import Image
 
 # Channels that differ by no more are a grey. Grey pictures come back from JPEG and WebP within 1 of 255.
 TINGE = 24
+# How far the strokes of a layer may be from their mean colour: lossy WebP files smear the colours that are hidden there.
+ONE_COLOUR = 48
 # Judgement: a mask whose brightest pixel is darker, as a share of white, would repaint next to nothing.
 FAINT = 1 / 4
 # Hard masks with text in them, saved as JPEG of quality 60: 99.9 % of what was black comes back as 38 of 255 or less;
@@ -92,7 +94,7 @@ def _strokes(colours: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, str]:
         return greys, ""
     colour = painted.sum(axis=(0, 1), dtype=np.int64) / alpha.sum(dtype=np.int64)
     for channel, share in enumerate(colour):
-        if np.abs(painted[..., channel] - alpha * np.float32(share)).max() > TINGE:
+        if np.abs(painted[..., channel] - alpha * np.float32(share)).max() > ONE_COLOUR:
             hint = "draw in one colour, or save what to repaint as white and all else as black"
             raise Unclear(f"there are several colours on its transparent layer: {hint}")
     return alpha, "is drawn in one colour on a transparent layer; what is drawn is repainted"
