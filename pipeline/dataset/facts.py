@@ -21,9 +21,9 @@ MIN_DPI, MAX_DPI = 2, 65_535  # 1 is what is written where nothing is known; mor
 
 USER_COMMENT, MAKER_NOTE = ExifTags.Base.UserComment.value, ExifTags.Base.MakerNote.value
 
-_TIME = re.compile(r"\d{4}:[01]\d:[0-3]\d [0-2]\d:[0-5]\d:[0-6]\d")
-_OFFSET = re.compile(r"[+-]\d\d:\d\d")
-_DIGITS = re.compile(r"\d{1,9}")
+_TIME = re.compile(r"\d{4}:[01]\d:[0-3]\d [0-2]\d:[0-5]\d:[0-6]\d", re.ASCII)
+_OFFSET = re.compile(r"[+-]\d\d:\d\d", re.ASCII)
+_DIGITS = re.compile(r"\d{1,9}", re.ASCII)
 _ANY = re.compile(r".+")
 
 # EXIF 2.32, tables 4, 7 and 8. No GPS, maker notes, serial numbers, owners' names, thumbnails or orientation.

@@ -10,7 +10,7 @@ from PIL import Image
 
 # Channels that differ by no more are a grey. Grey pictures come back from JPEG and WebP within 1 of 255.
 TINGE = 24
-# How far the strokes of a layer may be from their mean colour: lossy WebP files smear the colours that are hidden there.
+# How far the strokes of a layer may be from their mean colour: lossy WebP files smear hidden colours into them.
 ONE_COLOUR = 48
 # Judgement: a mask whose brightest pixel is darker, as a share of white, would repaint next to nothing.
 FAINT = 1 / 4
@@ -49,10 +49,7 @@ def meaning(image: Image.Image, lossy: bool) -> tuple[np.ndarray, str]:
         hint = "a label map? Save what to repaint as white, 255 (of 16 bits 65535), and all else as black"
         raise Unclear(f"its brightest pixel is {brightest} of {white}: {hint}")
     if lossy and not np.array_equal(greys, cleaned := _CLEANED[greys]):
-        greys, remark = (
-            cleaned,
-            f"is not exact, as its format is lossy; within {RINGING} of black or white is black or white",
-        )
+        greys, remark = cleaned, f"is in a lossy format; what is within {RINGING} of black or white was read as that"
     return greys / np.float32(white), remark
 
 
@@ -88,9 +85,7 @@ def _strokes(colours: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, str]:
     if _spread(painted).max() <= TINGE:
         greys = np.asarray(Image.fromarray(painted).convert("L"))
         if greys.max() < FAINT * 255 <= alpha.max():
-            raise Unclear(
-                "only black is painted on its transparent layer, which may mean either: paint what to repaint white"
-            )
+            raise Unclear("only black is painted on its transparent layer: paint what to repaint white")
         return greys, ""
     colour = painted.sum(axis=(0, 1), dtype=np.int64) / alpha.sum(dtype=np.int64)
     for channel, share in enumerate(colour):
