@@ -24,8 +24,8 @@ from pipeline.stages import STAGES
 HIDDEN = [(0, 0, 0), (255, 255, 255), (255, 0, 255)]
 
 
-def cut_out(hidden: tuple[int, int, int] = (0, 0, 0), height: int = 60, width: int = 80) -> np.ndarray:
-    """A disc of blue noise with a soft edge, and a colour hidden all around it: (H, W, 4) uint8."""
+def cut_out(hidden: tuple[int, int, int] | np.ndarray = (0, 0, 0), height: int = 60, width: int = 80) -> np.ndarray:
+    """A disc of blue noise with a soft edge, and a colour or a picture hidden all around it: (H, W, 4) uint8."""
     rows, columns = np.mgrid[:height, :width]
     alpha = np.clip((22 - np.hypot(rows - height / 2, columns - width / 2)) * 40, 0, 255).astype(np.uint8)
     noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8) // (4, 4, 1)
@@ -155,7 +155,9 @@ LOOKING = {
 @pytest.mark.parametrize("op", LOOKING)
 def test_nothing_looks_at_hidden_colours(op: str) -> None:
     made = []
-    for hidden in HIDDEN:
+    stripes = np.where(np.arange(80)[None, :, None] // 10 % 2, (20, 30, 50), (200, 250, 90)) + np.zeros((60, 1, 1), int)
+    more_of_it = np.random.default_rng(2).integers(0, 256, (60, 80, 3)) // (4, 4, 1)
+    for hidden in (*HIDDEN, stripes, more_of_it):
         models = FakeModels(sam=Sheet())
         mask = np.zeros((60, 80), bool)
         mask[20:40, 40:75] = True
