@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ PIXELS = random.integers(0, 256, (20, 30, 3), dtype=np.uint8)
 ALPHA = random.integers(0, 256, (20, 30), dtype=np.uint8)
 AREA = np.zeros((20, 30), np.uint8)
 AREA[5:9, 5:20] = 1  # the least share that counts
+FILLED = np.minimum(ALPHA.astype(int) + AREA, 255).astype(np.uint8)
 
 
 def repainted(**changes: int) -> np.ndarray:
@@ -54,7 +56,7 @@ class Folder:
 
     def paint(self, shared: dict, seed: int) -> dict:
         path = f"car/2_inpaint_seed{seed}.png"
-        self.write(path, encode_png(repainted(), alpha=ALPHA, icc=ICC, texts={"parameters": f"Seed: {seed}"}))
+        self.write(path, encode_png(repainted(), alpha=FILLED, icc=ICC, texts={"parameters": f"Seed: {seed}"}))
         return {**shared, "result": path}
 
     def write(self, path: str, data: bytes) -> None:
@@ -70,7 +72,7 @@ class Folder:
         self.lines[0] |= changes
         (self.root / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in self.lines))
 
-    def repaint(self, pixels: np.ndarray, alpha: np.ndarray | None = ALPHA, icc: bytes | None = ICC) -> None:
+    def repaint(self, pixels: np.ndarray, alpha: np.ndarray | None = FILLED, icc: bytes | None = ICC) -> None:
         """Put another picture in place of the first result, with a digest to match."""
         self.write(RESULT, encode_png(pixels, alpha=alpha, icc=icc))
         self.record()
@@ -111,8 +113,13 @@ def flip_a_byte(folder: Folder) -> None:
             lambda folder: folder.repaint(repainted(), icc=ICC + b"x"),
             f"{RESULT}: its colour profile is not the photo's",
         ),
-        (lambda folder: folder.repaint(repainted(), alpha=None), f"{RESULT}: its transparency is not the photo's"),
-        (lambda folder: folder.repaint(repainted(), alpha=ALPHA ^ 1), f"{RESULT}: its transparency is not the photo's"),
+        *(
+            (
+                partial(Folder.repaint, pixels=repainted(), alpha=alpha),
+                f"{RESULT}: its transparency is not the photo's, filled by the mask",
+            )
+            for alpha in (None, FILLED ^ 1, ALPHA)
+        ),
         (
             lambda folder: folder.repaint(repainted()[:, :-1], alpha=None),
             f"{RESULT}: 29 x 20 px, but the photo is 30 x 20 px",

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.compositing import filled
 from pipeline.dataset import photo
 from pipeline.dataset.photo import Picture
 from pipeline.errors import PhotoError
@@ -106,7 +107,8 @@ def _read(files: Folder, path: str) -> Picture:
 
 
 def _paste_problems(line: Line, read: Callable[[str], Picture]) -> Iterator[str]:
-    """Where the mask is 0 the result is the photo, bit for bit; and so are size, transparency and colour profile."""
+    """Where the mask is 0 the result is the photo, bit for bit; size and colour profile are the photo's, and so is its
+    transparency, filled by the mask."""
     try:
         source, mask, result = (read(line[role]) for role in _ROLES)
     except PhotoError as error:
@@ -121,8 +123,10 @@ def _paste_problems(line: Line, read: Callable[[str], Picture]) -> Iterator[str]
     new, old = (_colours(each)[outside] for each in (result, source))
     if furthest := (np.maximum(new, old) - np.minimum(new, old)).max(initial=0):
         yield f"{name}: pixels outside the mask differ by {furthest} from the photo"
-    if not np.array_equal(_transparency(result), _transparency(source)):  # None equals None alone
-        yield f"{name}: its transparency is not the photo's"
+    before = _transparency(source)
+    expected = before if before is None else filled(before, mask.pixels[..., 0])
+    if not np.array_equal(_transparency(result), expected):  # None equals None alone
+        yield f"{name}: its transparency is not the photo's, filled by the mask"
     if result.icc != source.icc:
         yield f"{name}: its colour profile is not the photo's"
 
@@ -132,7 +136,9 @@ def _colours(picture: Picture) -> np.ndarray:
 
 
 def _transparency(picture: Picture) -> np.ndarray | None:
-    return picture.alpha if picture.deep is None else picture.deep[..., 3:]
+    if picture.deep is None or picture.alpha is None:
+        return picture.alpha
+    return picture.deep[..., 3]
 
 
 def _size(picture: Picture) -> str:

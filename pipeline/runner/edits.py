@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.compositing import to_alpha
+from pipeline.compositing import filled, to_alpha
 from pipeline.dataset.photo import Picture, decode_png, encode_png, read_png
 from pipeline.edit import Edit
 from pipeline.errors import PhotoError
@@ -119,7 +119,7 @@ class Edits:
             picture = _repainted(node.subject.load(), edit)
             return {
                 "image": self._store.add(_encode(picture, self._texts(node)), ".png"),
-                "thumbnail": self._store.add(photo_thumbnail(edit.image, edit.alpha, picture.icc), ".jpg"),
+                "thumbnail": self._store.add(photo_thumbnail(picture.pixels, picture.alpha, picture.icc), ".jpg"),
                 "repainted": self._add_png(edit.repainted),
                 "mask_thumbnail": self._store.add(mask_thumbnail(edit.repainted), ".png"),
             }
@@ -157,13 +157,14 @@ def _repainted(photo: Picture, edit: Edit) -> Picture:
     if deep is not None:
         new, deep = edit.repainted > 0, deep.copy()
         deep[new, :3] = edit.image[new] * np.uint16(257)
-    return replace(photo, pixels=edit.image, deep=deep)
+        deep[..., 3:] = filled(deep[..., 3:], edit.repainted[..., None])
+    return replace(photo, pixels=edit.image, alpha=edit.opacity, deep=deep)
 
 
 def _encode(picture: Picture, texts: Mapping[str, str] = MappingProxyType({})) -> bytes:
     if picture.deep is not None:
-        return encode_png(picture.deep, icc=picture.icc, texts=texts)
-    return encode_png(picture.pixels, alpha=picture.alpha, icc=picture.icc, texts=texts)
+        return encode_png(picture.deep, icc=picture.icc, texts=texts, facts=picture.facts)
+    return encode_png(picture.pixels, alpha=picture.alpha, icc=picture.icc, texts=texts, facts=picture.facts)
 
 
 def _check(edit: Edit, before: Edit) -> int:

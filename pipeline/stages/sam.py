@@ -56,11 +56,12 @@ class Sam(Stage):
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `PhotoError` for a click or a box outside the photo."""
         negative = points_in_pixels(self.negative, self.units, edit.size)
-        union, confidence = np.zeros(edit.image.shape[:2], bool), 1.0
+        shown = edit.shown
+        union, confidence = np.zeros(shown.shape[:2], bool), 1.0
         for thing in self._objects(edit.size):
             points = np.concatenate([thing.points, negative])
             labels = np.repeat([1, 0], [len(thing.points), len(negative)])
-            masks, scores = models.sam.masks(edit.image, points, labels, thing.box)
+            masks, scores = models.sam.masks(shown, points, labels, thing.box)
             chosen = self._choice(masks, scores)
             union |= masks[chosen]
             confidence = min(confidence, scores[chosen])
