@@ -12,9 +12,7 @@ from functools import lru_cache, partial
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
-
-from pipeline.compositing import filled
+from pipeline.contract import breaches
 from pipeline.dataset import photo
 from pipeline.dataset.photo import Picture
 from pipeline.errors import PhotoError
@@ -118,27 +116,7 @@ def _paste_problems(line: Line, read: Callable[[str], Picture]) -> Iterator[str]
         if picture.pixels.shape != source.pixels.shape:
             yield f"{_shown(path)}: {_size(picture)}, but the photo is {_size(source)}"
             return
-    name = _shown(line["result"])
-    outside = mask.pixels[..., 0] == 0
-    new, old = (_colours(each)[outside] for each in (result, source))
-    if furthest := (np.maximum(new, old) - np.minimum(new, old)).max(initial=0):
-        yield f"{name}: pixels outside the mask differ by {furthest} from the photo"
-    before = _transparency(source)
-    expected = before if before is None else filled(before, mask.pixels[..., 0])
-    if not np.array_equal(_transparency(result), expected):  # None equals None alone
-        yield f"{name}: its transparency is not the photo's, filled by the mask"
-    if result.icc != source.icc:
-        yield f"{name}: its colour profile is not the photo's"
-
-
-def _colours(picture: Picture) -> np.ndarray:
-    return picture.pixels if picture.deep is None else picture.deep[..., :3]
-
-
-def _transparency(picture: Picture) -> np.ndarray | None:
-    if picture.deep is None or picture.alpha is None:
-        return picture.alpha
-    return picture.deep[..., 3]
+    yield from (f"{_shown(line['result'])}: {text}" for text in breaches(source, mask.pixels[..., 0], result))
 
 
 def _size(picture: Picture) -> str:

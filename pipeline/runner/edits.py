@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.compositing import filled, to_alpha
-from pipeline.dataset.photo import Picture, decode_png, encode_png, read_png
+from pipeline.contract import breaches
+from pipeline.dataset.photo import Picture, decode, decode_png, encode_png, read_png
 from pipeline.edit import Edit
 from pipeline.errors import PhotoError
 from pipeline.keys import parameters
@@ -55,28 +56,25 @@ class Edits:
         return self._remember(node, replace(before, **changes))
 
     def lent(self, node: Node) -> Result | None:
-        """A result out of a run folder that is being resumed, if it can be what its key says.
-
-        Its pictures have the photo's size, and the photo's own pixels wherever nothing was repainted.
-        """
+        """A result out of a run folder that is being resumed, if it keeps the contract of paste-back."""
         result = self._store.lent(node.key)
         if result is None:
             return None
         try:
             photo = node.subject.load()
             size = photo.pixels.shape[:2]
-            image = self._decoded(result.image, "RGB", size)
-            mask, repainted = (self._decoded(blob, "L", size) for blob in (result.mask, result.repainted))
+            mask, repainted = (
+                blob and read_png(self._store.read(blob), "L", size) for blob in (result.mask, result.repainted)
+            )
+            if result.image is None:
+                return None if mask is None else result
+            if (node.step is None) != (repainted is None):  # the photo itself, or something repainted
+                return None
+            share = np.zeros(size, np.uint8) if repainted is None else repainted
+            picture = decode(self._store.read(result.image))
         except PhotoError:
             return None
-        if image is not None:
-            edit = Edit(photo.pixels, image, repainted=repainted)
-            if edit.outside_max_diff() or (node.step is None) != (repainted is None):
-                return None
-        return result if image is not None or mask is not None else None
-
-    def _decoded(self, blob: str | None, mode: str, size: tuple[int, int]) -> np.ndarray | None:
-        return None if blob is None else read_png(self._store.read(blob), mode, size)
+        return None if any(breaches(photo, share, picture)) else result
 
     def keep_photo(self, root: Node) -> Result:
         """Put a photo as decoded into the store. Raises `PhotoError` where it cannot be decoded."""
