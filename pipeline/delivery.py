@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from pipeline.check import warnings
 from pipeline.dataset import Photo
 from pipeline.errors import EmptyMask, PhotoError, Stopped
-from pipeline.files import Folder
 from pipeline.keys import content
 from pipeline.plan import Step, paths, settings_of, without
-from pipeline.record.artifacts import Made, Trail, adopt, fate
+from pipeline.record.artifacts import Made, Trail, fate
 from pipeline.record.journal import journal_line
 from pipeline.record.schema import Line
 
@@ -64,8 +63,7 @@ class Delivery:
         elif not any(each.left for each in self._plan):
             self.left = ()
         if self.left:
-            for line in self._before.lines:
-                adopt(run.store, Folder(run.record.folder), line)
+            run.record.lend(photo.name, run.store)
         done = self._before.done
         self._note_changes(done, digest)
         if used := done[0]["digest"] if done else self._digest:

@@ -85,7 +85,7 @@ def test_a_format_that_is_asked_for(format: str, suffix: str, photos: Path, tmp_
     (photos / "day 1/clear sky.png").write_bytes(encode_png(smooth, alpha=alpha, icc=SRGB))
     stages = {"left": LEFT, "inpaint": {"prompt": ["mars", "a ☃ in snow"], "seed": 180}}
     lines = deliver(photos, stages, tmp_path / "run", format=format, quality=95)
-    assert names(tmp_path / "run") == [f"day_1_clear_sky.prompt{n}.{suffix}" for n in (1, 2)]
+    assert names(tmp_path / "run") == [f"day 1__clear sky.prompt{n}.{suffix}" for n in (1, 2)]
     for line in lines:
         exact = read(tmp_path / "run" / line["result"])
         with Image.open(tmp_path / "run" / line["delivered"]) as image:

@@ -409,8 +409,9 @@ def test_a_log_that_cannot_be_opened_is_told_and_one_that_is_full_costs_no_pictu
             raise OSError(28, "No space left on device")
 
     with run_log(tmp_path) as log:
-        (file,) = (each for each in log.handlers if hasattr(each, "stream"))
-        file.setStream(Full())
+        for handler in log.handlers:
+            if type(handler).__name__ == "_ToFile":
+                handler.stream = Full()
         log.info("no place for this")
     assert capsys.readouterr().err == ""
 

@@ -96,6 +96,11 @@ class Earlier:
         pictures = self._pictures.get(_hash(name, folder), ())
         return Before([read_line(self._folder, EARLIER, self._starts[each][0]) for each in pictures])
 
+    def all_of(self, name: str) -> Iterator[Line]:
+        """What was made of all photos of a name."""
+        for folder in self._folders.get(_hash(name), ()):
+            yield from self.of(name, folder).lines
+
     def keep(self, line: Line) -> None:
         """Note that a line has been written into the new journal."""
         self._kept.add(_picture(line))

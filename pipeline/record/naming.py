@@ -42,7 +42,7 @@ def folder_name(photo: Photo) -> str:
 
 def _has_twin(path: Path) -> bool:
     """Whether another picture beside it has the same name but for the suffix."""
-    return _stems(path.parent)[path.stem.casefold()] > 1
+    return _stems(path.parent)[path.stem] > 1
 
 
 @lru_cache(maxsize=64)
@@ -50,6 +50,6 @@ def _stems(folder: Path) -> Counter[str]:
     """The names of the pictures in a folder without their suffixes, and how many pictures have each."""
     try:
         paths = map(PurePath, os.listdir(folder))  # noqa: PTH208  # names alone
-        return Counter(path.stem.casefold() for path in paths if path.suffix.lower() in FORMATS)
+        return Counter(path.stem for path in paths if path.suffix.lower() in FORMATS)
     except OSError:
         return Counter()

@@ -18,6 +18,7 @@ from typing import Any, Self
 from pipeline.dataset import Photo
 from pipeline.errors import OutputError
 from pipeline.files import Folder, writing
+from pipeline.record.artifacts import adopt
 from pipeline.record.earlier import EARLIER, Before, Earlier, set_aside
 from pipeline.record.machine import environment
 from pipeline.record.naming import folder_name
@@ -106,6 +107,11 @@ class Record:
     def before(self, photo: Photo, folder: str) -> Before:
         """What earlier attempts have made of a photo."""
         return self._earlier.of(photo.name, folder) if self._earlier else Before(())
+
+    def lend(self, name: str, store: Store) -> None:
+        """Let a store have, for this process, what earlier attempts have made of the photos of a name."""
+        for line in self._earlier.all_of(name) if self._earlier else ():
+            adopt(store, self._files, line)
 
     def add_photo(self, name: str, digest: str) -> None:
         """Count a photo into the dataset's fingerprint: the SHA-256 of all names and digests, in order."""

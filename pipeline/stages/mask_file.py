@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from pydantic import Field, model_validator
 
 from pipeline.errors import PhotoError
-from pipeline.stages.base import Stage, stage
+from pipeline.stages.base import Problem, Stage, stage
 from pipeline.stages.drawn import Unclear, meaning
 
 if TYPE_CHECKING:
@@ -45,6 +45,18 @@ class MaskFile(Stage):
         if (self.folder is None) != self.alpha:
             raise ValueError("mask_file needs either `folder: ...` or `alpha: true`")
         return self
+
+    def refusals(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.refusals`: the folder of masks is not there, or is empty, such as one of a disk that is not."""
+        if self.folder is None:
+            return
+        try:
+            empty = next(Path(self.folder).iterdir(), None) is None
+        except OSError as error:
+            yield "folder", f"{self.folder}: no such folder ({error.strerror})"
+        else:
+            if empty:
+                yield "folder", f"{self.folder}: holds no masks; is its disk there?"
 
     def inputs(self, name: str) -> Sequence[Path]:
         """See `Stage.inputs`."""
