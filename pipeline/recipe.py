@@ -45,7 +45,12 @@ class StageSpec:
     @property
     def waits(self) -> bool:
         """Whether a parameter waits for a manifest's columns, so that every photo has a stage of its own."""
-        return _ITEM.search(str(self.parameters)) is not None
+        return bool(self.waiting)
+
+    @property
+    def waiting(self) -> set[str]:
+        """The parameters that do."""
+        return {key for key, value in self.parameters.items() if _ITEM.search(str(value))}
 
     def build(self, item: Mapping[str, Any]) -> Stage:
         """The stage for one photo.
@@ -186,7 +191,7 @@ def _stage_problems(spec: StageSpec, earlier: Sequence[StageSpec], has_items: bo
     if spec.op not in STAGES:
         yield f"{where}.op", f"unknown op '{spec.op}', {nearest(spec.op, list(STAGES))}"
         return
-    waiting = {key for key, value in spec.parameters.items() if _ITEM.search(str(value))}
+    waiting = spec.waiting
     if waiting and not has_items:
         for key in sorted(waiting):
             yield f"{where}.{key}", f"{spec.parameters[key]} takes a column of `dataset.manifest`, which is not given"

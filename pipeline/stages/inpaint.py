@@ -91,7 +91,7 @@ class Inpaint(Repainting):
         if self.prompt_syntax == "compel":
             for key, text in self._texts().items():
                 if problem := misread(text):
-                    yield key, problem
+                    yield key, f"{problem}; in '{text:.80}'"
         for key in [key for key in self._texts() if key.endswith("_2")]:
             if models.outline.encoders < 2:
                 yield key, "this checkpoint has one text encoder; SDXL has two"
