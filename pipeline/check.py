@@ -39,7 +39,7 @@ def check(
     """
     models.require(recipe.models())
     refused, doubtful = _Problems(recipe), _Problems(recipe)
-    for place, steps in _plans(recipe):
+    for place, steps in _plans(recipe, source):
         found: dict[Problem, None] = {}
         warned: dict[Problem, None] = {}
         for step in steps:
@@ -130,11 +130,14 @@ def _named(name: str, problems: Iterable[Problem]) -> Iterator[Problem]:
     return ((f"stages.{name}.{key}".rstrip("."), text) for key, text in problems)
 
 
-def _plans(recipe: Recipe) -> Iterator[tuple[str, Iterator[Step]]]:
+def _plans(recipe: Recipe, source: str) -> Iterator[tuple[str, Iterator[Step]]]:
     """Where each photo stands, and its steps; one for all photos, where no parameter waits for a column."""
     planner = Planner(recipe)
     if not planner.waits:  # the photos need not be listed for it
-        yield "", _all(planner.tree({}))
+        try:
+            yield "", _all(planner.tree({}))
+        except PhotoError as error:
+            raise RecipeError(f"{source}: stages: {error}") from None
         return
     for photo in recipe.dataset.photos():
         with suppress(PhotoError):  # the run will tell it

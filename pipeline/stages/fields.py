@@ -85,6 +85,17 @@ def _cut(value: Any) -> float | str:
     return number
 
 
+def _flag(value: Any) -> Any:
+    """As YAML 1.2 has it, also in a cell of a table; pydantic would take `yes`, 1 and more."""
+    written = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+    if isinstance(value, str) and value in written:
+        return written[value]
+    if not isinstance(value, bool):
+        raise ValueError(f"should be true or false; got {value!r:.60}")
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
 Resolution = Annotated[
     int | None,
     Field(ge=64, le=4096, description="Side in px of the square whose area the model works on; `null`: its own."),
