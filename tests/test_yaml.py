@@ -23,21 +23,7 @@ stages:
   inpaint: {prompt: PROMPT, seed: SEED}
 """
 
-TEXTS = [
-    "12:30",
-    "1_000",
-    "yes",
-    "no",
-    "on",
-    "off",
-    "y",
-    "2026-11-20",
-    "2026-13-01",
-    "0b11",
-    "190:20:30",
-    "1,000",
-    "<<",
-]
+TEXTS = ["12:30", "1_000", "yes", "no", "on", "off", "y", "2026-11-20", "2026-13-01", "0b11", "190:20:30", "<<"]
 NUMBERS = {"12": 12, "0o14": 12, "0x1F": 31, "+7": 7, "0": 0}
 
 
@@ -55,7 +41,7 @@ def read(text: str) -> dict:
 )
 @pytest.mark.parametrize("text", TEXTS)
 def test_what_looks_like_text_is_text(text: str) -> None:
-    config = read(RECIPE.replace("PROMPT", f"'{text}'" if "," in text else text).replace("SEED", "0"))
+    config = read(RECIPE.replace("PROMPT", text).replace("SEED", "0"))
     assert config["stages"]["inpaint"]["prompt"] == text
     assert parse(config, "mine.yaml").stages[1].build({}).prompt == text
 
@@ -151,7 +137,7 @@ def test_names_of_files_fit_into_a_file_system(tmp_path: Path) -> None:
     name = LETTER * 30
     seeds = [2**63 - 1, 2**63 - 2]
     stages = {"car": {"op": "sam", "points": [[3, 4]]}}
-    stages |= {f"{name[:-1]}{each}": {"op": "inpaint", "prompt": "a", "seed": seeds} for each in range(4)}
+    stages |= {f"{name[:-1]}{each}": {"op": "inpaint", "prompt": "a", "seed": seeds} for each in range(5)}
     config = {"name": "x", "dataset": {"images": "a"}, "stages": stages}
     with pytest.raises(PhotoError, match="names of files longer than 100 letters"):
         Planner(parse(config, "x")).tree({})
