@@ -15,6 +15,9 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+_LINES, _LENGTH = 200, 2000  # of an error: lines, and letters of each
+_LONGEST = 100  # letters of a word that somebody can have meant as a name; more would take long to compare
+
 
 class DarkroomError(Exception):
     """An expected failure; `str(error)` is what the user reads."""
@@ -25,12 +28,14 @@ class RecipeError(DarkroomError):
 
     Args:
         problems: one line each, naming file and key and saying what would be right. Line breaks and control
-            characters, which a stranger's recipe may hold, are shown as escapes.
+            characters, which a stranger's recipe may hold, are shown as escapes; what has no end is cut.
     """
 
     def __init__(self, problems: str | Sequence[str]) -> None:
         several = (problems,) if isinstance(problems, str) else problems
-        self.problems = tuple(printable(each) for each in several)
+        more = [f"... and {len(several) - _LINES} more"] if len(several) > _LINES else []
+        shown = (each if len(each) <= _LENGTH else f"{each[:_LENGTH]}..." for each in (*several[:_LINES], *more))
+        self.problems = tuple(map(printable, shown))
         super().__init__("\n".join(self.problems))
 
 
@@ -99,7 +104,7 @@ def nearest(word: str, valid: Sequence[str]) -> str:
     """
     if not valid:
         return "it takes none"
-    close = get_close_matches(word, list(valid), n=1)
+    close = get_close_matches(word[:_LONGEST], list(valid), n=1)
     return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(valid)}"
 
 

@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
+from pipeline.errors import PhotoError
 from pipeline.recipe import Recipe
 from pipeline.stages import Stage
 from pipeline.stages.gate import Gate, Judge, Usual
+
+_VARIANTS = 100  # letters of a file's name for all variants; file systems take 255 bytes, and the stage is in it too
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Planner:
             item: the photo's manifest columns.
 
         Raises:
-            PhotoError: a column is missing or does not suit its parameter.
+            PhotoError: its files' names would be too long; a column is missing or does not suit its parameter.
         """
         if self.waits:
             return expand(self._recipe, item, self._usual)
@@ -73,9 +76,16 @@ class Planner:
 def expand(recipe: Recipe, item: Mapping[str, Any], usual: Mapping[str, Usual | None]) -> tuple[Step, ...]:
     """See `Planner.tree`."""
     children: tuple[Step, ...] = ()
+    length = 0
     for index, spec in reversed(list(enumerate(recipe.stages, start=1))):
         variants = spec.build(item).variants()
         names = _variant_names(variants)
+        length += max(len(f"_{name}") for name in names) if any(names) else 0
+        if length > _VARIANTS:
+            raise PhotoError(
+                f"lists of prompts and seeds that make names of files longer than {_VARIANTS} letters: "
+                "give fewer stages a list, or shorter seeds"
+            )
         children = tuple(
             Step(index, spec.name, spec.op, stage, variant, children, _judge(spec.name, stage, usual))
             for stage, variant in zip(variants, names, strict=True)

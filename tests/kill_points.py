@@ -38,6 +38,7 @@ from PIL import Image
 from pydantic import Field
 
 import run
+from pipeline import process
 from pipeline.compositing import to_alpha
 from pipeline.edit import Edit
 from pipeline.recipe import parse
@@ -204,7 +205,7 @@ def work(asked: dict[str, Any], tell: int) -> int:
     for op in _OPS:
         note_batches(op, points, tell)
     sys.argv = ["run.py", *asked.get("words", [])]
-    code = run.main() if "words" in asked else start(outputs, asked["folder"], asked["seeds"])
+    code = process.run(run.main) if "words" in asked else start(outputs, asked["folder"], asked["seeds"])
     sys.stdout.flush()
     os.write(tell, json.dumps(points.number).encode() + b"\n")
     return code

@@ -120,7 +120,7 @@ def _bytes(path: Path) -> bytes:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # opening a FIFO would wait for ever
-            raise PhotoError("not a file")
+            raise PhotoError(f"a {'folder' if stat.S_ISDIR(status.st_mode) else 'pipe or device'}, not a file")
         if status.st_size > MAX_BYTES:
             raise PhotoError(f"larger than {MAX_BYTES >> 30} GiB")
         return path.read_bytes()

@@ -14,12 +14,14 @@ from functools import partial
 from itertools import groupby, islice
 from typing import NamedTuple, Protocol, TypeVar
 
+from pipeline.check import planned
 from pipeline.dataset import Photo
 from pipeline.edit import Edit
 from pipeline.errors import DarkroomError, PhotoError
 from pipeline.keys import Keys
 from pipeline.models import Models
 from pipeline.plan import Step
+from pipeline.process import heed
 from pipeline.record.artifacts import Made
 from pipeline.runner.edits import Edits
 from pipeline.runner.nodes import Node, Subject, Way, below, merge, outcomes
@@ -145,10 +147,13 @@ class Runner:
             root.subject.digest, root.key = digest, self._keys.photo(digest)
         queues = []
         for job in jobs:
-            tree = PhotoError(photo.problem) if photo.problem else _attempt(partial(job.tree, photo), photo)
+            tree = PhotoError(photo.problem) if photo.problem else _attempt(partial(self._plan, job, photo), photo)
             tray = job.begin(photo, digest, tree)
             queues.append(_Queue(tray, deque(merge(root, tray.left, self._find_key))))
         return _Work(root, queues)
+
+    def _plan(self, job: Job, photo: Photo) -> Sequence[Step]:
+        return planned(photo, partial(job.tree, photo), self._models)
 
     def _find_key(self, step: Step, parent: str, above: Mapping[str, str], photo: Photo) -> str | PhotoError:
         return _attempt(partial(self._keys.step, step.op, step.stage, parent, above, photo.name), photo)
@@ -258,5 +263,6 @@ def _attempt(work: Callable[[], T], photo: Photo) -> T | PhotoError:
     except DarkroomError:
         raise
     except Exception as error:
+        heed()
         log.debug("unexpected error at %s", photo.name, exc_info=error)
         return PhotoError(f"unexpected {type(error).__name__}: {error} (traceback in run.log)")

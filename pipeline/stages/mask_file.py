@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from pipeline.errors import PhotoError
 from pipeline.stages.base import Problem, Stage, stage
 from pipeline.stages.drawn import Unclear, meaning
+from pipeline.stages.fields import Flag
 
 if TYPE_CHECKING:
     from pipeline.edit import Edit
@@ -38,7 +39,7 @@ class MaskFile(Stage):
         description="Folder of masks at the same paths as the photos in theirs: `car.png` for `car.jpg`, "
         "`reds/car.png` for `reds/car.jpg`; of exactly the photo's size.",
     )
-    alpha: bool = Field(False, description="Repaint where the photo itself is transparent, instead of a folder.")
+    alpha: Flag = Field(False, description="Repaint where the photo itself is transparent, instead of a folder.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:

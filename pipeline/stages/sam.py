@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pipeline.stages.base import Stage, stage
-from pipeline.stages.fields import Boxes, Points, Units
+from pipeline.stages.fields import Boxes, Flag, Points, Units
 from pipeline.stages.geometry import box_in_pixels, check_fractions, points_in_pixels
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Sam(Stage):
         description="Which of SAM's three candidates is taken: the one it trusts most, "
         "the `largest` (the whole thing) or the `smallest` (a part of it).",
     )
-    separate: bool = Field(False, description="Every click shows an object of its own.")
+    separate: Flag = Field(False, description="Every click shows an object of its own.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
