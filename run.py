@@ -33,8 +33,12 @@ Exit codes: 0 all done, 2 bad recipe or usage, 3 some photos failed or differ, 4
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports that take their time
+    from pipeline import process
+
+    process.begin()
+
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -46,11 +50,12 @@ from omegaconf import DictConfig
 from pipeline import commands, console, hydra_glue, recipe_file
 from pipeline.check import check
 from pipeline.errors import DarkroomError, OutputError, together
+from pipeline.process import heed
 from pipeline.recipe import parse
 from pipeline.settings import Settings
 from pipeline.sweep import Ready, Refused
 
-DONE, BUG, USAGE, SOME_FAILED, CANNOT_WRITE, INTERRUPTED = 0, 1, 2, 3, 4, 130
+DONE, BUG, USAGE, SOME_FAILED, CANNOT_WRITE = 0, 1, 2, 3, 4
 
 _GRAVITY = (DONE, USAGE, SOME_FAILED, CANNOT_WRITE, BUG)  # of several jobs, the worst is told
 
@@ -121,6 +126,7 @@ def _told(work: Callable[[], object]) -> tuple[int, str]:
         print(error, file=sys.stderr)
         return (CANNOT_WRITE if isinstance(error, OutputError) else USAGE), str(error)
     except Exception as error:
+        heed()
         traceback.print_exc()
         return BUG, f"{type(error).__name__}: {error}"
     return DONE, ""
@@ -139,15 +145,7 @@ def _main(words: list[str]) -> int:
         return DONE
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing; the errors are told here
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while waiting slow a shared machine down
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        return _command(words) if commands.named(words) else _hydra(words)
-    except BrokenPipeError:  # nobody reads on, such as behind `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
-    except KeyboardInterrupt:
-        print("interrupted; what is finished is kept", file=sys.stderr)
-        return INTERRUPTED
+    return _command(words) if commands.named(words) else _hydra(words)
 
 
 def _command(words: list[str]) -> int:
@@ -164,6 +162,7 @@ def _hydra(words: list[str]) -> int:
     except JobFailed as failed:
         return failed.args[0]
     except Exception as error:  # of Hydra's: a job tells its own
+        heed()
         if isinstance(error, OSError) and error.filename:  # the run folder could not be made
             print(OutputError(f"{error.filename}: cannot be written: {error.strerror}"), file=sys.stderr)
             return CANNOT_WRITE
@@ -174,4 +173,4 @@ def _hydra(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(process.run(main))

@@ -9,13 +9,13 @@ from typing import Any
 
 from pipeline import recipe_file
 from pipeline.check import check
-from pipeline.errors import RecipeError, nearest, printable, together
-from pipeline.recipe import parse
-from pipeline.record import read_facts, settled_config
-from pipeline.record.journal import JOURNAL
-from pipeline.record.record import RUN
+from pipeline.errors import RecipeError, RecordError, nearest, printable, together
+from pipeline.files import Folder
+from pipeline.recipe import Recipe, parse
+from pipeline.record import JOURNAL, RUN, SWEEP, read_facts, read_sweep, settled_config
+from pipeline.record.schema import JobLine
 from pipeline.settings import Settings
-from pipeline.sweep import SWEEP, Ready, Refused, read_jobs
+from pipeline.sweep import Ready, Refused
 
 
 def named(words: Sequence[str]) -> bool:
@@ -63,36 +63,47 @@ def _resume(place: str, options: Mapping[str, str]) -> bool:
     for refused in (job for job in jobs if isinstance(job, Refused)):
         print(printable(f"{refused.folder.name}: {'; '.join(str(refused.error).splitlines())}"), file=sys.stderr)
     ready = any(isinstance(job, Ready) for job in jobs)
-    return ready and run_session(jobs, resume=True) and all(isinstance(job, Ready) for job in jobs)
+    return ready and run_session(jobs) and all(isinstance(job, Ready) for job in jobs)
 
 
 def _sweep_jobs(folder: Path) -> Iterator[Ready | Refused]:
-    for job in read_jobs(folder):
-        words = tuple(f"{key}={value}" for key, value in job["values"].items())
-        if job["error"]:
-            yield Refused(folder / job["folder"], words, 2, job["error"], folder)
-        elif (folder / job["folder"] / RUN).is_file():
-            yield _ready(folder / job["folder"], folder)
+    for job in read_sweep(folder)["jobs"]:
+        place = folder / job["folder"]
+        if Folder(place).has(RUN):
+            yield _ready(place, folder)
+        elif "start" in job:
+            yield _waiting(place, folder, job)
         else:
-            error = "the sweep was stopped before this job began; start it anew"
-            yield Refused(folder / job["folder"], words, 2, error, folder)
+            words = tuple(f"{key}={value}" for key, value in job["values"].items())
+            yield Refused(place, words, 2, job["error"] or f"holds no {RUN}; start it anew", folder)
 
 
 def _ready(folder: Path, sweep: Path | None) -> Ready:
     """The job of a run folder, as it was recorded."""
     facts = read_facts(folder)
-    config = settled_config(facts)
-    recipe, settings = together(
-        lambda: parse(config, f"{folder / RUN}: config"),
-        lambda: Settings.parse(config),
-    )
-    recipe.dataset.check()
-    warnings = check(recipe, settings.models(), settings.strict, f"{folder / RUN}: config")
-    for kind, then in facts.get("models", {}).get("weights", {}).items():
-        if settings.models().identity(kind)["weights"] != then["weights"]:
+    config, source = settled_config(facts), f"{folder / RUN}: config"
+    recipe, settings, warnings = _checked(config, source)
+    for kind in recipe.models():
+        then = facts["models"].get("weights", {}).get(kind, {})
+        if settings.models().identity(kind)["weights"] != then.get("weights"):
             text = "is another model than the run began with; start a new run, which takes what has not changed"
-            raise RecipeError(f"{folder}: models.{kind}={then['name']} {text}")
-    return Ready(recipe, settings, folder, {}, config, tuple(facts.get("overrides", ())), sweep, warnings)
+            raise RecordError(f"{folder}: models.{kind}={then.get('name')} {text}")
+    return Ready(recipe, settings, folder, {}, config, tuple(facts["overrides"]), sweep, warnings, begun=True)
+
+
+def _waiting(folder: Path, sweep: Path, job: JobLine) -> Ready:
+    """The job of a sweep that was stopped before it began."""
+    start = job["start"]
+    recipe, settings, warnings = _checked(start["config"], f"{sweep / SWEEP}: {job['folder']}")
+    words = tuple(start["overrides"])
+    return Ready(recipe, settings, folder, start["files"], start["config"], words, sweep, warnings)
+
+
+def _checked(config: Mapping[str, Any], source: str) -> tuple[Recipe, Settings, Sequence[str]]:
+    """What a record says is to be done, checked like a recipe that is new; and the warnings."""
+    recipe, settings = together(lambda: parse(config, source), lambda: Settings.parse(config))
+    recipe.dataset.check()
+    return recipe, settings, check(recipe, settings.models(), settings.strict, source)
 
 
 def _reproduce(place: str, options: Mapping[str, str]) -> bool:
@@ -102,7 +113,7 @@ def _reproduce(place: str, options: Mapping[str, str]) -> bool:
     folder = target if target.is_dir() else _run_of(target)
     only = None if target.is_dir() else target.relative_to(folder).as_posix()
     changed = {key: _value(value) for key, value in options.items() if key != "tolerance"}
-    folders = [path.parent for path in sorted(folder.glob(f"*/{RUN}"))] if (folder / SWEEP).is_file() else [folder]
+    folders = _runs(folder)
     return all([_reproduce_run(Reproduction(each, only, changed, _tolerance(options)), each) for each in folders])
 
 
@@ -128,7 +139,7 @@ def _verify(place: str, options: Mapping[str, str]) -> bool:
     from pipeline.again.verify import verify
 
     folder = _folder(place)
-    folders = [path.parent for path in sorted(folder.glob(f"*/{RUN}"))] if (folder / SWEEP).is_file() else [folder]
+    folders = _runs(folder)
     whole = True
     for each in folders:
         verified = verify(each)
@@ -146,7 +157,7 @@ def _lacking(folder: Path, pictures: int) -> Iterator[str]:
     facts = read_facts(folder)
     totals = facts.get("totals", {})
     expected = sum(totals.get(status, 0) for status in ("done", "failed", "skipped"))
-    if facts.get("status") in ("done", "failed") and pictures < expected:
+    if facts["status"] in ("done", "failed") and pictures < expected:
         yield f"{JOURNAL}: tells of {pictures} pictures, but {expected} were made or tried"
 
 
@@ -185,20 +196,29 @@ def _outputs(options: Mapping[str, str]) -> Path:
 
 
 def _latest(outputs: Path) -> Path:
-    """The newest run or sweep that was stopped, else the newest of all; their names begin with the time."""
+    """The newest run or sweep that was stopped; their names begin with the time."""
     found = sorted((path.parent for name in (RUN, SWEEP) for path in outputs.glob(f"*/{name}")), reverse=True)
-    if not found:
-        raise RecipeError(f"{outputs}: holds no run to resume")
-    return next(filter(_was_stopped, found), found[0]).absolute()
+    stopped = next((folder for folder in found if not folder.is_symlink() and _was_stopped(folder)), None)
+    if stopped is None:
+        reason = "all have come to their end; resume=RUN_DIR tries again what failed in one" if found else ""
+        raise RecordError(f"{outputs}: holds no run that was stopped{'; ' * bool(reason)}{reason}")
+    return stopped.absolute()
+
+
+def _runs(folder: Path) -> list[Path]:
+    """A run folder itself, or those of a sweep that have begun."""
+    if not Folder(folder).has(SWEEP):
+        return [folder]
+    return [run for job in read_sweep(folder)["jobs"] if Folder(run := folder / job["folder"]).has(RUN)]
 
 
 def _was_stopped(folder: Path) -> bool:
     """Whether a run, or any of a sweep's, has not come to its end; what failed in it is no such thing."""
     try:
-        runs = [read_facts(folder)] if (folder / RUN).is_file() else read_jobs(folder)
-    except RecipeError:
+        runs = [read_facts(folder)] if (folder / RUN).is_file() else read_sweep(folder)["jobs"]
+    except RecordError:
         return False
-    return any(run.get("status") not in ("done", "failed") for run in runs)
+    return any(run["status"] not in ("done", "failed") for run in runs)
 
 
 def _folder(place: str) -> Path:

@@ -36,6 +36,35 @@ def to_alpha(mask: np.ndarray) -> np.ndarray:
     return np.rint(mask * np.float32(255)).astype(np.uint8)
 
 
+def filled(alpha: np.ndarray, repainted: np.ndarray) -> np.ndarray:
+    """A photo's alpha where new picture fills what is see-through: the one rule for the alpha of every result.
+
+    A place is as opaque as the photo and the new picture are together: 0 of new picture keeps the alpha as it was, 255
+    makes it opaque, and so does a mask that is the photo's own transparency, whose greys are what the photo leaves.
+
+    Args:
+        alpha: (H, W) uint8 or uint16, the photo's; 0 is see-through.
+        repainted: (H, W) uint8, the share of new picture.
+
+    Returns:
+        As `alpha`.
+    """
+    full = np.iinfo(alpha.dtype).max
+    room = full - alpha
+    return alpha + np.minimum(room, repainted * alpha.dtype.type(full // 255))
+
+
+def on_paper(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """A picture as it shows on white paper, (H, W, 3) uint8: colours hidden in see-through places do not.
+
+    Args:
+        image: (H, W, 3) uint8.
+        alpha: (H, W) uint8; 0 is see-through.
+    """
+    share = alpha[..., None].astype(np.uint16)
+    return ((image * share + (255 - share) * 255 + 127) // 255).astype(np.uint8)
+
+
 def faded(alpha: np.ndarray, width: float) -> np.ndarray:
     """Wholly new wherever alpha is not 0, but for a linear ramp of `width` px along the edge, inside it.
 
@@ -64,18 +93,27 @@ def cut(image: np.ndarray, alpha: np.ndarray, crop: Crop) -> Part:
     return Part(np.asarray(picture), greys > 0, greys)
 
 
-def paste(image: np.ndarray, alpha: np.ndarray, crop: Crop, picture: np.ndarray) -> np.ndarray:
+def paste(
+    image: np.ndarray, alpha: np.ndarray, crop: Crop, picture: np.ndarray, opacity: np.ndarray | None = None
+) -> np.ndarray:
     """A copy of the image with the model's picture blended in by alpha; where alpha is 0 not a bit differs.
+
+    What is see-through counts for no more than it shows, so that no hidden colour gets into a soft edge.
 
     Args:
         image: (H, W, 3) uint8.
         alpha: (H, W) uint8; 0 keeps the image, 255 takes the picture.
         crop: where the picture belongs.
         picture: (height, width, 3) uint8 at the crop's working size.
+        opacity: (H, W) uint8, the image's own alpha; None for an opaque one.
     """
     part, share = image[crop.slices], alpha[crop.slices][..., None].astype(np.uint16)
     new = Image.fromarray(picture).resize((crop.x1 - crop.x0, crop.y1 - crop.y0), Image.Resampling.LANCZOS)
     result = image.copy()
     # Whole numbers give back the old value exactly where share is 0; 255 * 255 + 127 fits into 16 bits.
-    result[crop.slices] = (part * (255 - share) + np.asarray(new) * share + 127) // 255
+    if opacity is None:
+        result[crop.slices] = (part * (255 - share) + np.asarray(new) * share + 127) // 255
+    else:  # Porter and Duff's `over` for coverages that overlap as little as they can (XRender: DisjointOver)
+        old = np.where(share > 0, np.minimum(opacity[crop.slices][..., None], 255 - share), 1)
+        result[crop.slices] = (part * old + np.asarray(new) * share + (old + share) // 2) // (old + share)
     return result

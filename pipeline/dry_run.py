@@ -6,11 +6,12 @@ from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from typing import Any
 
 from pipeline.again.changes import changes, last_runs
+from pipeline.check import planned
 from pipeline.dataset import Photo
 from pipeline.errors import PhotoError, printable
 from pipeline.keys import Keys, handed_on
@@ -119,7 +120,8 @@ def _count(photo: Photo, jobs: Sequence[_Job], store: Store, counts: _Counts) ->
     digest = cache(photo.digest)  # a file is read once for all jobs
     for job in jobs:
         try:
-            walk(job, job.planner.tree(photo.item), job.keys.photo(digest()), {})
+            steps = planned(photo, partial(job.planner.tree, photo.item), job.settings.models())
+            walk(job, steps, job.keys.photo(digest()), {})
         except PhotoError as error:
             problems[str(error)] = None
     counts.problems(photo, problems)
@@ -160,7 +162,10 @@ def _costs(missing: Counter[str], works: Sequence[Mapping[str, Any]]) -> list[st
         return ["time: that of reading the photos"]
     each: dict[str, float] = {}
     for work in reversed(works):
-        each |= {op: work["seconds"][op] / number for op, number in work.get("computed", {}).items() if number}
+        seconds = work.get("seconds", {})
+        each |= {
+            op: seconds[op] / number for op, number in work.get("computed", {}).items() if number and op in seconds
+        }
     if not set(missing) <= set(each):
         return ["time and memory: not known before a first run of this recipe"]
     seconds = sum(number * each[op] for op, number in missing.items())

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.compositing import filled, on_paper
 from pipeline.errors import PhotoError
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
@@ -47,6 +48,16 @@ class Edit:
     figures: Mapping[str, float] = field(default_factory=lambda: _EMPTY)
 
     @property
+    def opacity(self) -> np.ndarray | None:
+        """The transparency of the picture so far, (H, W) uint8: the photo's, filled where something was repainted."""
+        return self.alpha if self.alpha is None or self.repainted is None else filled(self.alpha, self.repainted)
+
+    @property
+    def shown(self) -> np.ndarray:
+        """The picture so far as people see it, (H, W, 3) uint8: on white paper. It is what models get to see."""
+        return self.image if self.alpha is None else on_paper(self.image, self.opacity)
+
+    @property
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels."""
         return self.original.shape[1], self.original.shape[0]
@@ -64,16 +75,15 @@ class Edit:
         figures = {} if sure is None else {"confidence": sure}
         return replace(self, mask=levels / np.float32(255), confidence=sure, artifacts=artifacts, figures=figures)
 
-    def with_image(self, image: np.ndarray, alpha: np.ndarray, figures: Mapping[str, float] = _EMPTY) -> Edit:
+    def with_image(self, image: np.ndarray, alpha: np.ndarray) -> Edit:
         """This edit repainted once more.
 
         Args:
             image: (H, W, 3) uint8 RGB.
             alpha: (H, W) uint8, the share of new picture; where it is 0 the image is what it was.
-            figures: see above.
         """
         repainted = alpha if self.repainted is None else np.maximum(self.repainted, alpha)
-        return replace(self, image=image, repainted=repainted, artifacts=_EMPTY, figures=figures)
+        return replace(self, image=image, repainted=repainted, artifacts=_EMPTY, figures=_EMPTY)
 
     def need_mask(self) -> np.ndarray:
         """The mask; raises `PhotoError` where no stage has made one."""

@@ -1,6 +1,7 @@
 """The errors a user can cause, each one clear line; anything else that escapes is a bug of ours.
 
 * `RecipeError` — the recipe or the command line is wrong; nothing has started (exit code 2).
+* `RecordError` — a run folder, a sweep or a store is not what it should be, or holds too little (exit code 2).
 * `SetupError` — this machine lacks what the recipe needs, such as weights (exit code 2).
 * `PhotoError` — one photo cannot be edited; it is recorded, the others go on (exit code 3 at the end).
 * `EmptyMask` — the photo's mask came out empty; the recipe's `on_empty` decides what happens.
@@ -14,23 +15,32 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+_LINES, _LENGTH = 200, 2000  # of an error: lines, and letters of each
+_LONGEST = 100  # letters of a word that somebody can have meant as a name; more would take long to compare
+
 
 class DarkroomError(Exception):
     """An expected failure; `str(error)` is what the user reads, a line for each problem.
 
     Args:
         problems: one line each, naming file and key and saying what would be right. Line breaks and control
-            characters, which a stranger's recipe or a file's name may hold, are shown as escapes.
+            characters, which strangers' recipes and names may hold, are shown as escapes; what has no end is cut.
     """
 
     def __init__(self, problems: str | Sequence[str]) -> None:
         several = (problems,) if isinstance(problems, str) else problems
-        self.problems = tuple(map(printable, several))
+        more = [f"... and {len(several) - _LINES} more"] if len(several) > _LINES else []
+        shown = (each if len(each) <= _LENGTH else f"{each[:_LENGTH]}..." for each in (*several[:_LINES], *more))
+        self.problems = tuple(map(printable, shown))
         super().__init__("\n".join(self.problems))
 
 
 class RecipeError(DarkroomError):
     """All that is wrong with a recipe, at once."""
+
+
+class RecordError(DarkroomError):
+    """A record that was read, such as a run folder's, is damaged or missing; it may be a stranger's."""
 
 
 class SetupError(DarkroomError):
@@ -91,7 +101,7 @@ def nearest(word: str, valid: Sequence[str]) -> str:
     """
     if not valid:
         return "it takes none"
-    close = get_close_matches(word, list(valid), n=1)
+    close = get_close_matches(word[:_LONGEST], list(valid), n=1)
     return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(valid)}"
 
 

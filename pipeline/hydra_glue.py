@@ -116,10 +116,10 @@ def composed(config: DictConfig) -> Composed:
         overridden=overridden,
         folder=output_folder(),
         files={
-            "recipe.yaml": _yaml({key: plain[key] for key in recipe_file.KEYS if key in plain}),
-            ".hydra/config.yaml": _yaml(plain),
-            ".hydra/hydra.yaml": _yaml({"hydra": hydra}),
-            ".hydra/overrides.yaml": _yaml(list(overrides)),
+            "recipe.yaml": recipe_file.dump({key: plain[key] for key in recipe_file.KEYS if key in plain}),
+            ".hydra/config.yaml": recipe_file.dump(plain),
+            ".hydra/hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})),
+            ".hydra/overrides.yaml": recipe_file.dump(list(overrides)),
         },
         overrides=overrides,
         sweep=sweep_folder(),
@@ -145,10 +145,6 @@ def _renew_stages(stages: Any, written: Any, overridden: frozenset[str]) -> froz
 
 def _is_new(key: str, value: Any, old: Mapping[str, Any], stage: str, overridden: frozenset[str]) -> bool:
     return key not in old or value != old[key] or f"{stage}.{key}" in overridden
-
-
-def _yaml(content: Any) -> str:
-    return OmegaConf.to_yaml(OmegaConf.create(content))
 
 
 def output_folder() -> Path:
@@ -312,8 +308,8 @@ def _checked_name(*, _root_: DictConfig) -> str:
     if _root_.hydra.runtime.choices.get(GROUP) in (None, "null"):
         raise RecipeError(_which())
     name = str(_root_.get("name") or "")
-    if not recipe_file.NAME.fullmatch(name):
-        raise RecipeError("command line: name: 1 to 80 letters, digits, - or _")
+    if not recipe_file.is_name(name):
+        raise RecipeError(f"command line: name: {recipe_file.NAME_FORM}")
     return name
 
 

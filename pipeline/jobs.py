@@ -6,24 +6,21 @@ import logging
 import resource
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.check import warnings
 from pipeline.dataset import Photo
-from pipeline.errors import EmptyMask, PhotoError, RecipeError, SetupError, Stopped
-from pipeline.files import locked, remove_leftovers, writing
-from pipeline.keys import content
+from pipeline.delivery import Delivery
+from pipeline.errors import PhotoError, RecipeError, SetupError
+from pipeline.files import Folder, locked
 from pipeline.models import Models
 from pipeline.plan import Planner, Step
 from pipeline.progress import Progress
 from pipeline.record import Record
-from pipeline.record.artifacts import Made, Trail, adopt, fate
-from pipeline.record.journal import journal_line
-from pipeline.record.record import earlier_lines
+from pipeline.record.artifacts import Made
+from pipeline.record.schema import Line
 from pipeline.runner import Runner
 from pipeline.stages.gate import FEWEST_PHOTOS, Usual
 from pipeline.store import Store
@@ -35,20 +32,17 @@ log = logging.getLogger("darkroom")
 class Run:
     """A run folder that is being filled (`runner.Job`)."""
 
-    def __init__(self, ready: Ready, store: Store, progress: Progress, resume: bool) -> None:
+    def __init__(self, ready: Ready, store: Store, progress: Progress) -> None:
         self.ready = ready
         self.totals = Counter(photos=0, done=0, failed=0, skipped=0, flagged=0)
         self.status = "running"
         self.work: Mapping[str, Any] = {}
         self.usual: dict[str, Usual | None] = {}  # by the names of the gates whose photos have all been looked at
-        self._store = store
+        self.store = store
         self._progress = progress
         self._planner = Planner(ready.recipe, self.usual)
-        if resume:
+        if ready.begun:
             self.record = Record.resume(ready.folder)
-            for line in earlier_lines(ready.folder):
-                with suppress(ValueError, TypeError, LookupError, AttributeError):  # not written by us
-                    adopt(store, ready.folder, line)
         else:
             models = ready.settings.models()
             facts = {
@@ -64,29 +58,20 @@ class Run:
         """See `runner.Job`."""
         return self._planner.tree(photo.item)
 
-    def begin(self, photo: Photo, digest: str | None, pictures: int) -> _Tray:
+    def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> Delivery:
         """See `runner.Job`."""
         self.totals["photos"] += 1
-        self._progress.begin_photo(pictures)
-        if digest:
-            self.record.add_photo(photo.name, digest)
-        return _Tray(self, photo, digest, self.record.photo_folder(photo.name), pictures)
+        delivery = Delivery(self, photo, digest, tree)
+        self._progress.begin_photo(delivery.pictures)
+        delivery.hand_on()
+        return delivery
 
-    def deliver(self, trail: Trail, finds_only: bool) -> None:
-        """See `Trail.deliver`."""
-        results = self.ready.settings.results
-        trail.deliver(self._store, finds_only, results.format, results.quality)
-
-    def keep(self, photo: Photo, trail: Trail, linked: set[str], line: Mapping[str, Any]) -> None:
-        """Put a picture's files into the folder and its line into the journal."""
-        for path, blob in trail.files.items():
-            if path not in linked:
-                self.record.link(path, self._store.path(blob))
-                linked.add(path)
+    def append(self, line: Line) -> None:
+        """Put a picture's line into the journal and count it."""
         self.record.append(line)
         self.totals[line["status"]] += 1
         self.totals["flagged"] += bool(line["flags"])
-        self._progress.picture_done(photo.name, line["status"])
+        self._progress.picture_done(line["photo"], line["status"])
 
     def finish(self, status: str | None, work: Mapping[str, Any]) -> None:
         """Complete the record.
@@ -106,72 +91,6 @@ class Run:
         """The first gate that compares photos and has not seen them all; None where there is none."""
         waiting = [name for name in self.ready.recipe.compared() if name not in self.usual]
         return Survey(self, waiting[0], self._progress) if waiting else None
-
-
-class _Tray:
-    """One photo's pictures on their way into a run folder (`runner.Tray`)."""
-
-    def __init__(self, run: Run, photo: Photo, digest: str | None, folder: str, pictures: int) -> None:
-        self._run = run
-        self._to_come = pictures
-        self._photo = photo
-        self._digest = digest
-        self._folder = folder
-        self._linked: set[str] = set()
-        self._inputs: dict[Path, str] = {}
-        self._told: set[str] = set()
-
-    def deliver(self, steps: Sequence[Step], way: Sequence[Made | PhotoError]) -> None:
-        """See `runner.Tray`."""
-        made, error = fate(way)
-        finds_only = not any(step.stage.repaints for step in steps)
-        status = "done" if error is None else self._status(error)
-        if error and status == "done":  # kept as it was when nothing more was found
-            steps = [each.step for each in made if each.step]
-        trail = Trail.of(self._folder, made)
-        if status == "done":
-            self._run.deliver(trail, finds_only)
-        if isinstance(error, Stopped) and status == "done":
-            trail.flags.append(str(error))
-        self._tell(status, error, trail.flags)
-        reason = str(error) if error and status != "done" else None
-        inputs = self._inputs_of(each.step for each in made if each.step)
-        told = warnings(steps, self._run.ready.settings.models())
-        line = journal_line(self._photo, self._digest, inputs, trail, steps, status, reason) | {"warnings": told}
-        self._run.keep(self._photo, trail, self._linked, line)
-        self._to_come -= 1
-        if not self._to_come:
-            self._run.record.photo_done(self._photo.name, self._folder)
-
-    def flush(self) -> None:
-        """See `runner.Tray`."""
-        self._run.record.flush()
-
-    def _inputs_of(self, steps: Iterable[Step]) -> dict[str, str]:
-        """The files that these steps have read, each looked at once; without one that has gone since."""
-        found = {}
-        for step in steps:
-            with suppress(PhotoError):
-                for path in step.stage.inputs(self._photo.name):
-                    if path not in self._inputs:
-                        self._inputs[path] = content(path)
-                    found[str(path)] = self._inputs[path]
-        return found
-
-    def _status(self, error: PhotoError) -> str:
-        policy = error.policy if isinstance(error, Stopped) else "fail"
-        policy = self._run.ready.recipe.on_empty if isinstance(error, EmptyMask) else policy
-        return {"keep": "done", "skip": "skipped"}.get(policy, "failed")
-
-    def _tell(self, status: str, error: PhotoError | None, flags: Sequence[str]) -> None:
-        """A reason that several pictures share is told once."""
-        lines = [f"flagged: {self._photo.name}: {flag}" for flag in flags if flag != str(error)]
-        if error:
-            lines.append(f"{'kept as it is' if status == 'done' else status}: {self._photo.name}: {error}")
-        for line in dict.fromkeys(lines):
-            if line not in self._told:
-                self._told.add(line)
-                log.warning("%s", line)
 
 
 class Survey:
@@ -194,11 +113,12 @@ class Survey:
         """See `runner.Job`."""
         return self._planner.tree(photo.item)
 
-    def begin(self, photo: Photo, digest: str | None, pictures: int) -> _Look:
+    def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> _Look:
         """See `runner.Job`."""
         self._progress.look(self._gate, photo.name)
+        self._run.record.lend(photo.name, self._run.store)
         self._photos.append(set())
-        return _Look(self._gate, self._photos[-1])
+        return _Look(self._gate, self._photos[-1], tree)
 
     def finish(self) -> None:
         """Let the run know what is usual."""
@@ -212,6 +132,7 @@ class _Look(NamedTuple):
 
     gate: str
     coverages: set[float]
+    left: Sequence[Step] | PhotoError
 
     def deliver(self, steps: Sequence[Step], way: Sequence[Made | PhotoError]) -> None:
         """See `runner.Tray`."""
@@ -223,13 +144,12 @@ class _Look(NamedTuple):
         """See `runner.Tray`."""
 
 
-def perform(ready: Sequence[Ready], store: Store, resume: bool = False) -> list[Run]:
+def perform(ready: Sequence[Ready], store: Store) -> list[Run]:
     """Run jobs as one: what they have in common is computed once, and every model is loaded once.
 
     Args:
         ready: the jobs.
         store: of the outputs folder in which they lie.
-        resume: their folders hold what earlier attempts have finished.
 
     Raises:
         SetupError: a recipe needs what this machine lacks.
@@ -238,9 +158,9 @@ def perform(ready: Sequence[Ready], store: Store, resume: bool = False) -> list[
     with ExitStack() as stack:
         stack.enter_context(_using(store))
         progress = stack.enter_context(Progress([each.recipe.dataset for each in ready]))
-        for folder in {each.sweep or each.folder for each in ready if resume}:
-            remove_leftovers(folder)
-        runs = [Run(each, store, progress, resume) for each in ready]
+        for folder in {each.sweep or each.folder for each in ready if each.begun}:
+            Folder(folder).remove_leftovers()
+        runs = [Run(each, store, progress) for each in ready]
         open_runs = list(runs)
         status: str | None = "stopped"
         try:
@@ -303,7 +223,6 @@ def _alike(runs: Sequence[Run]) -> Iterator[list[Run]]:
 @contextmanager
 def _using(store: Store) -> Iterator[None]:
     """Keep the store from being pruned meanwhile."""
-    with writing(store.folder):
-        store.folder.mkdir(parents=True, exist_ok=True)
+    store.claim()
     with locked(store.folder, shared=True, busy=f"{store.folder}: is being pruned; try again in a moment"):
         yield

@@ -15,7 +15,7 @@ from pipeline.errors import PhotoError
 from pipeline.models import Models
 from pipeline.stages import Stage
 
-FORMAT = 2  # raised when the same key would stand for results stored in another way
+FORMAT = 3  # raised when the same key would stand for results stored in another way
 LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "scipy")  # what every op may compute with
 
 _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode

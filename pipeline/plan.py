@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
+from pipeline.errors import PhotoError
 from pipeline.recipe import Recipe
 from pipeline.stages import Stage
 from pipeline.stages.gate import Gate, Judge, Usual
+
+_VARIANTS = 100  # letters of a file's name for all variants; file systems take 255 bytes, and the stage is in it too
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Planner:
             item: the photo's manifest columns.
 
         Raises:
-            PhotoError: a column is missing or does not suit its parameter.
+            PhotoError: its files' names would be too long; a column is missing or does not suit its parameter.
         """
         if self.waits:
             return expand(self._recipe, item, self._usual)
@@ -73,9 +76,16 @@ class Planner:
 def expand(recipe: Recipe, item: Mapping[str, Any], usual: Mapping[str, Usual | None]) -> tuple[Step, ...]:
     """See `Planner.tree`."""
     children: tuple[Step, ...] = ()
+    length = 0
     for index, spec in reversed(list(enumerate(recipe.stages, start=1))):
         variants = spec.build(item).variants()
         names = _variant_names(variants)
+        length += max(len(f"_{name}") for name in names) if any(names) else 0
+        if length > _VARIANTS:
+            raise PhotoError(
+                f"lists of prompts and seeds that make names of files longer than {_VARIANTS} letters: "
+                "give fewer stages a list, or shorter seeds"
+            )
         children = tuple(
             Step(index, spec.name, spec.op, stage, variant, children, _judge(spec.name, stage, usual))
             for stage, variant in zip(variants, names, strict=True)
@@ -91,6 +101,21 @@ def paths(steps: Sequence[Step], above: tuple[Step, ...] = ()) -> Iterator[tuple
             yield from paths(step.children, here)
         else:
             yield here
+
+
+def without(steps: Sequence[Step], left_out: Iterator[bool]) -> tuple[Step, ...]:
+    """The tree without some of its pictures.
+
+    Args:
+        steps: its first steps.
+        left_out: for each of `paths`, in their order, whether it is left out.
+    """
+    kept = []
+    for step in steps:
+        children = without(step.children, left_out)
+        if children or not (step.children or next(left_out)):
+            kept.append(replace(step, children=children))
+    return tuple(kept)
 
 
 def settings_of(steps: Sequence[Step]) -> list[dict[str, Any]]:

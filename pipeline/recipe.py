@@ -6,6 +6,8 @@ import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from pydantic import ValidationError
@@ -13,13 +15,23 @@ from pydantic import ValidationError
 from pipeline.dataset import Dataset
 from pipeline.errors import PhotoError, RecipeError, nearest
 from pipeline.models import ModelKind
-from pipeline.recipe_file import KEYS, MISSING, NAME, find_malformed, with_defaults
+from pipeline.recipe_file import (
+    KEYS,
+    MAX_STAGES,
+    MISSING,
+    NAME_FORM,
+    STAGE_PATHS,
+    find_malformed,
+    is_name,
+    with_defaults,
+)
 from pipeline.stages import STAGES, Stage
 from pipeline.stages.base import Problem
 
 OnEmpty = Literal["fail", "skip", "keep"]
 
 NOT_A_MAPPING = ""  # the op of something that is no stage at all
+_MOST_PROBLEMS = 100  # that are looked for
 MAX_PICTURES = 10_000  # of one photo; a stranger's recipe must not fill the memory with plans
 
 _ITEM = re.compile(r"\$\{item\.(\w+)\}")
@@ -33,16 +45,23 @@ class StageSpec:
         name: the recipe's own name for it, unique.
         op: key of `STAGES`.
         parameters: as written and defaulted; strings may hold `${item.COLUMN}`.
+        start: the manifest's folder, where relative paths out of its columns begin; None without a manifest.
     """
 
     name: str
     op: str
     parameters: Mapping[str, Any]
+    start: Path | None = None
 
     @property
     def waits(self) -> bool:
         """Whether a parameter waits for a manifest's columns, so that every photo has a stage of its own."""
-        return _ITEM.search(str(self.parameters)) is not None
+        return bool(self.waiting)
+
+    @property
+    def waiting(self) -> set[str]:
+        """The parameters that do."""
+        return {key for key, value in self.parameters.items() if _ITEM.search(str(value))}
 
     def build(self, item: Mapping[str, Any]) -> Stage:
         """The stage for one photo.
@@ -54,6 +73,9 @@ class StageSpec:
             PhotoError: a column is missing, or its value does not suit the parameter.
         """
         parameters = {key: _resolve(value, item) for key, value in self.parameters.items()}
+        for key in STAGE_PATHS:
+            if self.start and isinstance(parameters.get(key), str):
+                parameters[key] = str(self.start / parameters[key])  # an absolute one stays as it is
         if (count := _pictures(parameters)) > MAX_PICTURES:
             raise PhotoError(_too_many(count))
         try:
@@ -109,26 +131,30 @@ def parse(config: Mapping[str, Any], source: str, overridden: Collection[str] = 
     until, config = config.get("until"), {key: config[key] for key in KEYS if config.get(key) is not None}
     given = config.get("dataset", {})
     has_items = isinstance(given, Mapping) and given.get("manifest") is not None
-    specs = list(_specs(config.get("stages", {})))
     dataset, problems = _dataset(given)
+    start = Path(dataset.manifest).parent if dataset and dataset.manifest else None
+    specs = list(islice(_specs(config.get("stages", {}), start), MAX_STAGES))
     problems += find_malformed(config)
     problems += _top_problems(config, specs)
     problems += _until_problems(until, [spec.name for spec in specs])
     for index, spec in enumerate(specs):
         problems += _stage_problems(spec, specs[:index], has_items)
+        if len(problems) > _MOST_PROBLEMS:
+            problems.append(("stages", "... and more, which are looked for when these are mended"))
+            break
     if dataset is None or problems:
         raise RecipeError([f"{origin(key, source, overridden)}: {key}: {text}" for key, text in problems])
     recipe = Recipe(str(config["name"]), dataset, tuple(specs), config.get("on_empty", "fail"))
     return recipe if until is None else recipe.until(str(until))
 
 
-def _specs(stages: Any) -> Iterator[StageSpec]:
+def _specs(stages: Any, start: Path | None) -> Iterator[StageSpec]:
     if not isinstance(stages, Mapping):
         return
     for name, given in stages.items():
         full = with_defaults(name, given)
         if isinstance(full, Mapping):
-            yield StageSpec(str(name), str(full.get("op")), {k: v for k, v in full.items() if k != "op"})
+            yield StageSpec(str(name), str(full.get("op")), {k: v for k, v in full.items() if k != "op"}, start)
         elif full is not None:  # null with no such op: left out
             yield StageSpec(str(name), NOT_A_MAPPING, {})
 
@@ -144,8 +170,8 @@ def _dataset(given: Any) -> tuple[Dataset | None, list[Problem]]:
 
 
 def _top_problems(config: Mapping[str, Any], specs: Sequence[StageSpec]) -> Iterator[Problem]:
-    if not NAME.fullmatch(str(config.get("name", ""))):
-        yield "name", "1 to 80 letters, digits, - or _"
+    if not is_name(str(config.get("name", ""))):
+        yield "name", NAME_FORM
     if config.get("on_empty", "fail") not in get_args(OnEmpty):
         yield "on_empty", nearest(str(config["on_empty"]), get_args(OnEmpty))
     if not specs and isinstance(config.get("stages", {}), Mapping):
@@ -171,15 +197,15 @@ def _too_many(count: int) -> str:
 
 def _stage_problems(spec: StageSpec, earlier: Sequence[StageSpec], has_items: bool) -> Iterator[Problem]:
     where = f"stages.{spec.name}"
-    if not NAME.fullmatch(spec.name):
-        yield where, "a stage's name is 1 to 80 letters, digits, - or _"
+    if not is_name(spec.name):
+        yield where, f"a stage's name is {NAME_FORM}"
     if spec.op == NOT_A_MAPPING:
         yield where, "a stage is a mapping of parameters"
         return
     if spec.op not in STAGES:
         yield f"{where}.op", f"unknown op '{spec.op}', {nearest(spec.op, list(STAGES))}"
         return
-    waiting = {key for key, value in spec.parameters.items() if _ITEM.search(str(value))}
+    waiting = spec.waiting
     if waiting and not has_items:
         for key in sorted(waiting):
             yield f"{where}.{key}", f"{spec.parameters[key]} takes a column of `dataset.manifest`, which is not given"

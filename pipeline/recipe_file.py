@@ -7,11 +7,14 @@ stage; `recipe.py` checks it.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from pydantic_core import PydanticUndefined
@@ -27,11 +30,18 @@ SECTIONS = {"dataset": "such as {images: photos/}", "stages": "each stage on a l
 PATHS = (("dataset", "images"), ("dataset", "manifest"))
 STAGE_PATHS = ("folder", "prompts_file")  # of every stage
 
-NAME = re.compile(r"[\w-]{1,80}")  # of a recipe and of a stage: both become parts of file names
+NAME_FORM = "1 to 80 letters, digits, - or _, of at most 120 bytes in UTF-8"  # of a recipe and of a stage
+MAX_STAGES = 100
 
+_NAME = re.compile(r"[\w-]{1,80}")
+_NAME_BYTES = 120  # both become parts of file names, of which file systems take 255
 _MAX_BYTES = 1_000_000
 _MAX_BASES = 10
 _MAX_DEPTH = 20  # of lists and mappings in one another; recipes need five
+_MAX_NODES = 12_000  # keys and values; a list of 10,000 prompts fits
+_MAX_KEYS = 100  # of a mapping
+_MAX_KEY = 80  # letters
+_MAX_DIGITS = 308  # of a number: 1.8e308 is the largest that a float can hold
 _INTERPOLATION = re.compile(r"\$\{([^}]*)\}?")
 _ITEM = re.compile(r"item\.\w+")
 
@@ -73,12 +83,25 @@ def read(path: Path) -> dict[str, Any]:
     config = _inherit(path, ())
     config.pop("base", None)
     if config.get("name") is None:
-        config["name"] = re.sub(r"[^\w-]+", "_", path.stem)[:80]
-    if not NAME.fullmatch(str(config["name"])):  # here, since Hydra makes the run folder before the recipe is checked
-        raise RecipeError(f"{label(path)}: name: 1 to 80 letters, digits, - or _")
+        stem = re.sub(r"[^\w-]+", "_", path.stem)[:80]
+        config["name"] = stem.encode()[:_NAME_BYTES].decode(errors="ignore")
+    if not is_name(str(config["name"])):  # here, since Hydra makes the run folder before the recipe is checked
+        raise RecipeError(f"{label(path)}: name: {NAME_FORM}")
+    if problems := list(find_malformed(config)):  # bases may have come together to what none of them is
+        raise RecipeError([f"{label(path)}: {key}: {text}" for key, text in problems])
     if isinstance(config.get("stages"), Mapping):
         config["stages"] = {name: with_defaults(name, given) for name, given in config["stages"].items()}
     return config
+
+
+def is_name(text: str) -> bool:
+    """Whether a recipe or a stage can be called so: see `NAME_FORM`."""
+    return _NAME.fullmatch(text) is not None and len(text.encode(errors="replace")) <= _NAME_BYTES
+
+
+def dump(content: Any) -> str:
+    """Plain data as YAML that `read` understands as it was meant, and readers of YAML 1.1 too."""
+    return yaml.dump(content, Dumper=_PlainDumper, allow_unicode=True, sort_keys=False, default_flow_style=False)
 
 
 def with_defaults(name: str, given: Any) -> Any:
@@ -232,18 +255,23 @@ def _path_places(config: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], st
 
 
 def _load(path: Path) -> dict[str, Any]:
+    config, problem = _parsed(_text(path))
+    if problem:
+        raise RecipeError(f"{label(path)}: {problem}")
+    if not isinstance(config, dict):
+        raise RecipeError(f"{label(path)}: a recipe is a mapping with the keys {', '.join(KEYS)}")
+    return deepcopy(config)
+
+
+@lru_cache(maxsize=20)  # a command line asks for its recipe several times
+def _parsed(text: str) -> tuple[Any, str]:
+    """What a YAML text says, or why it is not read."""
     try:
-        config = yaml.load(_text(path), Loader=_PlainLoader)
+        return yaml.load(text, Loader=_PlainLoader), ""
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
-        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise RecipeError(f"{label(path)}: {line}{reason}") from None
-    except ValueError as error:  # such as a date of month 13, or a number of 5,000 digits
-        raise RecipeError(f"{label(path)}: {str(error).splitlines()[0]}") from None
-    if not isinstance(config, dict):
-        raise RecipeError(f"{label(path)}: a recipe is a mapping with the keys {', '.join(KEYS)}")
-    return config
+        return None, line + (getattr(error, "problem", None) or str(error).splitlines()[0])
 
 
 def _text(path: Path) -> str:
@@ -274,6 +302,9 @@ def find_malformed(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for section in SECTIONS:
         if not isinstance(config.get(section), Mapping | None):
             yield section, f"a mapping, {SECTIONS[section]}; got {config[section]!r:.60}"
+    if isinstance(stages := config.get("stages"), Mapping) and len(stages) > MAX_STAGES:
+        yield "stages", f"{len(stages)} stages; a recipe has {MAX_STAGES} at most"
+        return
     yield from _find_code(config, "")
 
 
@@ -300,9 +331,9 @@ def _scalar_problems(value: Any) -> Iterator[str]:
     elif isinstance(value, str):
         if "\0" in value:  # no file name holds one, and the system calls raise
             yield "holds a null character"
-        for inside in _INTERPOLATION.findall(value):
-            if not _ITEM.fullmatch(inside):
-                yield f"'${{{inside}}}' is refused: a recipe may only use ${{item.COLUMN}} of its manifest"
+        wrong = (inside for inside in _INTERPOLATION.findall(value) if not _ITEM.fullmatch(inside))
+        if (inside := next(wrong, None)) is not None:
+            yield f"'${{{inside:.60}}}' is refused: a recipe may only use ${{item.COLUMN}} of its manifest"
 
 
 def _is_code(key: str) -> bool:
@@ -316,29 +347,82 @@ def _first_comment(path: Path) -> str:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without what a recipe has no use for: tags, repeated keys, keys that are no scalars, depth without end,
-    and anchors (a few bytes can unfold to gigabytes)."""
+    """YAML 1.2, core schema, without what a recipe has no use for: tags, anchors (a few bytes can unfold to gigabytes),
+    repeated keys, keys that are no short scalars, and size or depth without end.
+    """
 
-    depth = 0
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # below; none of YAML 1.1
+
+    depth = nodes = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()
-        self._refuse(isinstance(event, yaml.AliasEvent), event, "YAML anchors are refused: use `base:` to share")
-        self._refuse(getattr(event, "tag", None) is not None, event, "YAML tags are refused: recipes are data")
-        self._refuse(self.depth > _MAX_DEPTH, event, f"nested more than {_MAX_DEPTH} deep")
+        self.nodes += 1
+        self.refuse(isinstance(event, yaml.AliasEvent), event, "YAML anchors are refused: use `base:` to share")
+        self.refuse(getattr(event, "tag", None) is not None, event, "YAML tags are refused: recipes are data")
+        self.refuse(self.depth > _MAX_DEPTH, event, f"nested more than {_MAX_DEPTH} deep")
+        self.refuse(self.nodes > _MAX_NODES, event, f"more than {_MAX_NODES} keys and values")
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        """As in PyYAML, but a key is looked at before the next one is read."""
+        start = self.get_event()
+        node = yaml.MappingNode("tag:yaml.org,2002:map", [], start.start_mark, flow_style=start.flow_style)
         seen: set[str] = set()
-        for key, _ in node.value:
-            self._refuse(not isinstance(key, yaml.ScalarNode), key, "a key is a text")
-            self._refuse(key.value in seen, key, f"'{key.value}' stands twice")
+        while not self.check_event(yaml.MappingEndEvent):
+            key = self.compose_node(node, None)
+            self._check_key(key, seen)
             seen.add(key.value)
-        return super().construct_mapping(node, deep)
+            node.value.append((key, self.compose_node(node, key)))
+        node.end_mark = self.get_event().end_mark
+        return node
 
-    def _refuse(self, wrong: bool, place: Any, reason: str) -> None:
+    def _check_key(self, key: Any, seen: set[str]) -> None:
+        self.refuse(not isinstance(key, yaml.ScalarNode), key, "a key is a text")
+        self.refuse(len(key.value) > _MAX_KEY, key, f"a key has {_MAX_KEY} letters at most: {key.value[:30]}...")
+        self.refuse("\n" in key.value, key, f"a key stands on one line: {key.value}")
+        self.refuse(key.value in seen, key, f"'{key.value}' stands twice")
+        self.refuse(len(seen) == _MAX_KEYS, key, f"more than {_MAX_KEYS} keys in one mapping")
+
+    def refuse(self, wrong: bool, place: Any, reason: str) -> None:
+        """Raise an error that names the line of a node or an event, if something is wrong."""
         if wrong:
             raise yaml.MarkedYAMLError(problem=reason, problem_mark=place.start_mark)
+
+
+def _integer(loader: _PlainLoader, node: Any) -> int:
+    text = node.value
+    loader.refuse(len(text) > _MAX_DIGITS, node, f"a number has {_MAX_DIGITS} digits at most")
+    octal = len(text.lstrip("+-")) > 1 and text.lstrip("+-").startswith("0") and text.lstrip("+-").isdecimal()
+    right = f"write {int(text) if octal else 0}, or '{text}' for a text"
+    loader.refuse(octal, node, f"{text}: a number does not begin with 0: {right}")
+    return int(text, 0)
+
+
+def _float(loader: _PlainLoader, node: Any) -> float:
+    number = math.inf if node.value[-1].isalpha() else float(node.value)  # .inf and .nan
+    loader.refuse(math.isinf(number), node, f"{node.value[:20]}: a number is finite, and at most 1.8e308")
+    return number
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """Puts into quotes what either version of YAML would take for more than text."""
+
+
+_SCALARS = {  # YAML 1.2.2, section 10.3.2; to each the signs that it can begin with
+    "null": (r"~|null|Null|NULL|", [*"~nN", ""]),
+    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    "int": (r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    "float": (
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+}
+for _kind, (_form, _first) in _SCALARS.items():
+    for _class in (_PlainLoader, _PlainDumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(rf"(?:{_form})\Z"), list(_first))
+_PlainLoader.add_constructor("tag:yaml.org,2002:int", _integer)
+_PlainLoader.add_constructor("tag:yaml.org,2002:float", _float)

@@ -15,13 +15,13 @@ from pipeline.dry_run import dry_run
 from pipeline.errors import DarkroomError, OutputError
 from pipeline.files import locked
 from pipeline.jobs import Run, perform
-from pipeline.record import read_facts
-from pipeline.record.artifacts import RESULTS
-from pipeline.record.journal import JOURNAL
+from pipeline.record import JOURNAL, SWEEP, read_facts
+from pipeline.record.naming import RESULTS
+from pipeline.record.record import claim
 from pipeline.record.run_log import run_log
 from pipeline.report import contact_sheet, run_page, sweep_page, sweep_sheet
 from pipeline.store import FOLDER, Store
-from pipeline.sweep import SWEEP, Ready, Refused, outputs_of, write_sweep
+from pipeline.sweep import Ready, Refused, outputs_of, write_sweep
 
 _WARNINGS = 10  # that are shown
 _NO_CHANGE = (
@@ -30,12 +30,11 @@ _NO_CHANGE = (
 )
 
 
-def run(jobs: Sequence[Ready | Refused], resume: bool = False) -> bool:
+def run(jobs: Sequence[Ready | Refused]) -> bool:
     """Run what is ready, write the reports and tell what came of it.
 
     Args:
         jobs: the command line's; one, where there is no sweep.
-        resume: the run folders hold what earlier attempts have finished.
 
     Returns:
         whether every picture is there.
@@ -53,14 +52,23 @@ def run(jobs: Sequence[Ready | Refused], resume: bool = False) -> bool:
             with suppress(OSError):
                 path.rmdir()  # Hydra made it; only an empty folder can go
         return True
-    with _alone(folder), run_log(folder) as log:
+    with _alone(folder):
+        for each in ready:
+            if not each.begun:
+                claim(each.folder, each.files)
+        if sweep:  # before anything else is written, so that whatever comes it can be resumed
+            write_sweep(sweep, jobs, {})
+        return _run(jobs, folder, store)
+
+
+def _run(jobs: Sequence[Ready | Refused], folder: Path, store: Store) -> bool:
+    ready, sweep = [each for each in jobs if isinstance(each, Ready)], jobs[0].sweep
+    with run_log(folder) as log:
         for summary in dict.fromkeys(each.settings.models().summary for each in ready):
             log.info("%s", summary)
         _tell_warnings(log, ready)
-        if sweep:
-            write_sweep(sweep, jobs, {})
         try:
-            runs = perform(ready, store, resume)
+            runs = perform(ready, store)
         except (KeyboardInterrupt, DarkroomError):
             with suppress(OutputError):  # the disk may be what is wrong
                 _report(jobs, sweep)

@@ -10,14 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import RecipeError
-from pipeline.files import write_atomically, writing
+from pipeline.errors import RecordError
+from pipeline.files import Folder, writing
 from pipeline.recipe import Recipe
+from pipeline.record.schema import RUN, SWEEP, JobLine, SweepFacts, read_sweep
 from pipeline.settings import Settings
-
-SWEEP = "sweep.json"
-
-_JOB = {"folder", "values", "status", "error"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +30,7 @@ class Ready:
         words: the command line's.
         sweep: folder of the sweep that it is one of, if it runs together with the others.
         warnings: what of the recipe the models will not heed, a line each.
+        begun: its folder holds what an earlier attempt has left.
     """
 
     recipe: Recipe
@@ -43,6 +41,7 @@ class Ready:
     words: Sequence[str]
     sweep: Path | None
     warnings: Sequence[str] = ()
+    begun: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,52 +72,43 @@ def outputs_of(run_dir: Path) -> Path:
 def write_sweep(folder: Path, jobs: Sequence[Ready | Refused], status: Mapping[Path, str]) -> None:
     """Write `sweep.json`: which job has which values, and what became of it.
 
+    A job that has no run folder yet is written down with all that it needs to begin, so that a resume can begin it.
+
     Args:
         folder: the sweep's.
         jobs: all, in their order.
-        status: of the run folders, as far as it is known; the others are `running`.
+        status: of the run folders, as far as it is known; the others are `running`, or `waiting` to begin.
 
     Raises:
         OutputError: it cannot be written.
     """
     axes = _axes([each.words for each in jobs])
     started = datetime.now().astimezone().isoformat()
-    with suppress(OSError, ValueError):
-        started = json.loads((folder / SWEEP).read_bytes())["started"]
-    facts = {
+    with suppress(RecordError):
+        started = read_sweep(folder)["started"]
+    facts: SweepFacts = {
         "started": started,
         "axes": axes,
         "jobs": [_job(each, list(axes), status) for each in jobs],
     }
     with writing(folder / SWEEP):
-        write_atomically(folder / SWEEP, json.dumps(facts, indent=2).encode() + b"\n")
+        Folder(folder).write(SWEEP, json.dumps(facts, indent=2).encode() + b"\n")
 
 
-def read_jobs(folder: Path) -> list[dict[str, Any]]:
-    """The jobs that `sweep.json` tells of: `folder`, `values`, `status` and `error` of each.
-
-    Raises:
-        RecipeError: it is missing or damaged, or names folders elsewhere.
-    """
-    try:
-        jobs = json.loads((folder / SWEEP).read_bytes())["jobs"]
-        whole = all(set(job) >= _JOB and Path(job["folder"]).name == job["folder"] for job in jobs)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        whole = False
-    if not whole or any((folder / job["folder"]).is_symlink() for job in jobs):
-        raise RecipeError(f"{folder}: {SWEEP} is damaged")
-    return jobs
-
-
-def _job(job: Ready | Refused, axes: Sequence[str], status: Mapping[Path, str]) -> dict[str, Any]:
+def _job(job: Ready | Refused, axes: Sequence[str], status: Mapping[Path, str]) -> JobLine:
     given = _values(job.words)
-    error = job.error if isinstance(job, Refused) else None
-    return {
+    line: JobLine = {
         "folder": job.folder.name,
         "values": {axis: given.get(axis, "") for axis in axes},
-        "status": "failed" if error else status.get(job.folder, "running"),
-        "error": error,
+        "status": "failed",
+        "error": job.error if isinstance(job, Refused) else None,
     }
+    if isinstance(job, Ready):
+        begun = (job.folder / RUN).is_file()
+        line["status"] = status.get(job.folder, "running" if begun else "waiting")
+        if not begun:
+            line["start"] = {"overrides": list(job.words), "config": dict(job.config), "files": dict(job.files)}
+    return line
 
 
 def _axes(words: Sequence[Sequence[str]]) -> dict[str, list[str]]:

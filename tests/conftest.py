@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from runs import Cli
 from pipeline.models import Memory, Models, Weights
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as run.py does; torch is not loaded yet
+os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="darkroom-tests-")  # the user's own key stays out of it
 
 
 @pytest.fixture

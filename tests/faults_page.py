@@ -21,8 +21,8 @@ AREAS = (
 _HEAD = """\
 # What was tried, and what happens
 
-Each row is a test: it does what the first column says, for real, and asserts what the second says. This page is written from
-the tests by `make docs`. What each command may read, write and delete is in [security.md](security.md).
+Each row is a test: it does what the first column says, for real, and asserts what the second says. `make docs` writes
+this page from the tests. What each command may read, write and delete is in [security.md](security.md).
 """
 
 

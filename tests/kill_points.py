@@ -38,10 +38,11 @@ from PIL import Image
 from pydantic import Field
 
 import run
+from pipeline import process
 from pipeline.compositing import to_alpha
 from pipeline.edit import Edit
 from pipeline.recipe import parse
-from pipeline.record import Record, record
+from pipeline.record import Record, machine
 from pipeline.report import sheet
 from pipeline.session import run as run_session
 from pipeline.settings import Settings
@@ -109,16 +110,28 @@ class Points:
             os.kill(os.getpid(), self._signal)
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
-        if any(str(arg).startswith(self._below) for arg in args[:2]) and _changes(event, args):
+        place = _place(event, args)
+        if place is not None and (place.startswith(self._below) or place == "") and _changes(event, args, place):
             self._pass()
 
 
-def _changes(event: str, args: tuple[Any, ...]) -> bool:
+def _place(event: str, args: tuple[Any, ...]) -> str | None:
+    """The path that an event is about; empty where it is known only from a folder that is open."""
+    if event == "open":
+        return None if isinstance(args[0], int) else str(args[0]) if Path(args[0]).is_absolute() else ""
+    if event in ("os.mkdir", "os.remove", *_CHANGES):
+        folder = {"os.mkdir": 2, "os.remove": 1, "os.chmod": 2, "os.rename": 2, "os.link": 2}.get(event)
+        handle = args[folder] if folder is not None and len(args) > folder else -1
+        return str(Path(f"/proc/self/fd/{handle}").readlink() / args[0]) if handle >= 0 else str(args[0])
+    return None
+
+
+def _changes(event: str, args: tuple[Any, ...], place: str) -> bool:
     """Whether anything will be other than before, so that it matters on which side of it a process dies."""
     if event == "open":
-        return bool(args[2] & os.O_TRUNC) or (bool(args[2] & os.O_CREAT) and not os.path.lexists(args[0]))
+        return bool(args[2] & os.O_TRUNC) or bool(args[2] & os.O_CREAT)
     if event in ("os.mkdir", "os.remove"):
-        return os.path.lexists(args[0]) == (event == "os.remove")
+        return os.path.lexists(place) == (event == "os.remove")
     return event in _CHANGES
 
 
@@ -192,7 +205,7 @@ def work(asked: dict[str, Any], tell: int) -> int:
     for op in _OPS:
         note_batches(op, points, tell)
     sys.argv = ["run.py", *asked.get("words", [])]
-    code = run.main() if "words" in asked else start(outputs, asked["folder"], asked["seeds"])
+    code = process.run(run.main) if "words" in asked else start(outputs, asked["folder"], asked["seeds"])
     sys.stdout.flush()
     os.write(tell, json.dumps(points.number).encode() + b"\n")
     return code
@@ -228,7 +241,7 @@ def warm_up() -> None:
     """Make what every fork needs once, and leave out what takes long and writes nothing."""
     cv2.setNumThreads(0)  # threads do not survive a fork
     STAGES["paint"] = Paint
-    record.version = cache(record.version)
+    machine.version = cache(machine.version)
     sheet._page = lambda run_dir: Image.new("RGB", (1, 1))
     with TemporaryDirectory() as folder, redirect_stdout(StringIO()):
         photo = Path(folder) / "photos/0.png"

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -69,6 +70,27 @@ class Cli:
 def journal(folder: Path) -> list[dict]:
     """The journal's lines."""
     return [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+
+
+def journal_line(photo: str, **facts: Any) -> dict[str, Any]:
+    """A line of a journal with all its keys; what is not given is nothing."""
+    texts = ("result", "delivered", "mask", "source", "prompt", "negative_prompt", "seed", "outside_max_diff")
+    nothing = dict.fromkeys((*texts, "seconds", "error", "digest")) | {"status": "done", "variant": "", "path": photo}
+    lists = {key: [] for key in ("flags", "settings", "steps", "warnings")}
+    return {
+        "photo": photo,
+        **nothing,
+        **lists,
+        **{key: {} for key in ("inputs", "item", "thumbnails", "files")},
+        **facts,
+    }
+
+
+def run_facts(**facts: Any) -> dict[str, Any]:
+    """A `run.json` with all that every run has."""
+    sections = {key: {} for key in ("config", "settled", "models", "environment")}
+    texts = {"name": "test", "started": "2026-11-20T14:03:22.481+01:00", "status": "done"}
+    return {**texts, "overrides": [], "warnings": [], **sections, **facts}
 
 
 def pixels(path: Path) -> np.ndarray:

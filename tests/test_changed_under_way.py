@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,8 @@ def photos(tmp_path: Path) -> Path:
 def attempt(photos: Path, stages: dict, models: Fakes, name: str = "run", resume: bool = False) -> list[dict]:
     """Run or resume a recipe over the photos, beside them; returns the journal's lines."""
     folder = photos.parent / name
-    perform([ready({"dataset": {"images": str(photos)}, "stages": stages}, models, folder)], store(photos), resume)
+    job = ready({"dataset": {"images": str(photos)}, "stages": stages}, models, folder)
+    perform([replace(job, begun=resume)], store(photos))
     return journal(folder)
 
 

@@ -90,7 +90,11 @@ def test_it_tells_what_a_run_then_computes(batch_size: int, photos: Path, tmp_pa
 def test_it_names_what_cannot_be_done(photos: Path, tmp_path: Path) -> None:
     lines = dry_run(jobs(photos, Fakes(), 0), Store(tmp_path / "outputs/.store")).splitlines()
     told = [line for line in lines if line.startswith("  cannot be done: ")]
-    reasons = ("twin of a.png: one mask ", "missing.png: cannot be read: No such file", "b.png: heat.threshold: ")
+    reasons = (
+        "twin of a.png: one mask ",
+        "missing.png: cannot be read: No such file",
+        "b.png: photos.jsonl:6: heat.threshold: ",
+    )
     assert len(told) == 3
     for line, reason in zip(told, reasons, strict=True):
         assert line.startswith(f"  cannot be done: {reason}")

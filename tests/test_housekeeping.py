@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from runs import Cli, ready, run
+from runs import Cli, journal_line, ready, run
 
 from pipeline.again.housekeeping import prune, report
 from pipeline.again.verify import verify
-from pipeline.errors import OutputError, RecipeError
+from pipeline.errors import OutputError, RecordError
 from pipeline.files import locked
 from pipeline.jobs import perform
 from pipeline.models import Models
@@ -43,7 +43,8 @@ def photo(tmp_path: Path) -> Path:
 
 
 def in_store(outputs: Path) -> set[Path]:
-    return {path for path in (outputs / ".store").rglob("*") if path.is_file()}
+    files = {path for path in (outputs / ".store").rglob("*") if path.is_file()}
+    return files - {outputs / ".store/CACHEDIR.TAG"}
 
 
 def test_what_a_deleted_run_alone_held_is_freed_and_the_rest_stays_whole(
@@ -97,7 +98,14 @@ def write_run(outputs: Path, name: str, numbers: set[int], journal: str = "journ
     folder = outputs / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "run.json").write_text("{}")
-    lines = [{"steps": [{"key": key(n)}], "files": {f"{n}.png": blob(n).partition(".")[0]}} for n in sorted(numbers)]
+    lines = [
+        journal_line(
+            f"{n}.png",
+            steps=[{"key": key(n), "empty": False, "seconds": 0.1}],
+            files={f"{n}.png": blob(n).partition(".")[0]},
+        )
+        for n in sorted(numbers)
+    ]
     (folder / journal).write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"torn": ')
 
 
@@ -111,6 +119,7 @@ def blob(number: int) -> str:
 
 def fill(store: Path) -> None:
     """Ten results with a blob each."""
+    Store(store).claim()
     for number in range(10):
         for path in (
             store / "results" / key(number)[:2] / f"{key(number)}.json",
@@ -154,7 +163,7 @@ def test_what_killed_processes_have_left_half_written_goes(tmp_path: Path) -> No
     write_run(tmp_path, "run", set(range(10)))
     before = in_store(tmp_path)
     for folder in ("blobs", "results"):
-        next((tmp_path / ".store" / folder).iterdir()).joinpath(".ab.png.12-34567890.tmp").write_bytes(b"half")
+        next((tmp_path / ".store" / folder).iterdir()).joinpath(".darkroom-12-34567890.tmp").write_bytes(b"half")
     list(prune(tmp_path))
     assert in_store(tmp_path) == before
 
@@ -168,7 +177,7 @@ def test_with_a_journal_that_cannot_be_read_nothing_is_freed(damage: bytes, tmp_
     with (tmp_path / "run/journal.jsonl").open("rb+") as journal:
         journal.write(damage)
     for action in (prune, report):
-        with pytest.raises(RecipeError, match=r"run: its journal is damaged; move it"):
+        with pytest.raises(RecordError, match=r"run/journal.jsonl: line 1 is damaged.*; move the folder elsewhere"):
             list(action(tmp_path))
     assert len(in_store(tmp_path)) == 20
 

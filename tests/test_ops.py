@@ -13,7 +13,7 @@ from PIL import Image
 from pipeline.miniature.examples import EXAMPLES
 from pipeline.miniature.pictures import SHOWN
 from pipeline.miniature.text_to_image import write_text_to_image
-from pipeline.record.journal import read_journal
+from pipeline.record import read_journal
 
 EXAMPLES_FOLDER = Path(__file__).parents[1] / "examples"
 

@@ -21,7 +21,7 @@ from runs import Cli, ready, run
 
 from pipeline.again.verify import verify
 from pipeline.errors import OutputError
-from pipeline.files import link_or_copy
+from pipeline.files import Folder
 from pipeline.jobs import perform
 from pipeline.models import Models
 from pipeline.store import Result, Store
@@ -91,7 +91,7 @@ def test_a_damaged_blob_is_put_aside_and_made_again(damage: str, config: dict, m
     blobs = sorted(path.name for path in (outputs / ".store/blobs").glob("*/*"))
     assert len(right) == 14 and len(blobs) == 8  # a small mask is its own thumbnail
     for name in blobs:
-        DAMAGES[damage](Store(outputs / ".store").path(name))
+        DAMAGES[damage](outputs / ".store" / Store(outputs / ".store").path(name))
         folder = outputs / f"after_{name[:9]}"
         assert computed(config, models, folder) <= 1
         assert pictures(folder) == right
@@ -146,7 +146,7 @@ def test_what_was_put_in_comes_out(tmp_path_factory: pytest.TempPathFactory, sev
 def test_nothing_outside_is_named(name: str, tmp_path: Path) -> None:
     store, mine = Store(tmp_path / "outputs/.store"), tmp_path / "mine.png"
     mine.write_bytes(b"my own")
-    assert not store.adopt(mine, name if name != "/mine.png" else str(mine))
+    assert not store.adopt(Folder(tmp_path), "mine.png", name if name != "/mine.png" else str(mine))
     with pytest.raises(ValueError, match="is no key"):
         store.keep(name, Result())
     assert [path.name for path in tmp_path.rglob("*")] == ["mine.png"] and mine.read_bytes() == b"my own"
@@ -169,12 +169,13 @@ def test_a_picture_has_one_inode_and_many_names_and_nobody_writes_into_it(
 def test_a_run_folder_holds_itself_whatever_else_is_deleted(
     links: bool, config: dict, models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_links(self: Path, target: Path) -> None:
+    def no_links(*_: Any, **__: Any) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    if not links:
-        monkeypatch.setattr(Path, "hardlink_to", no_links)
     outputs = tmp_path / "outputs"
+    run(config, models, tmp_path / "elsewhere/run")  # the user's key has been made, which takes a link
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
     for name in ("first", "second"):
         run(config, models, outputs / name)
     right = pictures(outputs / "first")
@@ -213,7 +214,9 @@ def test_a_store_that_cannot_be_written_is_told_in_one_line(place: str, cli: Cli
     """A file stands where a folder should be: as good as no permission, which root always has."""
     words = write_recipe(cli)
     blocked = cli.folder / "outputs" / place
-    blocked.parent.mkdir(parents=True)
+    if place != ".store":
+        Store(cli.folder / "outputs/.store").claim()
+    blocked.parent.mkdir(parents=True, exist_ok=True)
     blocked.write_bytes(b"")
     done = cli(*words)
     assert done.returncode == 4
@@ -241,7 +244,7 @@ def test_a_disk_full_at_a_blob_stops_the_run_which_can_be_resumed(cli: Cli) -> N
 
 def test_a_blob_that_goes_while_it_is_linked_is_an_error_and_no_empty_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        link_or_copy(tmp_path / "gone.png", tmp_path / "target.png")
+        Folder(tmp_path).link("target.png", Folder(tmp_path), "gone.png")
     assert not list(tmp_path.iterdir())
 
 

@@ -8,16 +8,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import RecipeError
+from pipeline.errors import RecordError
 from pipeline.keys import LIBRARIES
-from pipeline.record.record import RUN, read_facts
+from pipeline.record import RUN, read_facts
+from pipeline.record.schema import Facts
 
 _LOOKED_AT = 200  # run folders; the one that is looked for is mostly the last
 _KEYS = ("stages", "on_empty", "until")
 _LONGEST = 60
 
 
-def last_runs(outputs: Path, name: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+def last_runs(outputs: Path, name: str) -> Iterator[tuple[Path, Facts]]:
     """The run folders of a recipe that came to an end, in sweeps too, newest first, each with its `run.json`.
 
     Args:
@@ -27,9 +28,9 @@ def last_runs(outputs: Path, name: str) -> Iterator[tuple[Path, dict[str, Any]]]
     patterns = f"*/{RUN}", f"*_sweep/*_{name}/{RUN}"
     folders = sorted((path.parent for pattern in patterns for path in outputs.glob(pattern)), reverse=True)
     for folder in folders[:_LOOKED_AT]:
-        with suppress(RecipeError):  # damaged, or another program's
+        with suppress(RecordError):  # damaged, or another program's
             facts = read_facts(folder)
-            if facts.get("name") == name and facts.get("models"):
+            if facts["name"] == name:
                 yield folder, facts
 
 
@@ -60,7 +61,7 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _libraries(facts: Mapping[str, Any]) -> dict[str, str]:
-    packages = facts["environment"]["packages"]
+    packages = facts["environment"].get("packages", {})
     return {name: str(packages.get(name)).split(".")[0] for name in LIBRARIES}
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from pipeline.errors import RecipeError
-from pipeline.files import locked, writing
-from pipeline.record.journal import read_journal
-from pipeline.record.record import RUN, earlier_lines
-from pipeline.store import FOLDER
+from pipeline.errors import RecordError
+from pipeline.files import Folder, locked, writing
+from pipeline.record import JOURNAL, RUN, read_journal
+from pipeline.record.earlier import EARLIER
+from pipeline.store import FOLDER, Store
 
 
 @dataclass
@@ -21,61 +20,73 @@ class _Held:
     keys: set[str] = field(default_factory=set)
     blobs: set[str] = field(default_factory=set)
 
+    def add(self, other: _Held) -> None:
+        self.keys |= other.keys
+        self.blobs |= other.blobs
+
 
 def report(outputs: Path) -> Iterator[str]:
     """Lines that tell, for every run, what it shares with the store, and what no run holds.
 
     Raises:
-        RecipeError: there is no store, or a run's journal is damaged.
+        RecordError: there is no store, or a run's journal is damaged.
     """
-    folder = _store(outputs)
-    sizes = {path.name: path.stat().st_size for path in folder.glob("blobs/*/*") if _is_blob(path)}
+    store = _store(outputs)
+    sizes, damaged = {}, 0
+    for path, size, _ in store.blobs():
+        folder, _, name = path.rpartition("/")
+        damaged += folder == "damaged"
+        if folder != "damaged":
+            sizes[name] = size
     held = _Held()
     for run in _runs(outputs):
         own = _held_by(run)
         there = own.blobs & sizes.keys()
         size = _size(sum(sizes[name] for name in there))
         yield f"{size:>10}  {len(there):7,} files  {run.relative_to(outputs)}"
-        held.keys |= own.keys
-        held.blobs |= own.blobs
+        held.add(own)
     free = sizes.keys() - held.blobs
     yield f"{_size(sum(sizes.values())):>10}  {len(sizes):7,} files  together; what runs share counts once"
     unused = _size(sum(sizes[name] for name in free))
     yield f"{unused:>10}  {len(free):7,} files  held by no run: store=prune frees them"
-    if damaged := sum(1 for _ in folder.glob("damaged/*")):
+    if damaged:
         yield f"{damaged:,} damaged files were put aside"
 
 
 def prune(outputs: Path) -> Iterator[str]:
     """Remove from the store what no run folder under `outputs` refers to; tells what was freed.
 
+    Only files of the names that a store gives are removed, and only from a folder that is marked as a store.
+
     Raises:
-        RecipeError: there is no store, or a run's journal is damaged, so that nobody can tell what it holds.
+        RecordError: there is no store, or a run's journal is damaged, so that nobody can tell what it holds.
         OutputError: a run is using it, or it cannot be written.
     """
-    folder = _store(outputs)
-    with locked(folder, busy=f"{folder}: a run is using it; try again when it has ended"):
+    store = _store(outputs)
+    with locked(store.folder, busy=f"{store.folder}: a run is using it; try again when it has ended"):
         held = _Held()
         for run in _runs(outputs):
-            own = _held_by(run)
-            held.keys |= own.keys
-            held.blobs |= own.blobs
-        results = [path for path in folder.glob("results/*/*") if path.stem not in held.keys]
-        blobs = [path for path in folder.glob("blobs/*/*") if path.name not in held.blobs]
+            held.add(_held_by(run))
+        results = [path for path, key in store.entries() if key not in held.keys]
+        blobs = [
+            each for each in store.blobs() if "damaged/" in each[0] or PurePosixPath(each[0]).name not in held.blobs
+        ]
         # Only what has no other name, such as in a run folder that lies elsewhere, gives back its room.
-        freed = sum(path.stat().st_size for path in blobs if path.stat().st_nlink == 1)
-        with writing(folder):
-            for path in (*results, *blobs):
-                path.unlink(missing_ok=True)
-            shutil.rmtree(folder / "damaged", ignore_errors=True)
+        freed = sum(size for _, size, names in blobs if names == 1)
+        with writing(store.folder):
+            for path in (*results, *(path for path, _, _ in blobs)):
+                store.files.remove(path)
+        store.files.remove_leftovers()
     yield f"removed {len(results):,} results and {len(blobs):,} files; freed {_size(freed)}"
 
 
-def _store(outputs: Path) -> Path:
-    folder = outputs / FOLDER
-    if not folder.is_dir():
-        raise RecipeError(f"{outputs}: there is no store here")
-    return folder
+def _store(outputs: Path) -> Store:
+    store = Store(outputs / FOLDER)
+    if not store.folder.is_dir():
+        raise RecordError(f"{outputs}: there is no store here")
+    if not store.is_marked():
+        raise RecordError(f"{store.folder}: is not a store of Darkroom; nothing in it is touched")
+    return store
 
 
 def _runs(outputs: Path) -> Iterator[Path]:
@@ -86,22 +97,16 @@ def _runs(outputs: Path) -> Iterator[Path]:
 
 def _held_by(run: Path) -> _Held:
     held = _Held()
-    for lines in (read_journal(run), earlier_lines(run)):
+    files = Folder(run)
+    for name in filter(files.holds, (JOURNAL, EARLIER)):  # none, where it was killed before its first picture
         try:
-            for line in lines:
-                files = line.get("files", {})  # none: of a version that had no store
-                held.keys |= {step["key"] for step in line.get("steps", ())}
-                held.blobs |= {digest + PurePosixPath(path).suffix for path, digest in files.items()}
-        except FileNotFoundError:  # such as of a run that was killed before its first picture
-            pass
-        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-            problem = "its journal is damaged; move it elsewhere or delete it, since nobody can tell what it holds"
-            raise RecipeError(f"{run}: {problem}") from None
+            for line in read_journal(run, name):
+                held.keys |= {step["key"] for step in line["steps"]}
+                held.blobs |= {digest + PurePosixPath(path).suffix for path, digest in line["files"].items()}
+        except RecordError as error:
+            text = "move the folder elsewhere or delete it, since nobody can tell what it holds"
+            raise RecordError(f"{error}; {text}") from None
     return held
-
-
-def _is_blob(path: Path) -> bool:
-    return not path.name.startswith(".")
 
 
 def _size(number: int) -> str:

@@ -15,26 +15,20 @@ from pipeline.again.differences import differences
 from pipeline.check import refusals
 from pipeline.dataset import Photo, photo
 from pipeline.dataset.photo import Picture, decode_png
-from pipeline.errors import EmptyMask, PhotoError, RecipeError
+from pipeline.errors import EmptyMask, PhotoError, RecipeError, RecordError
+from pipeline.files import Folder
 from pipeline.models import Models
 from pipeline.plan import Step
 from pipeline.recipe_file import with_defaults
-from pipeline.record import environment, read_facts, settled_config
+from pipeline.record import JOURNAL, environment, read_facts, read_journal, settled_config
 from pipeline.record.artifacts import Made, fate
-from pipeline.record.journal import JOURNAL, read_journal
+from pipeline.record.schema import Line
 from pipeline.runner import Runner
 from pipeline.settings import Settings
 from pipeline.stages import STAGES, Stage
 from pipeline.store import Store
 
-Line = Mapping[str, Any]
 Way = tuple[tuple[str, str, Stage], ...]  # to a picture: name, op and parameters of each stage
-
-_FORM = {
-    **dict.fromkeys(("photo", "path", "digest", "source", "result"), str),
-    **dict.fromkeys(("item", "inputs", "files"), dict),
-    "settings": list,
-}  # of the journal's lines about pictures that were made
 
 
 @dataclass(frozen=True)
@@ -66,12 +60,13 @@ class Reproduction:
         tolerance: differences of any pixel up to this, of 255, are told but are well.
 
     Raises:
-        RecipeError: it is no run folder, or its record is damaged or another version's.
+        RecordError: it is no run folder, or its record is damaged or another version's.
         SetupError: this machine lacks what the run needs.
     """
 
     def __init__(self, run_dir: Path, only: str | None, changed: Mapping[str, Any], tolerance: int) -> None:
         self._run_dir = run_dir
+        self._files = Folder(run_dir)
         self._only = only
         self._tolerance = tolerance
         self._facts = read_facts(run_dir)
@@ -95,9 +90,9 @@ class Reproduction:
     def differences(self) -> list[str]:
         """What else is not as it was: versions, device, models, commit."""
         kinds = [kind for name in self._ops() for kind in STAGES[name].uses]
-        then, now = self._facts.get("models", {}), self._settings.models().describe(kinds)
+        then, now = self._facts["models"], self._settings.models().describe(kinds)
         both = ({key: value for key, value in models.items() if key != "pipeline"} for models in (then, now))
-        environments = self._facts.get("environment", {}), environment()
+        environments = self._facts["environment"], environment()
         return differences(*({"environment": e, "models": m} for e, m in zip(environments, both, strict=True)))
 
     def _ops(self) -> list[str]:
@@ -110,30 +105,19 @@ class Reproduction:
 
     def _lines(self) -> Iterator[Line]:
         found = False
-        for line in self._journal():
+        for line in read_journal(self._run_dir):
             if self._only not in (None, line["result"], line["delivered"]):
                 continue
             found = True
             if line["status"] == "done":
+                if not (line["source"] and line["result"] and line["digest"]):
+                    text = "a finished picture has no photo or result: damaged, or of another version of Darkroom"
+                    raise RecordError(f"{self._run_dir / JOURNAL}: {text}")
                 yield line
             else:
                 self.not_tried += 1
         if self._only and not found:
-            raise RecipeError(f"{self._run_dir / self._only}: no picture that this run's journal tells of")
-
-    def _journal(self) -> Iterator[Line]:
-        number = 1
-        try:
-            for line in read_journal(self._run_dir):
-                if line["status"] == "done" and not all(isinstance(line[key], kind) for key, kind in _FORM.items()):
-                    raise TypeError
-                yield line
-                number += 1
-        except OSError as error:
-            raise RecipeError(f"{self._run_dir}: no run folder: {JOURNAL}: {error.strerror}") from None
-        except (ValueError, TypeError, KeyError):
-            text = f"line {number} is damaged, or was written by another version of Darkroom"
-            raise RecipeError(f"{self._run_dir / JOURNAL}: {text}") from None
+            raise RecordError(f"{self._run_dir / self._only}: no picture that this run's journal names")
 
     def _photo(self, lines: Sequence[Line], models: Models, store: Store) -> Iterator[Verdict]:
         for path, recorded in {path: each for line in lines for path, each in line["inputs"].items()}.items():
@@ -152,7 +136,7 @@ class Reproduction:
         Runner(models, store).run([source], [again])
         for line, way in zip(lines, ways, strict=True):
             if way not in again.made:  # the way to another picture leads through it
-                raise RecipeError(f"{self._run_dir / JOURNAL}: the settings of {line['result']} are not whole")
+                raise RecordError(f"{self._run_dir / JOURNAL}: the settings of {line['result']} are not whole")
             yield self._judge(line, again.made[way], store)
 
     def _source(self, line: Line) -> Photo:
@@ -162,19 +146,14 @@ class Reproduction:
         if problem is None:
             return original
         self._inputs[f"{original.path}: {problem}; its decoded copy in the run folder is used"] = None
-        copy = self._inside(line["source"])
-        if _problem(copy, line["files"].get(line["source"])):
-            raise PhotoError(f"{line['source']} is not what was written, and the photo is not there either")
-        return _Copy(copy, line["photo"], line["item"], recorded=line["digest"])
-
-    def _inside(self, path: str) -> Path:
         try:
-            file = (self._run_dir / path).resolve()
-        except (OSError, RuntimeError, ValueError):  # links that go round in a circle, a null character
-            raise PhotoError(f"{path}: no such file can exist") from None
-        if not file.is_relative_to(self._run_dir.resolve()):
-            raise PhotoError(f"{path}: lies outside the run folder; not opened")
-        return file
+            whole = self._files.digest(line["source"]) == line["files"].get(line["source"])
+        except OSError:
+            whole = False
+        if not whole:
+            raise PhotoError(f"{line['source']} is not what was written, and the photo is not there either")
+        place = Path(line["source"])
+        return _Copy(place, line["photo"], line["item"], folder=self._files, recorded=line["digest"])
 
     def _judge(self, line: Line, way: Sequence[Made | PhotoError], store: Store) -> Verdict:
         made, error = fate(way)
@@ -186,10 +165,12 @@ class Reproduction:
         if picture == line["source"] and line["mask"]:  # nothing was repainted: the mask is what was made
             path, blob = line["mask"], next(each.result.mask for each in reversed(made) if each.result.mask)
         try:
-            then = photo.read(self._inside(path))
+            then = photo.decode(self._files.read(path))
             far = compare(then.pixels, decode_png(store.read(blob), "RGB"))
         except (PhotoError, SizesDiffer) as error:
             return Verdict(picture, False, False, f"cannot be compared: {error}")
+        except OSError as error:
+            return Verdict(picture, False, False, f"{path}: cannot be read: {error.strerror}")
         told = f"max {far.max} of 255, mean {far.mean:.4f}, SSIM {far.ssim:.5f}" if far.max else "identical"
         if then.digest != line["files"].get(path):
             told += "; the file was changed since it was written"
@@ -200,13 +181,13 @@ class _Again:
     """One photo's pictures, wanted again (`runner.Job` and `runner.Tray`)."""
 
     def __init__(self, tree: Sequence[Step]) -> None:
-        self._tree = tree
+        self.left = tree
         self.made: dict[Way, Sequence[Made | PhotoError]] = {}
 
     def tree(self, photo: Photo) -> Sequence[Step]:
-        return self._tree
+        return self.left
 
-    def begin(self, photo: Photo, digest: str | None, pictures: int) -> _Again:
+    def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> _Again:
         return self
 
     def deliver(self, steps: Sequence[Step], way: Sequence[Made | PhotoError]) -> None:
@@ -218,15 +199,20 @@ class _Again:
 
 @dataclass(frozen=True, kw_only=True)
 class _Copy(Photo):
-    """A photo's decoded copy, which passes for the photo that it was made from."""
+    """A photo's decoded copy in a run folder, which passes for the photo that it was made from."""
 
+    folder: Folder
     recorded: str
 
     def digest(self) -> str:
         return self.recorded
 
     def load(self) -> Picture:
-        return replace(super().load(), digest=self.recorded)
+        try:
+            data = self.folder.read(self.path.as_posix())
+        except OSError as error:
+            raise PhotoError(f"{self.path}: cannot be read: {error.strerror}") from None
+        return replace(photo.decode(data), digest=self.recorded)
 
 
 def _problem(path: Path, recorded: str | None) -> str | None:
@@ -247,7 +233,7 @@ def _way(settings: Sequence[Any]) -> Way:
             way.append((str(name), op, STAGES[op](**parameters)))
         except (KeyError, TypeError, ValueError):
             text = f"settings that this version of Darkroom does not have: {each!s:.200}"
-            raise RecipeError(f"{JOURNAL}: {text}") from None
+            raise RecordError(f"{JOURNAL}: {text}") from None
     return tuple(way)
 
 

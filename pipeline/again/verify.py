@@ -6,20 +6,19 @@ Run folders come from strangers, too: nothing outside the folder is opened, what
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
+from pipeline.contract import breaches
 from pipeline.dataset import photo
 from pipeline.dataset.photo import Picture
-from pipeline.errors import PhotoError, RecipeError
-from pipeline.record.journal import read_journal
+from pipeline.errors import PhotoError
+from pipeline.files import Folder
+from pipeline.record import read_journal
+from pipeline.record.schema import Line
 
 _ROLES = ("source", "mask", "result")
 
@@ -46,49 +45,24 @@ def verify(run_dir: Path) -> Verified:
         run_dir: a run folder, wherever it has been moved to; it is only read.
 
     Raises:
-        RecipeError: there is no such folder, no run in it, or its journal is damaged.
+        RecordError: there is no such folder, no run in it, or its journal is damaged.
     """
     pictures = files = 0
     problems: dict[str, None] = {}  # an ordered set: what pictures share is told once
-    read = lru_cache(maxsize=3)(partial(_read, run_dir))  # pictures share photo and mask
-    for _, lines in groupby(_journal(run_dir), key=lambda line: line["photo"]):
+    run_files = Folder(run_dir)
+    read = lru_cache(maxsize=3)(partial(_read, run_files))  # pictures share photo and mask
+    for _, lines in groupby(read_journal(run_dir), key=lambda line: line["photo"]):
         sound: dict[tuple[str, str | None], bool] = {}  # the files of this photo, by path and digest
         for line in lines:
             pictures += 1
-            problems |= dict.fromkeys(_line_problems(run_dir, line, sound, read))
+            problems |= dict.fromkeys(_line_problems(run_files, line, sound, read))
         files += len(sound)
     return Verified(pictures, files, list(problems))
 
 
-def _journal(run_dir: Path) -> Iterator[Mapping[str, Any]]:
-    """The journal's lines; what is read here of each is there and of the right type."""
-    if not run_dir.is_dir():
-        raise RecipeError(f"{run_dir}: no such folder")
-    number = 1
-    try:
-        for line in read_journal(run_dir):
-            _check_form(line)
-            yield line
-            number += 1
-    except OSError as error:
-        raise RecipeError(f"{run_dir}: not a run folder: journal.jsonl: {error.strerror}") from None
-    except (ValueError, RecursionError):
-        text = f"line {number} is damaged, or was written by another version of Darkroom"
-        raise RecipeError(f"{run_dir / 'journal.jsonl'}: {text}") from None
-
-
-def _check_form(line: Any) -> None:
-    if not (isinstance(line, dict) and isinstance(line.get("files"), dict)):
-        raise ValueError("no mapping of files")
-    texts = [line.get("photo"), line.get("status"), *line["files"].values()]
-    paths = [line.get(role, 0) for role in _ROLES]  # null is one thing, no such key another
-    if not (all(isinstance(each, str) for each in texts) and all(isinstance(each, str | None) for each in paths)):
-        raise ValueError("something else where a text should be")
-
-
 def _line_problems(
-    run_dir: Path,
-    line: Mapping[str, Any],
+    run_files: Folder,
+    line: Line,
     sound: dict[tuple[str, str | None], bool],
     read: Callable[[str], Picture],
 ) -> Iterator[str]:
@@ -97,7 +71,7 @@ def _line_problems(
     digests = {path: None for path in pictures if path} | line["files"]
     for pair in digests.items():
         if pair not in sound:
-            problem = _file_problem(run_dir, *pair)
+            problem = _file_problem(run_files, *pair)
             sound[pair] = problem is None
             if problem:
                 yield f"{_shown(pair[0])}: {problem}"
@@ -110,33 +84,29 @@ def _line_problems(
         yield from _paste_problems(line, read)
 
 
-def _file_problem(run_dir: Path, path: str, digest: str | None) -> str | None:
+def _file_problem(files: Folder, path: str, digest: str | None) -> str | None:
     try:
-        file = (run_dir / path).resolve()
-        if not file.is_relative_to(run_dir.resolve()):
-            return "lies outside the run folder; not opened"
-        if not file.is_file():  # opening a FIFO would wait for ever
-            return "missing"
         if digest is None:
             return "the journal has no digest of it"
-        with file.open("rb") as opened:
-            same = hashlib.file_digest(opened, "sha256").hexdigest() == digest
+        return None if files.digest(path) == digest else "changed since it was written"
+    except FileNotFoundError:
+        return "missing"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    except (RuntimeError, ValueError):  # links that go round in a circle, a null character
-        return "no such file can exist"
-    return None if same else "changed since it was written"
 
 
-def _read(run_dir: Path, path: str) -> Picture:
+def _read(files: Folder, path: str) -> Picture:
     try:
-        return photo.read(run_dir / path)
+        return photo.decode(files.read(path))
+    except OSError as error:
+        raise PhotoError(f"{_shown(path)}: cannot be read: {error.strerror}") from None
     except PhotoError as error:
         raise PhotoError(f"{_shown(path)}: {error}") from None
 
 
-def _paste_problems(line: Mapping[str, Any], read: Callable[[str], Picture]) -> Iterator[str]:
-    """Where the mask is 0 the result is the photo, bit for bit; and so are size, transparency and colour profile."""
+def _paste_problems(line: Line, read: Callable[[str], Picture]) -> Iterator[str]:
+    """Where the mask is 0 the result is the photo, bit for bit; size and colour profile are the photo's, and so is its
+    transparency, filled by the mask."""
     try:
         source, mask, result = (read(line[role]) for role in _ROLES)
     except PhotoError as error:
@@ -146,23 +116,7 @@ def _paste_problems(line: Mapping[str, Any], read: Callable[[str], Picture]) -> 
         if picture.pixels.shape != source.pixels.shape:
             yield f"{_shown(path)}: {_size(picture)}, but the photo is {_size(source)}"
             return
-    name = _shown(line["result"])
-    outside = mask.pixels[..., 0] == 0
-    new, old = (_colours(each)[outside] for each in (result, source))
-    if furthest := (np.maximum(new, old) - np.minimum(new, old)).max(initial=0):
-        yield f"{name}: pixels outside the mask differ by {furthest} from the photo"
-    if not np.array_equal(_transparency(result), _transparency(source)):  # None equals None alone
-        yield f"{name}: its transparency is not the photo's"
-    if result.icc != source.icc:
-        yield f"{name}: its colour profile is not the photo's"
-
-
-def _colours(picture: Picture) -> np.ndarray:
-    return picture.pixels if picture.deep is None else picture.deep[..., :3]
-
-
-def _transparency(picture: Picture) -> np.ndarray | None:
-    return picture.alpha if picture.deep is None else picture.deep[..., 3:]
+    yield from (f"{_shown(line['result'])}: {text}" for text in breaches(source, mask.pixels[..., 0], result))
 
 
 def _size(picture: Picture) -> str:

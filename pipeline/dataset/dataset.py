@@ -29,12 +29,14 @@ class Photo:
         name: its path within the dataset, with `/`; where there is a manifest, as written there. Two photos
             share a name only if the same file is listed twice. A bad row of a manifest is named `FILE:LINE`.
         item: the manifest's other columns; empty without a manifest and for a bad row.
+        row: where it stands in the manifest, as `FILE:LINE`; empty without one.
         problem: why it is already known that it cannot be loaded; None where nothing is known.
     """
 
     path: Path
     name: str
     item: Mapping[str, Any] = field(default_factory=dict)
+    row: str = ""
     problem: str | None = None
 
     def digest(self) -> str:
@@ -130,21 +132,11 @@ class Dataset:
 
 def _listed(path: Path) -> Iterator[Photo]:
     for row in manifest.rows(path):
+        place = f"{path.name}:{row.line}"
         if row.image is None:
-            yield Photo(path, f"{path.name}:{row.line}", problem=f"{path}:{row.line}: {row.problem}")
+            yield Photo(path, place, row=place, problem=f"{path}:{row.line}: {row.problem}")
         else:
-            yield Photo(path.parent / row.image, _name(row.image, path.parent), row.item)
-
-
-def _name(image: str, folder: Path) -> str:
-    """A photo's name: its path from the manifest's folder; of an absolute path to elsewhere no more than the last name.
-
-    Names stand in run folders and reports, which others see.
-    """
-    path = Path(image)
-    if not path.is_absolute():
-        return image
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name or image
+            yield Photo(path.parent / row.image, row.image, row.item, place)
 
 
 def _common_root(places: list[str]) -> Path:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from json import JSONDecodeError
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from pipeline import strict_json
 from pipeline.errors import RecipeError
 
 KEY = "dataset.manifest"
 IMAGE = "image"
+
+_MAX_DEPTH = 20  # of lists and objects in one another; points need three, with the row
+_JSON = re.compile(r"\s*(\[|-?\d|(true|false|null)\s*$)")  # cells that are not text may begin so
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,12 @@ def _csv_row(line: int, columns: Sequence[str], cells: Sequence[str]) -> Row:
         return Row(line, problem=f"{len(cells)} cells for {len(columns)} columns{hint}")
     row = dict(zip(columns, cells, strict=True))
     row.pop("", None)  # pandas writes its index as a column without a name: of no use to a recipe
-    return _row(line, row, "".join(cells), _value)
+    for name in row.keys() - {IMAGE}:
+        try:
+            row[name] = _value(row[name])
+        except ValueError as error:
+            return Row(line, problem=f"{name}: {error}")
+    return _row(line, row)
 
 
 def _jsonl_rows(_: Path, lines: Iterator[str]) -> Iterator[Row]:
@@ -103,38 +114,46 @@ def _jsonl_rows(_: Path, lines: Iterator[str]) -> Iterator[Row]:
         if not text.strip():
             continue
         try:
-            row = json.loads(text, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
+            row = strict_json.loads(text, _MAX_DEPTH)
+        except JSONDecodeError as error:
             yield Row(line, problem=f"not JSON: {error}")
-            continue
-        if isinstance(row, dict):
-            yield _row(line, row, text, lambda value: value)
+        except ValueError as error:
+            yield Row(line, problem=str(error))
         else:
-            yield Row(line, problem="not a JSON object: {...}")
+            yield _jsonl_row(line, row)
 
 
-def _row(line: int, row: Mapping[str, Any], text: str, value_of: Any) -> Row:
+def _jsonl_row(line: int, row: Any) -> Row:
+    if not isinstance(row, dict):
+        return Row(line, problem="not a JSON object: {...}")
+    return _row(line, row)
+
+
+def _row(line: int, row: Mapping[str, Any]) -> Row:
     image = row.get(IMAGE)
-    if not _is_utf8(text):
+    if not _is_utf8(json.dumps(row, ensure_ascii=False)):
         return Row(line, problem="not UTF-8 text")
     if not isinstance(image, str) or not image.strip():
         return Row(line, problem=f"no `{IMAGE}`")
-    return Row(line, image, {name: value_of(value) for name, value in row.items() if name != IMAGE})
+    if not Path(image).name:  # such as `.` and `/`
+        return Row(line, problem=f"{IMAGE}: {image}: a folder; a row names one photo")
+    return Row(line, image, {name: value for name, value in row.items() if name != IMAGE})
 
 
 def _value(cell: str) -> Any:
-    """JSON numbers, lists, true, false and null are read as such, an empty cell as None; all else is text."""
+    """JSON numbers, lists, true, false and null are read as such, an empty cell as None; all else is text.
+
+    Raises:
+        ValueError: it is JSON, but no value that can be used, such as 1e999.
+    """
     if not cell.strip():
         return None
-    try:
-        value = json.loads(cell, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+    if not _JSON.match(cell):
         return cell
-    return cell if isinstance(value, str | dict) else value
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")  # Python would read NaN and Infinity
+    try:
+        return strict_json.loads(cell, _MAX_DEPTH)
+    except JSONDecodeError:
+        return cell
 
 
 def _is_utf8(text: str) -> bool:

@@ -15,9 +15,11 @@ from types import MappingProxyType
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from pipeline.dataset.facts import MAKER_NOTE, USER_COMMENT, Facts, to_exif
+from pipeline.dataset.facts import read as read_facts
 from pipeline.errors import PhotoError
 
 FORMATS: Mapping[str, str] = MappingProxyType(
@@ -52,9 +54,18 @@ _TURNS = {  # by the EXIF orientation: how the stored pixels come to stand uprig
     7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
     8: lambda stored: np.rot90(stored),
 }
-_USER_COMMENT, _MAKER_NOTE = 0x9286, 0x927C  # EXIF 2.3, table 8
+_TRANSPOSED = {  # the same with Pillow
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _PNG_HEADER = 33  # bytes: signature and IHDR
 _NO_TEXTS: Mapping[str, str] = MappingProxyType({})
+_NO_FACTS = Facts()
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,7 @@ class Picture:
         mode: Pillow's name of the pixels as stored, such as `CMYK` or `I;16`.
         bits: of a channel as stored, 16 or (at most) 8.
         orientation: the EXIF orientation that was applied, 1 (none) to 8.
+        facts: what else the file says that a result repeats: resolution, date, camera, author.
     """
 
     pixels: np.ndarray
@@ -83,6 +95,7 @@ class Picture:
     mode: str
     bits: int
     orientation: int
+    facts: Facts
 
 
 def read(path: Path) -> Picture:
@@ -107,7 +120,7 @@ def _bytes(path: Path) -> bytes:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # opening a FIFO would wait for ever
-            raise PhotoError("not a file")
+            raise PhotoError(f"a {'folder' if stat.S_ISDIR(status.st_mode) else 'pipe or device'}, not a file")
         if status.st_size > MAX_BYTES:
             raise PhotoError(f"larger than {MAX_BYTES >> 30} GiB")
         return path.read_bytes()
@@ -141,14 +154,14 @@ def _decode(data: bytes) -> Picture:
     with Image.open(BytesIO(data), formats=sorted(set(FORMATS.values()))) as image:
         _refuse(image)
         has_16_bits = any(";16" in str(tile.args) for tile in image.tile)  # gone once it is loaded
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-        orientation = orientation if orientation in _TURNS else 1
+        if image.format == "PNG":
+            image.load()  # its EXIF block may come last
+        facts, orientation = read_facts(image)
         image.load()
-        upright = ImageOps.exif_transpose(image)  # TIFF has been turned by now, and is left as it is
-        colours, alpha = _separate(upright)
+        turn = 1 if image.format == "TIFF" else orientation  # Pillow has turned it by now
+        colours, alpha = _separate(image.transpose(_TRANSPOSED[turn]) if turn > 1 else image)
         rgb, icc = _to_rgb(colours, image.info.get("icc_profile"))
         pixels = np.array(rgb)
-        turn = 1 if image.format == "TIFF" else orientation
         deep = _sixteen_bits(data, pixels, alpha, turn) if has_16_bits else None
         return Picture(
             pixels=pixels,
@@ -160,6 +173,7 @@ def _decode(data: bytes) -> Picture:
             mode=image.mode,
             bits=16 if has_16_bits else 8,
             orientation=orientation,
+            facts=facts,
         )
 
 
@@ -277,6 +291,7 @@ def encode_png(
     alpha: np.ndarray | None = None,
     icc: bytes | None = None,
     texts: Mapping[str, str] = _NO_TEXTS,
+    facts: Facts = _NO_FACTS,
 ) -> bytes:
     """A PNG file; the same arguments give the same bytes.
 
@@ -285,9 +300,10 @@ def encode_png(
         alpha: (H, W) uint8, or None for an opaque picture and for one of 16 bits.
         icc: the colour profile to embed, byte for byte.
         texts: text chunks by keyword (1 to 79 Latin-1 characters); tEXt where Latin-1 suffices, else iTXt.
+        facts: resolution and EXIF entries.
     """
     if pixels.dtype == np.uint16:
-        return _encode_deep_png(pixels, encode_png(np.zeros((1, 1), np.uint8), icc=icc, texts=texts))
+        return _encode_deep_png(pixels, encode_png(np.zeros((1, 1), np.uint8), icc=icc, texts=texts, facts=facts))
     image = Image.fromarray(pixels)
     if alpha is not None:
         image.putalpha(Image.fromarray(alpha))
@@ -296,12 +312,13 @@ def encode_png(
         # File names that are not UTF-8 hold lone surrogates; escaped they are what JSON would have, too.
         chunks.add_text(key, text.encode("utf-8", "backslashreplace").decode("utf-8"))
     file = BytesIO()
-    image.save(file, "PNG", compress_level=3, icc_profile=icc, pnginfo=chunks)
+    exif = to_exif(facts) or None
+    image.save(file, "PNG", compress_level=3, icc_profile=icc, pnginfo=chunks, dpi=facts.dpi, exif=exif)
     return file.getvalue()
 
 
 def _encode_deep_png(pixels: np.ndarray, donor: bytes) -> bytes:
-    """A PNG of 16 bits, which OpenCV can write and Pillow cannot; profile and texts are those of another PNG."""
+    """A PNG of 16 bits, which OpenCV can write and Pillow cannot; profile, texts and facts are another PNG's."""
     order = [2, 1, 0, 3][: pixels.shape[2]]
     _, encoded = cv2.imencode(".png", pixels[..., order])
     data = encoded.tobytes()
@@ -314,6 +331,26 @@ def decode_png(data: bytes, mode: str) -> np.ndarray:
         return np.asarray(image if image.mode == mode else image.convert(mode))
 
 
+def read_png(data: bytes, mode: str, size: tuple[int, int]) -> np.ndarray:
+    """`decode_png` of a file that may be anybody's.
+
+    Args:
+        data: the file.
+        mode: `RGB` or `L`.
+        size: (height, width) that it must have.
+
+    Raises:
+        PhotoError: it is no such PNG.
+    """
+    try:
+        with _open_png(data) as image:
+            if image.size == size[::-1]:
+                return np.asarray(image.convert(mode))
+    except Exception as error:  # foreign bytes: OSError, SyntaxError, struct.error, zlib.error, ...
+        raise PhotoError(f"cannot be decoded: {error}") from None
+    raise PhotoError(f"is {image.width} x {image.height} px")
+
+
 def _open_png(data: bytes) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's remarks on sizes, which were judged when the photo was read
@@ -321,7 +358,8 @@ def _open_png(data: bytes) -> Image.Image:
 
 
 def convert_png(data: bytes, format: str, quality: int) -> bytes:
-    """A finished picture as a JPEG or WebP file, 8 bits, with its profile; the same arguments give the same bytes.
+    """A finished picture as a JPEG or WebP file, 8 bits, with its profile and facts; the same arguments give the same
+    bytes.
 
     What its text chunks say stands in the EXIF block: `parameters` as the user comment, where web UIs look for it,
     `darkroom` as the maker note. A JPEG has no transparency: white shows through.
@@ -342,19 +380,19 @@ def convert_png(data: bytes, format: str, quality: int) -> bytes:
     file = BytesIO()
     try:
         # Colours at full resolution, so that none of the repainted part runs over the mask's edge.
-        options = {"subsampling": "4:4:4"} if format == "jpeg" else {}
-        icc, exif = image.info.get("icc_profile"), _exif(image.text)
+        facts, _ = read_facts(image)
+        options = {"subsampling": "4:4:4", "dpi": facts.dpi or (0, 0)} if format == "jpeg" else {}
+        icc, exif = image.info.get("icc_profile"), to_exif(facts, _notes(image.text))
         colours.save(file, format, quality=quality, icc_profile=icc, exif=exif, **options)
     except (OSError, ValueError) as error:
         raise PhotoError(f"does not fit into a {format} file: {error}") from None
     return file.getvalue()
 
 
-def _exif(texts: Mapping[str, str]) -> Image.Exif:
-    exif = Image.Exif()
-    inner = exif.get_ifd(ExifTags.IFD.Exif)
+def _notes(texts: Mapping[str, str]) -> dict[int, bytes]:
+    notes = {}
     if "parameters" in texts:
-        inner[_USER_COMMENT] = b"UNICODE\0" + texts["parameters"].encode("utf-16-be")
+        notes[USER_COMMENT] = b"UNICODE\0" + texts["parameters"].encode("utf-16-be")
     if "darkroom" in texts:
-        inner[_MAKER_NOTE] = texts["darkroom"].encode()
-    return exif
+        notes[MAKER_NOTE] = texts["darkroom"].encode()
+    return notes

@@ -24,7 +24,7 @@ from PIL import Image
 
 from pipeline.edit import Edit
 from pipeline.models import Memory, Models, Weights
-from pipeline.record.journal import read_journal
+from pipeline.record import read_journal
 from pipeline.report.drawing import SOFT, TINT, label, padded, row, stack
 from pipeline.stages import STAGES
 from pipeline.stages.auto import Auto

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import SetupError
+from pipeline.process import heed
 
 
 @contextmanager
@@ -21,5 +22,6 @@ def reading(path: Path, what: str) -> Iterator[None]:
     except (SetupError, MemoryError):
         raise
     except Exception as error:
+        heed()
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise SetupError(f"{path}: cannot be read as {what}: {reason[:200]}") from error

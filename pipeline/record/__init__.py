@@ -1,5 +1,17 @@
-"""The run folder: artifacts, journal, snapshot, environment, log."""
+"""The run folder: what a run writes, and what is read back of it."""
 
-from pipeline.record.record import Record, environment, read_facts, settled_config
+from pipeline.record.machine import environment
+from pipeline.record.record import Record, settled_config
+from pipeline.record.schema import JOURNAL, RUN, SWEEP, read_facts, read_journal, read_sweep
 
-__all__ = ["Record", "environment", "read_facts", "settled_config"]
+__all__ = [
+    "JOURNAL",
+    "RUN",
+    "SWEEP",
+    "Record",
+    "environment",
+    "read_facts",
+    "read_journal",
+    "read_sweep",
+    "settled_config",
+]

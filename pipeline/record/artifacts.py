@@ -5,21 +5,20 @@ all: `results/car.seed7.png`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Self
 
 from pipeline.dataset.photo import DELIVERED, convert_png
 from pipeline.errors import EmptyMask, PhotoError
+from pipeline.files import Folder
 from pipeline.plan import Step
+from pipeline.record.naming import RESULTS, THUMBNAILS
+from pipeline.record.schema import Line
 from pipeline.store import Result, Store
 
 log = logging.getLogger("darkroom")
-
-RESULTS = "results"
-_THUMBNAILS = "thumbnails"
-FOLDERS = RESULTS, _THUMBNAILS  # in a run folder, besides one for each photo
 
 
 @dataclass(frozen=True)
@@ -143,8 +142,8 @@ class Trail:
             self.files[_thumbnail(path, suffix)] = thumbnail
 
 
-def adopt(store: Store, folder: Path, line: Mapping[str, Any]) -> None:
-    """Let a store have what a line of a journal names, as far as the files still are what they were.
+def adopt(store: Store, folder: Folder, line: Line) -> None:
+    """Lend a store what a line of a journal names, as far as the files still are what they were.
 
     What a gate has measured is no file, and is measured again.
 
@@ -154,7 +153,7 @@ def adopt(store: Store, folder: Path, line: Mapping[str, Any]) -> None:
         line: of its journal.
     """
     blobs = {path: digest + PurePosixPath(path).suffix for path, digest in line["files"].items()}
-    whole = {path for path, blob in blobs.items() if store.adopt(folder / path, blob)}
+    whole = {path for path, blob in blobs.items() if store.adopt(folder, path, blob)}
     for step in line["steps"]:
         named = {kind: step[kind] for kind in ("image", "mask", "repainted") if kind in step}
         artifacts = step.get("artifacts", {})
@@ -190,4 +189,4 @@ def fate(way: Sequence[Made | PhotoError]) -> tuple[list[Made], PhotoError | Non
 
 
 def _thumbnail(path: str | None, suffix: str) -> str | None:
-    return f"{_THUMBNAILS}/{PurePosixPath(path).with_suffix(suffix)}" if path else None
+    return f"{THUMBNAILS}/{PurePosixPath(path).with_suffix(suffix)}" if path else None

@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from pipeline.dataset import Photo
 from pipeline.plan import Step, settings_of
 from pipeline.record.artifacts import Trail
-
-JOURNAL = "journal.jsonl"
-
-
-def read_journal(run_dir: Path, name: str = JOURNAL) -> Iterator[dict[str, Any]]:
-    """The lines of a run's journal as they are read, oldest first.
-
-    A run that was killed while writing leaves a torn last line; it is left out, its picture not finished.
-
-    Raises:
-        FileNotFoundError: there is no journal.
-        ValueError: a line other than the last is not JSON: the file has been damaged.
-    """
-    with (run_dir / name).open("rb") as file:
-        for line in file:
-            if line.endswith(b"\n"):
-                yield json.loads(line)
+from pipeline.record.schema import Line
 
 
 def journal_line(
@@ -37,7 +18,7 @@ def journal_line(
     steps: Sequence[Step],
     status: str,
     error: str | None,
-) -> dict[str, Any]:
+) -> Line:
     """What the journal says of one picture; `docs/run_folder.md` explains the keys.
 
     Args:
@@ -73,6 +54,7 @@ def journal_line(
         "item": dict(photo.item),
         "settings": settings,
         "steps": trail.steps,
+        "warnings": [],
         "thumbnails": trail.thumbnails(done),
         "files": {path: blob.partition(".")[0] for path, blob in trail.files.items()},
     }

@@ -9,33 +9,25 @@ import hashlib
 import json
 import logging
 import os
-import platform
-import re
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path
 from typing import Any, Self
 
-from pipeline.errors import OutputError, RecipeError
-from pipeline.files import link_or_copy, write_atomically, writing
-from pipeline.record.artifacts import FOLDERS
-from pipeline.record.journal import JOURNAL, read_journal
+from pipeline.dataset import Photo
+from pipeline.errors import OutputError
+from pipeline.files import Folder, writing
+from pipeline.record.artifacts import adopt
+from pipeline.record.earlier import EARLIER, Before, Earlier, set_aside
+from pipeline.record.machine import environment
+from pipeline.record.naming import folder_name
+from pipeline.record.schema import JOURNAL, RUN, Config, Facts, Line, read_facts
+from pipeline.store import Store
 
 log = logging.getLogger("darkroom")
 
-RUN = "run.json"
-
-PACKAGES = (
-    *("darkroom", "torch", "torchvision", "diffusers", "transformers", "compel", "segment-anything", "accelerate"),
-    *("hydra-core", "omegaconf", "pydantic", "pillow", "numpy", "scipy", "opencv-python-headless", "safetensors"),
-)
-
-_EARLIER = "journal.earlier.jsonl"  # while a run is resumed: what the attempts before it have finished
+_LOG = "run.log"
 
 
 class Record:
@@ -44,22 +36,23 @@ class Record:
     Args:
         folder: where.
         facts: goes into `run.json` as it is: name, configuration, command line.
+        earlier: what earlier attempts have left; None for a new run.
 
     Attributes:
         folder: as given.
+        ended: an earlier attempt came to its end.
     """
 
-    def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, facts: Mapping[str, Any], earlier: Earlier | None = None) -> None:
         self.folder = folder
+        self.ended = facts.get("status") in ("done", "failed")
+        self._files = Folder(folder)
+        self._earlier = earlier
         self._now = datetime.now().astimezone()
         self._facts = {**facts, "status": "running"}
         self._photos = hashlib.sha256()
-        self._folders: set[str] = set()
-        self._resumed = False
-        # What tells, where earlier attempts may have made others, which of those still count.
-        self._marks: set[bytes] = set()  # of the pictures in the journal
-        self._whole: set[tuple[str, str]] = set()  # names and folders of photos whose pictures are all in the journal
-        self._linked: set[str] = set()  # paths
+        self._folders: set[str] = set()  # of photos, case folded: some file systems take A for a
+        self._names: Counter[str] = Counter()
 
     @classmethod
     def begin(cls, folder: Path, name: str, files: Mapping[str, str], facts: Mapping[str, Any]) -> Self:
@@ -72,13 +65,10 @@ class Record:
             facts: for `run.json`.
 
         Raises:
-            OutputError: the folder cannot be written, or holds another run.
+            OutputError: the folder cannot be written, or holds anything already.
         """
+        claim(folder, files)
         record = cls(folder, {"name": name, "started": datetime.now().astimezone().isoformat(), **facts})
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            if (folder / RUN).exists():
-                raise OutputError(f"{folder}: holds another run already")
         for path, text in files.items():
             record._write(path, text.encode())
         record._open()
@@ -86,67 +76,109 @@ class Record:
 
     @classmethod
     def resume(cls, folder: Path) -> Self:
-        """Go on with a run that was stopped. Its journal is written anew, in the order of the plan; what the earlier
-        attempts have finished is listed by `earlier_lines` until the run is finished.
+        """Go on with a run that was stopped. Its journal is written anew, in the order of the plan; the lines of
+        finished pictures are taken over.
 
         Raises:
             OutputError: the folder cannot be written.
-            RecipeError: it holds no run.
+            RecordError: it holds no run, or a damaged one.
         """
-        record = cls(folder, read_facts(folder))
+        facts = read_facts(folder)
         with writing(folder):
-            _set_aside(folder)
-        record._resumed = True
+            set_aside(folder)
+        record = cls(folder, facts, Earlier(folder))
         record._open()
         return record
 
-    def photo_folder(self, name: str) -> str:
-        """The folder of the next photo, named after its file: a path within the run folder.
-
-        The same photos in the same order get the same folders.
-        """
-        stem = Path(name).with_suffix("").as_posix()
-        slug = re.sub(r"[^\w-]+", "_", stem, flags=re.ASCII).strip("_")[:80] or "photo"  # no dot: `run.json` is a file
-        slug = f"{slug}_" if slug.lower() in FOLDERS else slug
-        folder, number = slug, 1
-        while folder.lower() in self._folders:  # some file systems take A for a
-            number += 1
-            folder = f"{slug}-{number}"
-        self._folders.add(folder.lower())
+    def photo_folder(self, photo: Photo) -> str:
+        """The folder of the next photo, named after its file: a path within the run folder."""
+        number = self._names[photo.name]
+        self._names[photo.name] += 1
+        folder = self._earlier.folder(photo.name, number) if self._earlier else None
+        if folder is None or folder.casefold() in self._folders:
+            stem = folder_name(photo)
+            folder = stem if number == 0 else f"{stem}~{number + 1}"
+            while folder.casefold() in self._folders:
+                number += 1
+                folder = f"{stem}~{number + 1}"
+        self._folders.add(folder.casefold())
         return folder
+
+    def before(self, photo: Photo, folder: str) -> Before:
+        """What earlier attempts have made of a photo."""
+        return self._earlier.of(photo.name, folder) if self._earlier else Before(())
+
+    def lend(self, name: str, store: Store) -> None:
+        """Let a store have, for this process, what earlier attempts have made of the photos of a name."""
+        for line in self._earlier.all_of(name) if self._earlier else ():
+            adopt(store, self._files, line)
 
     def add_photo(self, name: str, digest: str) -> None:
         """Count a photo into the dataset's fingerprint: the SHA-256 of all names and digests, in order."""
         self._photos.update(f"{name}\0{digest}\n".encode(errors="surrogateescape"))
 
-    def link(self, path: str, blob: Path) -> None:
+    def restore(self, line: Line, store: Store) -> list[str]:
+        """Put back what is missing of a finished picture and is in the store; tells what stays missing."""
+        missing = []
+        for path, digest in line["files"].items():
+            if not self._files.holds(path):
+                blob = f"{digest}.{path.rpartition('.')[2]}"
+                if store.holds(blob):
+                    self.link(path, store, blob)
+                else:
+                    missing.append(path)
+        return missing
+
+    def changed(self, line: Line) -> list[str]:
+        """The files of a finished picture that are not what was written."""
+        return [path for path, digest in line["files"].items() if self._differs(path, digest)]
+
+    def in_the_way(self, files: Mapping[str, str], before: Before) -> str | None:
+        """A path that a picture cannot have, since something else lies there that this run did not write.
+
+        Args:
+            files: path to blob of all that the picture consists of.
+            before: what earlier attempts have made of the photo.
+        """
+        for path, blob in files.items() if self._earlier else ():
+            digest = blob.partition(".")[0]
+            recorded, done = before.recorded(path)
+            if recorded == digest or not self._differs(path, digest):
+                continue
+            if done or recorded is None or self._differs(path, recorded):
+                return path
+        return None
+
+    def link(self, path: str, store: Store, blob: str) -> None:
         """Give a blob of the store a name in the run folder."""
-        target = self.folder / path
-        with writing(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            link_or_copy(blob, target)
-        if self._resumed:
-            self._linked.add(path)
+        with writing(self.folder / path):
+            self._files.link(path, store.files, store.path(blob))
 
-    def photo_done(self, name: str, folder: str) -> None:
-        """All pictures of a photo have been appended: what earlier attempts made of it no longer counts."""
-        if self._resumed:
-            self._whole.add((name, folder))
+    def put(self, path: str, store: Store, blob: str, before: Before) -> None:
+        """`link`, unless the file is there already, or was there and has been changed by somebody."""
+        digest = blob.partition(".")[0]
+        stays = before.recorded(path)[0] == digest or not self._differs(path, digest)
+        if not (self._earlier and self._files.holds(path) and stays):
+            self.link(path, store, blob)
 
-    def append(self, line: Mapping[str, Any]) -> None:
+    def append(self, line: Line) -> None:
         """Add a line to the journal. A killed process loses nothing of it; see `flush` for a power failure."""
-        if self._resumed:
-            self._marks |= _marks(line)
-        path = self.folder / JOURNAL
-        with writing(path), path.open("ab", buffering=0) as journal:  # not kept open: a sweep can have a thousand
-            rest = memoryview(json.dumps(line, ensure_ascii=True).encode() + b"\n")
-            while rest:  # on a disk nearly full, a part is written before the error comes
-                rest = rest[journal.write(rest) :]
+        if self._earlier:
+            self._earlier.keep(line)
+        text = json.dumps(line, ensure_ascii=True, allow_nan=False).encode() + b"\n"
+        with writing(self.folder / JOURNAL), self._files.append(JOURNAL) as journal:  # a sweep can have a thousand
+            end = os.fstat(journal.fileno()).st_size
+            rest = memoryview(text)
+            try:
+                while rest:  # on a disk nearly full, a part is written before the error comes
+                    rest = rest[journal.write(rest) :]
+            except OSError:
+                journal.truncate(end)
+                raise
 
     def flush(self) -> None:
         """Have the journal on the disk when this returns."""
-        path = self.folder / JOURNAL
-        with writing(path), path.open("ab") as journal:
+        with writing(self.folder / JOURNAL), self._files.append(JOURNAL) as journal:
             os.fsync(journal.fileno())
 
     def finish(self, status: str, more: Mapping[str, Any]) -> None:
@@ -168,32 +200,26 @@ class Record:
         self._write_facts()
 
     def _carry_over(self) -> None:
-        """Keep what earlier attempts have finished and this one has not come to, or no longer finds in the dataset.
-
-        Of photos that it has come to the end of nothing else stays, as in an undisturbed run: with other photos beside
-        it, a gate may have judged one otherwise.
-        """
+        """Keep what earlier attempts have finished and this one was not asked for, or did not come to."""
+        if self._earlier is None:
+            return
         carried = 0
-        with writing(self.folder / JOURNAL):
-            _mend(self.folder / JOURNAL)
-        for line in earlier_lines(self.folder):
-            with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):  # not written by us, or damaged
-                if (line["photo"], PurePosixPath(line["source"]).parts[0]) in self._whole:
-                    self._remove(line)
-                elif self._marks.isdisjoint(_marks(line)) and _is_finished(self.folder, line):
-                    self.append(line)
-                    carried += 1
+        for line in self._earlier.rest():
+            self.append(line)
+            carried += 1
         if carried:
-            log.info("%d pictures of the earlier attempts were not asked for again; they stay as they were", carried)
-        with writing(self.folder / _EARLIER):
-            (self.folder / _EARLIER).unlink(missing_ok=True)
+            log.info("%d finished pictures were not asked for again; they stay as they were", carried)
+        with writing(self.folder / EARLIER):
+            self._files.remove(EARLIER)
 
-    def _remove(self, line: Mapping[str, Any]) -> None:
-        """The files of an earlier picture that none of this attempt is called."""
-        for path in set(line["files"]) - self._linked:
-            inside = not PurePath(path).is_absolute() and ".." not in PurePath(path).parts
-            if inside and (self.folder / path).is_file():
-                (self.folder / path).unlink()
+    def _differs(self, path: str, digest: str) -> bool:
+        """Whether something has this path that is not a file of this content."""
+        if not self._files.holds(path):
+            return False
+        try:
+            return self._files.digest(path) != digest
+        except OSError:
+            return True
 
     def _open(self) -> None:
         self._facts["environment"] = environment()
@@ -201,116 +227,33 @@ class Record:
         self._write(JOURNAL, b"")
 
     def _write_facts(self) -> None:
-        self._write(RUN, json.dumps(self._facts, indent=2, default=str).encode() + b"\n")
+        self._write(RUN, json.dumps(self._facts, indent=2, default=str, allow_nan=False).encode() + b"\n")
 
     def _write(self, path: str, data: bytes) -> None:
-        target = self.folder / path
-        with writing(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(target, data)
+        with writing(self.folder / path):
+            self._files.write(path, data)
 
 
-def earlier_lines(folder: Path) -> Iterator[dict[str, Any]]:
-    """The journal's lines of the earlier attempts at a run that is being resumed; some may be listed twice."""
-    with suppress(FileNotFoundError):
-        yield from read_journal(folder, _EARLIER)
+def claim(folder: Path, files: Mapping[str, str]) -> None:
+    """Make sure that a run can begin in a folder: it is new or empty, or an earlier attempt was killed as it began.
 
-
-def _marks(line: Mapping[str, Any]) -> set[bytes]:
-    """What tells a picture from the others of a run: its photo with the way to it, and its file, if there is one."""
-    marks = [[line.get("photo"), line.get("settings")]]
-    if line.get("result") != line.get("source"):
-        marks.append([line["result"]])
-    return {hashlib.sha256(json.dumps(each).encode()).digest() for each in marks}
-
-
-def _is_finished(folder: Path, line: Mapping[str, Any]) -> bool:
-    """Whether a picture was made and all its files are what was written."""
-    if line["status"] != "done" or not line["files"]:
-        return False
-    return all(hashlib.sha256((folder / path).read_bytes()).hexdigest() == each for path, each in line["files"].items())
-
-
-def _mend(path: Path) -> None:
-    """Cut off a last line that was torn."""
-    with suppress(FileNotFoundError), path.open("r+b") as file:
-        end = sum(len(line) for line in file if line.endswith(b"\n"))
-        file.truncate(end)
-
-
-def _set_aside(folder: Path) -> None:
-    """Move the journal's lines to those of earlier attempts; at no moment are they in neither file."""
-    temporary = folder / f".{_EARLIER}.tmp"
-    with temporary.open("wb") as file:
-        for name in (_EARLIER, JOURNAL):
-            with suppress(FileNotFoundError), (folder / name).open("rb") as lines:
-                file.writelines(filter(_is_whole, lines))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(folder / _EARLIER)
-    (folder / JOURNAL).unlink(missing_ok=True)
-
-
-def _is_whole(line: bytes) -> bool:
-    """Whether it is neither torn nor damaged; what it told of is made again, if it is nowhere else."""
-    try:
-        json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return line.endswith(b"\n")
-
-
-def read_facts(folder: Path) -> dict[str, Any]:
-    """What `run.json` says.
+    Args:
+        folder: where.
+        files: texts that the run begins with, by path within the folder.
 
     Raises:
-        RecipeError: the folder holds no run, or its `run.json` is damaged.
+        OutputError: the folder holds something else, which would be overwritten; or it cannot be made.
     """
-    try:
-        facts = json.loads((folder / RUN).read_bytes())
-    except OSError as error:
-        raise RecipeError(f"{folder}: no run folder: {RUN}: {error.strerror}") from None
-    except ValueError:
-        facts = None
-    if not isinstance(facts, dict) or not isinstance(facts.get("config"), dict):
-        raise RecipeError(f"{folder}: {RUN} is damaged")
-    return facts
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        own = Folder(folder)
+        for path in own.files():
+            if path == _LOG or Folder.is_leftover(path):
+                continue
+            if path not in files or own.read(path) != files[path].encode():
+                raise OutputError(f"{folder}: holds {path} already; a run begins in a folder of its own")
 
 
-def settled_config(facts: Mapping[str, Any]) -> dict[str, Any]:
+def settled_config(facts: Facts) -> Config:
     """The configuration in `run.json`, with every `auto` as it was chosen when the run began."""
-    return {**facts["config"], **facts.get("settled", {})}
-
-
-@cache
-def environment() -> dict[str, Any]:
-    """Package versions, platform, and the commit that ran; nothing of the process's environment variables."""
-    return {
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "git": _git(),
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _git() -> dict[str, Any] | None:
-    """Commit and whether tracked files differ from it; None outside a checkout."""
-    root = Path(__file__).resolve().parents[2]
-
-    def ask(*words: str) -> str:
-        command = ["git", "-C", str(root), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-
-    try:
-        if Path(ask("rev-parse", "--show-toplevel")).resolve() != root:
-            return None
-        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain", "-uno"))}
-    except (OSError, subprocess.SubprocessError):
-        return None
+    return {**facts["config"], **facts["settled"]}

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from copy import copy
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 from pipeline.console import bare
 from pipeline.errors import printable
-from pipeline.files import writing
+from pipeline.files import Folder, writing
 
 
 class _AboveTheBar(logging.Handler):
@@ -28,15 +29,16 @@ class _AboveTheBar(logging.Handler):
             self.setLevel(logging.CRITICAL + 1)
 
 
-class _ToFile(logging.FileHandler):
+class _ToFile(logging.StreamHandler):
     """Writes to a file, as long as the disk has room; a log that is full costs no picture."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         """What could not be written is left out; a run that finds no room for its pictures tells of it itself."""
 
     def close(self) -> None:
+        super().close()
         with suppress(OSError):
-            super().close()
+            self.stream.close()
 
 
 class _OneLine(logging.Formatter):
@@ -65,7 +67,7 @@ def run_log(folder: Path) -> Iterator[logging.Logger]:
     screen = _AboveTheBar(logging.INFO)
     screen.setFormatter(_OneLine())
     with writing(folder / "run.log"):
-        file = _ToFile(folder / "run.log", encoding="utf-8")
+        file = _ToFile(TextIOWrapper(Folder(folder).append("run.log"), "utf-8"))
     file.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.DEBUG)
     log.propagate = False

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import string
 import struct
+import warnings
 import zlib
 from bisect import bisect_right
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
+from io import BytesIO
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
+from pipeline.files import Folder
+
 PAPER, INK, SOFT, FAINT = "#fbfaf8", "#1f1f1e", "#767470", "#e9e7e3"
 TINT, OUTLINE = "#8e7cf0", "#3a1fd1"  # violet: rare in photos, so that it is not taken for part of one
 WARN = "#a8321f"
+
+_MAX_BYTES, _MAX_PIXELS = 16_000_000, 4_000_000  # of a file that passes for a thumbnail
 
 _BUILT_IN = frozenset(string.printable + "…·“”‘’")  # what Pillow's own font can show
 _WIDER_FONTS = ("NotoSans-Regular.ttf", "DejaVuSans.ttf", "Arial.ttf", "arial.ttf")
@@ -35,26 +40,46 @@ def label(text: str, width: int, size: int, *, colour: str = INK, lines: int = 1
     return image
 
 
-def thumbnail(path: Path, box: tuple[int, int]) -> Image.Image:
+def opened(folder: Folder, path: str) -> Image.Image:
+    """A thumbnail's file, decoded. It may be anybody's: a journal names it.
+
+    Args:
+        folder: the run folder.
+        path: within it.
+
+    Raises:
+        OSError: it is missing or damaged, or no thumbnail.
+    """
+    data = folder.read(path, _MAX_BYTES)
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(data), formats=("PNG", "JPEG")) as image:
+            if image.width * image.height <= _MAX_PIXELS:
+                image.load()
+                return image
+    except Exception as error:  # foreign bytes: OSError, SyntaxError, struct.error, zlib.error, ...
+        raise OSError(f"cannot be decoded: {error}") from None
+    raise OSError("is no thumbnail")
+
+
+def thumbnail(folder: Folder, path: str, box: tuple[int, int]) -> Image.Image:
     """A thumbnail's file, as large as (width, height) allows; a notice where it is gone or damaged."""
     try:
-        with Image.open(path) as image:
-            return image.convert("RGB").resize(_fitted(image.size, box), Image.Resampling.HAMMING)
+        image = opened(folder, path)
     except OSError as error:
         title, reason = "damaged", "cannot be read"
         if isinstance(error, FileNotFoundError):
             title, reason = "missing", "is no longer in the run folder"
-        return notice((box[0], box[0] * 2 // 3), title, f"{path.name} {reason}")
+        return notice((box[0], box[0] * 2 // 3), title, f"{path.rpartition('/')[2]} {reason}")
+    return image.convert("RGB").resize(_fitted(image.size, box), Image.Resampling.HAMMING)
 
 
-def tinted(photo: Image.Image, mask_path: Path) -> tuple[Image.Image, float]:
+def tinted(photo: Image.Image, folder: Folder, path: str) -> tuple[Image.Image, float]:
     """A thumbnail with the masked area in colour and outlined, and the mean of the mask, 0 to 1.
 
     Raises:
         OSError: the mask cannot be read.
     """
-    with Image.open(mask_path) as image:
-        mask = image.convert("L").resize(photo.size, Image.Resampling.BOX)
+    mask = opened(folder, path).convert("L").resize(photo.size, Image.Resampling.BOX)
     grey = photo.convert("L").convert("RGB")
     violet = Image.blend(grey, Image.new("RGB", photo.size, TINT), 0.6)
     histogram = mask.histogram()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,8 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from pipeline.errors import OutputError
-from pipeline.record.journal import read_journal
+from pipeline.errors import OutputError, RecordError
+from pipeline.files import Folder
+from pipeline.record import JOURNAL, read_facts, read_journal, read_sweep
+from pipeline.record.schema import Line
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,10 @@ class Job:
         """The recipe's."""
         return self.folder.name.partition("_")[2] or self.folder.name
 
-    def lines(self) -> Iterator[dict[str, Any]]:
+    def lines(self) -> Iterator[Line]:
         """Its journal's lines; none where it has no journal."""
-        try:
-            yield from read_journal(self.folder)
-        except FileNotFoundError:
-            return
+        if Folder(self.folder).has(JOURNAL):
+            yield from read_journal(self.folder, damaged=True)
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,8 @@ class Sweep:
     @classmethod
     def read(cls, sweep_dir: Path) -> Self:
         """Read it; a parameter with a single value is no axis."""
-        told = json.loads((sweep_dir / "sweep.json").read_bytes())
-        jobs = [Job(sweep_dir / job["folder"], job["values"], job["status"], job.get("error")) for job in told["jobs"]]
+        told = read_sweep(sweep_dir)
+        jobs = [Job(sweep_dir / job["folder"], job["values"], job["status"], job["error"]) for job in told["jobs"]]
         return cls(told, {name: values for name, values in told["axes"].items() if len(values) > 1}, jobs)
 
     @property
@@ -74,8 +73,8 @@ class Sweep:
 def facts(run_dir: Path) -> Mapping[str, Any]:
     """What `run.json` says; nothing where it cannot be read."""
     try:
-        return json.loads((run_dir / "run.json").read_bytes())
-    except (OSError, ValueError):
+        return read_facts(run_dir)
+    except RecordError:
         return {}
 
 

@@ -18,11 +18,10 @@ from pathlib import Path, PurePath
 from statistics import median
 from typing import Any
 
-from PIL import Image
-
-from pipeline.files import write_atomically
-from pipeline.record.journal import read_journal
+from pipeline.files import Folder
+from pipeline.record import read_journal
 from pipeline.report import again
+from pipeline.report.drawing import opened
 from pipeline.report.folder import Job, Sweep, counted, date, facts, short, shows_masks, tally, telling
 from pipeline.report.places import Places
 
@@ -58,7 +57,7 @@ class _Run:
     def lines(self) -> Iterator[Mapping[str, Any]]:
         """Its journal's; of a job that was refused or has made nothing, one that says so."""
         if self.job is None:
-            yield from read_journal(self.folder)
+            yield from read_journal(self.folder, damaged=True)
             return
         line = None
         for line in self.job.lines():
@@ -143,6 +142,7 @@ def _duration(seconds: float | None) -> str | None:
 def _write(report: _Report) -> Path:
     statuses = Counter(line["status"] for _, line in report.pictures())
     total = statuses.total()
+    files = Folder(report.folder)
     flagged = sum(bool(line.get("flags")) for _, line in report.pictures())
     names = ["index.html", *(f"index_{number}.html" for number in range(2, -(-total // MAX_PICTURES) + 1))]
     common = report.places.shown(
@@ -153,7 +153,7 @@ def _write(report: _Report) -> Path:
             "folder": report.called,
             "axes": [{"name": axis, "label": short(axis)} for axis in report.axes],
             "runs": [_about_run(run) for run in report.runs],
-            "files": [name for name in _FILES if (report.folder / name).is_file()],
+            "files": [name for name in _FILES if files.has(name)],
             "pages": [{"file": name, "first": number * MAX_PICTURES + 1} for number, name in enumerate(names)],
             "total": total,
         }
@@ -161,10 +161,10 @@ def _write(report: _Report) -> Path:
     pictures = enumerate(report.pictures(), start=1)
     for number, name in enumerate(names):
         data = common | {"page": number} | _data(report, islice(pictures, MAX_PICTURES))
-        write_atomically(report.folder / name, _html(data).encode())
+        files.write(name, _html(data).encode())
     for path in report.folder.glob("index_*.html"):  # of a time when there were more pictures
         if _FURTHER.fullmatch(path.name) and path.name not in names:
-            path.unlink()
+            files.remove(path.name)
     return report.folder / "index.html"
 
 
@@ -214,8 +214,8 @@ def _shape(folder: Path, pictures: Sequence[Mapping[str, Any]]) -> float:
     shapes = []
     for picture in islice((each for each in pictures if "thumbnail" in each), 24):
         try:
-            with Image.open(folder / picture["thumbnail"]) as image:
-                shapes.append(image.width / image.height)
+            image = opened(Folder(folder), picture["thumbnail"])
+            shapes.append(image.width / image.height)
         except OSError:
             continue
     return round(min(max(median(shapes or [1.5]), 0.75), 1.78), 3)

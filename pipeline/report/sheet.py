@@ -15,8 +15,8 @@ from typing import Any
 
 from PIL import Image
 
-from pipeline.files import write_atomically
-from pipeline.record.journal import read_journal
+from pipeline.files import Folder
+from pipeline.record import read_journal
 from pipeline.report.drawing import (
     PAPER,
     SOFT,
@@ -92,7 +92,7 @@ class _Layout:
         abreast: photos side by side.
     """
 
-    folder: Path
+    folder: Folder
     cell: int
     lead: int
     columns: int
@@ -123,15 +123,15 @@ def contact_sheet(run_dir: Path) -> Path:
 
 def save(folder: Path, page: Image.Image) -> Path:
     """Write a page as a folder's `contact_sheet.png`."""
-    path = folder / SHEET
-    write_atomically(path, png(page))
-    return path
+    Folder(folder).write(SHEET, png(page))
+    return folder / SHEET
 
 
 def _page(run_dir: Path) -> Image.Image:
-    masks = shows_masks(read_journal(run_dir))
+    masks = shows_masks(read_journal(run_dir, damaged=True))
     photos, others, statuses = _read(run_dir, MAX_MASKS if masks else MAX_PHOTOS)
-    layout = _mask_layout(run_dir, len(photos)) if masks else _layout(run_dir, photos)
+    folder = Folder(run_dir)
+    layout = _mask_layout(folder, len(photos)) if masks else _layout(folder, photos)
     width = layout.abreast * (layout.width(layout.columns) + _AIR) - _AIR
     parts = [_title(run_dir, len(photos) + others, statuses, width)]
     height = parts[0].height
@@ -155,13 +155,13 @@ def _read(run_dir: Path, most: int) -> tuple[list[_Shown], int, Counter[str]]:
     others: dict[str, None] = {}
     statuses: Counter[str] = Counter()
     places = Places([facts(run_dir)])
-    for line in read_journal(run_dir):
+    for line in read_journal(run_dir, damaged=True):
         statuses.update([line["status"], *["flagged"] * bool(line.get("flags"))])
         (flagged if line.get("flags") else others)[_key(line)] = None
     keys = list(flagged | others)
     shown: dict[str, _Shown] = {}
     wanted = set(keys[:most])
-    for line in read_journal(run_dir):
+    for line in read_journal(run_dir, damaged=True):
         if _key(line) in wanted:
             photo = shown.setdefault(_key(line), _Shown(places.shown(line["photo"])))
             photo.lines.append(places.shown(line))
@@ -173,10 +173,10 @@ def _key(line: Mapping[str, Any]) -> str:
     return line.get("source") or line["photo"]
 
 
-def _mask_layout(run_dir: Path, photos: int) -> _Layout:
+def _mask_layout(folder: Folder, photos: int) -> _Layout:
     """Of a sheet of masks: one picture of each photo, the smaller the more there are."""
     abreast = min(max(3, math.ceil(math.sqrt(2 * photos))), _PER_ROW)
-    return _Layout(run_dir, min((_WIDTH + _AIR) // abreast - _AIR, _WIDEST), lead=0, columns=1, abreast=abreast)
+    return _Layout(folder, min((_WIDTH + _AIR) // abreast - _AIR, _WIDEST), lead=0, columns=1, abreast=abreast)
 
 
 def _overlay(layout: _Layout, shown: _Shown) -> Image.Image:
@@ -187,9 +187,9 @@ def _overlay(layout: _Layout, shown: _Shown) -> Image.Image:
     if source is None:
         picture = notice((cell, cell * 2 // 3), line["status"], str(line.get("error") or ""))
     else:
-        picture = thumbnail(layout.folder / source, (cell, round(cell * 1.2)))
+        picture = thumbnail(layout.folder, source, (cell, round(cell * 1.2)))
         if mask is not None:
-            picture, name = _mask(layout.folder / mask, picture)
+            picture, name = _mask(layout.folder, mask, picture)
             told = [label(name, cell, 18, colour=SOFT)]
         warnings = [f"flagged: {flag}" for flag in shown.flags()]
         warnings += [f"{line['status']}: {line['error']}"] if line.get("error") else []
@@ -198,13 +198,13 @@ def _overlay(layout: _Layout, shown: _Shown) -> Image.Image:
     return stack([label(shown.name, cell, 20), picture, *told], 6)
 
 
-def _layout(run_dir: Path, photos: Sequence[_Shown]) -> _Layout:
+def _layout(folder: Folder, photos: Sequence[_Shown]) -> _Layout:
     rows = [each.rows() for each in photos]
     lead = 1 if any(len(each) > 1 for each in rows) else 2
     columns = lead + max((len(lines) for each in rows for _, lines in each), default=1)
     abreast = 2 if columns <= 3 and len(photos) > 1 else 1
     fitting = (_WIDTH - (abreast - 1) * (_AIR - _GAP) + _GAP) // (abreast * columns) - _GAP
-    return _Layout(run_dir, min(max(fitting, _NARROWEST), _WIDEST), lead, columns, abreast)
+    return _Layout(folder, min(max(fitting, _NARROWEST), _WIDEST), lead, columns, abreast)
 
 
 def _title(run_dir: Path, photos: int, statuses: Counter[str], width: int) -> Image.Image:
@@ -245,19 +245,19 @@ def _lead(layout: _Layout, shown: _Shown) -> tuple[list[Image.Image], tuple[int,
     source, mask = shown.first("source"), shown.first("mask")
     if source is None:
         return [], (layout.cell, layout.cell * 2 // 3)
-    photo = thumbnail(layout.folder / source, (layout.cell, round(layout.cell * 1.2)))
+    photo = thumbnail(layout.folder, source, (layout.cell, round(layout.cell * 1.2)))
     cells = [captioned(photo, "photo", layout.cell)]
     if mask is not None:
-        cells.append(captioned(*_mask(layout.folder / mask, photo), layout.cell))
+        cells.append(captioned(*_mask(layout.folder, mask, photo), layout.cell))
     return cells, photo.size
 
 
-def _mask(path: Path, photo: Image.Image) -> tuple[Image.Image, str]:
+def _mask(folder: Folder, path: str, photo: Image.Image) -> tuple[Image.Image, str]:
     """The photo with its mask in colour, and what it is called."""
     try:
-        tint, share = tinted(photo, path)
+        tint, share = tinted(photo, folder, path)
     except OSError:
-        return thumbnail(path, photo.size), "mask"  # a notice
+        return thumbnail(folder, path, photo.size), "mask"  # a notice
     return tint, f"mask, {share:.0%} of the photo"
 
 
@@ -276,7 +276,7 @@ def _result(layout: _Layout, line: Mapping[str, Any], size: tuple[int, int]) -> 
     return captioned(result(layout.folder, line, size), caption(line), layout.cell)
 
 
-def result(folder: Path, line: Mapping[str, Any], size: tuple[int, int]) -> Image.Image:
+def result(folder: Folder, line: Mapping[str, Any], size: tuple[int, int]) -> Image.Image:
     """What became of a picture: its thumbnail, with the mask over it where nothing was repainted, or why there is none.
 
     What is flagged has a frame.
@@ -289,9 +289,9 @@ def result(folder: Path, line: Mapping[str, Any], size: tuple[int, int]) -> Imag
     if line["status"] != "done":
         return notice(size, line["status"], str(line.get("error") or ""))
     small = line["thumbnails"]
-    picture = thumbnail(folder / small.get("result", "its thumbnail"), size)
+    picture = thumbnail(folder, small.get("result", "its thumbnail"), size)
     if line["result"] == line.get("source") and small.get("mask"):
-        picture, _ = _mask(folder / small["mask"], picture)
+        picture, _ = _mask(folder, small["mask"], picture)
     return framed(picture) if line.get("flags") else picture
 
 

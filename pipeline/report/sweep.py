@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from pipeline.files import Folder
 from pipeline.report.drawing import PAPER, SOFT, label, notice, padded, row, stack, thumbnail
 from pipeline.report.folder import Job, Sweep, counted, date, facts, short, tally, telling
 from pipeline.report.places import Places
@@ -161,7 +162,7 @@ def _photo(tables: _Tables, photo: int) -> tuple[tuple[int, int], Image.Image | 
     box = tables.cell, round(tables.cell * 1.2)
     for made in tables.runs.values():
         if photo < len(made.firsts) and (path := made.firsts[photo].line["thumbnails"].get("source")):
-            small = thumbnail(made.job.folder / path, box)
+            small = thumbnail(Folder(made.job.folder), path, box)
             return small.size, captioned(small, "photo", tables.cell) if _photo_name(tables, photo) else None
     return (tables.cell, tables.cell * 2 // 3), None
 
@@ -178,7 +179,7 @@ def _cell(tables: _Tables, choice: Choice, photo: int, size: tuple[int, int]) ->
         return captioned(notice(size, "not run", "the sweep ended before it"), "", tables.cell)
     if photo < len(made.firsts):
         first = made.firsts[photo]
-        picture = result(made.job.folder, first.line, size)
+        picture = result(Folder(made.job.folder), first.line, size)
         name = None if _photo_name(tables, photo) else first.line["photo"]
         which = f"{caption(first.line)}, 1 of {first.number}" if first.number > 1 else None
         which = "flagged" if first.line.get("flags") and not which else which

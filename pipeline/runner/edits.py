@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.compositing import to_alpha
-from pipeline.dataset.photo import Picture, decode_png, encode_png
+from pipeline.compositing import filled, to_alpha
+from pipeline.contract import breaches
+from pipeline.dataset.photo import Picture, decode, decode_png, encode_png, read_png
 from pipeline.edit import Edit
 from pipeline.errors import PhotoError
 from pipeline.keys import parameters
@@ -54,6 +55,27 @@ class Edits:
             changes["confidence"] = result.figures.get("confidence")
         return self._remember(node, replace(before, **changes))
 
+    def lent(self, node: Node) -> Result | None:
+        """A result out of a run folder that is being resumed, if it keeps the contract of paste-back."""
+        result = self._store.lent(node.key)
+        if result is None:
+            return None
+        try:
+            photo = node.subject.load()
+            size = photo.pixels.shape[:2]
+            mask, repainted = (
+                blob and read_png(self._store.read(blob), "L", size) for blob in (result.mask, result.repainted)
+            )
+            if result.image is None:
+                return None if mask is None else result
+            if (node.step is None) != (repainted is None):  # the photo itself, or something repainted
+                return None
+            share = np.zeros(size, np.uint8) if repainted is None else repainted
+            picture = decode(self._store.read(result.image))
+        except PhotoError:
+            return None
+        return None if any(breaches(photo, share, picture)) else result
+
     def keep_photo(self, root: Node) -> Result:
         """Put a photo as decoded into the store. Raises `PhotoError` where it cannot be decoded."""
         picture = root.subject.load()
@@ -95,7 +117,7 @@ class Edits:
             picture = _repainted(node.subject.load(), edit)
             return {
                 "image": self._store.add(_encode(picture, self._texts(node)), ".png"),
-                "thumbnail": self._store.add(photo_thumbnail(edit.image, edit.alpha, picture.icc), ".jpg"),
+                "thumbnail": self._store.add(photo_thumbnail(picture.pixels, picture.alpha, picture.icc), ".jpg"),
                 "repainted": self._add_png(edit.repainted),
                 "mask_thumbnail": self._store.add(mask_thumbnail(edit.repainted), ".png"),
             }
@@ -133,13 +155,14 @@ def _repainted(photo: Picture, edit: Edit) -> Picture:
     if deep is not None:
         new, deep = edit.repainted > 0, deep.copy()
         deep[new, :3] = edit.image[new] * np.uint16(257)
-    return replace(photo, pixels=edit.image, deep=deep)
+        deep[..., 3:] = filled(deep[..., 3:], edit.repainted[..., None])
+    return replace(photo, pixels=edit.image, alpha=edit.opacity, deep=deep)
 
 
 def _encode(picture: Picture, texts: Mapping[str, str] = MappingProxyType({})) -> bytes:
     if picture.deep is not None:
-        return encode_png(picture.deep, icc=picture.icc, texts=texts)
-    return encode_png(picture.pixels, alpha=picture.alpha, icc=picture.icc, texts=texts)
+        return encode_png(picture.deep, icc=picture.icc, texts=texts, facts=picture.facts)
+    return encode_png(picture.pixels, alpha=picture.alpha, icc=picture.icc, texts=texts, facts=picture.facts)
 
 
 def _check(edit: Edit, before: Edit) -> int:

@@ -101,13 +101,13 @@ def merge(root: Node, tree: Sequence[Step] | PhotoError, find_key: FindKey) -> l
 
     Args:
         root: the photo.
-        tree: its first steps; an error, where it cannot be planned.
+        tree: its first steps; none where nothing is wanted; an error where it cannot be planned.
         find_key: gives keys.
     """
     if isinstance(tree, PhotoError):
         return [((), [Node("", None, None, root.subject, error=tree)])]
-    if root.error or not tree:
-        return [(way, [root]) for way in paths(tree)] or [((), [root])]
+    if root.error:
+        return [(way, [root]) for way in paths(tree)]
     return list(_ways(tree, (), (root,), {}, find_key))
 
 

@@ -14,12 +14,14 @@ from functools import partial
 from itertools import groupby, islice
 from typing import NamedTuple, Protocol, TypeVar
 
+from pipeline.check import planned
 from pipeline.dataset import Photo
 from pipeline.edit import Edit
 from pipeline.errors import DarkroomError, PhotoError
 from pipeline.keys import Keys
 from pipeline.models import Models
 from pipeline.plan import Step
+from pipeline.process import heed
 from pipeline.record.artifacts import Made
 from pipeline.runner.edits import Edits
 from pipeline.runner.nodes import Node, Subject, Way, below, merge, outcomes
@@ -30,7 +32,13 @@ T = TypeVar("T")
 
 
 class Tray(Protocol):
-    """Where the pictures of one photo go."""
+    """Where the pictures of one photo go.
+
+    Attributes:
+        left: the part of the job's tree that is still to be made, which may be nothing; or why there is none.
+    """
+
+    left: Sequence[Step] | PhotoError
 
     def deliver(self, steps: Sequence[Step], way: Sequence[Made | PhotoError]) -> None:
         """A picture is finished or has failed. They come in the order of the job's tree.
@@ -50,13 +58,13 @@ class Job(Protocol):
     def tree(self, photo: Photo) -> Sequence[Step]:
         """The steps of a photo. Raises `PhotoError` where it cannot be planned."""
 
-    def begin(self, photo: Photo, digest: str | None, pictures: int) -> Tray:
-        """A photo is taken up, of which so many pictures will come.
+    def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> Tray:
+        """A photo is taken up.
 
         Args:
             photo: which.
-            digest: SHA-256 of its file; None where it cannot be read.
-            pictures: how many.
+            digest: SHA-256 of its file, or why it cannot be read.
+            tree: its steps (`tree`), or why it cannot be planned.
         """
 
 
@@ -111,7 +119,7 @@ class Runner:
             self._batch_size = self._models.batch_size
             works = [self._take_up(photo, jobs) for photo in together]
             roots = [work.root for work in works]
-            self._decode(roots)
+            self._decode([work.root for work in works if any(queue.ways for queue in work.queues)])
             _deliver(works)
             level = below(roots)
             while level:
@@ -139,10 +147,13 @@ class Runner:
             root.subject.digest, root.key = digest, self._keys.photo(digest)
         queues = []
         for job in jobs:
-            tree = () if photo.problem else _attempt(partial(job.tree, photo), photo)
-            ways = deque(merge(root, tree, self._find_key))
-            queues.append(_Queue(job.begin(photo, root.subject.digest, len(ways)), ways))
+            tree = PhotoError(photo.problem) if photo.problem else _attempt(partial(self._plan, job, photo), photo)
+            tray = job.begin(photo, digest, tree)
+            queues.append(_Queue(tray, deque(merge(root, tray.left, self._find_key))))
         return _Work(root, queues)
+
+    def _plan(self, job: Job, photo: Photo) -> Sequence[Step]:
+        return planned(photo, partial(job.tree, photo), self._models)
 
     def _find_key(self, step: Step, parent: str, above: Mapping[str, str], photo: Photo) -> str | PhotoError:
         return _attempt(partial(self._keys.step, step.op, step.stage, parent, above, photo.name), photo)
@@ -168,7 +179,7 @@ class Runner:
         _deliver(works)
 
     def _recall(self, node: Node) -> bool:
-        result = self._store.recall(node.key)
+        result = self._store.recall(node.key) or self._edits.lent(node)
         if result is None:
             return False
         if node.step:
@@ -252,5 +263,6 @@ def _attempt(work: Callable[[], T], photo: Photo) -> T | PhotoError:
     except DarkroomError:
         raise
     except Exception as error:
+        heed()
         log.debug("unexpected error at %s", photo.name, exc_info=error)
         return PhotoError(f"unexpected {type(error).__name__}: {error} (traceback in run.log)")

@@ -73,19 +73,20 @@ class Auto(Stage):
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `PhotoError` for a point outside the photo."""
-        things = self._things(models.sam.everything(edit.image, self.grid))
+        shown = edit.shown
+        things = self._things(models.sam.everything(shown, self.grid))
         artifacts = {"segments": _drawn(things.masks, edit.size)}
         if self.choose == "text":
-            artifacts["heat"] = heat_of(models, edit.image, self.phrase, self.without, self.combine)
+            artifacts["heat"] = heat_of(models, shown, self.phrase, self.without, self.combine)
             chosen = self._hottest(things.masks, artifacts["heat"])
         elif self.choose == "nearest":
             chosen = np.argsort(self._distances(things.masks, edit.size), kind="stable")
         else:
             areas = things.masks.sum(axis=(1, 2))
             chosen = np.argsort(areas if self.choose == "smallest" else -areas, kind="stable")
-        union, scores = np.zeros(edit.image.shape[:2], bool), []
+        union, scores = np.zeros(shown.shape[:2], bool), []
         for index in chosen[: self.objects]:
-            mask, score = _at_full_size(models, edit.image, things.masks[index], things.clicks[index])
+            mask, score = _at_full_size(models, shown, things.masks[index], things.clicks[index])
             union |= mask
             scores.append(score)
         confidence = warmth(union, artifacts["heat"]) if self.choose == "text" else min(scores, default=None)

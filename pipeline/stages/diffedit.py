@@ -64,7 +64,7 @@ class DiffEdit(Stage):
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `PhotoError` for a photo too long and narrow to work on."""
-        heat = relative(models.diffusion.contrast(self._request(edit.image, models)), self.clamp)
+        heat = relative(models.diffusion.contrast(self._request(edit.shown, models)), self.clamp)
         enlarged = Image.fromarray(heat).resize(edit.size, Image.Resampling.BILINEAR)
         return from_heat(edit, np.asarray(enlarged), self.threshold)
 

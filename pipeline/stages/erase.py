@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import cv2
@@ -51,9 +52,10 @@ class Erase(Stage):
             raise PhotoError("the mask covers the whole photo: nothing is left to fill it from")
         crop = self._crop(alpha)
         hole = (alpha[crop.slices] > 0).astype(np.uint8)
-        filled = cv2.inpaint(np.ascontiguousarray(edit.image[crop.slices]), hole, self.radius, _METHODS[self.method])
-        image = paste(edit.image, alpha, crop, filled)
-        return edit.with_image(image, alpha, seam_figures(edit.image, image, alpha))
+        shown = edit.shown
+        filled = cv2.inpaint(np.ascontiguousarray(shown[crop.slices]), hole, self.radius, _METHODS[self.method])
+        after = edit.with_image(paste(edit.image, alpha, crop, filled, edit.opacity), alpha)
+        return replace(after, figures=seam_figures(shown, after.shown, alpha))
 
     def _crop(self, alpha: np.ndarray) -> Crop:
         """The box of the hole and all that the filling looks at."""

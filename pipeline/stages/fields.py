@@ -22,7 +22,12 @@ Units = Annotated[
 
 def is_number(value: Any) -> bool:
     """Whether a value of a recipe is a number, and finite."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return False
 
 
 def _numbers(value: Any, count: int, form: str) -> tuple[float, ...]:
@@ -73,13 +78,24 @@ def _cut(value: Any) -> float | str:
         return value
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not 0 <= number <= 1:
         raise ValueError(f"should be a number from 0 to 1, `otsu`, or a percentile such as `p90`; got {value!r:.60}")
     return number
 
 
+def _flag(value: Any) -> Any:
+    """As YAML 1.2 has it, also in a cell of a table; pydantic would take `yes`, 1 and more."""
+    written = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+    if isinstance(value, str) and value in written:
+        return written[value]
+    if not isinstance(value, bool):
+        raise ValueError(f"should be true or false; got {value!r:.60}")
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
 Resolution = Annotated[
     int | None,
     Field(ge=64, le=4096, description="Side in px of the square whose area the model works on; `null`: its own."),

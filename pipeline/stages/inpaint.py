@@ -15,7 +15,7 @@ from pipeline.models import InpaintRequest
 from pipeline.models.names import SCHEDULERS
 from pipeline.models.prompts import Prompt, Syntax, misread
 from pipeline.stages.base import Problem, stage
-from pipeline.stages.fields import Seeds, Texts, as_tuple, unread
+from pipeline.stages.fields import Flag, Seeds, Texts, as_tuple, unread
 from pipeline.stages.repainting import Repainting
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Inpaint(Repainting):
         0.99, gt=0, le=1, description="How much of what was there is lost; `steps` x `strength` steps run."
     )
     scheduler: Scheduler = Field("default", description="The sampler; `default` is the one that the model came with.")
-    soft_mask: bool = Field(
+    soft_mask: Flag = Field(
         False,
         description="The mask's greys say how much a place may change, from black, not at all, to white; else all that "
         "is not black is painted anew, and greys only blend.",
@@ -91,7 +91,7 @@ class Inpaint(Repainting):
         if self.prompt_syntax == "compel":
             for key, text in self._texts().items():
                 if problem := misread(text):
-                    yield key, problem
+                    yield key, f"{problem}; in '{text:.80}'"
         for key in [key for key in self._texts() if key.endswith("_2")]:
             if models.outline.encoders < 2:
                 yield key, "this checkpoint has one text encoder; SDXL has two"

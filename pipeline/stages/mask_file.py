@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -11,11 +12,15 @@ from PIL import Image, ImageOps
 from pydantic import Field, model_validator
 
 from pipeline.errors import PhotoError
-from pipeline.stages.base import Stage, stage
+from pipeline.stages.base import Problem, Stage, stage
+from pipeline.stages.drawn import Unclear, meaning
+from pipeline.stages.fields import Flag
 
 if TYPE_CHECKING:
     from pipeline.edit import Edit
     from pipeline.models import Models
+
+log = logging.getLogger("darkroom")
 
 SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
 FORMATS = ("PNG", "WEBP", "TIFF", "BMP", "JPEG")
@@ -25,6 +30,7 @@ FORMATS = ("PNG", "WEBP", "TIFF", "BMP", "JPEG")
 class MaskFile(Stage):
     """A mask drawn elsewhere: white (or, with `alpha`, transparent) means repaint; greys make it soft."""
 
+    version: ClassVar[int] = 2
     places: ClassVar[tuple[str, ...]] = ("folder",)
 
     folder: str | None = Field(
@@ -33,13 +39,25 @@ class MaskFile(Stage):
         description="Folder of masks at the same paths as the photos in theirs: `car.png` for `car.jpg`, "
         "`reds/car.png` for `reds/car.jpg`; of exactly the photo's size.",
     )
-    alpha: bool = Field(False, description="Repaint where the photo itself is transparent, instead of a folder.")
+    alpha: Flag = Field(False, description="Repaint where the photo itself is transparent, instead of a folder.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.folder is None) != self.alpha:
             raise ValueError("mask_file needs either `folder: ...` or `alpha: true`")
         return self
+
+    def refusals(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.refusals`: the folder of masks is not there, or is empty, such as one of a disk that is not."""
+        if self.folder is None:
+            return
+        try:
+            empty = next(Path(self.folder).iterdir(), None) is None
+        except OSError as error:
+            yield "folder", f"{self.folder}: no such folder ({error.strerror})"
+        else:
+            if empty:
+                yield "folder", f"{self.folder}: holds no masks; is its disk there?"
 
     def inputs(self, name: str) -> Sequence[Path]:
         """See `Stage.inputs`."""
@@ -59,7 +77,10 @@ class MaskFile(Stage):
                 raise PhotoError("mask_file with `alpha: true`: the photo has no transparency")
             return edit.with_mask(1.0 - edit.alpha / np.float32(255))
         (path,) = self.inputs(edit.name)
-        return edit.with_mask(read_mask(path, edit.size))
+        mask, assumed = read_mask(path, edit.size)
+        if assumed:
+            log.info("%s: the mask %s %s", edit.name, path, assumed)
+        return edit.with_mask(mask)
 
 
 def _below(name: str) -> Path:
@@ -75,30 +96,30 @@ def _masks(wanted: Path) -> list[Path]:
     return sorted(files.values())
 
 
-def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """The brightness of a picture file, (H, W) float32 in [0, 1]; its own transparency is ignored.
+def read_mask(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, str]:
+    """The mask in a picture file, (H, W) float32 in [0, 1], and what had to be assumed; see `drawn.meaning`.
 
     Args:
         path: any format of `SUFFIXES`, 1 to 16 bits.
         size: (width, height) in pixels that it must have.
 
     Raises:
-        PhotoError: unreadable, or of another size.
+        PhotoError: unreadable, of another size, or it may mean more than one thing.
     """
     try:
         with Image.open(path, formats=FORMATS) as file:
             upright = ImageOps.exif_transpose(file)
             if upright.size == size:
-                return _brightness(upright)
+                return meaning(upright, _is_lossy(file, path))
+    except Unclear as error:
+        raise PhotoError(f"the mask {path} is not clear: {error}") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise PhotoError(f"the mask {path} cannot be read: {error}") from error
     found = "the mask {} is {} x {} px, but the photo is {} x {} px"
     raise PhotoError(found.format(path, *upright.size, *size))
 
 
-def _brightness(image: Image.Image) -> np.ndarray:
-    if image.mode in ("I", "F"):
-        raise ValueError("32 bits per pixel have no known white; save it with 8 or 16")
-    if image.mode.startswith("I"):  # Pillow's convert("L") would clip 16 bits instead of scaling them
-        return np.asarray(image, np.float32) / 65535
-    return np.asarray(image.convert("L"), np.float32) / 255
+def _is_lossy(file: Image.Image, path: Path) -> bool:
+    if file.format == "WEBP":
+        return b"VP8L" not in path.read_bytes()  # the chunk of pixels without loss; Pillow does not tell
+    return file.format in ("JPEG", "MPO") or file.info.get("compression") == "jpeg"

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pipeline.stages.base import Stage, stage
-from pipeline.stages.fields import Share
+from pipeline.stages.fields import Flag, Share
 
 if TYPE_CHECKING:
     from pipeline.edit import Edit
@@ -37,10 +37,10 @@ class Refine(Stage):
     )
     close: Distance = Field(0, description="Close gaps and cracks up to twice this wide, in px.")
     open: Distance = Field(0, description="Drop whiskers and specks up to twice this wide, in px.")
-    fill_holes: bool = Field(False, description="Fill holes that the white surrounds entirely.")
+    fill_holes: Flag = Field(False, description="Fill holes that the white surrounds entirely.")
     min_area: int = Field(0, ge=0, description="Drop pieces of fewer pixels than this.")
     keep_largest: int | None = Field(None, ge=1, description="Keep only so many pieces, the largest; `null` keeps all.")
-    box: bool = Field(False, description="Fill the upright box around each piece: room for a thing of another shape.")
+    box: Flag = Field(False, description="Fill the upright box around each piece: room for a thing of another shape.")
     grow: float = Field(
         0, ge=-1000, le=1000, description="By how many px the white grows; a negative number shrinks it."
     )

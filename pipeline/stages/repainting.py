@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
@@ -103,10 +104,12 @@ class Repainting(Stage):
             raise EmptyMask("nothing to repaint: the mask is empty")
         native = self.resolution or models.diffusion.native
         planner = Planner(alpha.shape, native, models.diffusion.multiple, self.context)
-        return [(crop, cut(edit.image, alpha, crop)) for crop in planner.plan(self.crop, alpha)]
+        shown = edit.shown
+        return [(crop, cut(shown, alpha, crop)) for crop in planner.plan(self.crop, alpha)]
 
     def _finished(self, edit: Edit, painted: Sequence[tuple[Crop, Part, np.ndarray]]) -> Edit:
-        alpha, image = self.pasted(to_alpha(edit.need_mask())), edit.image
+        alpha, opacity, image = self.pasted(to_alpha(edit.need_mask())), edit.opacity, edit.image
         for crop, part, picture in painted:
-            image = paste(image, alpha, crop, harmonised(part.image, part.mask, picture, self.harmonise))
-        return edit.with_image(image, alpha, seam_figures(edit.image, image, alpha))
+            image = paste(image, alpha, crop, harmonised(part.image, part.mask, picture, self.harmonise), opacity)
+        after = edit.with_image(image, alpha)
+        return replace(after, figures=seam_figures(edit.shown, after.shown, alpha))

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pipeline.stages.base import Stage, stage
-from pipeline.stages.fields import Boxes, Points, Units
+from pipeline.stages.fields import Boxes, Flag, Points, Units
 from pipeline.stages.geometry import box_in_pixels, check_fractions, points_in_pixels
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Sam(Stage):
         description="Which of SAM's three candidates is taken: the one it trusts most, "
         "the `largest` (the whole thing) or the `smallest` (a part of it).",
     )
-    separate: bool = Field(False, description="Every click shows an object of its own.")
+    separate: Flag = Field(False, description="Every click shows an object of its own.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -56,11 +56,12 @@ class Sam(Stage):
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `PhotoError` for a click or a box outside the photo."""
         negative = points_in_pixels(self.negative, self.units, edit.size)
-        union, confidence = np.zeros(edit.image.shape[:2], bool), 1.0
+        shown = edit.shown
+        union, confidence = np.zeros(shown.shape[:2], bool), 1.0
         for thing in self._objects(edit.size):
             points = np.concatenate([thing.points, negative])
             labels = np.repeat([1, 0], [len(thing.points), len(negative)])
-            masks, scores = models.sam.masks(edit.image, points, labels, thing.box)
+            masks, scores = models.sam.masks(shown, points, labels, thing.box)
             chosen = self._choice(masks, scores)
             union |= masks[chosen]
             confidence = min(confidence, scores[chosen])

@@ -46,12 +46,13 @@ class Snap(Stage):
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`."""
-        heat = heat_of(models, edit.image, self.phrase, self.without, self.combine)
+        shown = edit.shown
+        heat = heat_of(models, shown, self.phrase, self.without, self.combine)
         found = white(heat, self.threshold)
         union = np.zeros(heat.shape, bool)
         for piece in _pieces(found, heat, self.objects):
             # The heat of the other pieces does not speak for this one.
-            union |= _snapped(models, edit.image, piece, np.where(piece | ~found, heat, 0))
+            union |= _snapped(models, shown, piece, np.where(piece | ~found, heat, 0))
         return edit.with_mask(union, warmth(union, heat), heat=heat)
 
 

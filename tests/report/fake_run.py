@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from runs import journal_line, run_facts
 
 from pipeline.dataset.photo import encode_png
 from pipeline.report.thumbnails import mask_thumbnail, photo_thumbnail
 
 STARTED = "2026-11-20T14:03:22.481+01:00"
 GREY = (233, 231, 227)  # of a sheet's cells without a picture
-NOTHING = ("result", "mask", "source", "prompt", "negative_prompt", "seed", "outside_max_diff", "seconds", "error")
 
 
 class FakeRun:
@@ -26,7 +26,7 @@ class FakeRun:
         self.folder = folder
         self.lines: list[dict[str, Any]] = []
         folder.mkdir(exist_ok=True)
-        (folder / "run.json").write_text(json.dumps({"name": "car_on_mars", "started": STARTED, **facts}))
+        (folder / "run.json").write_text(json.dumps(run_facts(**{"name": "car_on_mars", "started": STARTED, **facts})))
 
     def picture(self, name: str, colour: Any, size: tuple[int, int] = (96, 64), alpha: Any = None) -> str:
         """A flat picture, or for a single number a mask, and its thumbnail; returns its path."""
@@ -39,8 +39,8 @@ class FakeRun:
 
     def add(self, photo: str, **facts: Any) -> None:
         """A line of the journal: failed where an error is given, else done."""
-        line = {"photo": photo, "status": "failed" if "error" in facts else "done", **dict.fromkeys(NOTHING)}
-        line |= {"path": f"/photos/{photo}", "variant": "", "item": {}, "settings": [], **facts}
+        status = "failed" if "error" in facts else "done"
+        line = journal_line(photo, **{"path": f"/photos/{photo}", "status": status, **facts})
         small = {kind: thumbnail_of(line[kind]) for kind in ("source", "mask", "result") if line[kind]}
         self.lines.append({**line, "thumbnails": small})
 

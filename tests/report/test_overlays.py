@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_run import GREY, FakeRun, boxes, data_of, read
+from PIL import Image
 
 from pipeline.dataset.photo import encode_png
+from pipeline.files import Folder
 from pipeline.report import contact_sheet, run_page, sheet
 from pipeline.report.thumbnails import mask_thumbnail
 
@@ -58,7 +60,12 @@ def test_what_is_flagged_comes_first_though_there_is_no_room_for_all(
 ) -> None:
     opened: list[str] = []
     thumbnail = sheet.thumbnail
-    monkeypatch.setattr(sheet, "thumbnail", lambda path, box: opened.append(path.name) or thumbnail(path, box))
+
+    def note(folder: Folder, path: str, box: tuple[int, int]) -> Image.Image:
+        opened.append(Path(path).name)
+        return thumbnail(folder, path, box)
+
+    monkeypatch.setattr(sheet, "thumbnail", note)
     for photo in range(500):
         add(run, str(photo), GREEN, 0.5, flags=["size: too large"] if photo >= 490 else [])
     assert read(contact_sheet(run.write())).shape[0] <= sheet.MAX_HEIGHT
@@ -91,7 +98,8 @@ def test_a_flag_stands_out_on_the_sheet_of_a_whole_run(run: FakeRun) -> None:
 
 def test_a_page_tells_of_masks_flags_and_warnings(run: FakeRun) -> None:
     settings = [{"stage": "find", "op": "text"}, {"stage": "size", "op": "gate"}]
-    figures = [{"key": ""}, {"key": "", "figures": {"confidence": 0.75}}, {"key": "", "figures": {"coverage": 0.5}}]
+    bare = {"key": "", "empty": False, "seconds": 0.1}
+    figures = [bare, {**bare, "figures": {"confidence": 0.75}}, {**bare, "figures": {"coverage": 0.5}}]
     add(run, "a", GREEN, 0.5, flags=["size: too large"], settings=settings, steps=figures)
     add(run, "b", BLUE, 0.25, settings=settings, steps=figures[:2], warnings=["stages.find.phrase: too long"])
     data = data_of(run_page(run.write()))

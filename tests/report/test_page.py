@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fake_run import FakeRun, data_of, write_sweep
 
-from pipeline.errors import OutputError
+from pipeline.errors import RecordError
 from pipeline.report import page, run_page, sweep_page
 
 HOSTILE = [
@@ -120,7 +120,8 @@ def test_many_pictures_go_to_several_files(run: FakeRun, monkeypatch: pytest.Mon
 
 def test_stages_stand_in_a_page_once(run: FakeRun) -> None:
     for seed in range(50):
-        run.add("car.png", seed=seed, settings=[{"stage": "car", "op": "sam"}, {"stage": "inpaint", "seed": seed % 2}])
+        inpaint = {"stage": "inpaint", "op": "inpaint", "seed": seed % 2}
+        run.add("car.png", seed=seed, settings=[{"stage": "car", "op": "sam"}, inpaint])
     data = data_of(run_page(run.write()))
     assert len(data["stages"]) == 3
     found = [[data["stages"][number] for number in each["settings"]] for each in data["pictures"]]
@@ -131,5 +132,5 @@ def test_run_without_pictures_and_without_facts(run: FakeRun) -> None:
     (run.folder / "run.json").unlink()
     assert data_of(run_page(run.write()))["pictures"] == []
     (run.folder / "journal.jsonl").unlink()
-    with pytest.raises(OutputError, match="journal"):
+    with pytest.raises(RecordError, match="journal"):
         run_page(run.folder)

@@ -10,8 +10,9 @@ import pytest
 from fake_run import GREY, FakeRun, boxes, read
 from PIL import Image
 
-from pipeline.errors import OutputError
-from pipeline.record.journal import read_journal
+from pipeline.errors import RecordError
+from pipeline.files import Folder
+from pipeline.record import read_journal
 from pipeline.report import contact_sheet, sheet
 from pipeline.report.sheet import MAX_HEIGHT, MAX_PHOTOS
 
@@ -124,7 +125,12 @@ def test_many_photos_and_many_seeds_stay_within_bounds(run: FakeRun) -> None:
 def test_only_the_photos_shown_are_opened(run: FakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
     thumbnail = sheet.thumbnail
-    monkeypatch.setattr(sheet, "thumbnail", lambda path, box: opened.append(path.name) or thumbnail(path, box))
+
+    def note(folder: Folder, path: str, box: tuple[int, int]) -> Image.Image:
+        opened.append(Path(path).name)
+        return thumbnail(folder, path, box)
+
+    monkeypatch.setattr(sheet, "thumbnail", note)
     for photo in range(200):
         run.picture(f"{photo}.png", (9, 99, 199))
         run.add(f"{photo}.jpg", source=f"{photo}.png", status="failed", error="no")
@@ -153,5 +159,5 @@ def test_journal(run: FakeRun) -> None:
     drawn(run)
     assert [line["photo"] for line in read_journal(run.folder)] == ["a.png"]
     (run.folder / "journal.jsonl").unlink()
-    with pytest.raises(OutputError, match="journal"):
+    with pytest.raises(RecordError, match="journal"):
         contact_sheet(run.folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fake_run import GREY, FakeRun, boxes, read, write_sweep
 
-from pipeline.errors import OutputError
+from pipeline.errors import RecordError
 from pipeline.report import sweep, sweep_sheet
 
 PROMPT, SEED, STRENGTH = "stages.inpaint.prompt", "stages.inpaint.seed", "stages.inpaint.strength"
@@ -78,5 +78,5 @@ def test_sweeps_without_anything(tmp_path: Path) -> None:
     assert read(sweep_sheet(write_sweep(tmp_path, {}, jobs))).ndim == 3
     assert read(sweep_sheet(write_sweep(tmp_path, {}, []))).ndim == 3
     (tmp_path / "sweep.json").unlink()
-    with pytest.raises(OutputError, match=r"sweep\.json"):
+    with pytest.raises(RecordError, match=r"sweep\.json"):
         sweep_sheet(tmp_path)

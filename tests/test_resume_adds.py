@@ -1,0 +1,236 @@
+"""A resume adds: whatever has happened to photos, masks, tables and folder since, no finished picture is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from inside import command_line
+from PIL import Image
+from runs import journal
+
+from pipeline.again.verify import verify
+
+DRAWN = ("run.json", "journal.jsonl", "run.log", "index.html", "contact_sheet.png")  # written anew by every attempt
+STAGES = """
+stages:
+  drawn: {{op: mask_file, folder: {folder}}}
+  refine: {{grow: 1}}
+  erase:
+"""
+
+
+class World:
+    """A folder with photos, masks for them, a table and recipes; one of them has been run."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for folder in ("photos", "vm"):
+            (root / folder).mkdir(parents=True)
+        for number, name in enumerate(("car.jpg", "car.png", "dog.png")):
+            pixels = np.random.default_rng(number).integers(60, 200, (40, 60, 3), np.uint8)
+            Image.fromarray(pixels).save(root / "photos" / name)
+        for name in ("car", "dog"):
+            draw_mask(root / f"vm/{name}.png", 10)
+        rows = "".join(f"photos/{name},vm\n" for name in ("car.jpg", "car.png", "dog.png"))
+        (root / "table.csv").write_text(f"image,m\n{rows}")
+        (root / "folder.yaml").write_text("dataset: {images: photos}\n" + STAGES.format(folder="vm"))
+        (root / "manifest.yaml").write_text("dataset: {manifest: table.csv}\n" + STAGES.format(folder='"${item.m}"'))
+
+    @property
+    def run(self) -> Path:
+        (run,) = self.root.glob("outputs/*_*")
+        return run
+
+    def start(self, recipe: str, finished: bool) -> None:
+        """Run a recipe; unless it is to be finished, leave it as if it had been killed before its last picture."""
+        # A table's photos lie below the masks' folder by the names that it gives them.
+        if recipe == "manifest":
+            shutil.copytree(self.root / "vm", self.root / "vm/photos")
+        assert command_line(self.root, f"recipe={recipe}.yaml") == 0
+        if not finished:
+            lines = (self.run / "journal.jsonl").read_text().splitlines(keepends=True)
+            (self.run / "journal.jsonl").write_text("".join(lines[:-1]) + lines[-1][:40])
+            for path in json.loads(lines[-1])["files"]:
+                (self.run / path).unlink()
+            facts = json.loads((self.run / "run.json").read_text())
+            (self.run / "run.json").write_text(json.dumps({**facts, "status": "running"}))
+
+    def files(self) -> dict[str, bytes]:
+        """All that the run folder holds of pictures, and of anybody else's."""
+        files = (path for path in self.run.rglob("*") if path.is_file() and path.name not in DRAWN)
+        return {path.relative_to(self.run).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def draw_mask(path: Path, left: int) -> None:
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:20, left : left + 20] = 255
+    Image.fromarray(mask).save(path)
+
+
+def unmount(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def rename_column(world: World) -> None:
+    table = world.root / "table.csv"
+    table.write_text(table.read_text().replace("image,m\n", "image,masks\n"))
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def edit(path: Path) -> None:
+    Image.new("RGB", (60, 40), (200, 10, 10)).save(path)
+
+
+def become_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def retouch(world: World) -> None:
+    """As an editor saves: another file of the name. The shared mask too."""
+    for name in ("results/dog.png", "dog/2_refine_mask.png", "dog/0_photo.png"):
+        path = world.run / name
+        path.parent.mkdir(exist_ok=True)
+        path.unlink(missing_ok=True)
+        edit(path)
+
+
+def leave_files_of_ones_own(world: World) -> None:
+    for name in (".x.tmp", "notes.txt", "dog/.~lock.png", "dog/mine.png", "results/album/mine.png", "thumbnails/t.db"):
+        (world.run / name).parent.mkdir(exist_ok=True)
+        (world.run / name).write_bytes(b"my own")
+
+
+REFUSED, FINE, SOME_FAILED = 2, 0, 3
+CHANGES: dict[str, tuple[Callable[[World], object], int, int, str]] = {
+    # name: what happens, exit code for a finished run, for one that was killed, and what is said
+    "the mask folder is moved away": (lambda w: (w.root / "vm").rename(w.root / "x"), REFUSED, REFUSED, "no such fold"),
+    "the mask folder is unmounted": (lambda w: unmount(w.root / "vm"), REFUSED, REFUSED, "holds no"),
+    "the photos are unmounted": (lambda w: unmount(w.root / "photos"), REFUSED, REFUSED, "photos"),
+    "a mask is deleted": (lambda w: (w.root / "vm/dog.png").unlink(), FINE, SOME_FAILED, ""),
+    "a mask is drawn anew": (lambda w: draw_mask(w.root / "vm/dog.png", 30), FINE, FINE, ""),
+    "a photo is cut off": (lambda w: truncate(w.root / "photos/dog.png"), FINE, SOME_FAILED, "dog.png: was changed"),
+    "a photo cannot be read": (
+        lambda w: become_a_folder(w.root / "photos/car.png"), FINE, FINE, "finished pictures were not asked for again",
+    ),
+    "a photo is edited in place": (lambda w: edit(w.root / "photos/dog.png"), FINE, FINE, "dog.png: was changed since"),
+    "one of two photos of a name is archived": (
+        lambda w: (w.root / "photos/car.jpg").rename(w.root / "car.jpg"), FINE, FINE, "were not asked for again",
+    ),
+    "a photo is added": (lambda w: edit(w.root / "photos/car.webp"), FINE, FINE, ""),
+    "results are retouched": (retouch, FINE, SOME_FAILED, "results/dog.png: was changed since it was written; left"),
+    "own files lie in the folder": (leave_files_of_ones_own, FINE, FINE, ""),
+}  # fmt: skip
+
+
+@pytest.mark.fault(
+    "Resuming",
+    "masks or photos moved, unmounted, edited, cut off, archived or added; results retouched; files of one's own",
+    "no finished picture and no other file is touched; it is said what was left alone, or the resume is refused",
+)
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_has_changed_a_resume_only_adds(
+    change: str, finished: bool, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    happen, code, code_if_killed, told = CHANGES[change]
+    world.start("folder", finished)
+    happen(world)
+    files, done = world.files(), [line for line in journal_of(world) if line["status"] == "done"]
+    capsys.readouterr()
+    found = command_line(world.root, f"resume={world.run}")
+    output = "".join(capsys.readouterr())
+    assert found == (code if finished else code_if_killed), output
+    if finished or code == REFUSED or "dog.png" not in told:  # the dog was not finished when it was killed
+        assert told in output
+    after = world.files()
+    assert {path: after.get(path) for path in files} == files
+    lines = journal_of(world)
+    assert all(line in lines for line in done)
+    assert "Traceback" not in output
+
+
+def journal_of(world: World) -> list[dict]:
+    """The whole lines of the journal."""
+    text = (world.run / "journal.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+@pytest.mark.fault("Resuming", "a column of the table was renamed", "refused; nothing is touched")
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_renamed_column_is_refused(finished: bool, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.start("manifest", finished)
+    rename_column(world)
+    files, text = world.files(), (world.run / "journal.jsonl").read_bytes()
+    assert command_line(world.root, f"resume={world.run}") == REFUSED
+    assert "no column 'm'" in capsys.readouterr().err
+    assert world.files() == files and (world.run / "journal.jsonl").read_bytes() == text
+
+
+@pytest.mark.fault("Tables", "relative paths in a column, from another folder", "they begin at the table's folder")
+def test_paths_out_of_a_column_begin_at_the_table(world: World, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    unmount(elsewhere / "vm") if (elsewhere / "vm").exists() else (elsewhere / "vm").mkdir()
+    world.start("manifest", finished=True)
+    before = world.files()
+    assert command_line(elsewhere, f"resume={world.run}") == FINE
+    assert world.files() == before
+    for words in ([f"recipe={world.run}/recipe.yaml"], [f"recipe={world.root}/manifest.yaml"]):
+        assert command_line(elsewhere, *words, f"outputs={elsewhere}/{len(words)}") == FINE
+    assert command_line(elsewhere, f"reproduce={world.run}") == FINE
+
+
+@pytest.mark.fault("Resuming", "another mask folder in the table", "finished pictures stay; the log says why")
+def test_what_the_table_says_otherwise_now_does_not_replace_what_is_done(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.start("manifest", finished=True)
+    shutil.copytree(world.root / "vm", world.root / "other")
+    draw_mask(world.root / "other/photos/dog.png", 30)
+    table = world.root / "table.csv"
+    table.write_text(table.read_text().replace("dog.png,vm", "dog.png,other"))
+    files, lines = world.files(), journal(world.run)
+    assert command_line(world.root, f"resume={world.run}") == FINE
+    assert "was finished otherwise before; a new run takes in what has changed" in "".join(capsys.readouterr())
+    assert world.files() == files and journal(world.run) == lines
+
+
+@pytest.mark.fault("Resuming", "a photo whose masks are back", "what had failed is made, the rest stays")
+def test_what_had_failed_is_made_once_it_can_be(world: World) -> None:
+    (world.root / "vm/dog.png").rename(world.root / "dog.png")
+    assert command_line(world.root, "recipe=folder.yaml") == SOME_FAILED
+    (world.root / "dog.png").rename(world.root / "vm/dog.png")
+    assert command_line(world.root, f"resume={world.run}") == FINE
+    assert [line["status"] for line in journal(world.run)] == ["done"] * 3
+    assert not verify(world.run).problems
+
+
+@pytest.mark.fault("Run folders", "an output folder that holds files already", "refused before anything is written")
+def test_a_run_begins_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    from pipeline.errors import OutputError
+    from pipeline.record.record import claim
+
+    for name in ("recipe.yaml", "journal.jsonl", "results/mine.png", "run.json"):
+        folder = tmp_path / name.replace("/", "_")
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_bytes(b"my own")
+        with pytest.raises(OutputError, match=f"holds {name} already; a run begins in a folder of its own"):
+            claim(folder, {"recipe.yaml": "name: x\n"})
+        assert (folder / name).read_bytes() == b"my own" and len(list(folder.rglob("*.*"))) == 1
+    os.makedirs(tmp_path / "new/empty")  # noqa: PTH103
+    claim(tmp_path / "new/empty", {})
