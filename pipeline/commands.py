@@ -10,7 +10,7 @@ from typing import Any
 from pipeline import recipe_file
 from pipeline.check import check
 from pipeline.errors import RecipeError, nearest, printable, together
-from pipeline.recipe import parse
+from pipeline.recipe import check_dataset, parse
 from pipeline.record import read_facts, settled_config
 from pipeline.record.journal import JOURNAL
 from pipeline.record.record import RUN
@@ -38,8 +38,10 @@ def run(words: Sequence[str]) -> bool:
 def _options(words: Sequence[str]) -> dict[str, str]:
     given = {}
     for word in words:
-        key, sign, value = word.partition("=")
-        if not sign or not value:
+        key, _, value = word.partition("=")
+        if value[:1] in ("'", '"') and value.endswith(value[0]):  # quoted twice, as for recipes
+            value = value[1:-1]
+        if not value:
             raise RecipeError(f"command line: {word}: KEY=VALUE is wanted")
         given[key] = value
     commands = [key for key in given if key in _COMMANDS]
@@ -86,7 +88,7 @@ def _ready(folder: Path, sweep: Path | None) -> Ready:
         lambda: parse(config, f"{folder / RUN}: config"),
         lambda: Settings.parse(config),
     )
-    recipe.dataset.check()
+    check_dataset(recipe, f"{folder / RUN}: config")
     warnings = check(recipe, settings.models(), settings.strict, f"{folder / RUN}: config")
     for kind, then in facts.get("models", {}).get("weights", {}).items():
         if settings.models().identity(kind)["weights"] != then["weights"]:
@@ -102,8 +104,7 @@ def _reproduce(place: str, options: Mapping[str, str]) -> bool:
     folder = target if target.is_dir() else _run_of(target)
     only = None if target.is_dir() else target.relative_to(folder).as_posix()
     changed = {key: _value(value) for key, value in options.items() if key != "tolerance"}
-    folders = [path.parent for path in sorted(folder.glob(f"*/{RUN}"))] if (folder / SWEEP).is_file() else [folder]
-    return all([_reproduce_run(Reproduction(each, only, changed, _tolerance(options)), each) for each in folders])
+    return all([_reproduce_run(Reproduction(each, only, changed, _tolerance(options)), each) for each in _runs(folder)])
 
 
 def _reproduce_run(again: Any, folder: Path) -> bool:
@@ -128,7 +129,7 @@ def _verify(place: str, options: Mapping[str, str]) -> bool:
     from pipeline.again.verify import verify
 
     folder = _folder(place)
-    folders = [path.parent for path in sorted(folder.glob(f"*/{RUN}"))] if (folder / SWEEP).is_file() else [folder]
+    folders = _runs(folder)
     whole = True
     for each in folders:
         verified = verify(each)
@@ -180,13 +181,31 @@ _ALLOWED = {
 }
 
 
+def _runs(folder: Path) -> list[Path]:
+    """The run folders that a folder stands for: itself, or those of a sweep.
+
+    Raises:
+        RecipeError: it is the folder in which runs are made.
+    """
+    if (folder / SWEEP).is_file():
+        return [path.parent for path in sorted(folder.glob(f"*/{RUN}"))]
+    if not (folder / RUN).is_file() and (found := _newest_first(folder)):
+        raise RecipeError(f"{folder}: holds runs, and is none itself; the newest in it: {found[0]}")
+    return [folder]
+
+
+def _newest_first(outputs: Path) -> list[Path]:
+    """The runs and sweeps in a folder; their names begin with the time."""
+    return sorted((path.parent for name in (RUN, SWEEP) for path in outputs.glob(f"*/{name}")), reverse=True)
+
+
 def _outputs(options: Mapping[str, str]) -> Path:
     return recipe_file.home(options.get("outputs", "outputs"))
 
 
 def _latest(outputs: Path) -> Path:
-    """The newest run or sweep that was stopped, else the newest of all; their names begin with the time."""
-    found = sorted((path.parent for name in (RUN, SWEEP) for path in outputs.glob(f"*/{name}")), reverse=True)
+    """The newest run or sweep that was stopped, else the newest of all."""
+    found = _newest_first(outputs)
     if not found:
         raise RecipeError(f"{outputs}: holds no run to resume")
     return next(filter(_was_stopped, found), found[0]).absolute()

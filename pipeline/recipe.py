@@ -122,6 +122,24 @@ def parse(config: Mapping[str, Any], source: str, overridden: Collection[str] = 
     return recipe if until is None else recipe.until(str(until))
 
 
+def check_dataset(recipe: Recipe, source: str, overridden: Collection[str] = ()) -> None:
+    """Make sure that the photos are there (`Dataset.check`).
+
+    Args:
+        recipe: whose photos.
+        source: see `parse`; so is `overridden`.
+
+    Raises:
+        RecipeError: with one line for each thing that is missing, empty or unreadable.
+    """
+    try:
+        recipe.dataset.check()
+    except RecipeError as error:
+        keys = [text.partition(":")[0] for text in error.problems]
+        told = zip(keys, error.problems, strict=True)
+        raise RecipeError([f"{origin(key, source, overridden)}: {text}" for key, text in told]) from None
+
+
 def _specs(stages: Any) -> Iterator[StageSpec]:
     if not isinstance(stages, Mapping):
         return

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.again.changes import changes, last_runs
+from pipeline.dataset.dataset import stray_lines
 from pipeline.dry_run import dry_run
 from pipeline.errors import DarkroomError, OutputError
 from pipeline.files import locked
@@ -75,6 +76,8 @@ def run(jobs: Sequence[Ready | Refused], resume: bool = False) -> bool:
 
 
 def _tell_warnings(log: logging.Logger, jobs: Sequence[Ready]) -> None:
+    for line in stray_lines(each.recipe.dataset for each in jobs):
+        log.info("%s", line)
     lines = list(dict.fromkeys(line for each in jobs for line in each.warnings))
     for line in lines[:_WARNINGS]:
         log.warning("warning: %s", line)
