@@ -18,6 +18,8 @@ def check(
 ) -> tuple[str, ...]:
     """Ask every stage, of every photo if a manifest's columns make them differ, what it thinks of the models.
 
+    What of the recipe has no effect at all counts as a warning, too.
+
     Args:
         recipe: what is to be done.
         models: those that are chosen.
@@ -33,7 +35,7 @@ def check(
     """
     models.require(recipe.models())
     refused: dict[Problem, None] = {}
-    doubtful: dict[Problem, None] = {}
+    doubtful: dict[Problem, None] = dict.fromkeys(recipe.idle)
     for step in _steps(recipe):
         found = dict.fromkeys(_named(step.name, step.stage.refusals(models)))
         refused |= found

@@ -149,6 +149,7 @@ def composed(config: DictConfig) -> Composed:
     plain = _plain(config)
     if path:
         overridden |= _renew_stages(plain.get("stages"), recipe_file.read(path).get("stages"), overridden)
+    plain = recipe_file.place_stages(plain, "command line")
     recipe_file.make_paths_absolute(plain, Path.cwd())
     recipe_file.read_prompt_files(plain)
     return Composed(
