@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.basis import Basis
 from pipeline.check import warnings
 from pipeline.dataset import Photo
 from pipeline.errors import EmptyMask, PhotoError, RecipeError, SetupError, Stopped
@@ -44,6 +45,7 @@ class Run:
         self._store = store
         self._progress = progress
         self._planner = Planner(ready.recipe, self.usual)
+        self._basis = Basis(ready.recipe)
         if resume:
             self.record = Record.resume(ready.folder)
             for line in earlier_lines(ready.folder):
@@ -62,7 +64,10 @@ class Run:
 
     def tree(self, photo: Photo) -> Sequence[Step]:
         """See `runner.Job`."""
-        return self._planner.tree(photo.item)
+        self._basis.add_values(photo)
+        tree = self._planner.tree(photo.item)
+        self._basis.add_files(photo, tree)
+        return tree
 
     def begin(self, photo: Photo, digest: str | None, pictures: int) -> _Tray:
         """See `runner.Job`."""
@@ -100,7 +105,7 @@ class Run:
         self.status = status or ("failed" if self.totals["failed"] else "done")
         usual = {name: each and asdict(each) for name, each in self.usual.items()}
         facts = {"models": models, "totals": dict(self.totals), "usual": usual, "work": work}
-        self.record.finish(self.status, facts)
+        self.record.finish(self.status, facts | {"depends_on": self._basis.facts()})
 
     def survey(self) -> Survey | None:
         """The first gate that compares photos and has not seen them all; None where there is none."""
@@ -266,6 +271,7 @@ def _work(runner: Runner, models: Models) -> dict[str, Any]:
     return {
         "reused": dict(+runner.reused),
         "computed": dict(runner.computed),
+        "failed": dict(runner.failed),
         "seconds": {op: round(seconds, 3) for op, seconds in runner.seconds.items()},
         "loaded": models.loaded(),
         "peak_memory": peak,

@@ -87,6 +87,10 @@ class Recipe:
         """The models that its stages ask."""
         return [kind for spec in self.stages for kind in STAGES[spec.op].uses]
 
+    def columns(self) -> set[str]:
+        """The names of the manifest's columns that its stages use."""
+        return {name for spec in self.stages for name in _ITEM.findall(str(spec.parameters))}
+
     def until(self, name: str) -> Self:
         """The same, but it ends behind the stage of this name."""
         end = [spec.name for spec in self.stages].index(name) + 1

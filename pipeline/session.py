@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipeline.again.changes import changes, last_runs
+from pipeline.again.changes import changes, last_runs, unexplained
 from pipeline.dataset.dataset import stray_lines
 from pipeline.dry_run import dry_run
 from pipeline.errors import DarkroomError, OutputError
@@ -25,10 +25,6 @@ from pipeline.store import FOLDER, Store
 from pipeline.sweep import SWEEP, Ready, Refused, outputs_of, write_sweep
 
 _WARNINGS = 10  # that are shown
-_NO_CHANGE = (
-    "no other recipe, photos or models: what had failed was tried again, a mask file or an op is another, "
-    "or the store has lost it"
-)
 
 
 def run(jobs: Sequence[Ready | Refused], resume: bool = False) -> bool:
@@ -137,7 +133,7 @@ def _tell_work(log: logging.Logger, runs: Sequence[Run], store: Store) -> None:
         facts = read_facts(runs[0].ready.folder)
         earlier = (each for each in last_runs(store.folder.parent, facts["name"]) if each[0] != runs[0].ready.folder)
         for folder, then in islice(earlier, 1):
-            told = changes(then, facts) or [_NO_CHANGE]
+            told = changes(then, facts) or [unexplained(then, computed)]
             log.info("since %s:", folder.relative_to(store.folder.parent))
             for line in told:
                 log.info("    %s", line)

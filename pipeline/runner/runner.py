@@ -83,7 +83,7 @@ class Runner:
 
     Attributes:
         reused: how many results of each op the store had.
-        computed: how many of each op were made.
+        computed: how many of each op were made, or tried; `failed`: how many of these came to nothing.
         seconds: what that took, by op.
     """
 
@@ -95,6 +95,7 @@ class Runner:
         self._batch_size = models.batch_size  # that the keys at hand were made with
         self.reused: Counter[str] = Counter()
         self.computed: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
         self.seconds: Counter[str] = Counter()
 
     def run(self, photos: Iterable[Photo], jobs: Sequence[Job]) -> None:
@@ -185,6 +186,7 @@ class Runner:
             self.seconds[node.step.op] += seconds
             if not isinstance(change, PhotoError):
                 change = _attempt(partial(self._finish, node, *change, seconds), node.subject.photo)
+            self.failed[node.step.op] += isinstance(change, PhotoError)
             self._keep(node, change)
 
     def _finish(self, node: Node, before: Edit, edit: Edit, seconds: float) -> Result:
