@@ -1,10 +1,11 @@
 # Everything a newcomer needs: make demo, make test. Needs python3 (3.11 or newer) and make, nothing else.
 PYTHON ?= python3
+SECONDS ?= 60
 VENV := .venv
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench train train-smoke eval-miniature eval-masks eval-repaint test-full-size docs clean
+.PHONY: help setup demo test lint bench train train-smoke eval-miniature eval-masks eval-repaint test-full-size fuzz docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -48,6 +49,9 @@ eval-repaint: setup  ## measure what crops, harmonising and soft masks do to a r
 
 test-full-size: setup  ## the real architectures at full size with random weights (8 GB of disk, 20 GiB of memory)
 	$(PY) -m pytest -m full_size tests/full_size
+
+fuzz: setup  ## damage records, stores, tables and photos of a small desk; SECONDS=600 for ten minutes
+	$(PY) tests/fuzz.py --seconds $(SECONDS)
 
 docs: setup  ## write the parameter tables of docs/ anew from the code, and docs/faults.md from the tests
 	$(PY) -m pipeline.docs

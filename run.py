@@ -47,7 +47,7 @@ from contextlib import suppress
 import hydra
 from omegaconf import DictConfig
 
-from pipeline import commands, hydra_glue, recipe_file
+from pipeline import commands, console, hydra_glue, recipe_file
 from pipeline.check import check
 from pipeline.errors import DarkroomError, OutputError, together
 from pipeline.process import heed
@@ -128,7 +128,11 @@ def _told(work: Callable[[], object]) -> tuple[int, str]:
 
 def main() -> int:
     """Run the command line; returns the exit code."""
-    words = sys.argv[1:]
+    with console.guarded():
+        return _main(sys.argv[1:])
+
+
+def _main(words: list[str]) -> int:
     if {"-h", "--help", "--hydra-help"} & set(words):
         recipes = "\n".join(f"    {name:<16} {line}" for name, line in recipe_file.available())
         print(f"{__doc__}\nRecipes:\n{recipes}")
@@ -156,7 +160,7 @@ def _hydra(words: list[str]) -> int:
     except Exception as error:  # of Hydra's: a job tells its own
         heed()
         if isinstance(error, OSError) and error.filename:  # the run folder could not be made
-            print(f"{error.filename}: cannot be written: {error.strerror}", file=sys.stderr)
+            print(OutputError(f"{error.filename}: cannot be written: {error.strerror}"), file=sys.stderr)
             return CANNOT_WRITE
         print(hydra_glue.explain(error, words), file=sys.stderr)
         return USAGE

@@ -63,7 +63,7 @@ def _resume(place: str, options: Mapping[str, str]) -> bool:
     folder = _latest(_outputs(options)) if place == "latest" else _folder(place)
     jobs = list(_sweep_jobs(folder)) if (folder / SWEEP).is_file() else [_ready(folder, None)]
     for refused in (job for job in jobs if isinstance(job, Refused)):
-        print(f"{refused.folder.name}: {refused.error}", file=sys.stderr)
+        print(printable(f"{refused.folder.name}: {'; '.join(str(refused.error).splitlines())}"), file=sys.stderr)
     ready = any(isinstance(job, Ready) for job in jobs)
     return ready and run_session(jobs) and all(isinstance(job, Ready) for job in jobs)
 

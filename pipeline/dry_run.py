@@ -66,7 +66,7 @@ class _Counts:
         if problems:
             self.undone += 1
             if len(self.reasons) < _REASONS:
-                self.reasons.append(printable(f"{photo.name}: {'; '.join(problems)}"))
+                self.reasons.append(f"{photo.name}: {'; '.join(problems)}")
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ def dry_run(jobs: Sequence[Ready], store: Store) -> str:
         looked_through = [_Job(Planner(job.recipe), Keys(job.settings.models()), job.settings) for job in together]
         for photo in together[0].recipe.dataset.photos():
             _count(photo, looked_through, store, counts)
-    warnings = dict.fromkeys(printable(f"warning: {line}") for job in jobs for line in job.warnings)
+    warnings = dict.fromkeys(f"warning: {line}" for job in jobs for line in job.warnings)
     strays = stray_lines(job.recipe.dataset for job in jobs)
-    return "\n".join([*_told(counts, jobs), *strays, *_estimated(counts, jobs, store), *warnings])
+    return "\n".join(map(printable, [*_told(counts, jobs), *strays, *_estimated(counts, jobs, store), *warnings]))
 
 
 def _count(photo: Photo, jobs: Sequence[_Job], store: Store, counts: _Counts) -> None:

@@ -20,15 +20,11 @@ _LONGEST = 100  # letters of a word that somebody can have meant as a name; more
 
 
 class DarkroomError(Exception):
-    """An expected failure; `str(error)` is what the user reads."""
-
-
-class RecipeError(DarkroomError):
-    """All that is wrong with a recipe, at once.
+    """An expected failure; `str(error)` is what the user reads, a line for each problem.
 
     Args:
         problems: one line each, naming file and key and saying what would be right. Line breaks and control
-            characters, which a stranger's recipe may hold, are shown as escapes; what has no end is cut.
+            characters, which a stranger's recipe or a file's name may hold, are shown as escapes; long ones are cut.
     """
 
     def __init__(self, problems: str | Sequence[str]) -> None:
@@ -39,11 +35,12 @@ class RecipeError(DarkroomError):
         super().__init__("\n".join(self.problems))
 
 
+class RecipeError(DarkroomError):
+    """All that is wrong with a recipe, at once."""
+
+
 class RecordError(DarkroomError):
     """A record that was read, such as a run folder's, is damaged or missing; it may be a stranger's."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(printable(problem))
 
 
 class SetupError(DarkroomError):
@@ -110,4 +107,6 @@ def nearest(word: str, valid: Sequence[str]) -> str:
 
 def printable(text: str) -> str:
     """A text on one line that cannot steer a terminal: what does not print is shown as escapes."""
+    if text.isprintable():
+        return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -11,7 +11,9 @@ from typing import Self
 
 from tqdm import tqdm
 
+from pipeline.console import bare
 from pipeline.dataset import Dataset
+from pipeline.errors import printable
 
 log = logging.getLogger("darkroom")
 
@@ -28,7 +30,7 @@ class Progress:
         self._of: int | None = None  # photos there will be, once they are counted
         self._photos = self._planned = self._pictures = 0
         self._looked: Counter[str] = Counter()
-        self._bar = tqdm(unit="picture", disable=not sys.stderr.isatty(), dynamic_ncols=True)
+        self._bar = tqdm(file=bare(sys.stderr), unit="picture", disable=not sys.stderr.isatty(), dynamic_ncols=True)
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._count, daemon=True).start()
@@ -55,7 +57,7 @@ class Progress:
         if self._bar.disable:
             log.info("gate %s looks at photo %s: %s", gate, told, photo)
         else:
-            self._bar.set_postfix_str(f"gate {gate} looks at photo {told}")
+            self._bar.set_postfix_str(printable(f"gate {gate} looks at photo {told}"))
 
     def picture_done(self, photo: str, status: str) -> None:
         """A picture is in the journal.

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from pipeline.errors import printable
+
 _MISSING = object()
 _DIRTY = "environment.git.dirty"
 
@@ -71,7 +73,7 @@ def _line(where: str, then: Any, now: Any) -> str:
     shorter = [_LONG_DIGEST.sub(lambda match: match[0][:12], text) for text in (old, new)]
     if shorter[0] != shorter[1]:
         old, new = shorter
-    return repr(f"{name}: {old} -> {new}")[1:-1]  # on one line, whatever a stranger's run.json holds
+    return printable(f"{name}: {old} -> {new}")  # whatever a stranger's run.json holds
 
 
 def _text(value: Any) -> str:

@@ -6,11 +6,15 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from copy import copy
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
+from pipeline.console import bare
+from pipeline.errors import printable
 from pipeline.files import Folder, writing
 
 
@@ -18,10 +22,9 @@ class _AboveTheBar(logging.Handler):
     """Prints to standard output, as long as somebody reads it; a run does not end with its reader."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        encoding = sys.stdout.encoding or "utf-8"
-        text = self.format(record).encode(encoding, "backslashreplace").decode(encoding)
         try:
-            tqdm.write(text)
+            with tqdm.external_write_mode(bare(sys.stderr)):  # where the bar is
+                print(self.format(record))
         except OSError:
             self.setLevel(logging.CRITICAL + 1)
 
@@ -39,11 +42,18 @@ class _ToFile(logging.StreamHandler):
 
 
 class _OneLine(logging.Formatter):
-    """A line stays a line, and no file name can steer a terminal."""
+    """A message stays one line; a traceback keeps its lines, indented. Neither can steer a terminal that shows it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage()
-        return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+        record = copy(record)
+        record.exc_text = None  # as another handler may have put it
+        return super().format(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        return "\n".join(f"    {printable(line)}" for line in super().formatException(ei).split("\n"))
 
 
 @contextmanager
@@ -58,7 +68,7 @@ def run_log(folder: Path) -> Iterator[logging.Logger]:
     screen.setFormatter(_OneLine())
     with writing(folder / "run.log"):
         file = _ToFile(TextIOWrapper(Folder(folder).append("run.log"), "utf-8", "backslashreplace"))
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    file.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.DEBUG)
     log.propagate = False
     for handler in (screen, file):

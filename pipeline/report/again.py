@@ -5,36 +5,39 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
+
+from pipeline.report.places import Places
 
 Scalar = str | int | float | bool | None
 
-_BARE = re.compile(r"[A-Za-z/_][\w./+@%-]*", re.ASCII)  # a text that Hydra's grammar takes without quotes ...
+_BARE = re.compile(r"([A-Za-z/_]|\d[\w-]*/)[\w./+@%-]*", re.ASCII)  # a text that Hydra takes without quotes ...
 _RESERVED = ("true", "false", "null", "inf", "nan")  # ... save these
 _KEY = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)  # a part of a key that it can address
 _SETTINGS = re.compile(r"[+~]*(models|memory|device|until|results)\b")
 
 
-def reproduce(run_dir: Path, result: str) -> str:
+def reproduce(run: PurePath, result: str) -> str:
     """The command that makes a result again from its run folder.
 
     Args:
-        run_dir: the run folder.
+        run: the run folder, as others may read it.
         result: the result's path in it.
     """
-    return _command([f"reproduce={run_dir / result}"])  # no word of Hydra's: it takes the path as it stands
+    return _command([f"reproduce={run / result}"])  # no word of Hydra's: it takes the path as it stands
 
 
-def ordinary(run_dir: Path, facts: Mapping[str, Any], line: Mapping[str, Any]) -> str | None:
+def ordinary(run: PurePath, facts: Mapping[str, Any], line: Mapping[str, Any], places: Places) -> str | None:
     """The command of an ordinary run that makes one picture: the run's recipe with this photo, prompt and seed alone.
 
     What the run's command line said of models, memory, device, `until` and `results` is repeated.
 
     Args:
-        run_dir: the run folder.
+        run: the run folder, as others may read it.
         facts: its `run.json`.
         line: the picture's line of the journal.
+        places: how others may read paths.
 
     Returns:
         None where no command line can say it: the run's photos come from a manifest, or have files beside them that
@@ -48,11 +51,11 @@ def ordinary(run_dir: Path, facts: Mapping[str, Any], line: Mapping[str, Any]) -
     chosen = list(_chosen(config.get("stages") or {}, line))
     if not all(_KEY.fullmatch(stage) for stage, _, _ in chosen):
         return None
-    words = [word("recipe", str(run_dir / "recipe.yaml"))]
+    words = [word("recipe", str(run / "recipe.yaml"))]
     if line["path"] != dataset["images"]:
-        words.append(word("dataset.images", line["path"]))
-    words += [word(f"stages.{stage}.{key}", value) for stage, key, value in chosen]
-    return _command([*words, *(each for each in facts.get("overrides", ()) if _SETTINGS.match(each))])
+        words.append(word("dataset.images", places.path(line["path"])))
+    words += [word(f"stages.{stage}.{key}", places.shown(value)) for stage, key, value in chosen]
+    return _command([*words, *(places.shown(each) for each in facts.get("overrides", ()) if _SETTINGS.match(each))])
 
 
 def word(key: str, value: Scalar) -> str:

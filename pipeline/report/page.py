@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from statistics import median
 from typing import Any
 
@@ -23,6 +23,7 @@ from pipeline.record import read_journal
 from pipeline.report import again
 from pipeline.report.drawing import opened
 from pipeline.report.folder import Job, Sweep, counted, date, facts, short, shows_masks, tally, telling
+from pipeline.report.places import Places
 
 MAX_PICTURES = 4000  # in a file; what is more goes into others
 
@@ -75,6 +76,7 @@ class _Report:
         told: what is known of the whole: when, how many, how long.
         axes: the swept parameters.
         runs: whose pictures they show.
+        places: how others may read paths.
     """
 
     folder: Path
@@ -82,6 +84,12 @@ class _Report:
     told: Sequence[str]
     axes: Sequence[str]
     runs: Sequence[_Run]
+    places: Places
+
+    @property
+    def called(self) -> str:
+        """The folder, as commands name it."""
+        return self.places.folder(self.folder)
 
     def pictures(self) -> Iterator[Picture]:
         """All, in order, read as they are taken."""
@@ -104,7 +112,7 @@ def run_page(run_dir: Path) -> Path:
         told = facts(folder)
         photos = [counted(told["totals"]["photos"], "photo")] if "totals" in told else []
         name = str(told.get("name") or folder.name)
-        return _write(_Report(folder, name, [*_about(told), *photos], (), [_Run(folder, "", told)]))
+        return _write(_Report(folder, name, [*_about(told), *photos], (), [_Run(folder, "", told)], Places([told])))
 
 
 def sweep_page(sweep_dir: Path) -> Path:
@@ -114,7 +122,8 @@ def sweep_page(sweep_dir: Path) -> Path:
         sweep = Sweep.read(folder)
         runs = [_Run(job.folder, f"{job.folder.name}/", facts(job.folder), job) for job in sweep.jobs]
         told = [*_about(sweep.facts), counted(len(runs), "run")]
-        return _write(_Report(folder, sweep.title, told, list(sweep.axes), runs))
+        places = Places(run.facts for run in runs)
+        return _write(_Report(folder, sweep.title, told, list(sweep.axes), runs, places))
 
 
 def _about(told: Mapping[str, Any]) -> list[str]:
@@ -136,21 +145,23 @@ def _write(report: _Report) -> Path:
     files = Folder(report.folder)
     flagged = sum(bool(line.get("flags")) for _, line in report.pictures())
     names = ["index.html", *(f"index_{number}.html" for number in range(2, -(-total // MAX_PICTURES) + 1))]
-    common = {
-        "title": report.title,
-        "told": [*report.told, *tally(statuses + Counter(flagged=flagged))],
-        "masks": shows_masks(line for _, line in report.pictures()),
-        "folder": str(report.folder),
-        "axes": [{"name": axis, "label": short(axis)} for axis in report.axes],
-        "runs": [_about_run(run) for run in report.runs],
-        "files": [name for name in _FILES if files.has(name)],
-        "pages": [{"file": name, "first": number * MAX_PICTURES + 1} for number, name in enumerate(names)],
-        "total": total,
-    }
+    common = report.places.shown(
+        {
+            "title": report.title,
+            "told": [*report.told, *tally(statuses + Counter(flagged=flagged))],
+            "masks": shows_masks(line for _, line in report.pictures()),
+            "folder": report.called,
+            "axes": [{"name": axis, "label": short(axis)} for axis in report.axes],
+            "runs": [_about_run(run) for run in report.runs],
+            "files": [name for name in _FILES if files.has(name)],
+            "pages": [{"file": name, "first": number * MAX_PICTURES + 1} for number, name in enumerate(names)],
+            "total": total,
+        }
+    )
     pictures = enumerate(report.pictures(), start=1)
     for number, name in enumerate(names):
         data = common | {"page": number} | _data(report, islice(pictures, MAX_PICTURES))
-        files.write(name, _html(report.title, data).encode())
+        files.write(name, _html(data).encode())
     for path in report.folder.glob("index_*.html"):  # of a time when there were more pictures
         if _FURTHER.fullmatch(path.name) and path.name not in names:
             files.remove(path.name)
@@ -169,24 +180,26 @@ def _data(report: _Report, pictures: Iterable[tuple[int, Picture]]) -> dict[str,
     stages: dict[str, int] = {}
     shown = []
     for number, (run, line) in pictures:
-        full = {"number": number, "run": run, **_picture(report.runs[run], line, stages)}
+        full = {"number": number, "run": run, **_picture(report, report.runs[run], line, stages)}
         shown.append({key: value for key, value in full.items() if value not in (None, "", {}, [])})
     texts = [json.loads(text) for text in stages]
     return {"stages": texts, "pictures": shown, "shape": _shape(report.folder, shown)}
 
 
-def _picture(run: _Run, line: Mapping[str, Any], stages: dict[str, int]) -> dict[str, Any]:
+def _picture(report: _Report, run: _Run, line: Mapping[str, Any], stages: dict[str, int]) -> dict[str, Any]:
     """A line of the journal as the page needs it; paths are those within the page's folder."""
+    settings = report.places.shown(line.get("settings", ()))
+    called = PurePath(report.called, run.within)
     paths = {kind: line.get(kind) for kind in ("source", "mask", "result", "delivered")}
     small = line.get("thumbnails", {})
     paths |= {"thumbnail": small.get("result"), "mask_thumbnail": small.get("mask")}
     return {
-        **{key: line.get(key) for key in _SHOWN},
+        **report.places.shown({key: line.get(key) for key in _SHOWN}),
         **{kind: run.within + path for kind, path in paths.items() if path},
         "figures": dict(_figures(line)),
-        "settings": [stages.setdefault(json.dumps(step), len(stages)) for step in line.get("settings", ())],
-        "reproduce": again.reproduce(run.folder, line["result"]) if line.get("result") else None,
-        "ordinary": again.ordinary(run.folder, run.facts, line) if "photo" in line else None,
+        "settings": [stages.setdefault(json.dumps(step), len(stages)) for step in settings],
+        "reproduce": again.reproduce(called, line["result"]) if line.get("result") else None,
+        "ordinary": again.ordinary(called, run.facts, line, report.places) if "photo" in line else None,
     }
 
 
@@ -208,11 +221,11 @@ def _shape(folder: Path, pictures: Sequence[Mapping[str, Any]]) -> float:
     return round(min(max(median(shapes or [1.5]), 0.75), 1.78), 3)
 
 
-def _html(title: str, data: Mapping[str, Any]) -> str:
+def _html(data: Mapping[str, Any]) -> str:
     style, script = ((_TEMPLATE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     page = (_TEMPLATE / "page.html").read_text(encoding="utf-8")
     parts = {
-        "{title}": html.escape(title.encode("utf-8", "replace").decode()),
+        "{title}": html.escape(data["title"].encode("utf-8", "replace").decode()),
         "{style_digest}": _digest(style),
         "{script_digest}": _digest(script),
         "{style}": style,

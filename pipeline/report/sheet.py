@@ -32,6 +32,7 @@ from pipeline.report.drawing import (
     tinted,
 )
 from pipeline.report.folder import counted, date, facts, shows_masks, tally, telling
+from pipeline.report.places import Places
 
 SHEET = "contact_sheet.png"
 MAX_PHOTOS = 24
@@ -153,6 +154,7 @@ def _read(run_dir: Path, most: int) -> tuple[list[_Shown], int, Counter[str]]:
     flagged: dict[str, None] = {}
     others: dict[str, None] = {}
     statuses: Counter[str] = Counter()
+    places = Places([facts(run_dir)])
     for line in read_journal(run_dir, damaged=True):
         statuses.update([line["status"], *["flagged"] * bool(line.get("flags"))])
         (flagged if line.get("flags") else others)[_key(line)] = None
@@ -161,7 +163,8 @@ def _read(run_dir: Path, most: int) -> tuple[list[_Shown], int, Counter[str]]:
     wanted = set(keys[:most])
     for line in read_journal(run_dir, damaged=True):
         if _key(line) in wanted:
-            shown.setdefault(_key(line), _Shown(line["photo"])).lines.append(line)
+            photo = shown.setdefault(_key(line), _Shown(places.shown(line["photo"])))
+            photo.lines.append(places.shown(line))
     return [shown[key] for key in keys[:most]], len(keys[most:]), statuses
 
 

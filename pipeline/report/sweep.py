@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from PIL import Image
 
 from pipeline.files import Folder
 from pipeline.report.drawing import PAPER, SOFT, label, notice, padded, row, stack, thumbnail
-from pipeline.report.folder import Job, Sweep, counted, date, short, tally, telling
+from pipeline.report.folder import Job, Sweep, counted, date, facts, short, tally, telling
+from pipeline.report.places import Places
 from pipeline.report.sheet import MAX_HEIGHT, SHEET, caption, captioned, result, save, title
 
 MAX_PHOTOS = 6  # of each run
@@ -51,12 +52,18 @@ class _Tables:
         axes: longest first: they run along the columns, the rows, and from table to table.
         values: of each axis.
         cell: width of a picture, in pixels.
+        places: how others may read paths.
     """
 
     runs: Mapping[tuple[str | None, ...], _Made]
     axes: Sequence[str]
     values: Mapping[str, Sequence[str]]
     cell: int
+    places: Places
+
+    def told(self, choice: Choice) -> str:
+        """Such as `inpaint.seed 3`."""
+        return " · ".join(f"{short(name)} {self.places.shown(value)}" for name, value in choice.items())
 
     def choices(self, axes: Sequence[str]) -> list[Choice]:
         """Every combination of the values of some axes: of none there is one, the empty one."""
@@ -85,10 +92,12 @@ def sweep_sheet(sweep_dir: Path) -> Path:
 
 def _page(sweep: Sweep) -> Image.Image:
     statuses: Counter[str] = Counter()
-    runs = [_Made(job, _firsts(job, statuses)) for job in sweep.jobs]
+    places = Places(facts(job.folder) for job in sweep.jobs)
+    jobs = [replace(job, error=places.shown(job.error)) for job in sweep.jobs]
+    runs = [_Made(job, _firsts(job, statuses, places)) for job in jobs]
     told = [date(sweep.facts), counted(len(runs), "run"), *tally(statuses)]
     parts, height = [title(sweep.title, told, _WIDTH)], 0
-    for band in _bands(_tables(sweep, runs)):
+    for band in _bands(_tables(sweep, runs, places)):
         height += band.height + _GAP
         if height > MAX_HEIGHT - 6 * _MARGIN:
             parts.append(label("and more: index.html shows them all", _WIDTH, 24, colour=SOFT))
@@ -105,7 +114,7 @@ def _bands(tables: _Tables) -> Iterator[Image.Image]:
         yield from _table(tables, choice, photo)
 
 
-def _firsts(job: Job, statuses: Counter[str]) -> list[_First]:
+def _firsts(job: Job, statuses: Counter[str], places: Places) -> list[_First]:
     firsts: dict[str, _First] = {}
     for line in job.lines():
         statuses.update([line["status"], *["flagged"] * bool(line.get("flags"))])
@@ -118,16 +127,16 @@ def _firsts(job: Job, statuses: Counter[str]) -> list[_First]:
             first.line = line
     if not firsts:
         statuses[job.status] += 1
-    return list(firsts.values())
+    return [_First(places.shown(each.line), each.number) for each in firsts.values()]
 
 
-def _tables(sweep: Sweep, runs: Sequence[_Made]) -> _Tables:
+def _tables(sweep: Sweep, runs: Sequence[_Made], places: Places) -> _Tables:
     axes = sorted(sweep.axes, key=lambda name: -len(sweep.axes[name]))
     columns = 1 + min(_ABREAST, len(sweep.axes[axes[0]]) if axes else 1)  # the photo comes first
     room = _WIDTH - (_LABEL + _GAP if len(axes) > 1 else 0)
     cell = min(max((room + _GAP) // columns - _GAP, _NARROWEST), _WIDEST)
     by_values = {tuple(made.job.values.get(name) for name in axes): made for made in reversed(runs)}
-    return _Tables(by_values, axes, sweep.axes, cell)
+    return _Tables(by_values, axes, sweep.axes, cell, places)
 
 
 def _table(tables: _Tables, block: Choice, photo: int) -> Iterator[Image.Image]:
@@ -135,14 +144,14 @@ def _table(tables: _Tables, block: Choice, photo: int) -> Iterator[Image.Image]:
     columns, rows = tables.choices(tables.axes[:1]), tables.choices(tables.axes[1:2])
     size, lead = _photo(tables, photo)
     blank = [Image.new("RGB", (width, 1), PAPER) for width in (tables.cell, *([_LABEL] if any(rows) else []))]
-    if name := " · ".join(filter(None, [_photo_name(tables, photo), _told(block)])):
+    if name := " · ".join(filter(None, [_photo_name(tables, photo), tables.told(block)])):
         yield label(name, _WIDTH, 28, lines=2)
     for start in range(0, len(columns), _ABREAST):
         some = columns[start : start + _ABREAST]
         if any(columns):
-            yield row([*blank, *(_named(each, tables.cell) for each in some)], _GAP)
+            yield row([*blank, *(_named(tables, each, tables.cell) for each in some)], _GAP)
         for each in rows:
-            names = [_named(each, _LABEL)] if any(rows) else []
+            names = [_named(tables, each, _LABEL)] if any(rows) else []
             cells = [_cell(tables, {**block, **each, **column}, photo, size) for column in some]
             yield row([lead or blank[0], *names, *cells], _GAP)
             lead = None
@@ -180,10 +189,5 @@ def _cell(tables: _Tables, choice: Choice, photo: int, size: tuple[int, int]) ->
     return captioned(notice(size, made.job.status, made.job.error or "no pictures"), "", tables.cell)
 
 
-def _named(choice: Choice, width: int) -> Image.Image:
-    return label(_told(choice), width, 22, lines=4)
-
-
-def _told(choice: Choice) -> str:
-    """Such as `inpaint.seed 3`."""
-    return " · ".join(f"{short(name)} {value}" for name, value in choice.items())
+def _named(tables: _Tables, choice: Choice, width: int) -> Image.Image:
+    return label(tables.told(choice), width, 22, lines=4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.report.again import ordinary, reproduce, word
+from pipeline.report.places import Places
 
 SPECIAL = st.sampled_from("\"'\\,${}[]()=:#~ \n\t!*?&;|<>`%@+-_0aeE.\u2028é名🐎")
 TEXTS = st.text(SPECIAL | st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
@@ -32,6 +33,8 @@ def parsed(command: str) -> dict[str, Any]:
 @example('\\"')
 @example("ends in \\")
 @example(" range(0,8) ")
+@example("2026-11-20_14-03-22-481_car/4.png")
+@example("1_0e5/1e5")
 def test_hydra_reads_exactly_the_value(value: Any) -> None:
     read = parsed(f"python run.py {shlex.quote(word('stages.inpaint.prompt', value))}")["stages.inpaint.prompt"]
     assert (type(read), read) == (type(value), value)
@@ -39,15 +42,15 @@ def test_hydra_reads_exactly_the_value(value: Any) -> None:
 
 @given(TEXTS, TEXTS.filter(lambda name: name.strip("./")), st.integers(0, 2**63))
 def test_one_picture_of_many(prompt: str, folder: str, seed: int) -> None:
-    run_dir = Path("/", folder.strip("/"))
+    run, places = PurePath(folder.strip("/")), Places([])
     config = {"dataset": {"images": "/no/such/*.png"}, "stages": {"inpaint": {**MARS, "prompt": [], "seed": []}}}
     line = {"path": f"/no/such/{prompt}", "settings": [{**MARS, "prompt": prompt, "seed": seed}]}
     facts = {"config": config, "overrides": ["recipe=x", "models.sam='a,b'", "+device=cpu", "memory=low", "outputs=x"]}
     facts["overrides"] += ["results.format=jpeg", "results.quality=90"]
-    assert parsed(ordinary(run_dir, facts, line)) == {
-        "recipe": str(run_dir / "recipe.yaml"),
-        "dataset.images": line["path"],
-        "stages.inpaint.prompt": prompt,
+    assert parsed(ordinary(run, facts, line, places)) == {
+        "recipe": str(run / "recipe.yaml"),
+        "dataset.images": places.path(line["path"]),
+        "stages.inpaint.prompt": places.shown(prompt),
         "stages.inpaint.seed": seed,
         "models.sam": "a,b",
         "device": "cpu",
@@ -55,21 +58,23 @@ def test_one_picture_of_many(prompt: str, folder: str, seed: int) -> None:
         "results.format": "jpeg",
         "results.quality": 90,
     }
-    _, _, again = shlex.split(reproduce(run_dir, "car/4_inpaint.png"))
-    assert again == f"reproduce={run_dir / 'car/4_inpaint.png'}"  # `commands` takes what is behind the = as it stands
+    _, _, again = shlex.split(reproduce(run, "car/4_inpaint.png"))
+    assert again == f"reproduce={run / 'car/4_inpaint.png'}"  # `commands` takes what is behind the = as it stands
 
 
-def test_what_the_recipe_says_already_is_left_out(tmp_path: Path) -> None:
+def test_what_the_recipe_says_already_is_left_out() -> None:
     config = {"dataset": {"images": "/photos/car.png"}, "stages": {"inpaint": {**MARS, "seed": [6, 7]}}}
     line = {"path": "/photos/car.png", "settings": [MARS]}
-    assert ordinary(tmp_path, {"config": config}, line) == (
-        f"python run.py recipe={tmp_path}/recipe.yaml stages.inpaint.seed=7"
-    )
+    command = ordinary(PurePath("2026-11-20_14-03-22-481_car"), {"config": config}, line, Places([]))
+    assert command == "python run.py recipe=2026-11-20_14-03-22-481_car/recipe.yaml stages.inpaint.seed=7"
 
 
 def test_no_command_where_none_can_say_it() -> None:
     line = {"path": "/car.png", "settings": [{**MARS, "stage": "été"}]}
     stages = {"été": {**MARS, "seed": [6, 7]}}
-    assert ordinary(Path("/run"), {"config": {"dataset": {"images": "/car.png"}, "stages": stages}}, line) is None
-    assert ordinary(Path("/run"), {"config": {"dataset": {"manifest": "/m.csv"}, "stages": {}}}, line) is None
-    assert ordinary(Path("/run"), {}, line) is None
+    for config in (
+        {"dataset": {"images": "/car.png"}, "stages": stages},
+        {"dataset": {"manifest": "/m.csv"}, "stages": {}},
+        None,
+    ):
+        assert ordinary(PurePath("run"), {"config": config}, line, Places([])) is None
