@@ -175,7 +175,7 @@ def check_dataset(recipe: Recipe, source: str, overridden: Collection[str] = ())
         RecipeError: with one line for each thing that is missing, empty or unreadable.
     """
     try:
-        recipe.dataset.check()
+        recipe.dataset.check(recipe.columns())
     except RecipeError as error:
         keys = [text.partition(":")[0] for text in error.problems]
         told = zip(keys, error.problems, strict=True)

@@ -13,13 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import lru_cache
 from itertools import product
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, ClassVar, NamedTuple
 
 import yaml
 from pydantic_core import PydanticUndefined
 
 from pipeline.errors import RecipeError, nearest
+from pipeline.files import Folder
 from pipeline.stages import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -168,8 +169,28 @@ def _prompts(name: str, stage: Mapping[str, Any]) -> list[str]:
     return _prompt_lines(Path(given))
 
 
+def _confine_prompts_files(config: Mapping[str, Any], start: Path, source: str) -> None:
+    """Refuse prompts files that a recipe names outside its own folder, or behind a link.
+
+    Their lines end up in the metadata of pictures: a stranger's recipe must not carry private texts into them.
+    """
+    stages, problems = config.get("stages"), []
+    for name, stage in stages.items() if isinstance(stages, Mapping) else ():
+        given = stage.get("prompts_file") if isinstance(stage, Mapping) else None
+        if isinstance(given, str) and given:
+            try:
+                Folder(start).open(PurePath(given).as_posix()).close()
+            except FileNotFoundError:
+                continue  # it is looked for again when its prompts are read
+            except OSError as error:
+                text = "a recipe may name one in its own folder; give any other on the command line"
+                problems.append(f"{source}: stages.{name}.prompts_file: {given}: {error.strerror}; {text}")
+    if problems:
+        raise RecipeError(problems)
+
+
 def _prompt_lines(path: Path) -> list[str]:
-    if path.suffix.lower() != ".txt":  # a stranger's recipe must not carry passwords and keys into its pictures
+    if path.suffix.lower() != ".txt":
         raise RecipeError(f"{label(path)}: the name of a file of prompts ends in .txt")
     if not _is_file(path):
         raise RecipeError(f"{label(path)}: no such file")
@@ -219,7 +240,9 @@ def _inherit(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
         raise RecipeError(f"{label(children[0])}: base: more than {_MAX_BASES} recipes stand behind this one")
     config = _load(path)
     _check_form(config, label(path))
-    make_paths_absolute(config, ROOT if path.is_relative_to(RECIPES) else path.parent)
+    start = ROOT if path.is_relative_to(RECIPES) else path.parent
+    _confine_prompts_files(config, start, label(path))
+    make_paths_absolute(config, start)
     where = label(path)
     places = _take_places(config, where)
     if "base" not in config:

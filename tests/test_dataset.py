@@ -243,8 +243,11 @@ CSV_ITEMS = [
 def test_csv(tmp_path: Path, line_end: str) -> None:
     text = (CSV + ",,,,x\n").replace("\n", line_end)
     path = touch(tmp_path / "list" / "m.csv", text.encode())
+    touch(tmp_path / "other" / "b.jpg")
     dataset = Dataset(manifest=str(path))
-    dataset.check()
+    dataset.check(["caption"])
+    with pytest.raises(RecipeError, match=r"m\.csv: no column 'captoin', did you mean 'caption'"):
+        dataset.check(["captoin"])
     photos = list(dataset.photos())
     assert [photo.name for photo in photos] == ["a.jpg", "../other/b.jpg", "a.jpg"]
     assert [photo.path for photo in photos] == [path.parent / photo.name for photo in photos]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
 from pathlib import Path
@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from pipeline.dataset import manifest, photo
 from pipeline.dataset.listing import UNREAD, Listing, split
-from pipeline.errors import PhotoError, RecipeError
+from pipeline.errors import PhotoError, RecipeError, nearest
 
 log = logging.getLogger("darkroom")
 
@@ -87,14 +87,17 @@ class Dataset:
             raise ValueError("give either `images` (a photo, folder or glob) or `manifest` (.csv or .jsonl)")
         return self
 
-    def check(self) -> None:
+    def check(self, columns: Collection[str] = ()) -> None:
         """Make sure, at little cost, that there is at least one photo behind each thing that is named.
+
+        Args:
+            columns: the manifest's columns that the recipe uses; some row has to have each.
 
         Raises:
             RecipeError: with one line for each that is missing, empty or unreadable.
         """
         if self.manifest:
-            _check_manifest(Path(self.manifest))
+            _check_manifest(Path(self.manifest), columns)
         problems = [problem for place in self._places() if (problem := _problem(place))]
         if problems:
             raise RecipeError([f"dataset.images: {each}" for each in problems])
@@ -160,14 +163,35 @@ def _common_root(places: list[str]) -> Path:
     return Path(os.path.commonpath(list(roots)))
 
 
-def _check_manifest(path: Path) -> None:
-    first_bad = None
+def _check_manifest(path: Path, columns: Collection[str]) -> None:
+    """Read rows until there are a photo and all columns: of a good manifest, one."""
+    first_bad = first_lost = None
+    missing, known, usable, there = set(columns), set[str](), 0, False
     for row in manifest.rows(path):
-        if row.image is not None:
+        if row.image is None:
+            first_bad = first_bad or row
+            continue
+        usable += 1
+        missing -= row.item.keys()
+        known |= row.item.keys()
+        there = there or _is_there(path.parent / row.image)
+        first_lost = first_lost or row.image
+        if there and not missing:
             return
-        first_bad = first_bad or row
-    reason = f"no usable row; line {first_bad.line}: {first_bad.problem}" if first_bad else "no rows"
-    raise RecipeError(f"{manifest.KEY}: {path}: {reason}")
+    if not usable:
+        reason = f"no usable row; line {first_bad.line}: {first_bad.problem}" if first_bad else "no rows"
+        raise RecipeError(f"{manifest.KEY}: {path}: {reason}")
+    problems = [f"no column '{name}', {nearest(name, sorted(known))}" for name in sorted(missing)]
+    if not there:
+        problems.append(f"none of its photos is there, such as {first_lost}; is their disk there?")
+    raise RecipeError([f"{manifest.KEY}: {path}: {problem}" for problem in problems])
+
+
+def _is_there(photo: Path) -> bool:
+    try:
+        return photo.exists()
+    except (OSError, ValueError):  # such as a name of 5,000 letters, or with a null character
+        return False
 
 
 def _problem(place: str) -> str | None:
