@@ -101,7 +101,7 @@ def arranged(words: Sequence[str]) -> list[str]:
             _refuse(f"{word}: {_NO_HYDRA}")
         if "=" not in word and not word.startswith("~"):
             _refuse(f"{word}: {_wanted(word)}")
-    return [*(word for word in words if word not in given.overrides), *given.overrides]
+    return [*(word for word in words if word not in ("--", *given.overrides)), "--", *given.overrides]
 
 
 def _refuse(text: str) -> NoReturn:

@@ -184,6 +184,8 @@ def test_options_may_stand_anywhere(cli: Cli) -> None:
     assert done.stdout.startswith("2 jobs; 2 photos, 2 pictures\n")
     done = cli(MARS, "--cfg", "job", "stages.inpaint.seed=41", "--package", "stages.inpaint")
     assert done.returncode == 0 and "seed: 41" in done.stdout and "dataset:" not in done.stdout
+    assert not (cli.folder / "outputs").exists()
+    assert cli(MARS, "--info").returncode == cli("--cfg", "job", "--", MARS).returncode == 0
 
 
 def test_the_version_is_our_own(cli: Cli) -> None:
