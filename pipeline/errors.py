@@ -24,7 +24,11 @@ class DarkroomError(Exception):
 
     Args:
         problems: one line each, naming file and key and saying what would be right. Line breaks and control
+<<<<<<< HEAD
             characters, which a stranger's recipe or a file's name may hold, are shown as escapes; long ones are cut.
+=======
+            characters, which strangers' recipes and names may hold, are shown as escapes; what has no end is cut.
+>>>>>>> d3
     """
 
     def __init__(self, problems: str | Sequence[str]) -> None:

@@ -688,11 +688,12 @@ def trial(desk: Desk, seed: int, seconds: float, say: Callable[[str], None] = la
 def a_desk() -> Iterator[Desk]:
     """A desk in a temporary folder that is also home and temporary folder of this process, and less memory."""
     root = Path(tempfile.mkdtemp(prefix="darkroom-fuzz-")).resolve()
-    before = {name: os.environ.get(name) for name in ("HOME", "HYDRA_FULL_ERROR")}
+    before = {name: os.environ.get(name) for name in ("HOME", "XDG_DATA_HOME", "HYDRA_FULL_ERROR")}
     limit, temporary = resource.getrlimit(resource.RLIMIT_AS), tempfile.tempdir
     try:
+        os.environ |= {"HOME": str(root / "home"), "XDG_DATA_HOME": str(root / "home")}
+        tempfile.tempdir = str(root / "tmp")
         desk = Desk.build(root)
-        os.environ["HOME"], tempfile.tempdir = str(root / "home"), str(root / "tmp")
         if sys.platform == "linux":  # elsewhere nobody heeds it
             used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, limit[1]))

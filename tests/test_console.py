@@ -132,6 +132,7 @@ def test_no_word_and_no_record_steers_the_terminal(desk: Cli) -> None:
 )
 def test_terminals_of_little_alphabet(desk: Cli) -> None:
     words = ["recipe=mine.yaml", "device=cpu", "dataset.manifest=null", "dataset.images='.'"]
+    (desk.folder / "masks").rename(desk.folder / "masqués")
     for environment in ({"LANG": "C", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"}):
         code, output = said(desk, *words, "stages.mask.folder='masqués'", **environment)
         assert code == 3 and is_harmless(output, environment["PYTHONIOENCODING"]), output
