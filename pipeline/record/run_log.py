@@ -67,11 +67,7 @@ def run_log(folder: Path) -> Iterator[logging.Logger]:
     screen = _AboveTheBar(logging.INFO)
     screen.setFormatter(_OneLine())
     with writing(folder / "run.log"):
-<<<<<<< HEAD
         file = _ToFile(TextIOWrapper(Folder(folder).append("run.log"), "utf-8", "backslashreplace"))
-=======
-        file = _ToFile(TextIOWrapper(Folder(folder).append("run.log"), "utf-8"))
->>>>>>> d3
     file.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.DEBUG)
     log.propagate = False
