@@ -22,13 +22,9 @@ _LONGEST = 100  # letters of a word that somebody can have meant as a name; more
 class DarkroomError(Exception):
     """An expected failure; `str(error)` is what the user reads, a line for each problem.
 
-        Args:
-            problems: one line each, naming file and key and saying what would be right. Line breaks and control
-    <<<<<<< HEAD
-                characters, which a stranger's recipe or a file's name may hold, are shown as escapes; long ones are cut.
-    =======
-                characters, which strangers' recipes and names may hold, are shown as escapes; what has no end is cut.
-    >>>>>>> d3
+    Args:
+        problems: one line each, naming file and key and saying what would be right. Line breaks and control
+            characters, which strangers' recipes and names may hold, are shown as escapes; what has no end is cut.
     """
 
     def __init__(self, problems: str | Sequence[str]) -> None:
