@@ -51,7 +51,8 @@ from pipeline import commands, console, hydra_glue, recipe_file
 from pipeline.check import check
 from pipeline.errors import DarkroomError, OutputError, together
 from pipeline.process import heed
-from pipeline.recipe import parse
+from pipeline.recipe import check_dataset, parse
+from pipeline.record import environment
 from pipeline.settings import Settings
 from pipeline.sweep import Ready, Refused
 
@@ -62,24 +63,17 @@ _GRAVITY = (DONE, USAGE, SOME_FAILED, CANNOT_WRITE, BUG)  # of several jobs, the
 _jobs: list[Ready | Refused] = []  # of this process, in their order
 
 
-class JobFailed(Exception):
-    """A job of a sweep has ended without success, and has said why; the others still run."""
-
-
 @hydra.main(version_base="1.3", config_path=str(recipe_file.ROOT / "conf"), config_name="config")
 def job(config: DictConfig) -> None:
     """Compose -> check. The jobs run when all have been checked, as one."""
-    with console.guarded():  # a launcher may have begun a process for this job, without `main`
-        checked: list[Ready] = []
-        code, line = _told(lambda: checked.append(_check(config)))
-        if code:
-            folder = hydra_glue.output_folder()
-            _jobs.append(Refused(folder, hydra_glue.words(), code, line, hydra_glue.sweep_folder()))
-            with suppress(OSError):
-                folder.rmdir()  # Hydra made it; only an empty folder can go
-        _jobs.extend(checked)
-        if hydra_glue.runs_elsewhere() and (code := _start()):  # nobody comes after this job
-            raise JobFailed(code)
+    checked: list[Ready] = []
+    code, line = _told(lambda: checked.append(_check(config)))
+    if code:
+        folder = hydra_glue.output_folder()
+        _jobs.append(Refused(folder, hydra_glue.words(), code, line, hydra_glue.sweep_folder()))
+        with suppress(OSError):
+            folder.rmdir()  # Hydra made it; only an empty folder can go
+    _jobs.extend(checked)
 
 
 def _check(config: DictConfig) -> Ready:
@@ -88,7 +82,7 @@ def _check(config: DictConfig) -> Ready:
         lambda: parse(composed.config, composed.source, composed.overridden),
         lambda: Settings.parse(composed.config),
     )
-    recipe.dataset.check()
+    check_dataset(recipe, composed.source, composed.overridden)
     warnings = check(recipe, settings.models(), settings.strict, composed.source, composed.overridden)
     return Ready(
         recipe,
@@ -143,6 +137,9 @@ def _main(words: list[str]) -> int:
         recipes = "\n".join(f"    {name:<16} {line}" for name, line in recipe_file.available())
         print(f"{__doc__}\nRecipes:\n{recipes}")
         return DONE
+    if "--version" in words:
+        print(f"Darkroom {environment()['packages']['darkroom'] or '(not installed)'}")
+        return DONE
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing; the errors are told here
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while waiting slow a shared machine down
     return _command(words) if commands.named(words) else _hydra(words)
@@ -157,10 +154,9 @@ def _command(words: list[str]) -> int:
 def _hydra(words: list[str]) -> int:
     hydra_glue.register()
     try:
+        sys.argv[1:] = hydra_glue.arranged(words)
         job()
         return _start()
-    except JobFailed as failed:
-        return failed.args[0]
     except Exception as error:  # of Hydra's: a job tells its own
         heed()
         if isinstance(error, OSError) and error.filename:  # the run folder could not be made

@@ -23,6 +23,8 @@ def check(
 ) -> tuple[str, ...]:
     """Ask every stage, of every photo if a manifest's columns make them differ, what it thinks of the models.
 
+    What of the recipe has no effect at all counts as a warning, too.
+
     Args:
         recipe: what is to be done.
         models: those that are chosen.
@@ -49,12 +51,13 @@ def check(
                 warned |= dict.fromkeys(_named(step.name, step.stage.warnings(models)))
         refused.add(place, found)
         doubtful.add(place, warned)
-    wrong = [*refused.lines(), *doubtful.lines()] if strict else refused.lines() if refused.everywhere else []
+    doubts = [*recipe.idle, *doubtful.lines()]
+    wrong = [*refused.lines(), *doubts] if strict else refused.lines() if refused.everywhere else []
     if wrong:
         lines = [f"{origin(key, source, overridden)}: {key}: {text}" for key, text in wrong]
         more = [f"... and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
         raise RecipeError([*lines[:_SHOWN], *more])
-    return tuple(f"{key}: {text}" for key, text in doubtful.lines())
+    return tuple(f"{key}: {text}" for key, text in doubts)
 
 
 def planned(photo: Photo, plan: Callable[[], Sequence[Step]], models: Models) -> Sequence[Step]:

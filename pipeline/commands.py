@@ -11,7 +11,7 @@ from pipeline import recipe_file
 from pipeline.check import check
 from pipeline.errors import RecipeError, RecordError, nearest, printable, together
 from pipeline.files import Folder
-from pipeline.recipe import Recipe, parse
+from pipeline.recipe import Recipe, check_dataset, parse
 from pipeline.record import JOURNAL, RUN, SWEEP, read_facts, read_sweep, settled_config
 from pipeline.record.schema import JobLine
 from pipeline.settings import Settings
@@ -38,8 +38,10 @@ def run(words: Sequence[str]) -> bool:
 def _options(words: Sequence[str]) -> dict[str, str]:
     given = {}
     for word in words:
-        key, sign, value = word.partition("=")
-        if not sign or not value:
+        key, _, value = word.partition("=")
+        if value[:1] in ("'", '"') and value.endswith(value[0]):  # quoted twice, as for recipes
+            value = value[1:-1]
+        if not value:
             raise RecipeError(f"command line: {word}: KEY=VALUE is wanted")
         given[key] = value
     commands = [key for key in given if key in _COMMANDS]
@@ -102,7 +104,7 @@ def _waiting(folder: Path, sweep: Path, job: JobLine) -> Ready:
 def _checked(config: Mapping[str, Any], source: str) -> tuple[Recipe, Settings, Sequence[str]]:
     """What a record says is to be done, checked like a recipe that is new; and the warnings."""
     recipe, settings = together(lambda: parse(config, source), lambda: Settings.parse(config))
-    recipe.dataset.check()
+    check_dataset(recipe, source)
     return recipe, settings, check(recipe, settings.models(), settings.strict, source)
 
 
@@ -113,8 +115,7 @@ def _reproduce(place: str, options: Mapping[str, str]) -> bool:
     folder = target if target.is_dir() else _run_of(target)
     only = None if target.is_dir() else target.relative_to(folder).as_posix()
     changed = {key: _value(value) for key, value in options.items() if key != "tolerance"}
-    folders = _runs(folder)
-    return all([_reproduce_run(Reproduction(each, only, changed, _tolerance(options)), each) for each in folders])
+    return all([_reproduce_run(Reproduction(each, only, changed, _tolerance(options)), each) for each in _runs(folder)])
 
 
 def _reproduce_run(again: Any, folder: Path) -> bool:
@@ -191,25 +192,36 @@ _ALLOWED = {
 }
 
 
+def _runs(folder: Path) -> list[Path]:
+    """The run folders that a folder stands for: itself, or those of a sweep.
+
+    Raises:
+        RecipeError: it is the folder in which runs are made.
+    """
+    if Folder(folder).has(SWEEP):
+        return [run for job in read_sweep(folder)["jobs"] if Folder(run := folder / job["folder"]).has(RUN)]
+    if not Folder(folder).holds(RUN) and (found := _newest_first(folder)):
+        raise RecipeError(f"{folder}: holds runs, and is none itself; the newest in it: {found[0]}")
+    return [folder]
+
+
+def _newest_first(outputs: Path) -> list[Path]:
+    """The runs and sweeps in a folder; their names begin with the time."""
+    return sorted((path.parent for name in (RUN, SWEEP) for path in outputs.glob(f"*/{name}")), reverse=True)
+
+
 def _outputs(options: Mapping[str, str]) -> Path:
     return recipe_file.home(options.get("outputs", "outputs"))
 
 
 def _latest(outputs: Path) -> Path:
     """The newest run or sweep that was stopped; their names begin with the time."""
-    found = sorted((path.parent for name in (RUN, SWEEP) for path in outputs.glob(f"*/{name}")), reverse=True)
+    found = _newest_first(outputs)
     stopped = next((folder for folder in found if not folder.is_symlink() and _was_stopped(folder)), None)
     if stopped is None:
         reason = "all have come to their end; resume=RUN_DIR tries again what failed in one" if found else ""
         raise RecordError(f"{outputs}: holds no run that was stopped{'; ' * bool(reason)}{reason}")
     return stopped.absolute()
-
-
-def _runs(folder: Path) -> list[Path]:
-    """A run folder itself, or those of a sweep that have begun."""
-    if not Folder(folder).has(SWEEP):
-        return [folder]
-    return [run for job in read_sweep(folder)["jobs"] if Folder(run := folder / job["folder"]).has(RUN)]
 
 
 def _was_stopped(folder: Path) -> bool:

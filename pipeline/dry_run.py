@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.again.changes import changes, last_runs
 from pipeline.check import planned
 from pipeline.dataset import Photo
+from pipeline.dataset.dataset import stray_lines
 from pipeline.errors import PhotoError, printable
 from pipeline.keys import Keys, handed_on
 from pipeline.plan import Planner, Step
@@ -96,7 +97,8 @@ def dry_run(jobs: Sequence[Ready], store: Store) -> str:
         for photo in together[0].recipe.dataset.photos():
             _count(photo, looked_through, store, counts)
     warnings = dict.fromkeys(f"warning: {line}" for job in jobs for line in job.warnings)
-    return "\n".join(map(printable, [*_told(counts, jobs), *_estimated(counts, jobs, store), *warnings]))
+    strays = stray_lines(job.recipe.dataset for job in jobs)
+    return "\n".join(map(printable, [*_told(counts, jobs), *strays, *_estimated(counts, jobs, store), *warnings]))
 
 
 def _count(photo: Photo, jobs: Sequence[_Job], store: Store, counts: _Counts) -> None:

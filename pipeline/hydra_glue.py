@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
-from hydra.errors import MissingConfigException
+from hydra.errors import MissingConfigException, OverrideParseException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
@@ -26,6 +28,11 @@ from pipeline.errors import RecipeError, nearest
 GROUP = "recipe"
 
 _sweeps: set[Path] = set()  # the folders of this process's sweeps
+
+_OWN_OPTIONS = ("config_path", "config_name", "config_dir", "experimental_rerun")  # Hydra's, that load other things
+_OWN_KEY = re.compile(r"[+~]*(hydra\b|[^=]*@)")  # Hydra's settings, or a group that is put into them
+_NO_HYDRA = "Hydra's own settings stay as they are; run folders are made in outputs=DIR and get names of their own"
+_SYNTAX = re.compile("(mis|extra).* input|no viable alternative|NoViableAlt|token recognition|missing .* at")
 
 
 class RecipeSource(ConfigSource):
@@ -75,6 +82,40 @@ def register() -> None:
         OmegaConf.register_new_resolver(f"darkroom.{name}", resolver, replace=True)
 
 
+def arranged(words: Sequence[str]) -> list[str]:
+    """A command line as Hydra reads it: its options first, wherever they stood, then KEY=VALUE.
+
+    Raises:
+        RecipeError: unknown options, words without a value, and what would move or rename what a run writes.
+    """
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]  # it would print a usage that is not ours
+    given = parser.parse_intermixed_args(list(words))
+    if given.shell_completion:
+        return list(words)
+    for option in _OWN_OPTIONS:
+        if getattr(given, option) is not None:
+            _refuse(f"leave out --{option.replace('_', '-')}, say recipe=NAME or recipe=PATH")
+    for word in given.overrides:
+        if _OWN_KEY.match(word):
+            _refuse(f"{word}: {_NO_HYDRA}")
+        if "=" not in word and not word.startswith("~"):
+            _refuse(f"{word}: {_wanted(word)}")
+    return [*(word for word in words if word not in ("--", *given.overrides)), "--", *given.overrides]
+
+
+def _refuse(text: str) -> NoReturn:
+    raise RecipeError(f"command line: {text}")
+
+
+def _wanted(word: str) -> str:
+    """What a word without a value may have meant."""
+    if recipe_file.find(word):
+        return f"did you mean {GROUP}={word}?"
+    close = get_close_matches(word, _names(), n=1)
+    return f"did you mean {GROUP}={close[0]}?" if close else f"KEY=VALUE is wanted, such as {GROUP}=car_on_mars"
+
+
 @dataclass(frozen=True)
 class Composed:
     """What Hydra made of recipe, configuration and command line.
@@ -86,7 +127,7 @@ class Composed:
         folder: where this run's results go, absolute.
         files: the composed recipe and Hydra's own snapshot, by path within the run folder.
         overrides: the command line's words.
-        sweep: the sweep's folder; None where there is no sweep, or its jobs do not run together.
+        sweep: the sweep's folder; None where there is no sweep.
     """
 
     config: dict[str, Any]
@@ -108,6 +149,7 @@ def composed(config: DictConfig) -> Composed:
     plain = _plain(config)
     if path:
         overridden |= _renew_stages(plain.get("stages"), recipe_file.read(path).get("stages"), overridden)
+    plain = recipe_file.place_stages(plain, "command line")
     recipe_file.make_paths_absolute(plain, Path.cwd())
     recipe_file.read_prompt_files(plain)
     return Composed(
@@ -158,16 +200,8 @@ def words() -> tuple[str, ...]:
 
 
 def sweep_folder() -> Path | None:
-    """The folder of the sweep that the job at hand is one of; None where its jobs do not run together."""
-    if HydraConfig.get().mode != RunMode.MULTIRUN or runs_elsewhere():
-        return None
-    return output_folder().parent
-
-
-def runs_elsewhere() -> bool:
-    """Whether the job at hand belongs to a sweep whose launcher may run jobs in other processes."""
-    hydra = HydraConfig.get()
-    return hydra.mode == RunMode.MULTIRUN and not hydra.launcher._target_.endswith(".BasicLauncher")
+    """The folder of the sweep that the job at hand is one of; None where it is none."""
+    return output_folder().parent if HydraConfig.get().mode == RunMode.MULTIRUN else None
 
 
 def tidy() -> None:
@@ -201,12 +235,21 @@ def explain(error: BaseException, words: list[str]) -> RecipeError:
     null = next((word for word in words if word.endswith("=null") and word[:-5] in (GROUP, *settings.GROUPS)), None)
     if null:  # the only way to leave out what must be chosen that Hydra tells without its name
         return RecipeError(_which() if null == f"{GROUP}=null" else f"command line: {null}: takes a name, such as auto")
-    text = " ".join(str(error).split("\n")[:2]) or type(error).__name__
+    text = str(error).split("\nSee https:")[0].splitlines() or [type(error).__name__]
+    if isinstance(error, OverrideParseException) and _SYNTAX.search(text[0] + text[-1]):
+        return RecipeError(f"command line: {error.override}: cannot be read: {_quoted(error.override)}")
+    if several := re.match(r"Ambiguous value for argument '(.*)'$", text[0]):
+        told = f"several values: add -m to make a run of each, or put [ ] around them for a list; {_quoted(several[1])}"
+        return RecipeError(f"command line: {several[1]}: {told}")
     cause = f": {str(error.__cause__).splitlines()[0]}" if str(error.__cause__ or "") else ""
-    hint = ""
-    if "mismatched input" in text or "LexerNoViableAlt" in text or "Ambiguous value" in text:
-        hint = "; quote twice what holds commas or special signs: 'stages.inpaint.prompt=\"a car, (red)\"'"
-    return RecipeError(f"command line: {text}{cause}{hint}")
+    return RecipeError(f"command line: {' '.join(text[:2])}{cause}")
+
+
+def _quoted(word: str) -> str:
+    """How to write a word whose value is a text."""
+    key, _, value = word.partition("=")
+    escaped = "a car, (red)" if value[:1] in ("[", "{", "'", '"') else value.replace('"', r"\"").replace("'", r"'\''")
+    return f"quote twice a text that holds commas or special signs: '{key}=\"{escaped}\"'"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -219,8 +262,6 @@ def _missing(file: str, options: list[str]) -> str:
     if file.startswith(f"{GROUP}/"):
         return _not_found(_name(file))
     group, _, name = file.rpartition("/")
-    if not group:
-        return f"command line: no configuration '{name}': leave out --config-name and --config-path, say recipe=NAME"
     return f"command line: {group}={name}: {nearest(name, options)}"
 
 
@@ -233,9 +274,19 @@ def _unknown_key(key: str, words: list[str]) -> str:
         return _not_found(lost)
     for part, valid in (_siblings(key, recipe) for recipe in recipes):
         if part not in valid:
-            return f"command line: {key}: unknown key, {nearest(part, valid)}"
+            return f"command line: {key}: unknown key, {_within(key, recipes) or nearest(part, valid)}"
     # All have it; but Hydra sets what is not swept before it has put any of the recipes in.
     return f"command line: {key}: in a sweep over recipes, write {key}=choice(VALUE)"
+
+
+def _within(key: str, recipes: Sequence[str]) -> str:
+    """The end of an error line about a key whose first parts were left out; empty where it is none."""
+    written = [recipe_file.read(path).get("stages") for path in map(recipe_file.find, recipes) if path]
+    stages = {f"stages.{name}": stage for each in written if isinstance(each, Mapping) for name, stage in each.items()}
+    sections = {name: keys for name, keys in {**stages, **settings.known_keys()}.items() if isinstance(keys, Mapping)}
+    full = (f"{section}.{each}" for section, keys in sections.items() for each in keys)
+    found = [each for each in full if each.endswith(f".{key}")]
+    return f"did you mean {' or '.join(found)}?" if found else ""
 
 
 def _recipes(words: list[str]) -> list[str]:

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
+from pipeline.basis import Basis
 from pipeline.dataset import Photo
 from pipeline.delivery import Delivery
 from pipeline.errors import PhotoError, RecipeError, SetupError
@@ -41,6 +42,7 @@ class Run:
         self.store = store
         self._progress = progress
         self._planner = Planner(ready.recipe, self.usual)
+        self._basis = Basis(ready.recipe)
         if ready.begun:
             self.record = Record.resume(ready.folder)
         else:
@@ -56,7 +58,10 @@ class Run:
 
     def tree(self, photo: Photo) -> Sequence[Step]:
         """See `runner.Job`."""
-        return self._planner.tree(photo.item)
+        self._basis.add_values(photo)
+        tree = self._planner.tree(photo.item)
+        self._basis.add_files(photo, tree)
+        return tree
 
     def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> Delivery:
         """See `runner.Job`."""
@@ -85,7 +90,7 @@ class Run:
         self.status = status or ("failed" if self.totals["failed"] else "done")
         usual = {name: each and asdict(each) for name, each in self.usual.items()}
         facts = {"models": models, "totals": dict(self.totals), "usual": usual, "work": work}
-        self.record.finish(self.status, facts)
+        self.record.finish(self.status, facts | {"depends_on": self._basis.facts()})
 
     def survey(self) -> Survey | None:
         """The first gate that compares photos and has not seen them all; None where there is none."""
@@ -186,6 +191,7 @@ def _work(runner: Runner, models: Models) -> dict[str, Any]:
     return {
         "reused": dict(+runner.reused),
         "computed": dict(runner.computed),
+        "failed": dict(runner.failed),
         "seconds": {op: round(seconds, 3) for op, seconds in runner.seconds.items()},
         "loaded": models.loaded(),
         "peak_memory": peak,

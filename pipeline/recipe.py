@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, get_args
 from pydantic import ValidationError
 
 from pipeline.dataset import Dataset
+from pipeline.effect import Part, without_effect
 from pipeline.errors import PhotoError, RecipeError, nearest
 from pipeline.models import ModelKind
 from pipeline.recipe_file import (
@@ -95,16 +96,22 @@ class Recipe:
         dataset: where the photos are.
         stages: in the order in which they run.
         on_empty: what happens to a photo with nothing to repaint: `fail`, `skip` it, or `keep` it unchanged.
+        idle: the stages without effect on any result (`effect.without_effect`).
     """
 
     name: str
     dataset: Dataset
     stages: tuple[StageSpec, ...]
     on_empty: OnEmpty
+    idle: tuple[Problem, ...] = ()
 
     def models(self) -> list[ModelKind]:
         """The models that its stages ask."""
         return [kind for spec in self.stages for kind in STAGES[spec.op].uses]
+
+    def columns(self) -> set[str]:
+        """The names of the manifest's columns that its stages use."""
+        return {name for spec in self.stages for name in _ITEM.findall(str(spec.parameters))}
 
     def until(self, name: str) -> Self:
         """The same, but it ends behind the stage of this name."""
@@ -144,8 +151,35 @@ def parse(config: Mapping[str, Any], source: str, overridden: Collection[str] = 
             break
     if dataset is None or problems:
         raise RecipeError([f"{origin(key, source, overridden)}: {key}: {text}" for key, text in problems])
-    recipe = Recipe(str(config["name"]), dataset, tuple(specs), config.get("on_empty", "fail"))
-    return recipe if until is None else recipe.until(str(until))
+    until = None if until is None else str(until)
+    idle = without_effect([Part(spec.name, STAGES[spec.op], _needs(spec)) for spec in specs], until)
+    recipe = Recipe(str(config["name"]), dataset, tuple(specs), config.get("on_empty", "fail"), tuple(idle))
+    return recipe if until is None else recipe.until(until)
+
+
+def _needs(spec: StageSpec) -> Sequence[str] | None:
+    """The earlier stages whose masks a stage takes by name; None where a column names them."""
+    if STAGES[spec.op].needs is Stage.needs:
+        return ()
+    return None if spec.waits else spec.build({}).needs()
+
+
+def check_dataset(recipe: Recipe, source: str, overridden: Collection[str] = ()) -> None:
+    """Make sure that the photos are there (`Dataset.check`).
+
+    Args:
+        recipe: whose photos.
+        source: see `parse`; so is `overridden`.
+
+    Raises:
+        RecipeError: with one line for each thing that is missing, empty or unreadable.
+    """
+    try:
+        recipe.dataset.check(recipe.columns())
+    except RecipeError as error:
+        keys = [text.partition(":")[0] for text in error.problems]
+        told = zip(keys, error.problems, strict=True)
+        raise RecipeError([f"{origin(key, source, overridden)}: {text}" for key, text in told]) from None
 
 
 def _specs(stages: Any, start: Path | None) -> Iterator[StageSpec]:

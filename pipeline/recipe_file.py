@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import lru_cache
 from itertools import product
-from pathlib import Path
-from typing import Any, ClassVar
+from pathlib import Path, PurePath
+from typing import Any, ClassVar, NamedTuple
 
 import yaml
 from pydantic_core import PydanticUndefined
 
 from pipeline.errors import RecipeError, nearest
+from pipeline.files import Folder
 from pipeline.stages import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,6 +34,8 @@ STAGE_PATHS = ("folder", "prompts_file")  # of every stage
 NAME_FORM = "1 to 80 letters, digits, - or _, of at most 120 bytes in UTF-8"  # of a recipe and of a stage
 MAX_STAGES = 100
 
+_SIDES = ("before", "after")  # of another stage: where a recipe with a base puts one of its own
+_NO_BASE = "goes with a `base:`; without one, stages run in the order in which they stand"
 _NAME = re.compile(r"[\w-]{1,80}")
 _NAME_BYTES = 120  # both become parts of file names, of which file systems take 255
 _MAX_BYTES = 1_000_000
@@ -44,6 +47,13 @@ _MAX_KEY = 80  # letters
 _MAX_DIGITS = 308  # of a number: 1.8e308 is the largest that a float can hold
 _INTERPOLATION = re.compile(r"\$\{([^}]*)\}?")
 _ITEM = re.compile(r"item\.\w+")
+
+
+class _Place(NamedTuple):
+    """Where a stage wants to stand: on which side of which other one."""
+
+    side: str
+    other: str
 
 
 def available() -> list[tuple[str, str]]:
@@ -159,8 +169,28 @@ def _prompts(name: str, stage: Mapping[str, Any]) -> list[str]:
     return _prompt_lines(Path(given))
 
 
+def _confine_prompts_files(config: Mapping[str, Any], start: Path, source: str) -> None:
+    """Refuse prompts files that a recipe names outside its own folder, or behind a link.
+
+    Their lines end up in the metadata of pictures: a stranger's recipe must not carry private texts into them.
+    """
+    stages, problems = config.get("stages"), []
+    for name, stage in stages.items() if isinstance(stages, Mapping) else ():
+        given = stage.get("prompts_file") if isinstance(stage, Mapping) else None
+        if isinstance(given, str) and given:
+            try:
+                Folder(start).open(PurePath(given).as_posix()).close()
+            except FileNotFoundError:
+                continue  # it is looked for again when its prompts are read
+            except OSError as error:
+                text = "a recipe may name one in its own folder; give any other on the command line"
+                problems.append(f"{source}: stages.{name}.prompts_file: {given}: {error.strerror}; {text}")
+    if problems:
+        raise RecipeError(problems)
+
+
 def _prompt_lines(path: Path) -> list[str]:
-    if path.suffix.lower() != ".txt":  # a stranger's recipe must not carry passwords and keys into its pictures
+    if path.suffix.lower() != ".txt":
         raise RecipeError(f"{label(path)}: the name of a file of prompts ends in .txt")
     if not _is_file(path):
         raise RecipeError(f"{label(path)}: no such file")
@@ -210,14 +240,20 @@ def _inherit(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
         raise RecipeError(f"{label(children[0])}: base: more than {_MAX_BASES} recipes stand behind this one")
     config = _load(path)
     _check_form(config, label(path))
-    make_paths_absolute(config, ROOT if path.is_relative_to(RECIPES) else path.parent)
+    start = ROOT if path.is_relative_to(RECIPES) else path.parent
+    _confine_prompts_files(config, start, label(path))
+    make_paths_absolute(config, start)
+    where = label(path)
+    places = _take_places(config, where)
     if "base" not in config:
+        if places:
+            raise RecipeError([f"{where}: stages.{name}.{each.side}: {_NO_BASE}" for name, each in places.items()])
         return config
     base = find(str(config["base"]), beside=path.parent)
     if base is None:
         names = [name for name, _ in available()]
         raise RecipeError(f"{label(path)}: base: no recipe '{config['base']}', {nearest(str(config['base']), names)}")
-    return _merge(_inherit(base, (*children, path)), config)
+    return _placed(_merge(_inherit(base, (*children, path)), config), places, where)
 
 
 def _merge(base: dict[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,6 +265,72 @@ def _merge(base: dict[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
         same_op = both and value.get("op") in (None, old.get("op", key))
         merged[key] = _merge(dict(old), value) if same_op else value
     return merged
+
+
+def place_stages(config: dict[str, Any], source: str) -> dict[str, Any]:
+    """A recipe whose stages stand where their keys `after` and `before` say, without these keys.
+
+    Args:
+        config: its stages are changed in place.
+        source: names the recipe in error lines.
+
+    Raises:
+        RecipeError: with every place that is not there, or given twice, or goes round in a circle.
+    """
+    return _placed(config, _take_places(config, source), source)
+
+
+def _take_places(config: Mapping[str, Any], source: str) -> dict[str, _Place]:
+    """Where stages want to stand, by their names; the keys are taken out of the stages."""
+    stages = config.get("stages")
+    places, problems = {}, []
+    for name, stage in stages.items() if isinstance(stages, Mapping) else ():
+        given = {side: stage.pop(side) for side in _SIDES if side in stage} if isinstance(stage, dict) else {}
+        if len(given) > 1:
+            problems.append(f"{source}: stages.{name}: `after` and `before` are both given; one says where it stands")
+        for side, other in given.items():
+            places[name] = _Place(side, other)
+            if other == name or not isinstance(other, str):
+                problems.append(f"{source}: stages.{name}.{side}: the name of another stage; got {other!r:.60}")
+    if problems:
+        raise RecipeError(problems)
+    return places
+
+
+def _placed(config: dict[str, Any], places: Mapping[str, _Place], source: str) -> dict[str, Any]:
+    """The same with the stages in their places; of several at one place the order stays."""
+    if not places:
+        return config
+    stages = config["stages"]
+    problems = [
+        f"{source}: stages.{name}.{each.side}: no stage is called '{each.other}', "
+        + nearest(each.other, [other for other in stages if other != name])
+        for name, each in places.items()
+        if each.other not in stages
+    ]
+    if problems:
+        raise RecipeError(problems)
+    order = _in_order([name for name in stages if name not in places], places)
+    if lost := [name for name in places if name not in set(order)]:
+        circle = ", ".join(f"{name} {places[name].side} {places[name].other}" for name in lost)
+        raise RecipeError(f"{source}: stages: these wait for each other's place: {circle}")
+    return config | {"stages": {name: stages[name] for name in order}}
+
+
+def _in_order(settled: Sequence[str], places: Mapping[str, _Place]) -> list[str]:
+    """The settled names, each with those around it that want to stand there, and those around these."""
+    beside: dict[tuple[str, str], list[str]] = {}
+    for name, place in places.items():
+        beside.setdefault(place, []).append(name)
+    order, waiting = [], [(name, False) for name in reversed(settled)]
+    while waiting:
+        name, alone = waiting.pop()
+        if alone:
+            order.append(name)
+        else:
+            before, after = ([(each, False) for each in beside.get((side, name), ())] for side in _SIDES)
+            waiting += reversed([*before, (name, True), *after])
+    return order
 
 
 def make_paths_absolute(config: dict[str, Any], start: Path) -> None:

@@ -10,7 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipeline.again.changes import changes, last_runs
+from pipeline.again.changes import changes, last_runs, unexplained
+from pipeline.dataset.dataset import stray_lines
 from pipeline.dry_run import dry_run
 from pipeline.errors import DarkroomError, OutputError
 from pipeline.files import locked
@@ -24,10 +25,6 @@ from pipeline.store import FOLDER, Store
 from pipeline.sweep import Ready, Refused, outputs_of, write_sweep
 
 _WARNINGS = 10  # that are shown
-_NO_CHANGE = (
-    "no other recipe, photos or models: what had failed was tried again, a mask file or an op is another, "
-    "or the store has lost it"
-)
 
 
 def run(jobs: Sequence[Ready | Refused]) -> bool:
@@ -83,6 +80,8 @@ def _run(jobs: Sequence[Ready | Refused], folder: Path, store: Store) -> bool:
 
 
 def _tell_warnings(log: logging.Logger, jobs: Sequence[Ready]) -> None:
+    for line in stray_lines(each.recipe.dataset for each in jobs):
+        log.info("%s", line)
     lines = list(dict.fromkeys(line for each in jobs for line in each.warnings))
     for line in lines[:_WARNINGS]:
         log.warning("warning: %s", line)
@@ -142,7 +141,7 @@ def _tell_work(log: logging.Logger, runs: Sequence[Run], store: Store) -> None:
         facts = read_facts(runs[0].ready.folder)
         earlier = (each for each in last_runs(store.folder.parent, facts["name"]) if each[0] != runs[0].ready.folder)
         for folder, then in islice(earlier, 1):
-            told = changes(then, facts) or [_NO_CHANGE]
+            told = changes(then, facts) or [unexplained(then, computed)]
             log.info("since %s:", folder.relative_to(store.folder.parent))
             for line in told:
                 log.info("    %s", line)

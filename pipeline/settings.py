@@ -115,7 +115,7 @@ def _results(config: Mapping[str, Any]) -> Results:
 def _switch(config: Mapping[str, Any], key: str) -> bool:
     value = config.get(key, False)
     if not isinstance(value, bool):
-        raise RecipeError(f"command line: {key}: true or false")
+        raise RecipeError(f"command line: {key}={value}: true or false")
     return value
 
 

@@ -17,7 +17,8 @@ from inside import Fakes, job, session
 from PIL import Image
 from runs import ROOT, Cli, journal, run_facts
 
-from pipeline.again.changes import changes, last_runs
+from pipeline.again.changes import changes, last_runs, unexplained
+from pipeline.jobs import Run
 from pipeline.session import run as run_session
 
 STAGES: Mapping[str, Any] = {
@@ -99,12 +100,12 @@ def test_only_what_depends_on_a_change_is_computed_and_the_log_says_why(desk: De
         [
             "computed: 1 text, 1 refine, 6 inpaint; reused: 1 text, 1 refine, 6 inpaint",
             "since run5:",
-            "    dataset: photos were added, left out or changed",
+            "    dataset: photos were added, left out, changed or put in another order",
         ],
     )
     shutil.rmtree(desk.outputs / ".store")
     *_, log = desk.run(refine={"grow": 3})
-    assert log[1:2] == ["since run6:"] and "or the store has lost it" in log[2] and len(log) == 3
+    assert log[1:] == ["since run6:", "    nothing that is recorded differs: results were missing from the store"]
 
 
 def test_a_mask_shrinks_or_grows_back_to_what_was_there(desk: Desk) -> None:
@@ -115,6 +116,9 @@ def test_a_mask_shrinks_or_grows_back_to_what_was_there(desk: Desk) -> None:
     assert [line["files"] for line in journal(desk.outputs / "run0")] == [
         line["files"] for line in journal(desk.outputs / "run2")
     ]
+
+
+PHOTOS = "dataset: photos were added, left out, changed or put in another order"
 
 
 def then() -> dict[str, Any]:
@@ -131,6 +135,8 @@ def then() -> dict[str, Any]:
         "models": {"device": "cpu", "weights": {"inpaint": weights}},
         "environment": {"packages": {"numpy": "2.1", "opencv-python-headless": "4.10", "pillow": "12.0", "torch": "2"}},
         "dataset_fingerprint": "1",
+        "depends_on": {"keys": 2, "ops": {"text": 3}, "columns": {"prompt": "1"}, "files": {"mask": "1"}},
+        "work": {"computed": {"text": 2}, "failed": {"text": 0}},
     }
 
 
@@ -159,12 +165,172 @@ def then() -> dict[str, Any]:
             [f'stages.b.prompt: "mars" -> "{"x" * 58}…'],
         ),
         (lambda now: [now.pop("environment"), now.pop("dataset_fingerprint")], []),  # a dry run has not looked at them
+        (lambda now: now["models"]["weights"]["inpaint"].update(version=2), ["models.inpaint.version: is new"]),
+        (lambda now: now["depends_on"].update(keys=3), ["keys: results are identified in another way: 2 -> 3"]),
+        (lambda now: now["depends_on"].update(ops={"text": 4, "sam": 2}), ["op text: version 3 -> 4"]),
+        (lambda now: now["depends_on"].update(columns={"point": "2"}), []),  # only one of the runs uses it
+        (
+            lambda now: now["depends_on"].update(columns={"prompt": "2"}, files={"mask": "2"}),
+            [
+                "dataset.manifest: column `prompt` has other values",
+                "dataset: the files that stages.mask reads have changed",
+            ],
+        ),
+        (
+            lambda now: [now.update(dataset_fingerprint="2"), now["depends_on"].update(columns={"prompt": "2"})],
+            [f"{PHOTOS}; of those that stayed perhaps also column `prompt`"],
+        ),
+        (lambda now: now.update(dataset_fingerprint="2"), [PHOTOS]),
+        (
+            lambda now: now["config"]["stages"]["b"].update(prompt=[str(number) for number in range(9)]),
+            ['stages.b.prompt: "mars" -> ["0", "1", "2", "3", "4", "5", "6", "7", "8"]'],
+        ),
+        (lambda now: now["config"]["stages"].update({"\x1b[2J": 1}), [r"stages.\x1b[2J: is new"]),
     ],
 )
 def test_each_change_is_a_line(change: Callable[[dict[str, Any]], Any], lines: list[str]) -> None:
     now = deepcopy(then())
     change(now)
     assert changes(then(), now) == lines
+
+
+def test_of_long_lists_the_first_are_told() -> None:
+    old, new = then(), then()
+    old["config"]["stages"]["b"]["prompt"], new["config"]["stages"]["b"]["prompt"] = list(range(30_000)), []
+    (line,) = changes(old, new)
+    assert line == "stages.b.prompt: without 0, without 1, without 2, without 3, without 4, without 29995 more"
+
+
+@pytest.mark.parametrize(
+    "failed, computed, expected",
+    [
+        ({"text": 0}, {"text": 1}, ": results were missing from the store"),
+        ({"text": 1}, {"text": 1}, ": what had come to nothing then was tried again"),
+        (
+            {"text": 1},
+            {"text": 1, "refine": 1},
+            ": what had come to nothing then was tried again, or results were missing",
+        ),
+        (None, {"text": 1}, ": results were missing from the store"),
+    ],
+)
+def test_what_no_change_explains_is_told_as_far_as_it_is_known(failed: Any, computed: Any, expected: str) -> None:
+    facts = then() | {"work": {"failed": failed}}
+    assert unexplained(facts, computed).startswith(f"nothing that is recorded differs{expected}")
+    facts["depends_on"] = None
+    assert unexplained(facts, computed).endswith("; that run has not recorded all that its results depend on")
+
+
+JUNK = (None, 5, "x\x1b[2J", [], [[]], {}, {"a": []}, {"text": "1"}, {"weights": {"inpaint": 3}}, True)
+
+
+@pytest.mark.fault(
+    "Run folders",
+    "a run.json of a stranger or of another version beside one's own runs of that name",
+    "the line since ... is told as far as it is known, on one line without control characters",
+)
+@pytest.mark.parametrize("junk", JUNK, ids=str)
+def test_another_s_run_json_costs_nothing(junk: Any) -> None:
+    for path in _paths(then()):
+        facts: Any = then()
+        *parents, last = path
+        inner = facts
+        for key in parents:
+            inner = inner[key]
+        for damage in (lambda each, key: each.update({key: junk}), lambda each, key: each.pop(key)):
+            damage(inner, last)
+            lines = [*changes(facts, then()), *changes(facts, {"config": {}, "models": {}})]
+            lines.append(unexplained(facts, {"text": 1}))
+            assert all(line.isprintable() for line in lines)
+
+
+def _paths(facts: Mapping[str, Any], above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found = []
+    for key, value in facts.items():
+        found += [(*above, key), *(_paths(value, (*above, key)) if isinstance(value, Mapping) else ())]
+    return found
+
+
+class Table:
+    """A table of two photos with masks; `run` returns the log's lines since the last run."""
+
+    def __init__(self, folder: Path, output: Callable[[], str]) -> None:
+        self.folder = folder
+        self._output = output
+        self.models = Fakes()
+        self.stages = {
+            "drawn": {"op": "mask_file", "folder": str(folder / "masks")},
+            "paint": {"op": "inpaint", "prompt": "a ${item.what}", "steps": 1, "strength": 1},
+        }
+        (folder / "masks").mkdir()
+        for number, name in enumerate("ab"):
+            Image.fromarray(np.full((40, 60, 3), 90 + number, np.uint8)).save(folder / f"{name}.png")
+            self.mask(name, 255)
+        self.write("car", "truck")
+
+    def mask(self, name: str, level: int) -> None:
+        Image.new("L", (60, 40), level).save(self.folder / f"masks/{name}.png")
+
+    def write(self, *what: str) -> None:
+        rows = [f"{name}.png,{each},{number}" for number, (name, each) in enumerate(zip("ab", what, strict=False))]
+        (self.folder / "t.csv").write_text("\n".join(["image,what,price", *rows]))
+
+    def run(self) -> list[str]:
+        config = {"dataset": {"manifest": str(self.folder / "t.csv")}, "stages": self.stages}
+        session(self.folder / "outputs", config, self.models)
+        log = self._output().splitlines()
+        start = next((number for number, line in enumerate(log) if line.startswith("since ")), len(log))
+        return [line.strip() for line in log[start + 1 :] if line.startswith("    ")]
+
+
+@pytest.mark.fault(
+    "Reports and messages",
+    "another value in a table, another mask, a mask that was missing, a lost store, an interrupted run: run again",
+    "the line since ... says which of these it was, and claims nothing that is not recorded",
+)
+def test_the_line_since_is_true(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(tmp_path, lambda: capsys.readouterr().out)
+    assert table.run() == []
+    table.write("car", "horse")
+    assert table.run() == ["dataset.manifest: column `what` has other values"]
+    text = (tmp_path / "t.csv").read_text()
+    (tmp_path / "t.csv").write_text(text.replace(",0", ",7"))  # a column that the recipe does not use
+    shutil.rmtree(tmp_path / "outputs/.store")
+    lost = "nothing that is recorded differs: results were missing from the store"
+    assert table.run() == [lost]
+    table.mask("a", 200)
+    files = "dataset: the files that stages.drawn reads have changed"
+    assert table.run() == [files]
+    (tmp_path / "masks/a.png").rename(tmp_path / "a_mask.png")
+    shutil.rmtree(tmp_path / "outputs/.store")
+    assert table.run() == [files]
+    (tmp_path / "a_mask.png").rename(tmp_path / "masks/a.png")
+    assert table.run() == [files]
+    table.mask("b", 0)  # nothing to paint: tried again and again
+    assert table.run() == [files]
+    assert table.run() == ["nothing that is recorded differs: what had come to nothing then was tried again"]
+    table.write("car")
+    shutil.rmtree(tmp_path / "outputs/.store")
+    assert table.run() == [
+        f"{PHOTOS}; of those that stayed perhaps also column `what`, the files that stages.drawn reads"
+    ]
+    facts = json.loads((tmp_path / "outputs/run8/run.json").read_text())["depends_on"]
+    assert facts["ops"] == {"mask_file": 2, "inpaint": 2}
+    assert list(facts["columns"]) == ["what"] and list(facts["files"]) == ["drawn"]
+
+
+def test_an_interrupted_run_is_not_what_a_run_is_compared_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = Table(tmp_path, lambda: capsys.readouterr().out)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Run, "append", interrupt)
+        table.run()
+    assert table.run() == []
 
 
 def test_earlier_runs_are_found_in_sweeps_too_and_damaged_ones_passed_over(tmp_path: Path) -> None:
@@ -175,6 +341,8 @@ def test_earlier_runs_are_found_in_sweeps_too_and_damaged_ones_passed_over(tmp_p
     for folder in ("1_test", "2_sweep/0_test", "2_sweep/1_test", "4_test"):
         put(folder, then())
     put("3_other", {**then(), "name": "other"})
+    for number, status in enumerate(("running", "interrupted", "stopped", None)):  # did not come to their end
+        put(f"5_{number}_test", {**then(), "status": status})
     for number, damaged in enumerate(("", "[]", "null", '{"name": "test"}', "{")):
         put(f"6_{number}_test", damaged)
     found = [folder.relative_to(tmp_path).as_posix() for folder, _ in last_runs(tmp_path, "test")]

@@ -67,7 +67,6 @@ OUTPUTS = "outputs: the folder for run folders"
         ([MARS, "~device"], "command line: device: one of auto, cpu"),
         ([MARS, "device=[cpu]"], "command line: device: one of auto, cpu"),
         ([MARS, "--resolve"], "--resolve flag can only be used"),
-        ([MARS, "--config-name=foo"], "leave out --config-name"),
         ([MARS, "outputs="], OUTPUTS),
         ([MARS, "outputs=null"], OUTPUTS),
         ([MARS, "outputs=[a]"], OUTPUTS),
@@ -96,6 +95,103 @@ def test_usage_errors_are_one_line_and_leave_nothing_behind(cli: Cli, words: lis
     assert [path.name for path in cli.folder.rglob("*")] in ([], ["outputs"])
 
 
+OWN_FILES = {"recipe.yaml": "mine", "index.html": "mine", "journal.jsonl": "mine", "results/a.png": "mine"}
+
+
+@pytest.mark.fault(
+    "Recipes and command lines",
+    "settings of Hydra's that move what a run writes: hydra.run.dir=., hydra.sweep.dir=., --config-dir",
+    "refused in one line; the user's own files stay as they are",
+)
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (
+            ["hydra.run.dir=."],
+            "hydra.run.dir=.: Hydra's own settings stay as they are; run folders are made in outputs=",
+        ),
+        (["++hydra.run.dir=."], "++hydra.run.dir=.: Hydra's own settings"),
+        (["hydra.output_subdir=x"], "hydra.output_subdir=x: Hydra's own settings"),
+        (["-m", "hydra.sweep.dir=.", "hydra.sweep.subdir=."], "hydra.sweep.dir=.: Hydra's own settings"),
+        (["-m", "hydra/launcher=joblib"], "hydra/launcher=joblib: Hydra's own settings"),
+        (["~hydra.run"], "~hydra.run: Hydra's own settings"),
+        (["+models@hydra.run=auto"], "+models@hydra.run=auto: Hydra's own settings"),
+        (["--config-dir=."], "leave out --config-dir"),
+        (["--config-n", "foo"], "leave out --config-name"),
+        (["--experimental-rerun", "x.pickle"], "leave out --experimental-rerun"),
+    ],
+)
+def test_nothing_moves_what_a_run_writes(cli: Cli, words: list[str], expected: str) -> None:
+    for name, text in OWN_FILES.items():
+        (cli.folder / name).parent.mkdir(exist_ok=True)
+        (cli.folder / name).write_text(text)
+    done = cli(MARS, *words)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith(f"command line: {expected}")
+    files = {path.relative_to(cli.folder).as_posix(): path for path in cli.folder.rglob("*") if path.is_file()}
+    assert {name: path.read_text() for name, path in files.items()} == OWN_FILES
+
+
+@pytest.mark.fault(
+    "Reports and messages",
+    "slips on the command line: a missing key, -m behind the recipe, one layer of quotes",
+    "one line that shows what to type instead",
+)
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (["car_on_mars"], "car_on_mars: did you mean recipe=car_on_mars?"),
+        (["car_on_mrs", "device=cpu"], "car_on_mrs: did you mean recipe=car_on_mars?"),
+        ([MARS, "fast"], "fast: KEY=VALUE is wanted, such as recipe=car_on_mars"),
+        ([MARS, "steps=30"], "steps: unknown key, did you mean stages.inpaint.steps?"),
+        ([MARS, "inpaint.steps=30"], "inpaint.steps: unknown key, did you mean stages.inpaint.steps?"),
+        ([MARS, "offload=none"], "offload: unknown key, did you mean memory.offload?"),
+        (["recipe=two_passes", "seed=7"], "seed: unknown key, did you mean stages.place.seed or stages.thing.seed?"),
+        ([MARS, "dry_run=yes"], "dry_run=yes: true or false"),
+        ([MARS, "dataset.images=/nowhere"], "dataset.images: /nowhere: no such file or folder"),
+        (
+            [MARS, "stages.inpaint.seed=1,2"],
+            "stages.inpaint.seed=1,2: several values: add -m to make a run of each, or put [ ] around them for a list",
+        ),
+        (
+            [MARS, "stages.inpaint.prompt=a car, (red)"],
+            "a car, (red): cannot be read: quote twice a text that holds commas or special signs: "
+            "'stages.inpaint.prompt=\"a car, (red)\"'",
+        ),
+        ([MARS, 'stages.inpaint.prompt=it\'s "late"'], "'stages.inpaint.prompt=\"it'\\''s \\\"late\\\"\"'"),
+        ([MARS, 'stages.inpaint.prompt=["a, b"'], "cannot be read: quote twice a text that holds commas"),
+        ([MARS, "--multi-run"], "unrecognized arguments: --multi-run"),
+        ([MARS, "--cfg", "jobs"], "argument --cfg/-c: invalid choice: 'jobs'"),
+    ],
+)
+def test_a_slip_is_answered_with_what_to_type(cli: Cli, words: list[str], expected: str) -> None:
+    done = cli(*words)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("command line: ") and expected in line and "hydra.cc" not in line
+
+
+def test_a_folder_that_is_not_there_is_blamed_on_the_file_that_names_it(cli: Cli) -> None:
+    (cli.folder / "mine.yaml").write_text("dataset: {images: nowhere}\nstages: {mask: {op: text, phrase: car}}")
+    done = cli("recipe=mine.yaml")
+    assert done.returncode == 2
+    assert done.stderr == f"mine.yaml: dataset.images: {cli.folder}/nowhere: no such file or folder\n"
+
+
+def test_options_may_stand_anywhere(cli: Cli) -> None:
+    done = cli(MARS, "-m", "stages.inpaint.seed=1,2", "dry_run=true", "models=miniature")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("2 jobs; 2 photos, 2 pictures\n")
+    done = cli(MARS, "--cfg", "job", "stages.inpaint.seed=41", "--package", "stages.inpaint")
+    assert done.returncode == 0 and "seed: 41" in done.stdout and "dataset:" not in done.stdout
+    assert not (cli.folder / "outputs").exists()
+    assert cli(MARS, "--info").returncode == cli("--cfg", "job", "--", MARS).returncode == 0
+
+
+def test_the_version_is_our_own(cli: Cli) -> None:
+    assert cli("--version").stdout.startswith("Darkroom 0.")
+
+
 def test_problems_of_recipe_and_settings_are_told_together(cli: Cli) -> None:
     done = cli(MARS, "stages.inpaint.steps=0", "memory.batch_size=0", "+foo=1", "device=null")
     assert done.returncode == 2
@@ -122,7 +218,7 @@ def test_a_refused_sweep_tells_each_of_its_runs_and_leaves_nothing_behind(cli: C
 
 def test_a_bug_is_told_with_its_traceback(cli: Cli) -> None:
     program = "import run\nrun._check = lambda config: 1 / 0\nraise SystemExit(run.main())"
-    command = [sys.executable, "-c", program, MARS, "hydra.job.name=x"]
+    command = [sys.executable, "-c", program, MARS]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, cwd=cli.folder, capture_output=True, text=True)
     assert done.returncode == 1 and "Traceback" in done.stderr and "ZeroDivisionError" in done.stderr
@@ -147,6 +243,30 @@ def test_the_recorded_recipe_can_be_run_again_from_anywhere(cli: Cli, tmp_path: 
     elsewhere.mkdir()
     again = cli(f"recipe={recorded}", "device=cpu", cwd=elsewhere)
     assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.fault(
+    "Run folders",
+    "verify= and reproduce= with the folder that holds the runs, or with a path in quotes",
+    "the line names the newest run; one layer of quotes is taken off, as recipes take it",
+)
+def test_a_run_is_found_by_those_who_mean_it(cli: Cli) -> None:
+    (cli.folder / "mine.yaml").write_text(GRABCUT)
+    for name in ("nowhere.png", "photos/a.png", "photos/b.heic", "photos/c.txt"):
+        (cli.folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / "examples/car.png", cli.folder / name)
+    assert cli("recipe=mine.yaml", "device=cpu").returncode == 0
+    done = cli("recipe=mine.yaml", "device=cpu", "dataset.images=photos")
+    strays = "skipped 2 files (.heic 1, .txt 1): HEIC cannot be read yet: convert them to JPEG"
+    assert done.stdout.count(strays) == 1 and done.stdout.index(strays) < done.stdout.index("a.png: done")
+    assert strays in cli("recipe=mine.yaml", "dataset.images=photos", "dry_run=true").stdout
+    _, newest = cli.run_folders()
+    for command in ("verify", "reproduce"):
+        done = cli(f"{command}=outputs")
+        expected = f"{cli.folder}/outputs: holds runs, and is none itself; the newest in it: {newest}\n"
+        assert (done.returncode, done.stderr) == (2, expected)
+        assert cli(f'{command}="outputs/{newest.name}"').returncode == 0
+    assert cli("verify='outputs").stderr == "'outputs: no such file or folder\n"
 
 
 def test_an_op_changed_on_the_command_line_takes_its_own_defaults(cli: Cli) -> None:

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from pipeline.dataset import Dataset, Photo
+from pipeline.dataset import Dataset
+from pipeline.dataset.dataset import Photo, stray_lines
 from pipeline.errors import PhotoError, RecipeError
 
 
@@ -49,10 +50,35 @@ def test_folder_in_fixed_order_without_what_is_no_photo(place: Path, caplog: pyt
     dataset.check()
     expected = ["-x.tif", "a.PNG", "b.jpg", "Z/deep/er/q.bmp", 'day 2/it\'s "3".webp', "day 2/🌵\n.png"]
     assert names(dataset) == expected
-    assert caplog.messages == ["skipped 4 files (.cr2 2, .db 1, .txt 1): no pictures by their names"]
-    caplog.clear()
     assert dataset.count() == 6
+    told = "skipped 3 files (.cr2 2, .txt 1): camera raw cannot be read yet: convert them to JPEG"
+    assert dataset.strays() == told and stray_lines([dataset, Dataset(images=str(place))]) == [told]
     assert caplog.messages == []
+
+
+@pytest.mark.fault(
+    "Photos",
+    "folders as file servers and systems leave them: @eaDir, #recycle, __MACOSX, Thumbs.db, desktop.ini, .DS_Store",
+    "their previews and waste count neither as photos nor as strays",
+)
+def test_what_systems_leave_beside_photos_is_passed_over(tmp_path: Path) -> None:
+    for name in ("@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", "#recycle/b.jpg", "__MACOSX/._a.jpg", "$RECYCLE.BIN/c.jpg"):
+        touch(tmp_path / name)
+    for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "a.jpg", "deep/@eaDir/d.jpg", "deep/eaDir.jpg"):
+        touch(tmp_path / name)
+    dataset = Dataset(images=str(tmp_path))
+    assert names(dataset) == ["a.jpg", "deep/eaDir.jpg"] and dataset.strays() is None
+    assert names(Dataset(images=f"{tmp_path}/*/*.jpg")) == ["deep/eaDir.jpg"]
+
+
+@pytest.mark.fault(
+    "Photos", "a folder of HEIC files only", "refused before the run: HEIC cannot be read yet, convert them to JPEG"
+)
+def test_pictures_that_cannot_be_read_yet_are_called_by_their_name(tmp_path: Path) -> None:
+    for name in ("a.heic", "b.HEIF", "c.txt"):
+        touch(tmp_path / name)
+    (line,) = problems(images=str(tmp_path))
+    assert "skipped 3 files (.heic 1, .heif 1, .txt 1): HEIC cannot be read yet: convert them to JPEG" in line
 
 
 def test_files_globs_and_lists(place: Path) -> None:
@@ -183,7 +209,7 @@ def test_nothing_there_is_told_at_once(place: Path) -> None:
     gone, none, raw, glob, stars = problems(images=given)
     assert gone == f"dataset.images: {place}/gone: no such file or folder"
     assert none.startswith(f"dataset.images: {place}/none: no photos found, looking for .png")
-    assert "no photos found (skipped 2 files (.cr2 2))" in raw
+    assert raw.endswith("; skipped 2 files (.cr2 2): camera raw cannot be read yet: convert them to JPEG")
     assert f"{place}/*.xyz: no photos found, " in glob
     assert "`**` can stand once" in stars
     for key in ("images", "manifest"):
@@ -217,8 +243,11 @@ CSV_ITEMS = [
 def test_csv(tmp_path: Path, line_end: str) -> None:
     text = (CSV + ",,,,x\n").replace("\n", line_end)
     path = touch(tmp_path / "list" / "m.csv", text.encode())
+    touch(tmp_path / "other" / "b.jpg")
     dataset = Dataset(manifest=str(path))
-    dataset.check()
+    dataset.check(["caption"])
+    with pytest.raises(RecipeError, match=r"m\.csv: no column 'captoin', did you mean 'caption'"):
+        dataset.check(["captoin"])
     photos = list(dataset.photos())
     assert [photo.name for photo in photos] == ["a.jpg", "../other/b.jpg", "a.jpg"]
     assert [photo.path for photo in photos] == [path.parent / photo.name for photo in photos]

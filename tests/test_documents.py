@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from faults_page import page
 from runs import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -32,3 +33,7 @@ def test_the_readme_shows_the_recipe_that_runs() -> None:
 def test_the_readme_lists_every_recipe() -> None:
     text = (ROOT / "README.md").read_text()
     assert all(f"(recipes/{path.name})" in text for path in (ROOT / "recipes").glob("*.yaml"))
+
+
+def test_the_list_of_faults_is_that_of_the_tests() -> None:
+    assert (ROOT / "docs/faults.md").read_text() == page()

@@ -240,7 +240,7 @@ def test_a_prompts_file_stands_for_its_lines(tmp_path: Path, monkeypatch: pytest
         (b"mars", ", prompts_file: '${item.file}'", "${item.file}: one file serves all photos"),
         (b"mars", ", prompts_file: [a, b]", "the path of a text file with a prompt in each line; got ['"),
         (b"mars", ", prompts_file: ''", "the path of a text file with a prompt in each line; got ''"),
-        (b"mars", ", prompts_file: ../id_rsa", "id_rsa: the name of a file of prompts ends in .txt"),
+        (b"mars", ", prompts_file: id_rsa", "id_rsa: the name of a file of prompts ends in .txt"),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -253,6 +253,31 @@ def test_a_prompts_file_that_will_not_do(tmp_path: Path, content: bytes | None, 
         read_prompt_files(config)
     (line,) = caught.value.problems
     assert line.startswith("stages.inpaint.prompts_file: ") and expected in line
+
+
+@pytest.mark.fault(
+    "Prompts",
+    "a recipe whose prompts file is a link, behind one, in another folder or an absolute path",
+    "refused; on the command line any file may be given",
+)
+@pytest.mark.parametrize("given", ["link.txt", "folder/secret.txt", "../secret.txt", "{root}/secret.txt"])
+def test_a_recipe_names_prompt_files_of_its_own_folder_only(given: str, tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("a password\n")
+    recipes = tmp_path / "recipes"
+    recipes.mkdir()
+    (recipes / "link.txt").symlink_to(tmp_path / "secret.txt")
+    (recipes / "folder").symlink_to(tmp_path)
+    given = given.format(root=tmp_path)
+    text = FROM_FILE.replace("prompts_file: prompts.txt", f"prompts_file: {given}")
+    with pytest.raises(
+        RecipeError, match=r"stages\.inpaint\.prompts_file: .*; a recipe may name one in its own folder"
+    ):
+        read(written(recipes, text))
+    (recipes / "sub").mkdir()
+    (recipes / "sub/prompts.txt").write_text("mars\n")
+    own = read(written(recipes, FROM_FILE.replace("prompts_file: prompts.txt", "prompts_file: ./sub/prompts.txt")))
+    read_prompt_files(own)
+    assert own["stages"]["inpaint"]["prompt"] == ["mars"]
 
 
 def test_only_inpaint_takes_a_prompts_file_and_it_is_not_passed_over(tmp_path: Path) -> None:

@@ -173,6 +173,11 @@ def finish(driver: Driver, killed: SimpleNamespace, whole: SimpleNamespace) -> N
     check_work([killed, last], whole)
 
 
+@pytest.mark.fault(
+    "Resuming",
+    "`kill -9` at every place where a run writes",
+    "resumed, the folder is what an undisturbed run makes, byte for byte",
+)
 @pytest.mark.parametrize("links, every", [(True, 1), (False, 4)])
 def test_killed_at_any_point_a_run_is_finished_as_if_nothing_had_been(
     links: bool, every: int, drivers: list[Driver], whole: SimpleNamespace
@@ -199,6 +204,9 @@ def test_the_same_command_again_computes_what_is_missing(drivers: list[Driver], 
     at_every_point(drivers, range(1, whole.points + 1, 6), check)
 
 
+@pytest.mark.fault(
+    "Resuming", "`kill -9` or Ctrl-C at every place where a resume writes", "it can be resumed again, to the same bytes"
+)
 @pytest.mark.parametrize("number, code, every", [(signal.SIGKILL, -9, 1), (signal.SIGINT, 130, 2)])
 def test_killed_or_interrupted_at_any_point_a_resume_can_be_resumed(
     number: int, code: int, every: int, drivers: list[Driver], whole: SimpleNamespace, half: SimpleNamespace
@@ -320,6 +328,11 @@ MASKS = [("grabcut", "1.png", None), ("refine", "1.png", None)]
 PICTURES = [("paint", "1.png", seed) for seed in (3, 4, 5)]
 
 
+@pytest.mark.fault(
+    "Resuming",
+    "a torn or spoilt journal, deleted results, a lost store",
+    "finished with the least work, to the same bytes",
+)
 @pytest.mark.parametrize(
     "damages, computed",
     [
@@ -384,6 +397,7 @@ def test_a_finished_run_can_be_resumed_and_stays_what_it_is(driver: Driver, whol
     assert finished(driver.outputs / "run") == whole.content
 
 
+@pytest.mark.fault("Resuming", "two resumes of one run at once", "the second is refused")
 def test_of_two_resumes_at_once_the_second_is_refused(driver: Driver, half: SimpleNamespace) -> None:
     driver.clear(half.outputs)
     before = (driver.outputs / "run/journal.jsonl").read_bytes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
 from pathlib import Path
@@ -14,8 +14,8 @@ from pydantic import ConfigDict, model_validator
 from pydantic.dataclasses import dataclass
 
 from pipeline.dataset import manifest, photo
-from pipeline.dataset.listing import Listing, split
-from pipeline.errors import PhotoError, RecipeError
+from pipeline.dataset.listing import UNREAD, Listing, split
+from pipeline.errors import PhotoError, RecipeError, nearest
 
 log = logging.getLogger("darkroom")
 
@@ -87,14 +87,17 @@ class Dataset:
             raise ValueError("give either `images` (a photo, folder or glob) or `manifest` (.csv or .jsonl)")
         return self
 
-    def check(self) -> None:
+    def check(self, columns: Collection[str] = ()) -> None:
         """Make sure, at little cost, that there is at least one photo behind each thing that is named.
+
+        Args:
+            columns: the manifest's columns that the recipe uses; some row has to have each.
 
         Raises:
             RecipeError: with one line for each that is missing, empty or unreadable.
         """
         if self.manifest:
-            _check_manifest(Path(self.manifest))
+            _check_manifest(Path(self.manifest), columns)
         problems = [problem for place in self._places() if (problem := _problem(place))]
         if problems:
             raise RecipeError([f"dataset.images: {each}" for each in problems])
@@ -103,8 +106,8 @@ class Dataset:
         """The photos, each as it is found, in an order that depends on names only.
 
         Lists and manifests keep their order. In a folder its own pictures come first, then its sub-folders one
-        after the other, sorted by code points. Hidden files and the folders that runs have written are passed
-        over. One line of log, at the end, counts the files that are no pictures.
+        after the other, sorted by code points. Hidden files, what file servers and systems leave beside photos, and
+        the folders that runs have written are passed over.
 
         Raises:
             RecipeError: the manifest has become unreadable.
@@ -114,6 +117,14 @@ class Dataset:
     def count(self) -> int:
         """How many photos there are, found by a walk of its own that logs nothing."""
         return sum(1 for _ in self._photos(lambda line: None))
+
+    def strays(self) -> str | None:
+        """A line that counts the files beside the photos that are none, by kind; None where there are none."""
+        listing = Listing(lambda line: None)
+        for place in self._places():
+            for _ in listing.pictures(place):
+                pass
+        return _skipped(listing) if listing.skipped else None
 
     def _places(self) -> list[str]:
         return [self.images] if isinstance(self.images, str) else self.images or []
@@ -126,8 +137,15 @@ class Dataset:
         for place in self._places():
             for path in listing.pictures(place):
                 yield Photo(path, path.relative_to(root).as_posix())
-        if listing.skipped:
-            say(f"skipped {_tally(listing)}: no pictures by their names")
+
+
+def stray_lines(datasets: Iterable[Dataset]) -> list[str]:
+    """`Dataset.strays` of several, each walked through once."""
+    different: list[Dataset] = []
+    for dataset in datasets:
+        if dataset not in different:
+            different.append(dataset)
+    return [line for line in (dataset.strays() for dataset in different) if line]
 
 
 def _listed(path: Path) -> Iterator[Photo]:
@@ -145,14 +163,35 @@ def _common_root(places: list[str]) -> Path:
     return Path(os.path.commonpath(list(roots)))
 
 
-def _check_manifest(path: Path) -> None:
-    first_bad = None
+def _check_manifest(path: Path, columns: Collection[str]) -> None:
+    """Read rows until there are a photo and all columns: of a good manifest, one."""
+    first_bad = first_lost = None
+    missing, known, usable, there = set(columns), set[str](), 0, False
     for row in manifest.rows(path):
-        if row.image is not None:
+        if row.image is None:
+            first_bad = first_bad or row
+            continue
+        usable += 1
+        missing -= row.item.keys()
+        known |= row.item.keys()
+        there = there or _is_there(path.parent / row.image)
+        first_lost = first_lost or row.image
+        if there and not missing:
             return
-        first_bad = first_bad or row
-    reason = f"no usable row; line {first_bad.line}: {first_bad.problem}" if first_bad else "no rows"
-    raise RecipeError(f"{manifest.KEY}: {path}: {reason}")
+    if not usable:
+        reason = f"no usable row; line {first_bad.line}: {first_bad.problem}" if first_bad else "no rows"
+        raise RecipeError(f"{manifest.KEY}: {path}: {reason}")
+    problems = [f"no column '{name}', {nearest(name, sorted(known))}" for name in sorted(missing)]
+    if not there:
+        problems.append(f"none of its photos is there, such as {first_lost}; is their disk there?")
+    raise RecipeError([f"{manifest.KEY}: {path}: {problem}" for problem in problems])
+
+
+def _is_there(photo: Path) -> bool:
+    try:
+        return photo.exists()
+    except (OSError, ValueError):  # such as a name of 5,000 letters, or with a null character
+        return False
 
 
 def _problem(place: str) -> str | None:
@@ -175,12 +214,14 @@ def _missing(place: str) -> str | None:
     listing = Listing(unreadable.append)
     if any(True for _ in listing.pictures(place)):
         return None
-    skipped = f" (skipped {_tally(listing)})" if listing.skipped else ""
+    skipped = f"; {_skipped(listing)}" if listing.skipped else ""
     wanted = " ".join(photo.FORMATS)
-    return "; ".join([f"{place}: no photos found{skipped}, looking for {wanted}", *unreadable])
+    return "; ".join([f"{place}: no photos found, looking for {wanted}{skipped}", *unreadable])
 
 
-def _tally(listing: Listing) -> str:
+def _skipped(listing: Listing) -> str:
     kinds = ", ".join(f"{suffix} {number}" for suffix, number in listing.skipped.most_common(5))
     total = listing.skipped.total()
-    return f"{total} file{'s' * (total != 1)} ({kinds})"
+    unread = dict.fromkeys(UNREAD[suffix] for suffix in listing.skipped if suffix in UNREAD)
+    why = f"{', '.join(unread)} cannot be read yet: convert them to JPEG" if unread else "no pictures by their names"
+    return f"skipped {total} file{'s' * (total != 1)} ({kinds}): {why}"

@@ -11,12 +11,17 @@ from pathlib import Path
 
 from pipeline.dataset.photo import FORMATS
 
+_RAW = (".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".dng")
+UNREAD = dict.fromkeys((".heic", ".heif", ".hif"), "HEIC") | dict.fromkeys(_RAW, "camera raw") | {".psd": "PSD"}
+"""Suffixes of pictures that no decoder here reads, and what their formats are called."""
+
+_JUNK = {"@eadir", "#recycle", "@recycle", "$recycle.bin", "__macosx", "thumbs.db", "desktop.ini"}  # of file servers
 _RESULTS = {"journal.jsonl", "multirun.yaml"}  # a folder that holds one is a run's or a sweep's: no photos there
 
 
 @dataclass(frozen=True)
 class _Folder:
-    """The visible names in one folder, each list sorted by code points."""
+    """The visible names in one folder, without what systems leave there, each list sorted by code points."""
 
     path: Path
     files: Sequence[str]
@@ -82,7 +87,7 @@ class Listing:
         try:
             with os.scandir(path) as entries:
                 for entry in entries:
-                    if entry.name.startswith("."):
+                    if entry.name.startswith(".") or entry.name.lower() in _JUNK:
                         continue
                     if _is_folder(entry):
                         folders.append(entry.name)

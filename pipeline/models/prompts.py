@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from functools import cache, lru_cache, reduce
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pipeline.models.foreign import WEIGHT, Syntax
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -15,9 +18,11 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
     from transformers import CLIPTextModel
 
-Syntax = Literal["plain", "compel"]
-
-_WEB_UI_WEIGHT = re.compile(r"(?<!\\)\(([^()\\]*):\s*([\d.]+)\s*\)")
+_FUNCTIONS = ("blend", "and", "swap")
+_CALL = re.compile(r"[)\"]\s*\.\s*(\w{1,40})\(")
+_APART = re.compile(r"\)\s+([01]?\.\d{1,4})(?=\s*(?:,|$))")
+_HALF = re.compile(r"\\.|(?<![:;])\(|\)")  # a parenthesis, unless it is a plain or a sad one
+_WEIGHTED = re.compile(r"\)(?:\d?\.\d|[+-])")
 
 
 class Prompt(NamedTuple):
@@ -84,8 +89,8 @@ def encode(pipe: DiffusionPipeline, prompt: Prompt) -> tuple[Text, Text]:
 @lru_cache(maxsize=1000)  # a negative prompt that thousands of photos share
 def misread(text: str) -> str | None:
     """Why compel would not read a prompt as it was meant, in a line; None where it does. Imports compel."""
-    if found := _WEB_UI_WEIGHT.search(text):
-        return f"{found[0]} is how web UIs write a weight; compel's way is ({found[1].strip()}){found[2]}"
+    if found := WEIGHT.search(text):
+        return f"{found[0]} is how web UIs write a weight; compel's way is ({found[1].strip()}){found[2].strip()}"
     try:
         conjunction = _parse(text)
     except RecursionError:
@@ -97,6 +102,37 @@ def misread(text: str) -> str | None:
     if conjunction.lora_weights or any(prompt.wants_cross_attention_control for prompt in conjunction.prompts):
         return "`.swap()` and `withLora()` do not work here; weights, `.blend()` and `.and()` do"
     return None
+
+
+@lru_cache(maxsize=1000)
+def doubtful(text: str) -> tuple[str, ...]:
+    """What of a prompt that compel can read it takes for words though a sign was meant, a line each. Imports compel."""
+    if misread(text):
+        return ()
+    lines, calls = [], [(match[0], match[1]) for match in _CALL.finditer(text)]
+    for call, name in calls:
+        if f".{name}(" in _without_signs(text):
+            close = get_close_matches(name, _FUNCTIONS, n=1, cutoff=0.5) or _FUNCTIONS
+            right = f'as in ("a car", "a road").{close[0]}(1, 1)'
+            lines.append(f"`{call[1:]}` is read as words: compel's functions stand behind texts in quotes, {right}")
+    if piece := _unbalanced(text):
+        lines.append(f"`{piece}`: this parenthesis has no other half, and is read as a word")
+    if match := _APART.search(text):
+        lines.append(f"`{match[0]}` is read as words: a weight follows its parenthesis without a space, ){match[1]}")
+    return tuple(lines)
+
+
+def _unbalanced(text: str) -> str | None:
+    """The text at the first parenthesis that is not closed, or that closes none and has a weight; `1)` is prose."""
+    opened: list[int] = []
+    for half in _HALF.finditer(text):
+        if half[0] == "(":
+            opened.append(half.start())
+        elif half[0] == ")" and opened:
+            opened.pop()
+        elif half[0] == ")" and (weight := _WEIGHTED.match(text, half.start())):
+            return text[max(half.start() - 20, 0) : weight.end()]
+    return text[opened[0] : opened[0] + 30] if opened else None
 
 
 def _plain(pipe: DiffusionPipeline, prompt: Prompt) -> tuple[Text, Text]:

@@ -40,6 +40,11 @@ def folder_name(photo: Photo) -> str:
     return f"{name}~{path.suffix[1:]}" if is_picture and _has_twin(photo.path) else name
 
 
+def is_folder_name(name: str) -> bool:
+    """Whether a photo's folder can have this name; a journal, which may be anybody's, may say another."""
+    return name.casefold() not in _RESERVED and not set(name) & (_REPLACED - {"~"})
+
+
 def _has_twin(path: Path) -> bool:
     """Whether another picture beside it has the same name but for the suffix."""
     return _stems(path.parent)[path.stem] > 1

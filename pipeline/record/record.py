@@ -21,7 +21,7 @@ from pipeline.files import Folder, writing
 from pipeline.record.artifacts import adopt
 from pipeline.record.earlier import EARLIER, Before, Earlier, set_aside
 from pipeline.record.machine import environment
-from pipeline.record.naming import folder_name
+from pipeline.record.naming import folder_name, is_folder_name
 from pipeline.record.schema import JOURNAL, RUN, Config, Facts, Line, read_facts
 from pipeline.store import Store
 
@@ -95,7 +95,7 @@ class Record:
         number = self._names[photo.name]
         self._names[photo.name] += 1
         folder = self._earlier.folder(photo.name, number) if self._earlier else None
-        if folder is None or folder.casefold() in self._folders:
+        if folder is None or not is_folder_name(folder) or folder.casefold() in self._folders:
             stem = folder_name(photo)
             folder = stem if number == 0 else f"{stem}~{number + 1}"
             while folder.casefold() in self._folders:

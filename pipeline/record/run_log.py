@@ -67,7 +67,7 @@ def run_log(folder: Path) -> Iterator[logging.Logger]:
     screen = _AboveTheBar(logging.INFO)
     screen.setFormatter(_OneLine())
     with writing(folder / "run.log"):
-        file = _ToFile(TextIOWrapper(Folder(folder).append("run.log"), "utf-8"))
+        file = _ToFile(TextIOWrapper(Folder(folder).append("run.log"), "utf-8", "backslashreplace"))
     file.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.DEBUG)
     log.propagate = False

@@ -144,9 +144,19 @@ class Work(TypedDict, total=False):
 
     computed: dict[str, Count]
     reused: dict[str, Count]
+    failed: dict[str, Count]
     seconds: dict[str, Seconds]
     loaded: list[str]
     peak_memory: Count
+
+
+class DependsOn(TypedDict):
+    """What the results of a run depend on besides its configuration, models and photos."""
+
+    keys: Count
+    ops: dict[str, Count]
+    columns: dict[str, str]
+    files: dict[str, str]
 
 
 class Facts(TypedDict):
@@ -167,6 +177,7 @@ class Facts(TypedDict):
     totals: NotRequired[dict[str, Count]]
     usual: NotRequired[dict[str, dict[str, Finite] | None]]
     work: NotRequired[Work]
+    depends_on: NotRequired[DependsOn]
 
 
 class Start(TypedDict):

@@ -91,7 +91,7 @@ class Runner:
 
     Attributes:
         reused: how many results of each op the store had.
-        computed: how many of each op were made.
+        computed: how many of each op were made, or tried; `failed`: how many of these came to nothing.
         seconds: what that took, by op.
     """
 
@@ -103,6 +103,7 @@ class Runner:
         self._batch_size = models.batch_size  # that the keys at hand were made with
         self.reused: Counter[str] = Counter()
         self.computed: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
         self.seconds: Counter[str] = Counter()
 
     def run(self, photos: Iterable[Photo], jobs: Sequence[Job]) -> None:
@@ -196,6 +197,7 @@ class Runner:
             self.seconds[node.step.op] += seconds
             if not isinstance(change, PhotoError):
                 change = _attempt(partial(self._finish, node, *change, seconds), node.subject.photo)
+            self.failed[node.step.op] += isinstance(change, PhotoError)
             self._keep(node, change)
 
     def _finish(self, node: Node, before: Edit, edit: Edit, seconds: float) -> Result:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import cv2
 import numpy as np
 from pydantic import Field, model_validator
 
-from pipeline.stages.base import Stage, stage
-from pipeline.stages.fields import Point, Share, Units, Unwanted
+from pipeline.stages.base import Problem, Stage, stage
+from pipeline.stages.fields import Point, Share, Units, Unwanted, literal
 from pipeline.stages.geometry import check_fractions, points_in_pixels
 from pipeline.stages.heat import Space, heat_of, overlap, warmth
 
@@ -70,6 +70,11 @@ class Auto(Stage):
             raise ValueError(f"min_area {self.min_area} is more than max_area {self.max_area}: nothing is left")
         check_fractions(self.units, [self.point] if self.point else [])
         return self
+
+    def warnings(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.warnings`: signs that are read as words."""
+        for key in ("phrase", "without"):
+            yield from literal(key, getattr(self, key))
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `PhotoError` for a point outside the photo."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from pipeline.stages.base import Stage, stage
-from pipeline.stages.fields import Cut, Texts
+from pipeline.stages.base import Problem, Stage, stage
+from pipeline.stages.fields import Cut, Texts, literal
 from pipeline.stages.heat import from_heat, heat_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ class ClipDiff(Stage):
         0.3,  # a difference is lower than either heat; IoU .74 for the miniature's horse beside a zebra
         description="Difference from which a pixel is white; `otsu`, `p90` and `null` as in `text`.",
     )
+
+    def warnings(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.warnings`: signs that are read as words."""
+        for key in ("source", "target"):
+            yield from literal(key, getattr(self, key))
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`."""

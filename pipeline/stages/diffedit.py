@@ -13,7 +13,7 @@ from pipeline.compositing import cut
 from pipeline.crops import Planner
 from pipeline.models.request import ContrastRequest
 from pipeline.stages.base import Problem, Stage, stage
-from pipeline.stages.fields import Resolution, Share, unread
+from pipeline.stages.fields import Resolution, Share, literal, unread
 from pipeline.stages.heat import from_heat
 
 if TYPE_CHECKING:
@@ -58,8 +58,9 @@ class DiffEdit(Stage):
         return self
 
     def warnings(self, models: Models) -> Iterator[Problem]:
-        """See `Stage.warnings`: the words that are cut off."""
+        """See `Stage.warnings`: the words that are cut off, and signs that are read as words."""
         for key in ("reference", "query"):
+            yield from literal(key, getattr(self, key))
             yield from unread(models, key, getattr(self, key), "shorten it")
 
     def apply(self, edit: Edit, models: Models) -> Edit:

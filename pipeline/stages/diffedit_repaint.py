@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from pipeline.compositing import Part
 from pipeline.models.request import EditRequest
 from pipeline.stages.base import Problem, stage
-from pipeline.stages.fields import Texts, as_tuple, unread
+from pipeline.stages.fields import Texts, as_tuple, literal, unread
 from pipeline.stages.repainting import Repainting
 
 if TYPE_CHECKING:
@@ -63,8 +63,9 @@ class DiffEditRepaint(Repainting):
             yield "", f"needs a text-to-image checkpoint, with 4 channels; {has}"
 
     def warnings(self, models: Models) -> Iterator[Problem]:
-        """See `Stage.warnings`: the words that are cut off."""
+        """See `Stage.warnings`: the words that are cut off, and signs that are read as words."""
         for key, text in (("prompt", self.prompt), ("reference", self.reference or "")):
+            yield from literal(key, text)
             yield from unread(models, key, text, "shorten it")
 
     def request(self, part: Part, region: int) -> EditRequest:

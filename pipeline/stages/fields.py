@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from pipeline.models.foreign import Syntax, foreign
+
 if TYPE_CHECKING:
     from pipeline.models import Models
 
@@ -137,3 +139,15 @@ def unread(models: Models, key: str, text: str, remedy: str, encoder: int = 0) -
     if rest := models.outline.unread(text, encoder):
         room = models.outline.room(encoder)
         yield key, f"too long: the model reads {room} tokens and not the words `{rest}`; {remedy}"
+
+
+def literal(key: str, text: str | tuple[str, ...], syntax: Syntax | None = None) -> Iterator[tuple[str, str]]:
+    """Warnings (`Stage.warnings`) of what another tool would heed in a text, and no model here.
+
+    Args:
+        key: the parameter that holds the text, or several.
+        text: what it holds.
+        syntax: see `foreign`.
+    """
+    for each in as_tuple(text):
+        yield from ((key, line) for line in foreign(each, syntax))

@@ -13,9 +13,9 @@ from pydantic import Field, model_validator
 from pipeline.compositing import Part, faded
 from pipeline.models import InpaintRequest
 from pipeline.models.names import SCHEDULERS
-from pipeline.models.prompts import Prompt, Syntax, misread
+from pipeline.models.prompts import Prompt, Syntax, doubtful, misread
 from pipeline.stages.base import Problem, stage
-from pipeline.stages.fields import Flag, Seeds, Texts, as_tuple, unread
+from pipeline.stages.fields import Flag, Seeds, Texts, as_tuple, literal, unread
 from pipeline.stages.repainting import Repainting
 
 if TYPE_CHECKING:
@@ -97,9 +97,12 @@ class Inpaint(Repainting):
                 yield key, "this checkpoint has one text encoder; SDXL has two"
 
     def warnings(self, models: Models) -> Iterator[Problem]:
-        """See `Stage.warnings`: the words that are cut off."""
-        if self.prompt_syntax == "plain":
-            for key, text in self._texts().items():
+        """See `Stage.warnings`: the words that are cut off, and signs that are read as words."""
+        for key, text in self._texts().items():
+            yield from literal(key, text, self.prompt_syntax)
+            if self.prompt_syntax == "compel":
+                yield from ((key, line) for line in doubtful(text))
+            else:
                 remedy = "shorten it, or let `prompt_syntax: compel` read all of it"
                 yield from unread(models, key, text, remedy, encoder=int(key.endswith("_2")))
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from pipeline.stages.base import Stage, stage
-from pipeline.stages.fields import Cut, Texts, Unwanted
+from pipeline.stages.base import Problem, Stage, stage
+from pipeline.stages.fields import Cut, Texts, Unwanted, literal
 from pipeline.stages.heat import Space, heat_of, overlap, warmth, white
 
 if TYPE_CHECKING:
@@ -43,6 +43,11 @@ class Snap(Stage):
     objects: int = Field(
         1, ge=1, le=100, description="At most so many things, the warmest first; pieces too faint are left out."
     )
+
+    def warnings(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.warnings`: signs that are read as words."""
+        for key in ("phrase", "without"):
+            yield from literal(key, getattr(self, key))
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from pipeline.stages.base import Stage, stage
-from pipeline.stages.fields import Cut, Texts, Unwanted
+from pipeline.stages.base import Problem, Stage, stage
+from pipeline.stages.fields import Cut, Texts, Unwanted, literal
 from pipeline.stages.heat import Space, from_heat, heat_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ class Text(Stage):
         description="Heat from which a pixel is white. `otsu`: where the photo's own heats fall apart into warm and "
         "cold. `p90`: the hottest 10 % of the photo. Both always find something. `null`: the heat as a soft mask.",
     )
+
+    def warnings(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.warnings`: signs that are read as words."""
+        for key in ("phrase", "without"):
+            yield from literal(key, getattr(self, key))
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`."""

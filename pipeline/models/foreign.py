@@ -1,0 +1,98 @@
+"""Signs in a text that another tool would heed, and that are read as words here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+Syntax = Literal["plain", "compel"]
+
+# Of a text such as `red:1.4`; not of `ratio 3:4`. Lengths are bounded everywhere: texts come from strangers.
+WEIGHT = re.compile(r"(?<!\\)\(([^()\\]{0,300}[^()\\\s\d][\d.]{0,5})\s*:(\s*-?\d?\.\d+|-?\d)\s*\)")
+
+_WEIGHTS = {
+    "plain": "`prompt_syntax: compel` reads weights, written (red)1.4",
+    "compel": "compel's weights are written (red)1.4",
+}
+_JOINTS = {
+    "plain": '`prompt_syntax: compel` joins texts, written ("a car", "a road").and()',
+    "compel": 'compel joins texts by ("a car", "a road").and()',
+}
+_LIST = {each: "a list of prompts, or a prompts_file, makes a picture of each" for each in ("plain", "compel")}
+_KEYS = {each: "such things are parameters of the stage" for each in ("plain", "compel")}
+_COMPEL = {"plain": "set `prompt_syntax: compel`"}
+_JOINT_WORDS = {"BREAK", "AND", "ADDCOMM", "ADDBASE", "ADDCOL", "ADDROW"}
+_FLAGS = "ar|aspect|v|niji|no|s|stylize|style|q|quality|seed|chaos|c|iw|tile|stop|sref|cref|weird|raw|steps|cfg"
+
+
+class _Form(NamedTuple):
+    """A way in which other tools write something.
+
+    Attributes:
+        signs: what it looks like.
+        what: what it is there.
+        instead: what would be right, by syntax; where it is not listed, to leave it out.
+        syntaxes: under which it is read as words; None stands for texts that have no syntax.
+    """
+
+    signs: str
+    what: str
+    instead: Mapping[str, str] = {}
+    syntaxes: tuple[Syntax | None, ...] = ("plain", "compel", None)
+
+
+_FORMS = [
+    (re.compile(form.signs), form)
+    for form in (
+        _Form(r"<[A-Za-z]\w{0,20}:[^<>]{1,200}>", "how web UIs load a LoRA or the like"),
+        _Form(r"<[A-Za-z][\w-]{0,60}>|\bembedding:[\w.-]{1,100}", "how other tools call an embedding"),
+        _Form(r"\{[^{}|]{0,300}\|[^{}]{0,600}\}", "a choice of dynamic prompts", _LIST),
+        _Form(r"(?<!\w)__[A-Za-z0-9][\w/*.-]{0,80}__(?!\w)", "a wildcard of other tools", _LIST),
+        _Form(r"\{prompt\}", "where a style of other tools puts the prompt"),
+        _Form(WEIGHT.pattern, "how web UIs write a weight", _WEIGHTS, ("plain", None)),
+        _Form(r"\({2,5}[^()\\]{1,300}\){2,5}|\{\{[^{}]{1,300}\}\}", "how web UIs give more weight", _WEIGHTS),
+        _Form(r"(?<!\w)\[{1,5}[^\W\d_][^\[\]|:]{0,300}\]{1,5}", "how web UIs give less weight", _WEIGHTS),
+        _Form(
+            r"\[[^\[\]]{0,300}[^\[\]\s\d]\s*:\s*\d{0,4}\.?\d{1,4}\s*\]|\[[^\[\]|]{1,300}\|[^\[\]]{1,300}\]",
+            "how web UIs change a prompt on the way",
+        ),
+        _Form(rf"(?<!\S)--(?:{_FLAGS})\b(?:\s+[\w.:]{{1,20}})?", "a parameter of Midjourney's", _KEYS),
+        _Form(r"\b\w{1,40}::(?:-?\d[\d.]{0,5})?(?!\w)", "how other tools write a weight", _WEIGHTS),
+        _Form(r"\\[()\[\]]", "how web UIs write a plain parenthesis", {"plain": "write it plainly"}, ("plain", None)),
+        _Form(
+            r"\([^()]{1,300}\)(?:\d?\.\d{1,4}|\+{1,5}|--+)(?![\w.])|\b[^\W\d_]{2,40}\+\+(?![\w+])",
+            "how compel writes a weight",
+            _COMPEL,
+            ("plain", None),
+        ),
+        _Form(r"[)\"]\.(?:blend|and|swap)\(", "a function of compel's", _COMPEL, ("plain", None)),
+    )
+]
+
+
+@lru_cache(maxsize=1000)  # a negative prompt that thousands of photos share
+def foreign(text: str, syntax: Syntax | None) -> tuple[str, ...]:
+    """What of a text another tool would heed, a line each: the signs, what they are there, and what would be right.
+
+    Ordinary prose passes: a parenthesis, `3:4`, a word in capitals among others.
+
+    Args:
+        text: a prompt, or a phrase that says what to look for.
+        syntax: of a prompt; None for a text that has none.
+    """
+    found = [(match[0], form) for signs, form in _FORMS if syntax in form.syntaxes and (match := signs.search(text))]
+    found += [(word, _Form("", "how web UIs join prompts", _JOINTS)) for word in _joints(text)]
+    told = (f"`{signs}` is {form.what}, and is read as words here" for signs, form in found)
+    remedies = (form.instead.get(syntax or "", "leave it out") for _, form in found)
+    return tuple(f"{line}: {remedy}" for line, remedy in zip(told, remedies, strict=True))
+
+
+def _joints(text: str) -> Iterator[str]:
+    """The first word such as BREAK, if those beside it are not in capitals too, as on a sign."""
+    words = [word.strip(",.;") for word in text.split()]
+    for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
+        if word in _JOINT_WORDS and not (before.isupper() or after.isupper()):
+            yield word
+            return
