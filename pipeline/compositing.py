@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from pipeline.bands import bands, by_bands
 from pipeline.crops import Crop
 
 
@@ -33,7 +34,7 @@ class Part:
 
 def to_alpha(mask: np.ndarray) -> np.ndarray:
     """A mask in [0, 1] as the (H, W) uint8 share of new picture, which is all that later steps look at."""
-    return np.rint(mask * np.float32(255)).astype(np.uint8)
+    return by_bands(lambda part: np.rint(part * np.float32(255)).astype(np.uint8), mask)
 
 
 def filled(alpha: np.ndarray, repainted: np.ndarray) -> np.ndarray:
@@ -50,8 +51,11 @@ def filled(alpha: np.ndarray, repainted: np.ndarray) -> np.ndarray:
         As `alpha`.
     """
     full = np.iinfo(alpha.dtype).max
-    room = full - alpha
-    return alpha + np.minimum(room, repainted * alpha.dtype.type(full // 255))
+
+    def opaque(alpha: np.ndarray, repainted: np.ndarray) -> np.ndarray:
+        return alpha + np.minimum(full - alpha, repainted * alpha.dtype.type(full // 255))
+
+    return by_bands(opaque, alpha, repainted)
 
 
 def on_paper(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -61,8 +65,12 @@ def on_paper(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         image: (H, W, 3) uint8.
         alpha: (H, W) uint8; 0 is see-through.
     """
-    share = alpha[..., None].astype(np.uint16)
-    return ((image * share + (255 - share) * 255 + 127) // 255).astype(np.uint8)
+
+    def seen(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+        share = alpha[..., None].astype(np.uint16)
+        return ((image * share + (255 - share) * 255 + 127) // 255).astype(np.uint8)
+
+    return by_bands(seen, image, alpha)
 
 
 def faded(alpha: np.ndarray, width: float) -> np.ndarray:
@@ -75,7 +83,7 @@ def faded(alpha: np.ndarray, width: float) -> np.ndarray:
         width: 0 to 250 px; 0 is no ramp.
     """
     depth = cv2.distanceTransform((alpha > 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return to_alpha(np.minimum(depth / np.float32(width + 1), 1))
+    return by_bands(lambda part: to_alpha(np.minimum(part / np.float32(width + 1), 1)), depth)
 
 
 def cut(image: np.ndarray, alpha: np.ndarray, crop: Crop) -> Part:
@@ -107,13 +115,23 @@ def paste(
         picture: (height, width, 3) uint8 at the crop's working size.
         opacity: (H, W) uint8, the image's own alpha; None for an opaque one.
     """
-    part, share = image[crop.slices], alpha[crop.slices][..., None].astype(np.uint16)
-    new = Image.fromarray(picture).resize((crop.x1 - crop.x0, crop.y1 - crop.y0), Image.Resampling.LANCZOS)
+    new, size = picture, (crop.x1 - crop.x0, crop.y1 - crop.y0)
+    if picture.shape[1::-1] != size:
+        new = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
     result = image.copy()
-    # Whole numbers give back the old value exactly where share is 0; 255 * 255 + 127 fits into 16 bits.
-    if opacity is None:
-        result[crop.slices] = (part * (255 - share) + np.asarray(new) * share + 127) // 255
-    else:  # Porter and Duff's `over` for coverages that overlap as little as they can (XRender: DisjointOver)
-        old = np.where(share > 0, np.minimum(opacity[crop.slices][..., None], 255 - share), 1)
-        result[crop.slices] = (part * old + np.asarray(new) * share + (old + share) // 2) // (old + share)
+    for rows in bands(*new.shape[:2]):
+        place = slice(crop.y0 + rows.start, crop.y0 + rows.stop), crop.slices[1]
+        shown = None if opacity is None else opacity[place]
+        result[place] = _blended(image[place], alpha[place], new[rows], shown)
     return result
+
+
+def _blended(old: np.ndarray, alpha: np.ndarray, new: np.ndarray, opacity: np.ndarray | None) -> np.ndarray:
+    """See `paste`: whole numbers give back the old value exactly where alpha is 0."""
+    share = alpha[..., None].astype(np.uint16)
+    if opacity is None:
+        # 255 * 255 + 127 fits into 16 bits.
+        return (old * (255 - share) + new * share + 127) // 255
+    # Porter and Duff's `over` for coverages that overlap as little as they can (XRender: DisjointOver)
+    kept = np.where(share > 0, np.minimum(opacity[..., None], 255 - share), 1)
+    return (old * kept + new * share + (kept + share) // 2) // (kept + share)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pipeline.bands import bands
 from pipeline.compositing import filled
 from pipeline.dataset.photo import Picture
 
@@ -21,9 +22,8 @@ def breaches(photo: Picture, repainted: np.ndarray, result: Picture) -> Iterator
     if result.pixels.shape != photo.pixels.shape or repainted.shape != photo.pixels.shape[:2]:
         yield "its size is not the photo's"
         return
-    outside = repainted == 0
-    new, old = (_colours(each)[outside] for each in (result, photo))
-    if furthest := (np.maximum(new, old) - np.minimum(new, old)).max(initial=0):
+    new, old = _colours(result), _colours(photo)
+    if furthest := max(_furthest(new[rows], old[rows], repainted[rows]) for rows in bands(*repainted.shape)):
         yield f"pixels outside the mask differ by {furthest} from the photo"
     before = _transparency(photo)
     expected = before if before is None else filled(before, repainted)
@@ -31,6 +31,11 @@ def breaches(photo: Picture, repainted: np.ndarray, result: Picture) -> Iterator
         yield "its transparency is not the photo's, filled by the mask"
     if result.icc != photo.icc:
         yield "its colour profile is not the photo's"
+
+
+def _furthest(new: np.ndarray, old: np.ndarray, repainted: np.ndarray) -> int:
+    outside = repainted == 0
+    return int((np.maximum(new, old) - np.minimum(new, old))[outside].max(initial=0))
 
 
 def _colours(picture: Picture) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.bands import bands, by_bands
 from pipeline.compositing import filled, on_paper
 from pipeline.errors import PhotoError
 
@@ -26,7 +27,8 @@ class Edit:
             kept of it is the mask itself; 1 (white) means repaint; None before the first mask stage.
         confidence: how sure the stage was that found the mask, 0 to 1; None where it does not say. Stages that work
             on a mask hand it on.
-        masks: the mask after every earlier stage, by stage name, for `combine`; `confidences`: the same of each.
+        masks: the masks after earlier stages, by stage name, as far as later ones ask for them; `confidences`: how sure
+            every earlier stage was.
         repainted: (H, W) uint8, the alpha of everything repainted so far (the pointwise maximum over the passes);
             None before the first repaint. Where it is 0 the image equals the original bit for bit.
         alpha: the photo's own transparency, (H, W) uint8, or None for an opaque photo.
@@ -70,10 +72,9 @@ class Edit:
             confidence: see above; clipped to [0, 1], and rounded, as it is recorded.
             artifacts: see above.
         """
-        levels = np.rint(np.clip(np.asarray(mask, np.float32), 0.0, 1.0) * np.float32(255))
         sure = None if confidence is None else round(min(max(float(confidence), 0.0), 1.0), 4)
         figures = {} if sure is None else {"confidence": sure}
-        return replace(self, mask=levels / np.float32(255), confidence=sure, artifacts=artifacts, figures=figures)
+        return replace(self, mask=by_bands(_in_steps, mask), confidence=sure, artifacts=artifacts, figures=figures)
 
     def with_image(self, image: np.ndarray, alpha: np.ndarray) -> Edit:
         """This edit repainted once more.
@@ -93,6 +94,17 @@ class Edit:
 
     def outside_max_diff(self) -> int:
         """The largest difference, 0 to 255, between image and original where nothing was repainted."""
-        outside = np.ones(self.original.shape[:2], bool) if self.repainted is None else self.repainted == 0
-        difference = np.abs(self.image[outside].astype(np.int16) - self.original[outside].astype(np.int16))
-        return int(difference.max(initial=0))
+        if self.image is self.original:
+            return 0
+        largest = 0
+        for rows in bands(*self.original.shape[:2]):
+            new, old = self.image[rows], self.original[rows]
+            difference = np.maximum(new, old) - np.minimum(new, old)
+            if self.repainted is not None:
+                difference[self.repainted[rows] > 0] = 0
+            largest = max(largest, int(difference.max(initial=0)))
+        return largest
+
+
+def _in_steps(mask: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(np.asarray(mask, np.float32), 0, 1) * np.float32(255)) / np.float32(255)

@@ -89,7 +89,8 @@ def _hash(*parts: Any) -> str:
 def content(path: Path) -> str:
     """SHA-256 of a file that a stage reads; `PhotoError` where it cannot be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise PhotoError(f"{path}: cannot be read: {error.strerror}") from None
 

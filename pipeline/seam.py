@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+
+from pipeline.bands import bands
 
 
 def seam(image: np.ndarray, touched: np.ndarray) -> float | None:
@@ -16,13 +20,21 @@ def seam(image: np.ndarray, touched: np.ndarray) -> float | None:
         In CIE Lab, Delta E of 1976, where about 2.3 is just noticeable (Mahy, Van Eycken and Oosterlinck, 1994); None
         where the mask has no edge.
     """
+    steps, count = 0.0, 0
+    for rows in bands(*touched.shape):
+        below = slice(rows.start, rows.stop + 1)  # and the first row of the next band, if there is one
+        for one, other in _across(image[below], touched[below], len(touched[rows])):
+            steps += float(np.linalg.norm(_lab(one) - _lab(other), axis=1).sum())
+            count += len(one)
+    return steps / count if count else None
+
+
+def _across(image: np.ndarray, touched: np.ndarray, height: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The (N, 3) pixels on either side of the edge, below each other and side by side, in so many rows."""
     down = touched[1:] != touched[:-1]
-    right = touched[:, 1:] != touched[:, :-1]
-    one = np.concatenate([image[1:][down], image[:, 1:][right]])
-    other = np.concatenate([image[:-1][down], image[:, :-1][right]])
-    if not len(one):
-        return None
-    return float(np.linalg.norm(_lab(one) - _lab(other), axis=1).mean())
+    yield image[1:][down], image[:-1][down]
+    right = touched[:height, 1:] != touched[:height, :-1]
+    yield image[:height, 1:][right], image[:height, :-1][right]
 
 
 def seam_figures(before: np.ndarray, after: np.ndarray, alpha: np.ndarray) -> dict[str, float]:

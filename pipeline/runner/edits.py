@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.bands import by_bands
 from pipeline.compositing import filled, to_alpha
 from pipeline.contract import breaches
 from pipeline.dataset.photo import Picture, decode, decode_png, encode_png, read_png
@@ -142,21 +143,36 @@ class Edits:
         if node.step and edit.mask is not None:
             name = node.step.name
             confidences = {**edit.confidences, name: edit.confidence}
-            edit = replace(edit, masks={**edit.masks, name: edit.mask}, confidences=confidences)
+            wanted = _named_below(node)
+            masks = {each: mask for each, mask in (*edit.masks.items(), (name, edit.mask)) if each in wanted}
+            edit = replace(edit, masks=masks, confidences=confidences)
         self._edits[node] = edit = replace(edit, artifacts={}, figures={})
         while len(self._edits) > self._models.batch_size + 2:  # a batch's parents, and what is on the way to them
             self._edits.popitem(last=False)
         return edit
 
 
+def _named_below(node: Node) -> set[str]:
+    """The earlier stages whose masks the steps below a node ask for."""
+    found: set[str] = set()
+    for child in node.children.values():
+        found |= {*child.step.stage.needs(), *_named_below(child)}
+    return found
+
+
 def _repainted(photo: Picture, edit: Edit) -> Picture:
     """An edit as a picture: of 16 bits where the photo has them, which it keeps wherever nothing was repainted."""
     deep = photo.deep
     if deep is not None:
-        new, deep = edit.repainted > 0, deep.copy()
-        deep[new, :3] = edit.image[new] * np.uint16(257)
-        deep[..., 3:] = filled(deep[..., 3:], edit.repainted[..., None])
+        deep = by_bands(_deepened, deep, edit.image, edit.repainted)
     return replace(photo, pixels=edit.image, alpha=edit.opacity, deep=deep)
+
+
+def _deepened(deep: np.ndarray, image: np.ndarray, repainted: np.ndarray) -> np.ndarray:
+    new, deep = repainted > 0, deep.copy()
+    deep[new, :3] = image[new] * np.uint16(257)
+    deep[..., 3:] = filled(deep[..., 3:], repainted[..., None])
+    return deep
 
 
 def _encode(picture: Picture, texts: Mapping[str, str] = MappingProxyType({})) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -107,16 +108,20 @@ def read_mask(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, str]:
         PhotoError: unreadable, of another size, or it may mean more than one thing.
     """
     try:
-        with Image.open(path, formats=FORMATS) as file:
-            upright = ImageOps.exif_transpose(file)
-            if upright.size == size:
-                return meaning(upright, _is_lossy(file, path))
+        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as file:
+            warnings.simplefilter("ignore")  # Pillow's remarks on large pictures
+            found = file.size
+            if size in (found, found[::-1]):  # else it is not even decoded
+                upright = ImageOps.exif_transpose(file)
+                found = upright.size
+                if found == size:
+                    return meaning(upright, _is_lossy(file, path))
     except Unclear as error:
         raise PhotoError(f"the mask {path} is not clear: {error}") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise PhotoError(f"the mask {path} cannot be read: {error}") from error
-    found = "the mask {} is {} x {} px, but the photo is {} x {} px"
-    raise PhotoError(found.format(path, *upright.size, *size))
+    told = "the mask {} is {} x {} px, but the photo is {} x {} px"
+    raise PhotoError(told.format(path, *found, *size))
 
 
 def _is_lossy(file: Image.Image, path: Path) -> bool:
