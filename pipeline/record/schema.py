@@ -139,6 +139,16 @@ class Environment(TypedDict, total=False):
     git: Plain | None
 
 
+class Totals(TypedDict):
+    """How many photos a run had, and how many pictures of each status."""
+
+    photos: Count
+    done: Count
+    failed: Count
+    skipped: Count
+    flagged: Count
+
+
 class Work(TypedDict, total=False):
     """What a run has computed, by op."""
 
@@ -174,7 +184,7 @@ class Facts(TypedDict):
     finished: NotRequired[Time]
     wall_seconds: NotRequired[Seconds]
     dataset_fingerprint: NotRequired[str]
-    totals: NotRequired[dict[str, Count]]
+    totals: NotRequired[Totals]
     usual: NotRequired[dict[str, dict[str, Finite] | None]]
     work: NotRequired[Work]
     depends_on: NotRequired[DependsOn]
