@@ -152,18 +152,18 @@ def test_a_sweep_over_models_loads_each_and_shares_what_depends_on_none(
 
 
 ELSEWHERE = {"folder": "../run", "values": {}, "status": "done", "error": None}
-LINK = {**ELSEWHERE, "folder": "link"}
+LINK, SAME = {**ELSEWHERE, "folder": "link"}, {**ELSEWHERE, "folder": "0_x"}
 
 
 @pytest.mark.fault(
     "Sweeps", "a `sweep.json` that is damaged or names folders elsewhere", "one line; nothing is resumed"
 )
-@pytest.mark.parametrize("record", [{}, {"jobs": [{"folder": "0_x"}]}, {"jobs": [ELSEWHERE]}, {"jobs": [LINK]}])
-def test_a_sweeps_record_leads_nowhere_else(record: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("jobs", [[], [{"folder": "0_x"}], [ELSEWHERE], [LINK], [SAME] * 2])
+def test_a_sweeps_record_leads_nowhere_else(jobs: list, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "outputs/x_sweep").mkdir(parents=True)
     (tmp_path / "outputs/x_sweep/link").symlink_to(tmp_path)
-    whole = {"started": "2026-11-20T14:03:22+01:00", "axes": {}, **record} if record else {}
-    (tmp_path / "outputs/x_sweep/sweep.json").write_text(json.dumps(whole))
+    record = {"started": "2026-11-20T14:03:22+01:00", "axes": {}, "jobs": jobs} if jobs else {}
+    (tmp_path / "outputs/x_sweep/sweep.json").write_text(json.dumps(record))
     assert command_line(tmp_path, "resume=outputs/x_sweep") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "x_sweep/sweep.json: " in line and ("is damaged" in line or "link: is a link, not a run folder" in line)

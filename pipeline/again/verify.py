@@ -74,12 +74,12 @@ def _line_problems(
             problem = _file_problem(run_files, *pair)
             sound[pair] = problem is None
             if problem:
-                yield f"{_shown(pair[0])}: {problem}"
+                yield f"{pair[0]}: {problem}"
     source, _, result = pictures
     if line["status"] != "done" or result == source:  # a photo that was kept as it is
         return
     if None in pictures:
-        yield f"{_shown(line['photo'])}: done, but the journal does not name photo, mask and result"
+        yield f"{line['photo']}: done, but the journal does not name photo, mask and result"
     elif all(sound[path, digests[path]] for path in pictures):
         yield from _paste_problems(line, read)
 
@@ -99,9 +99,9 @@ def _read(files: Folder, path: str) -> Picture:
     try:
         return photo.decode(files.read(path))
     except OSError as error:
-        raise PhotoError(f"{_shown(path)}: cannot be read: {error.strerror}") from None
+        raise PhotoError(f"{path}: cannot be read: {error.strerror}") from None
     except PhotoError as error:
-        raise PhotoError(f"{_shown(path)}: {error}") from None
+        raise PhotoError(f"{path}: {error}") from None
 
 
 def _paste_problems(line: Line, read: Callable[[str], Picture]) -> Iterator[str]:
@@ -114,16 +114,11 @@ def _paste_problems(line: Line, read: Callable[[str], Picture]) -> Iterator[str]
         return
     for path, picture in ((line["mask"], mask), (line["result"], result)):
         if picture.pixels.shape != source.pixels.shape:
-            yield f"{_shown(path)}: {_size(picture)}, but the photo is {_size(source)}"
+            yield f"{path}: {_size(picture)}, but the photo is {_size(source)}"
             return
-    yield from (f"{_shown(line['result'])}: {text}" for text in breaches(source, mask.pixels[..., 0], result))
+    yield from (f"{line['result']}: {text}" for text in breaches(source, mask.pixels[..., 0], result))
 
 
 def _size(picture: Picture) -> str:
     height, width, _ = picture.pixels.shape
     return f"{width} x {height} px"
-
-
-def _shown(path: str) -> str:
-    """A name out of a journal, fit for a terminal."""
-    return repr(path)[1:-1]

@@ -237,6 +237,8 @@ def read_sweep(folder: Path) -> SweepFacts:
         RecordError: the folder holds no sweep, or its `sweep.json` is damaged.
     """
     facts = _read(folder, SWEEP, _SWEEP)
+    if len({job["folder"] for job in facts["jobs"]}) < len(facts["jobs"]):
+        raise RecordError(f"{folder / SWEEP}: is damaged: two runs have the same folder")
     if link := next((job["folder"] for job in facts["jobs"] if (folder / job["folder"]).is_symlink()), None):
         raise RecordError(f"{folder / SWEEP}: {link}: is a link, not a run folder")
     return facts

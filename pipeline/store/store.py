@@ -78,7 +78,7 @@ class _Entry(TypedDict):
     """A file of `results/`: a `Result` as JSON, and the seal of this JSON with its key."""
 
     result: str
-    seal: str
+    seal: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 _ENTRY = TypeAdapter(_Entry)

@@ -65,9 +65,9 @@ def test_each_photo_has_a_table_and_what_failed_says_so(tmp_path: Path) -> None:
 
 def test_a_large_sweep_stays_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "MAX_HEIGHT", 3000)
-    one = job(tmp_path, 0, "car.png", "dog.png")
     axes = {SEED: [str(seed) for seed in range(200)], STRENGTH: [str(each / 100) for each in range(100)]}
-    jobs = [{**one, "values": {SEED: seed, STRENGTH: "0.5"}} for seed in axes[SEED]]
+    some = [job(tmp_path, number, "car.png", "dog.png") for number in range(40)]
+    jobs = [{**one, "values": {SEED: seed, STRENGTH: "0.5"}} for one, seed in zip(some, axes[SEED], strict=False)]
     sheet = read(sweep_sheet(write_sweep(tmp_path, axes, jobs)))
     assert 2000 < sheet.shape[0] <= 3000
     assert sheet.shape[1] < 2750
