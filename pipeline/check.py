@@ -76,7 +76,7 @@ def planned(photo: Photo, plan: Callable[[], Sequence[Step]], models: Models) ->
         if told := dict.fromkeys(line for step in _all(steps) for line in refusals(step.name, step.stage, models)):
             raise PhotoError("; ".join(told))
     except PhotoError as error:
-        raise PhotoError(f"{photo.row}: {error}" if photo.row else str(error)) from None
+        raise PhotoError(photo.located(error)) from None
     return steps
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,23 +62,30 @@ def _resume(place: str, options: Mapping[str, str]) -> bool:
     if options and place != "latest":
         raise RecipeError(f"command line: outputs: goes with resume=latest; {place} says itself where it is")
     folder = _latest(_outputs(options)) if place == "latest" else _folder(place)
+    folder = folder.resolve()  # the store lies beside it, not beside a link to it
     jobs = list(_sweep_jobs(folder)) if (folder / SWEEP).is_file() else [_ready(folder, None)]
     for refused in (job for job in jobs if isinstance(job, Refused)):
         print(printable(f"{refused.folder.name}: {'; '.join(str(refused.error).splitlines())}"), file=sys.stderr)
+    if not jobs:
+        raise RecordError(f"{folder / SWEEP}: holds no runs")
     ready = any(isinstance(job, Ready) for job in jobs)
     return ready and run_session(jobs) and all(isinstance(job, Ready) for job in jobs)
 
 
 def _sweep_jobs(folder: Path) -> Iterator[Ready | Refused]:
     for job in read_sweep(folder)["jobs"]:
-        place = folder / job["folder"]
-        if Folder(place).has(RUN):
-            yield _ready(place, folder)
-        elif "start" in job:
-            yield _waiting(place, folder, job)
-        else:
-            words = tuple(f"{key}={value}" for key, value in job["values"].items())
-            yield Refused(place, words, 2, job["error"] or f"holds no {RUN}; start it anew", folder)
+        place, error = folder / job["folder"], job["error"] or f"holds no {RUN}; start it anew"
+        try:
+            if Folder(place).holds(RUN):
+                yield _ready(place, folder)
+                continue
+            if "start" in job:
+                yield _waiting(place, folder, job)
+                continue
+        except RecordError as damaged:  # costs this run; the others go on
+            error = str(damaged)
+        words = tuple(f"{key}={value}" for key, value in job["values"].items())
+        yield Refused(place, words, 2, error, folder)
 
 
 def _ready(folder: Path, sweep: Path | None) -> Ready:
@@ -115,7 +123,8 @@ def _reproduce(place: str, options: Mapping[str, str]) -> bool:
     folder = target if target.is_dir() else _run_of(target)
     only = None if target.is_dir() else target.relative_to(folder).as_posix()
     changed = {key: _value(value) for key, value in options.items() if key != "tolerance"}
-    return all([_reproduce_run(Reproduction(each, only, changed, _tolerance(options)), each) for each in _runs(folder)])
+    tolerance = _tolerance(options)
+    return _each_run(folder, lambda run: _reproduce_run(Reproduction(run, only, changed, tolerance), run))
 
 
 def _reproduce_run(again: Any, folder: Path) -> bool:
@@ -137,20 +146,35 @@ def _reproduce_run(again: Any, folder: Path) -> bool:
 
 
 def _verify(place: str, options: Mapping[str, str]) -> bool:
+    return _each_run(_folder(place), _verify_run)
+
+
+def _verify_run(folder: Path) -> bool:
     from pipeline.again.verify import verify
 
-    folder = _folder(place)
-    folders = _runs(folder)
-    whole = True
-    for each in folders:
-        verified = verify(each)
-        problems = [*verified.problems, *_lacking(each, verified.pictures)]
-        for problem in problems:
-            _say(f"{each.name}/{problem}")
-        found = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "all as it was written"
-        _say(f"{each}: {verified.pictures} pictures, {verified.files} files: {found}")
-        whole &= not problems
-    return whole and bool(folders)
+    verified = verify(folder)
+    problems = [*verified.problems, *_lacking(folder, verified.pictures)]
+    for problem in problems:
+        _say(f"{folder.name}/{problem}")
+    found = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "all as it was written"
+    _say(f"{folder}: {verified.pictures} pictures, {verified.files} files: {found}")
+    return not problems
+
+
+def _each_run(folder: Path, work: Callable[[Path], bool]) -> bool:
+    """Work on a run, or on all of a sweep, of which a damaged one costs itself; whether all is well."""
+    runs = _runs(folder)
+
+    def attempt(run: Path) -> bool:
+        try:
+            return work(run)
+        except RecordError as error:
+            if len(runs) == 1:
+                raise
+            print(error, file=sys.stderr)
+            return False
+
+    return all([attempt(run) for run in runs]) and bool(runs)
 
 
 def _lacking(folder: Path, pictures: int) -> Iterator[str]:
@@ -199,7 +223,7 @@ def _runs(folder: Path) -> list[Path]:
         RecipeError: it is the folder in which runs are made.
     """
     if Folder(folder).has(SWEEP):
-        return [run for job in read_sweep(folder)["jobs"] if Folder(run := folder / job["folder"]).has(RUN)]
+        return [run for job in read_sweep(folder)["jobs"] if Folder(run := folder / job["folder"]).holds(RUN)]
     if not Folder(folder).holds(RUN) and (found := _newest_first(folder)):
         raise RecipeError(f"{folder}: holds runs, and is none itself; the newest in it: {found[0]}")
     return [folder]
@@ -215,22 +239,25 @@ def _outputs(options: Mapping[str, str]) -> Path:
 
 
 def _latest(outputs: Path) -> Path:
-    """The newest run or sweep that was stopped; their names begin with the time."""
-    found = _newest_first(outputs)
-    stopped = next((folder for folder in found if not folder.is_symlink() and _was_stopped(folder)), None)
-    if stopped is None:
+    """The run or sweep that was stopped and begun last."""
+    found = [folder for folder in _newest_first(outputs) if not folder.is_symlink()]
+    stopped = {folder: started for folder in found if (started := _stopped(folder))}
+    if not stopped:
         reason = "all have come to their end; resume=RUN_DIR tries again what failed in one" if found else ""
         raise RecordError(f"{outputs}: holds no run that was stopped{'; ' * bool(reason)}{reason}")
-    return stopped.absolute()
+    return max(stopped, key=stopped.__getitem__).absolute()
 
 
-def _was_stopped(folder: Path) -> bool:
-    """Whether a run, or any of a sweep's, has not come to its end; what failed in it is no such thing."""
+def _stopped(folder: Path) -> datetime | None:
+    """When a run or sweep was started that has not come to its end; what failed in it is no such thing."""
     try:
-        runs = [read_facts(folder)] if (folder / RUN).is_file() else read_sweep(folder)["jobs"]
+        facts = read_facts(folder) if Folder(folder).holds(RUN) else read_sweep(folder)
     except RecordError:
-        return False
-    return any(run["status"] not in ("done", "failed") for run in runs)
+        return None
+    runs = facts.get("jobs", [facts])
+    if all(run["status"] in ("done", "failed") for run in runs):
+        return None
+    return datetime.fromisoformat(facts["started"]).astimezone()
 
 
 def _folder(place: str) -> Path:
@@ -242,7 +269,11 @@ def _folder(place: str) -> Path:
 
 def _existing(place: str) -> Path:
     path = recipe_file.home(place).absolute()
-    if not path.exists():
+    try:
+        found = path.exists()
+    except (OSError, ValueError):  # such as a name of more than 255 letters
+        found = False
+    if not found:
         raise RecipeError(f"{place}: no such file or folder")
     return path
 
@@ -256,7 +287,7 @@ def _run_of(picture: Path) -> Path:
 
 def _tolerance(options: Mapping[str, str]) -> int:
     text = options.get("tolerance", "0")
-    if not text.isdecimal() or int(text) > 255:
+    if not text.isdecimal() or len(text) > 3 or int(text) > 255:
         raise RecipeError(f"command line: tolerance={text}: a whole number from 0 to 255")
     return int(text)
 
@@ -264,4 +295,4 @@ def _tolerance(options: Mapping[str, str]) -> int:
 def _value(text: str) -> Any:
     """A number or a truth value, as YAML would read it; else the text."""
     plain = {"true": True, "false": False, "null": None}
-    return plain[text] if text in plain else int(text) if text.isdecimal() else text
+    return plain[text] if text in plain else int(text) if text.isdecimal() and len(text) < 10 else text

@@ -54,7 +54,6 @@ class Delivery:
         self._linked: set[str] = set()
         self._inputs: dict[Path, str] = {}
         self._said: set[str] = set()
-        self._taken_over: set[str | None] = set()
         self._plan = deque(self._unplanned(tree) if isinstance(tree, PhotoError) else self._planned(tree))
         self.pictures = len(self._plan)
         self.left: Sequence[Step] | PhotoError = tree
@@ -81,18 +80,11 @@ class Delivery:
         if status == "done":
             results = self._run.ready.settings.results
             trail.deliver(self._run.store, finds_only, results.format, results.quality)
-        kept = planned.line if status != "done" else None
-        if taken := self._run.record.in_the_way(trail.files, self._before):
-            kept = planned.line or self._before.owner(taken)
-            text = (
-                "was finished otherwise before; a new run takes in what has changed since"
-                if kept
-                else "lies in the way"
-            )
-            status, error, trail = "failed", PhotoError(f"{taken}: {text}; left as it is"), Trail(self._folder)
-        if kept:
-            self._say(f"{kept['result']}: stays as it was: {error}")
-            self._take_over(kept)
+        if obstacle := self._run.record.obstacle(trail.files, self._before, self._run.store):
+            status, error, trail = "failed", PhotoError(f"not made: {obstacle}"), Trail(self._folder)
+        if planned.line and status != "done":
+            self._say(f"{planned.line['result']}: stays, though files of it are gone: {error}")
+            self._run.append(planned.line)
         else:
             if isinstance(error, Stopped) and status == "done":
                 trail.flags.append(str(error))
@@ -104,12 +96,6 @@ class Delivery:
         """Take over what is finished, up to the next picture that is still to be made."""
         while self._plan and not self._plan[0].left:
             self._run.append(self._plan.popleft().line)
-
-    def _take_over(self, line: Line) -> None:
-        """Keep a finished picture in place of one that cannot be made now; several may have the same in their place."""
-        if line["result"] not in self._taken_over:
-            self._taken_over.add(line["result"])
-            self._run.append(line)
 
     def flush(self) -> None:
         """See `runner.Tray`."""
@@ -127,17 +113,22 @@ class Delivery:
             yield _Planned((), None, left=True)
 
     def _note_changes(self, done: Sequence[Line], digest: str | PhotoError) -> None:
-        """Say of what was finished earlier that it stays, where photo or files are no longer what they were."""
+        """Say of what was finished earlier that it stays, where what it was made from, or its files, have changed."""
         if not done:
             return
-        stay = f"its {len(done)} finished picture{'s' * (len(done) > 1)} stay"
+        stay = f"its {len(done)} finished picture{'s' * (len(done) > 1)} stay{'s' * (len(done) == 1)}"
         if isinstance(digest, PhotoError):
             self._say(f"{self._photo.name}: {digest}; {stay}")
         elif digest != done[0]["digest"]:
             self._say(f"{self._photo.name}: was changed since; {stay}, and a new run takes the change in")
+        for path, then in dict.fromkeys(pair for line in done for pair in line["inputs"].items()):
+            with suppress(PhotoError):
+                if self._content(Path(path)) == then:
+                    continue
+            self._say(f"{self._photo.name}: {path} was changed or is gone since; {stay}")
         if isinstance(self.left, PhotoError):
             self._say(f"{self._photo.name}: {self.left}; {stay}")
-        for path in dict.fromkeys(path for line in done for path in self._run.record.changed(line)):
+        for path in self._run.record.changed(done):
             self._say(f"{path}: was changed since it was written; left as it is")
 
     def _keep(self, trail: Trail, line: Line) -> None:
@@ -151,7 +142,7 @@ class Delivery:
     def _line(
         self, trail: Trail, steps: Sequence[Step], made: Sequence[Made], status: str, error: PhotoError | None
     ) -> Line:
-        reason = str(error) if error and status != "done" else None
+        reason = self._photo.located(error) if error and status != "done" else None
         inputs = self._inputs_of(each.step for each in made if each.step)
         line = journal_line(self._photo, self._digest, inputs, trail, steps, status, reason)
         return {**line, "warnings": warnings(steps, self._run.ready.settings.models())}
@@ -162,10 +153,13 @@ class Delivery:
         for step in steps:
             with suppress(PhotoError):
                 for path in step.stage.inputs(self._photo.name):
-                    if path not in self._inputs:
-                        self._inputs[path] = content(path)
-                    found[str(path)] = self._inputs[path]
+                    found[str(path)] = self._content(path)
         return found
+
+    def _content(self, path: Path) -> str:
+        if path not in self._inputs:
+            self._inputs[path] = content(path)
+        return self._inputs[path]
 
     def _status(self, error: PhotoError) -> str:
         policy = error.policy if isinstance(error, Stopped) else "fail"
@@ -178,7 +172,8 @@ class Delivery:
             if flag != str(error):
                 self._say(f"flagged: {self._photo.name}: {flag}")
         if error:
-            self._say(f"{'kept as it is' if status == 'done' else status}: {self._photo.name}: {error}")
+            outcome = "kept as it is" if status == "done" else status
+            self._say(f"{outcome}: {self._photo.name}: {self._photo.located(error)}")
 
     def _say(self, line: str) -> None:
         if line not in self._said:

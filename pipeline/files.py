@@ -24,6 +24,7 @@ MAX_BYTES = 2 << 30  # of any file that is read as a whole
 _TEMPORARY = re.compile(r"\.darkroom-\d+-[0-9a-f]{8}\.tmp")  # a file that is being written, see `Folder.write`
 _OPENAT = {os.open, os.mkdir, os.stat, os.unlink, os.rename, os.link, os.chmod} <= os.supports_dir_fd
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+_LONGEST = 255  # letters of a name; file systems take 255 bytes
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _LINK = "a link, or lies behind one; not followed"
 
@@ -40,6 +41,8 @@ def inside(path: str) -> tuple[str, ...]:
     parts = tuple(path.split("/"))
     if any(part in ("", ".", "..") or set(part) & {"\0", "\\"} for part in parts) or re.match(r"[A-Za-z]:", path):
         raise ValueError("not a path within the folder")
+    if any(len(part) > _LONGEST for part in parts):
+        raise ValueError(f"a name of over {_LONGEST} letters")
     return parts
 
 
@@ -69,9 +72,7 @@ class Folder:
     def digest(self, path: str) -> str:
         """SHA-256 of a file, 64 hexadecimal digits."""
         with self.open(path) as file:
-            if os.fstat(file.fileno()).st_size > MAX_BYTES:
-                raise _too_large(MAX_BYTES)
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return _digest(file)
 
     def has(self, path: str) -> bool:
         """Whether there is such a file, which can be read."""
@@ -142,7 +143,7 @@ class Folder:
             file = _regular(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), parent)
             if os.fstat(file.fileno()).st_nlink > 1:
                 file.close()
-                raise OSError(errno.EMLINK, "has a second name elsewhere; not written")
+                raise OSError(errno.EMLINK, "has a second name elsewhere (a hard link); put a copy in its place")
             return file
 
     def move(self, path: str, new: str) -> None:
@@ -238,6 +239,12 @@ def read_file(path: Path, limit: int = MAX_BYTES) -> bytes:
         return _content(file, limit)
 
 
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file that a user names, 64 hexadecimal digits; see `read_file`."""
+    with _regular(str(path), _READ, None, links=True) as file:
+        return _digest(file)
+
+
 @contextmanager
 def locked(folder: Path, *, shared: bool = False, busy: str) -> Iterator[None]:
     """Hold a folder for this process. The kernel gives it back however the process ends.
@@ -294,6 +301,12 @@ def _opened(name: str, flags: int, parent: int | None) -> int:
         if flags & _NO_LINK and error.errno in (errno.ELOOP, errno.ENOTDIR):
             raise _refused(_LINK) from None
         raise
+
+
+def _digest(file: BinaryIO) -> str:
+    if os.fstat(file.fileno()).st_size > MAX_BYTES:
+        raise _too_large(MAX_BYTES)
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _content(file: BinaryIO, limit: int) -> bytes:

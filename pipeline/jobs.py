@@ -163,7 +163,7 @@ def perform(ready: Sequence[Ready], store: Store) -> list[Run]:
     with ExitStack() as stack:
         stack.enter_context(_using(store))
         progress = stack.enter_context(Progress([each.recipe.dataset for each in ready]))
-        for folder in {each.sweep or each.folder for each in ready if each.begun}:
+        for folder in {each.sweep or each.folder for each in ready}:
             Folder(folder).remove_leftovers()
         runs = [Run(each, store, progress) for each in ready]
         open_runs = list(runs)

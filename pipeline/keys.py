@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import PhotoError
+from pipeline.files import digest_of
 from pipeline.models import Models
 from pipeline.stages import Stage
 
@@ -89,8 +90,7 @@ def _hash(*parts: Any) -> str:
 def content(path: Path) -> str:
     """SHA-256 of a file that a stage reads; `PhotoError` where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest_of(path)
     except OSError as error:
         raise PhotoError(f"{path}: cannot be read: {error.strerror}") from None
 

@@ -31,7 +31,8 @@ class _Lasting(io.FileIO):
 
     def write(self, data: Any) -> int | None:
         try:
-            return super().write(data)
+            written = super().write(data)
+            return len(data) if written is None else written  # a pipe that is full and does not wait
         except OSError as error:
             if not self._told and error.errno != errno.EPIPE:  # nobody reads on, such as behind `| head`
                 self._told = True

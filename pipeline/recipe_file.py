@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import lru_cache
 from itertools import product
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import yaml
@@ -179,9 +179,9 @@ def _confine_prompts_files(config: Mapping[str, Any], start: Path, source: str) 
         given = stage.get("prompts_file") if isinstance(stage, Mapping) else None
         if isinstance(given, str) and given:
             try:
-                Folder(start).open(PurePath(given).as_posix()).close()
+                Folder(start).open(home(given).as_posix()).close()
             except FileNotFoundError:
-                continue  # it is looked for again when its prompts are read
+                continue  # it is looked for again, at the same place, when its prompts are read
             except OSError as error:
                 text = "a recipe may name one in its own folder; give any other on the command line"
                 problems.append(f"{source}: stages.{name}.prompts_file: {given}: {error.strerror}; {text}")

@@ -49,6 +49,7 @@ def run(jobs: Sequence[Ready | Refused]) -> bool:
             with suppress(OSError):
                 path.rmdir()  # Hydra made it; only an empty folder can go
         return True
+    store.claim()
     with _alone(folder):
         for each in ready:
             if not each.begun:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -369,7 +370,9 @@ def test_the_same_again_loads_no_model_and_leaves_the_same_files(cli: Cli) -> No
     words = ["recipe=car_on_mars", "models=miniature", "stages.inpaint.steps=2", "stages.inpaint.seed=0"]
     command = [sys.executable, "-c", program, *words]
     outputs = [
-        subprocess.run(command, cwd=cli.folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True).stdout
+        subprocess.run(
+            command, cwd=cli.folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+        ).stdout
         for _ in range(2)
     ]
     assert [output.splitlines()[-1] for output in outputs] == ["True", "False"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -181,7 +182,9 @@ def test_it_writes_nothing_and_needs_no_model(cli: Cli) -> None:
 
     def dry(*words: str) -> str:
         command = [sys.executable, "-c", program, *words, "models=miniature", "dry_run=true"]
-        done = subprocess.run(command, cwd=cli.folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=cli.folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+        )
         assert done.returncode == 0 and not done.stderr and done.stdout.splitlines()[-1] == "False"
         return done.stdout
 

@@ -83,7 +83,7 @@ def test_a_bad_cell_costs_its_row(tmp_path: Path) -> None:
     for number, (line, reason) in enumerate(zip(bad, BAD.values(), strict=True), 2):
         assert line["status"] == "failed" and reason in line["error"], (reason, line["error"][:200])
         if reason.startswith(("box", "image", "nested", "not UTF-8")):
-            assert f"photos.jsonl:{number}: " in line["error"]
+            assert f"photos.jsonl:{number}" in (line["photo"], line["error"].partition(": ")[0])
     assert (folder / "index.html").is_file() and (folder / "contact_sheet.png").is_file()
 
 
@@ -96,7 +96,8 @@ def test_cells_of_csv_that_are_no_values(tmp_path: Path) -> None:
     (folder,) = tmp_path.glob("outputs/*_own")
     good, *bad = strictly_read(folder)
     assert good["status"] == "done"
-    assert all("photos.csv:" in line["error"] and "not a finite number" in line["error"] for line in bad[:4])
+    assert [line["photo"] for line in bad[:4]] == [f"photos.csv:{number}" for number in (3, 4, 5, 6)]
+    assert all("not a finite number" in line["error"] for line in bad[:4])
     assert [line["item"]["box"] for line in bad[4:]] == rows[4:]  # texts, which are no boxes
 
 

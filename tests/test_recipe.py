@@ -260,7 +260,7 @@ def test_a_prompts_file_that_will_not_do(tmp_path: Path, content: bytes | None, 
     "a recipe whose prompts file is a link, behind one, in another folder or an absolute path",
     "refused; on the command line any file may be given",
 )
-@pytest.mark.parametrize("given", ["link.txt", "folder/secret.txt", "../secret.txt", "{root}/secret.txt"])
+@pytest.mark.parametrize("given", ["link.txt", "folder/secret.txt", "../secret.txt", "{root}/secret.txt", "~/x.txt"])
 def test_a_recipe_names_prompt_files_of_its_own_folder_only(given: str, tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("a password\n")
     recipes = tmp_path / "recipes"

@@ -122,19 +122,19 @@ CHANGES: dict[str, tuple[Callable[[World], object], int, int, str]] = {
     "the mask folder is moved away": (lambda w: (w.root / "vm").rename(w.root / "x"), REFUSED, REFUSED, "no such fold"),
     "the mask folder is unmounted": (lambda w: unmount(w.root / "vm"), REFUSED, REFUSED, "holds no"),
     "the photos are unmounted": (lambda w: unmount(w.root / "photos"), REFUSED, REFUSED, "photos"),
-    "a mask is deleted": (lambda w: (w.root / "vm/dog.png").unlink(), FINE, SOME_FAILED, ""),
-    "a mask is drawn anew": (lambda w: draw_mask(w.root / "vm/dog.png", 30), FINE, FINE, ""),
+    "a mask is deleted": (lambda w: (w.root / "vm/dog.png").unlink(), FINE, SOME_FAILED, "vm/dog.png was changed"),
+    "a mask is drawn anew": (lambda w: draw_mask(w.root / "vm/dog.png", 30), FINE, FINE, "vm/dog.png was changed"),
     "a photo is cut off": (lambda w: truncate(w.root / "photos/dog.png"), FINE, SOME_FAILED, "dog.png: was changed"),
     "a photo cannot be read": (
-        lambda w: become_a_folder(w.root / "photos/car.png"), FINE, FINE, "finished pictures were not asked for again",
+        lambda w: become_a_folder(w.root / "photos/car.png"), FINE, FINE, "not asked for again: car~png/3_erase.png",
     ),
     "a photo is edited in place": (lambda w: edit(w.root / "photos/dog.png"), FINE, FINE, "dog.png: was changed since"),
     "one of two photos of a name is archived": (
-        lambda w: (w.root / "photos/car.jpg").rename(w.root / "car.jpg"), FINE, FINE, "were not asked for again",
+        lambda w: (w.root / "photos/car.jpg").rename(w.root / "x.jpg"), FINE, FINE, "not asked for again: car~jpg/3_erase.png",
     ),
-    "a photo is added": (lambda w: edit(w.root / "photos/car.webp"), FINE, FINE, ""),
+    "a photo is added": (lambda w: edit(w.root / "photos/car.webp"), FINE, FINE, "picture 3 of 4: car.webp: done"),
     "results are retouched": (retouch, FINE, SOME_FAILED, "results/dog.png: was changed since it was written; left"),
-    "own files lie in the folder": (leave_files_of_ones_own, FINE, FINE, ""),
+    "own files lie in the folder": (leave_files_of_ones_own, FINE, FINE, "picture 3 of 3: dog.png: done"),
 }  # fmt: skip
 
 
@@ -205,9 +205,10 @@ def test_what_the_table_says_otherwise_now_does_not_replace_what_is_done(
     table = world.root / "table.csv"
     table.write_text(table.read_text().replace("dog.png,vm", "dog.png,other"))
     files, lines = world.files(), journal(world.run)
-    assert command_line(world.root, f"resume={world.run}") == FINE
-    assert "was finished otherwise before; a new run takes in what has changed" in "".join(capsys.readouterr())
-    assert world.files() == files and journal(world.run) == lines
+    assert command_line(world.root, f"resume={world.run}") == SOME_FAILED
+    told = "dog/1_drawn_mask.png would become another, and belongs to a finished picture; start a new run"
+    assert told in "".join(capsys.readouterr())
+    assert world.files() == files and all(line in journal(world.run) for line in lines)
 
 
 @pytest.mark.fault("Resuming", "a photo whose masks are back", "what had failed is made, the rest stays")
@@ -217,6 +218,70 @@ def test_what_had_failed_is_made_once_it_can_be(world: World) -> None:
     (world.root / "dog.png").rename(world.root / "vm/dog.png")
     assert command_line(world.root, f"resume={world.run}") == FINE
     assert [line["status"] for line in journal(world.run)] == ["done"] * 3
+    assert not verify(world.run).problems
+
+
+VARIANTS = """
+dataset: {images: photos/dog.png}
+stages:
+  drawn: {op: mask_file, folder: vm}
+  inpaint: {prompt: mars, seed: [0, 1], steps: 1, strength: 1}
+"""
+
+
+@pytest.mark.fault(
+    "Resuming", "a mask that changes between two pictures of a photo", "the second fails; the first stays"
+)
+def test_a_variant_that_cannot_be_added_is_no_success(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    (world.root / "two.yaml").write_text(VARIANTS)
+    assert command_line(world.root, "recipe=two.yaml", "models=miniature") == FINE
+    first, second = journal(world.run)
+    (world.run / "journal.jsonl").write_text(json.dumps(first) + "\n")
+    for path in second["files"].keys() - first["files"].keys():
+        (world.run / path).unlink()
+    draw_mask(world.root / "vm/dog.png", 30)
+    assert command_line(world.root, f"resume={world.run}") == SOME_FAILED
+    lines = journal(world.run)
+    assert lines[0] == first and lines[1]["status"] == "failed" and len(lines) == 2
+    assert "belongs to a finished picture" in lines[1]["error"]
+
+
+@pytest.mark.fault("Resuming", "a photo three times in a table, once with a bad value", "each row keeps its own folder")
+def test_rows_of_one_photo_keep_their_folders(world: World) -> None:
+    rows = "".join(f"photos/dog.png,{grow}\n" for grow in ("bad", 1, 2))
+    (world.root / "rows.csv").write_text(f"image,grow\n{rows}")
+    stages = STAGES.format(folder="vm").replace("grow: 1", 'grow: "${item.grow}"')
+    (world.root / "rows.yaml").write_text("dataset: {manifest: rows.csv}\n" + stages)
+    shutil.copytree(world.root / "vm", world.root / "vm/photos")
+    assert command_line(world.root, "recipe=rows.yaml") == SOME_FAILED
+    before = journal(world.run)
+    assert [line["status"] for line in before] == ["failed", "done", "done"]
+    assert command_line(world.root, f"resume={world.run}") == SOME_FAILED
+    assert journal(world.run) == before
+    assert len({line["folder"] for line in before}) == 3
+
+
+@pytest.mark.fault(
+    "Resuming", "killed between a picture's files and its line, then its mask changes", "the run's own files go"
+)
+def test_files_of_a_killed_picture_are_not_in_its_way(world: World) -> None:
+    world.start("folder", finished=True)
+    lines = (world.run / "journal.jsonl").read_text().splitlines(keepends=True)
+    (world.run / "journal.jsonl").write_text("".join(lines[:-1]))  # the files of the last are there, its line is not
+    draw_mask(world.root / "vm/dog.png", 30)
+    assert command_line(world.root, f"resume={world.run}") == FINE
+    assert not verify(world.run).problems and len(journal(world.run)) == 3
+
+
+@pytest.mark.fault(
+    "Resuming", "a photo that is replaced by one of another format", "the new one is made beside the old"
+)
+def test_a_photo_in_another_format_gets_a_folder_of_its_own(world: World) -> None:
+    world.start("folder", finished=True)
+    (world.root / "photos/dog.png").unlink()
+    edit(world.root / "photos/dog.bmp")
+    assert command_line(world.root, f"resume={world.run}") == FINE
+    assert {line["photo"]: line["folder"] for line in journal(world.run)}["dog.bmp"] == "dog~2"
     assert not verify(world.run).problems
 
 

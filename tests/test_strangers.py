@@ -97,12 +97,15 @@ def test_a_log_that_is_a_link_is_not_written(sweep: bool, world: World, capsys: 
     replace(run / "run.log", world.documents / "thesis.txt")
     first = run / "0_mine" if sweep else run
     world.edit_facts(first, status="running", settled={}, warnings=["x\nevil line\n"])
+    if sweep:
+        told = json.loads((run / "sweep.json").read_text())
+        told["jobs"][0]["status"] = "running"
+        (run / "sweep.json").write_text(json.dumps(told))
     for place in (run, "latest"):
         capsys.readouterr()
-        assert command_line(world.root, f"resume={place}") == CANNOT_WRITE or sweep
-        assert (
-            "run.log: cannot be written: a link, or lies behind one; not followed" in capsys.readouterr().err or sweep
-        )
+        code = command_line(world.root, f"resume={place}")
+        told = "run.log: cannot be written: a link, or lies behind one; not followed"
+        assert code == CANNOT_WRITE and told in capsys.readouterr().err
 
 
 @pytest.mark.fault("Run folders", "a second name (hard link) of a user's file as `run.log`", "refused, not written")
@@ -243,6 +246,27 @@ def test_a_forged_entry_is_computed_again_and_heals(op: int, world: World) -> No
     assert not verify(again).problems
     facts = json.loads((world.make() / "run.json").read_text())
     assert not facts["work"]["computed"]
+
+
+@pytest.mark.fault("The store", "a mask in a run folder is exchanged, and the folder resumed", "no other run sees it")
+def test_what_a_run_folder_lends_never_reaches_the_store(world: World) -> None:
+    right = {line["result"]: pixels(world.run / line["result"]) for line in journal(world.run)}
+    lines = journal(world.run)
+    forged = encode_png(np.full((32, 48), 255, np.uint8) * (np.arange(48) < 40))
+    for line in lines:
+        path = line["steps"][2]["mask"]
+        (world.run / path).unlink()
+        (world.run / path).write_bytes(forged)
+        line["files"][path] = hashlib.sha256(forged).hexdigest()
+        line["status"], line["result"], line["delivered"] = "failed", None, None
+    (world.run / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    shutil.rmtree(world.root / "outputs/.store")
+    assert command_line(world.root, f"resume={world.run}") == 0
+    assert (pixels(world.run / "0/2_refine_mask.png") == pixels(world.run / "1/2_refine_mask.png")).all()  # lent
+    again = world.make()
+    assert {line["result"]: line["status"] for line in journal(again)} == dict.fromkeys(right, "done")
+    for name, wanted in right.items():
+        assert (pixels(again / name) == wanted).all()
 
 
 @pytest.mark.fault(

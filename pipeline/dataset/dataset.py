@@ -39,6 +39,11 @@ class Photo:
     row: str = ""
     problem: str | None = None
 
+    def located(self, problem: object) -> str:
+        """A problem of this photo, with the row of the manifest, where there is one: a table may list a photo twice."""
+        text = str(problem)
+        return f"{self.row}: {text}" if self.row not in ("", self.name) and not text.startswith(self.row) else text
+
     def digest(self) -> str:
         """SHA-256 of the file.
 
@@ -152,7 +157,7 @@ def _listed(path: Path) -> Iterator[Photo]:
     for row in manifest.rows(path):
         place = f"{path.name}:{row.line}"
         if row.image is None:
-            yield Photo(path, place, row=place, problem=f"{path}:{row.line}: {row.problem}")
+            yield Photo(path, place, row=place, problem=row.problem)
         else:
             yield Photo(path.parent / row.image, row.image, row.item, place)
 

@@ -39,7 +39,8 @@ class Trail:
     """The files of one picture, from the photo to the result; all paths are within the run folder.
 
     Attributes:
-        name: of the picture: its photo's folder and, after a dot that no folder has, its variants.
+        folder: the photo's.
+        variants: what tells it from the photo's other pictures, such as `_seed7`.
         files: path to blob of everything.
         steps: what each step has made, as the journal tells it.
         source: the photo as decoded.
@@ -52,7 +53,8 @@ class Trail:
         delivered: what a person takes away; None until then.
     """
 
-    name: str
+    folder: str
+    variants: str = ""
     files: dict[str, str] = field(default_factory=dict)
     steps: list[dict[str, Any]] = field(default_factory=list)
     source: str | None = None
@@ -72,17 +74,21 @@ class Trail:
             folder: the photo's, within the run folder.
             way: the photo and what was made of it, as far as it came.
         """
-        trail, variants = cls(folder), ""
+        trail = cls(folder)
         for made in way:
-            before = variants
+            before = trail.variants
             if made.step is None:
                 stem, trail.source = f"{folder}/0_photo", f"{folder}/0_photo.png"
             else:
                 stem = f"{folder}/{made.step.index}_{made.step.name}"
-                variants += f"_{made.step.variant}" if made.step.variant else ""
-            trail._add(made, stem, before, variants)
-        trail.name += variants.replace("_", ".", 1)
+                trail.variants += f"_{made.step.variant}" if made.step.variant else ""
+            trail._add(made, stem, before, trail.variants)
         return trail
+
+    @property
+    def name(self) -> str:
+        """Of the picture: its photo's folder and, after a dot that no folder has, its variants."""
+        return self.folder + self.variants.replace("_", ".", 1)
 
     def deliver(self, store: Store, finds_only: bool, format: str, quality: int) -> None:
         """Give what a person takes away a name of its own, in one folder with that of all other photos.

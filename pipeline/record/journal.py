@@ -35,6 +35,7 @@ def journal_line(
     done = status == "done"
     return {
         "photo": photo.name,
+        "folder": trail.folder,
         "status": status,
         "result": trail.image if done else None,
         "delivered": trail.delivered,

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -98,7 +98,7 @@ class Record:
         if folder is None or not is_folder_name(folder) or folder.casefold() in self._folders:
             stem = folder_name(photo)
             folder = stem if number == 0 else f"{stem}~{number + 1}"
-            while folder.casefold() in self._folders:
+            while folder.casefold() in self._folders or (self._earlier and self._earlier.has(folder)):
                 number += 1
                 folder = f"{stem}~{number + 1}"
         self._folders.add(folder.casefold())
@@ -106,7 +106,7 @@ class Record:
 
     def before(self, photo: Photo, folder: str) -> Before:
         """What earlier attempts have made of a photo."""
-        return self._earlier.of(photo.name, folder) if self._earlier else Before(())
+        return self._earlier.begin(photo.name, folder) if self._earlier else Before(())
 
     def lend(self, name: str, store: Store) -> None:
         """Let a store have, for this process, what earlier attempts have made of the photos of a name."""
@@ -129,24 +129,30 @@ class Record:
                     missing.append(path)
         return missing
 
-    def changed(self, line: Line) -> list[str]:
-        """The files of a finished picture that are not what was written."""
-        return [path for path, digest in line["files"].items() if self._differs(path, digest)]
+    def changed(self, lines: Sequence[Line]) -> list[str]:
+        """The files of finished pictures that are not what was written."""
+        files = dict.fromkeys(pair for line in lines for pair in line["files"].items())
+        return [path for path, digest in files if self._differs(path, digest)]
 
-    def in_the_way(self, files: Mapping[str, str], before: Before) -> str | None:
-        """A path that a picture cannot have, since something else lies there that this run did not write.
+    def obstacle(self, files: Mapping[str, str], before: Before, store: Store) -> str | None:
+        """Why a picture cannot have one of its files, in a line; None where it can have all.
 
         Args:
             files: path to blob of all that the picture consists of.
             before: what earlier attempts have made of the photo.
+            store: what these attempts have linked from there is the run's own.
         """
         for path, blob in files.items() if self._earlier else ():
             digest = blob.partition(".")[0]
             recorded, done = before.recorded(path)
             if recorded == digest or not self._differs(path, digest):
                 continue
-            if done or recorded is None or self._differs(path, recorded):
-                return path
+            if done:
+                return (
+                    f"{path} would become another, and belongs to a finished picture; start a new run for what changed"
+                )
+            if (recorded is None or self._differs(path, recorded)) and not store.is_blob(self._files, path):
+                return f"{path} is in the way and not this run's; move it away and resume again"
         return None
 
     def link(self, path: str, store: Store, blob: str) -> None:
@@ -188,7 +194,7 @@ class Record:
             status: `done`, `failed` (some pictures), `interrupted`, or `stopped` by an error.
             more: facts that only the end tells: totals, models, what was reused.
         """
-        self._carry_over()
+        self._carry_over(ended=status in ("done", "failed"))
         now = datetime.now().astimezone()
         self._facts |= {
             "status": status,
@@ -199,16 +205,17 @@ class Record:
         }
         self._write_facts()
 
-    def _carry_over(self) -> None:
+    def _carry_over(self, ended: bool) -> None:
         """Keep what earlier attempts have finished and this one was not asked for, or did not come to."""
         if self._earlier is None:
             return
-        carried = 0
-        for line in self._earlier.rest():
+        carried = []
+        for line in self._earlier.rest(failed=not ended):
             self.append(line)
-            carried += 1
-        if carried:
-            log.info("%d finished pictures were not asked for again; they stay as they were", carried)
+            carried.append(line["result"] or line["photo"])
+        if carried and ended:
+            more = f" and {len(carried) - 3} more" if len(carried) > 3 else ""
+            log.info("stays, though it was not asked for again: %s%s", ", ".join(carried[:3]), more)
         with writing(self.folder / EARLIER):
             self._files.remove(EARLIER)
 

@@ -74,6 +74,7 @@ class Line(TypedDict):
     """A line of the journal, on one picture; `docs/run_folder.md` explains the keys."""
 
     photo: str
+    folder: Annotated[str, AfterValidator(_name)]
     status: Literal["done", "failed", "skipped"]
     result: Inside | None
     delivered: Inside | None

@@ -62,6 +62,7 @@ class Node:
         subject: the photo it belongs to.
         result: what was made; `error`: why not, or why a gate lets nothing through; neither before its turn.
         flag: what a gate marks the photo with.
+        lent: its result comes out of a run folder that is being resumed, or was made from such a one.
         children: the steps that work on it, by key, name in the recipe and what judges them.
     """
 
@@ -72,6 +73,7 @@ class Node:
     result: Result | None = None
     error: PhotoError | None = None
     flag: str | None = None
+    lent: bool = False
     children: dict[tuple[str, str, Judge | None], Node] = field(default_factory=dict)
 
     @property

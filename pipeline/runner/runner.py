@@ -180,7 +180,10 @@ class Runner:
         _deliver(works)
 
     def _recall(self, node: Node) -> bool:
-        result = self._store.recall(node.key) or self._edits.lent(node)
+        result = self._store.recall(node.key)
+        if result is None:
+            result = self._edits.lent(node)
+            node.lent = result is not None
         if result is None:
             return False
         if node.step:
@@ -227,6 +230,9 @@ class Runner:
             node.error = result
             return
         _take(node, result)
+        node.lent = node.parent is not None and node.parent.lent
+        if node.lent:
+            return  # a run folder may be anybody's: what is made of its files is no result of this key
         if self._batch_size == self._models.batch_size:
             self._store.keep(node.key, result)
         else:

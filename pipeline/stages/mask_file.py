@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -53,7 +54,8 @@ class MaskFile(Stage):
         if self.folder is None:
             return
         try:
-            empty = next(Path(self.folder).iterdir(), None) is None
+            with os.scandir(self.folder) as entries:  # asked for every photo, of folders with a mask for each
+                empty = next(entries, None) is None
         except OSError as error:
             yield "folder", f"{self.folder}: no such folder ({error.strerror})"
         else:
@@ -93,8 +95,15 @@ def _below(name: str) -> Path:
 def _masks(wanted: Path) -> list[Path]:
     """The masks of this name, with any suffix. Asked for one by one: folders hold a mask for each of many photos."""
     paths = (wanted.with_name(wanted.name + suffix) for each in SUFFIXES for suffix in (each, each.upper()))
-    files = {path.stat().st_ino: path for path in paths if path.is_file()}  # some file systems take PNG for png
+    files = {path.stat().st_ino: path for path in paths if _is_file(path)}  # some file systems take PNG for png
     return sorted(files.values())
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long with this suffix
+        return False
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, str]:

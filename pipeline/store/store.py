@@ -68,6 +68,15 @@ class Result:
     outside_max_diff: int = Field(0, ge=0, le=255)
     seconds: float = Field(0.0, ge=0)
 
+    def is_blob(self, folder: Folder, path: str) -> bool:
+        """Whether a file of a run folder is a hard link to one of the blobs, so that nothing is lost with it."""
+        try:
+            name = folder.digest(path) + Path(path).suffix
+            one, other = folder.status(path), self.files.status(self.path(name))
+        except OSError:
+            return False
+        return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+
     def blobs(self) -> Iterator[str]:
         """All names."""
         named = (self.image, self.mask, self.repainted, self.thumbnail, self.mask_thumbnail)
@@ -119,7 +128,8 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not self.is_marked():
                 if not all(map(Folder.is_leftover, self.files.files())):
-                    raise OutputError(f"{self.folder}: is not a store of Darkroom; choose another folder: outputs=DIR")
+                    text = "is not a store of Darkroom; rename it or choose another folder: outputs=DIR"
+                    raise OutputError(f"{self.folder}: {text}")
                 self.files.write(_MARK, _MARK_TEXT.encode())
 
     def is_marked(self) -> bool:
@@ -131,8 +141,8 @@ class Store:
         return False
 
     def has(self, key: str) -> bool:
-        """Whether there is an entry of this key, without a look into it: a dry run asks for each of many results."""
-        return (self.folder / _entry_path(key)).is_file()
+        """Whether there is a result, without checking its blobs."""
+        return self._entry(key) is not None
 
     def recall(self, key: str) -> Result | None:
         """The result, whole and checked; None where it is missing or any of it is damaged."""
@@ -221,6 +231,15 @@ class Store:
             return False
         self._remember(name)
         return True
+
+    def is_blob(self, folder: Folder, path: str) -> bool:
+        """Whether a file of a run folder is a hard link to one of the blobs, so that nothing is lost with it."""
+        try:
+            name = folder.digest(path) + Path(path).suffix
+            one, other = folder.status(path), self.files.status(self.path(name))
+        except OSError:
+            return False
+        return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 
     def blobs(self) -> Iterator[tuple[str, int, int]]:
         """Path, size in bytes and number of names of every blob, the damaged ones too."""
