@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -79,6 +80,7 @@ def journal_line(photo: str, **facts: Any) -> dict[str, Any]:
     lists = {key: [] for key in ("flags", "settings", "steps", "warnings")}
     return {
         "photo": photo,
+        "folder": re.sub(r"\W+", "_", photo),
         **nothing,
         **lists,
         **{key: {} for key in ("inputs", "item", "thumbnails", "files")},

@@ -126,7 +126,7 @@ def test_no_page_and_no_sheet_betrays_a_place(zelda: Home, where: str) -> None:
     error, column = {
         "elsewhere": ("one mask …/masks/maskless.png (or", None),
         "beside": ("one mask few masks/maskless.png", None),
-        "table": ("…/beach/my list.jsonl:6: not JSON", "file://…/beach/car.png, see .:4"),
+        "table": ("not JSON: Expecting property name", "file://…/beach/car.png, see .:4"),
         "sweep": ("dataset.images: nowhere.png: no such file", None),
     }[where]
     assert error in told and any(error in text for text in zelda.drawn) and (column or "") in told
