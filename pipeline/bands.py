@@ -1,4 +1,4 @@
-"""Large pictures some rows at a time, so that what is worked out in wider types, or copied, takes little memory."""
+"""Works on large pictures band by band, so that wider types and copies take little memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def bands(height: int, width: int) -> Iterator[slice]:
 
 
 def by_bands(work: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.ndarray:
-    """The result of work that makes each row of what stands in that row, done band by band.
+    """Apply work band by band; each row of the result depends on the same row of the arrays only.
 
     Args:
         work: takes a band of each array, and returns one of as many rows.

@@ -28,12 +28,12 @@ class Basis:
         self._files: dict[str, Any] = {}
 
     def add_values(self, photo: Photo) -> None:
-        """Count in what the columns that the recipe uses say of a photo."""
+        """Add the photo's values of the columns that the recipe uses."""
         for name, values in self._columns.items():
             values.update(json.dumps([photo.name, photo.item.get(name)]).encode() + b"\n")
 
     def add_files(self, photo: Photo, tree: Sequence[Step]) -> None:
-        """Count in the files, such as masks, that the steps of a photo's tree read."""
+        """Add the files, such as masks, that the steps of a photo read."""
         level = tree
         while level:
             for stage, digest in _digests(level, photo.name):

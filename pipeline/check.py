@@ -21,7 +21,7 @@ _PLACES = 3  # rows that a line names
 def check(
     recipe: Recipe, models: Models, strict: bool, source: str, overridden: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """Ask every stage, of every photo if a manifest's columns make them differ, what it thinks of the models.
+    """Check each stage against the models; once per photo where columns change its parameters.
 
     What of the recipe has no effect at all counts as a warning, too.
 
@@ -47,7 +47,7 @@ def check(
         for step in steps:
             here = dict.fromkeys(_named(step.name, step.stage.refusals(models)))
             found |= here
-            if not here:  # what cannot be done at all is told without its details
+            if not here:  # no warnings for a stage that is refused
                 warned |= dict.fromkeys(_named(step.name, step.stage.warnings(models)))
         refused.add(place, found)
         doubtful.add(place, warned)

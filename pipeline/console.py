@@ -13,7 +13,7 @@ from pipeline.errors import printable
 class _Guarded:
     """A text stream that lets nothing through but printable characters and line breaks; the rest is shown as escapes.
 
-    So is what the stream's encoding does not have. It has no `buffer`: bytes would pass unseen.
+    Characters that the encoding lacks are escaped too. It has no `buffer`: bytes would pass unseen.
 
     Args:
         bare: the stream that is written to.

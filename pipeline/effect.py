@@ -1,4 +1,4 @@
-"""Which stages of a recipe have no effect on any result: told before a run, since nothing else would show it."""
+"""Finds stages that change no result, so that the user is warned before the run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.stages.base import Problem
 
 @dataclass(frozen=True)
 class Part:
-    """What of a recipe's stage says which results it has an effect on.
+    """The facts about a stage that decide which results it changes.
 
     Attributes:
         name: in the recipe.
@@ -25,7 +25,7 @@ class Part:
 
     @property
     def masks(self) -> bool:
-        """Whether it makes a mask: what neither repaints nor judges does."""
+        """True for mask stages: neither repaint nor gate."""
         return not (self.kind.repaints or self.kind.judges)
 
 
@@ -37,7 +37,7 @@ def without_effect(parts: Sequence[Part], until: str | None) -> list[Problem]:
 
     Args:
         parts: all stages of the recipe, in order.
-        until: the stage behind which the run stops, if any; those behind it are not told.
+        until: the stage behind which the run stops, if any; later stages are not reported.
     """
     names = [part.name for part in parts]
     end = len(parts) if until is None else names.index(until) + 1

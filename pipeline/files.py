@@ -1,4 +1,4 @@
-"""Files that are opened only where they belong and are there whole or not at all; locks that die with their process.
+"""Opens files only inside their folder and writes them whole; locks on folders end with their process.
 
 Run folders, sweeps and stores can come from strangers: each path that a record of theirs names goes through `Folder`.
 """

@@ -1,4 +1,4 @@
-"""What this process owes those who started it: it works on without readers, and ends when asked to, at any time.
+"""Signals and standard streams: a run survives closed output and stops cleanly at any time.
 
 `run.py` imports this module first of all, so that its own imports are light.
 """
@@ -73,7 +73,7 @@ def run(work: Callable[[], int]) -> int:
 
 
 def heed() -> None:
-    """To be called where any exception is caught: libraries turn an interruption into errors of their own.
+    """Call this wherever any exception is caught: libraries turn an interruption into errors of their own.
 
     Raises:
         KeyboardInterrupt: one has come.

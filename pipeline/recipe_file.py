@@ -268,7 +268,7 @@ def _merge(base: dict[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def place_stages(config: dict[str, Any], source: str) -> dict[str, Any]:
-    """A recipe whose stages stand where their keys `after` and `before` say, without these keys.
+    """A recipe with its stages moved to where their keys `after` and `before` say; the keys are removed.
 
     Args:
         config: its stages are changed in place.

@@ -1,4 +1,4 @@
-"""The one reader of JSON that others wrote: values that can be worked with and written again, or one line of error."""
+"""Reads JSON from others: returns values that can be written as JSON again, or raises one line of error."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Refused:
     Attributes:
         folder: where its results would have gone.
         words: the command line's.
-        code: the exit code that tells it.
+        code: the exit code.
         error: why.
         sweep: see `Ready`.
     """

@@ -206,11 +206,11 @@ def test_of_long_lists_the_first_are_told() -> None:
     "failed, computed, expected",
     [
         ({"text": 0}, {"text": 1}, ": results were missing from the store"),
-        ({"text": 1}, {"text": 1}, ": what had come to nothing then was tried again"),
+        ({"text": 1}, {"text": 1}, ": steps that failed in that run were tried again"),
         (
             {"text": 1},
             {"text": 1, "refine": 1},
-            ": what had come to nothing then was tried again, or results were missing",
+            ": steps that failed in that run were tried again, or results were missing",
         ),
         (None, {"text": 1}, ": results were missing from the store"),
     ],
@@ -309,7 +309,7 @@ def test_the_line_since_is_true(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert table.run() == [files]
     table.mask("b", 0)  # nothing to paint: tried again and again
     assert table.run() == [files]
-    assert table.run() == ["nothing that is recorded differs: what had come to nothing then was tried again"]
+    assert table.run() == ["nothing that is recorded differs: steps that failed in that run were tried again"]
     table.write("car")
     shutil.rmtree(tmp_path / "outputs/.store")
     assert table.run() == [

@@ -318,9 +318,7 @@ def test_no_photo_is_judged_by_what_a_strange_journal_says_was_measured(cli: Cli
     assert command_line(cli.folder, f"resume={folder}") == 0
     assert made(journal(folder)) == made(before) == ["done"] * 5 + ["skipped"]
     assert [each["figures"] for each in steps(journal(folder)[5:])] == [each["figures"] for each in steps(before[5:])]
-    assert read_facts(folder)["work"]["computed"] == {
-        "gate": 7
-    }
+    assert read_facts(folder)["work"]["computed"] == {"gate": 7}
 
 
 @pytest.mark.parametrize("policy", ["flag", "keep"])

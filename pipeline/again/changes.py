@@ -69,7 +69,7 @@ def unexplained(then: Mapping[str, Any], computed: Mapping[str, int]) -> str:
         computed: how often each op was asked in the run at hand.
     """
     failed = {op: number for op, number in _at(then, "work", "failed").items() if isinstance(number, int)}
-    again, lost = "what had come to nothing then was tried again", "results were missing from the store"
+    again, lost = "steps that failed in that run were tried again", "results were missing from the store"
     if not _at(then, "depends_on"):
         return f"{_NOTHING}; that run has not recorded all that its results depend on"
     if all(number <= failed.get(op, 0) for op, number in computed.items()):
@@ -78,7 +78,7 @@ def unexplained(then: Mapping[str, Any], computed: Mapping[str, int]) -> str:
 
 
 def _basis(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """What differs besides configuration and models (`Basis`). What only one of the runs used is no difference."""
+    """What differs besides configuration and models (`Basis`); what only one of the runs used is ignored."""
     old, new = _at(then, "depends_on"), _at(now, "depends_on")
     if old and new and old.get("keys") != new["keys"]:
         yield f"keys: results are identified in another way: {old.get('keys')} -> {new['keys']}"

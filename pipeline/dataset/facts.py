@@ -58,7 +58,7 @@ def read(image: Image.Image) -> tuple[Facts, int]:
     """The facts of an opened picture, and its EXIF orientation, 1 to 8.
 
     Args:
-        image: of PNG files a loaded one, of TIFF one that is not.
+        image: opened by Pillow; a PNG is loaded first, a TIFF is not.
     """
     exif, inner, orientation = Image.Exif(), {}, 1
     with warnings.catch_warnings():

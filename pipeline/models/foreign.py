@@ -1,4 +1,4 @@
-"""Signs in a text that another tool would heed, and that are read as words here."""
+"""Finds the syntax of other tools in prompts; Darkroom reads it as plain words."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ _FORMS = [
 
 @lru_cache(maxsize=1000)  # a negative prompt that thousands of photos share
 def foreign(text: str, syntax: Syntax | None) -> tuple[str, ...]:
-    """What of a text another tool would heed, a line each: the signs, what they are there, and what would be right.
+    """Syntax of other tools in a text, one line each: the piece, its meaning there, the remedy.
 
     Ordinary prose passes: a parenthesis, `3:4`, a word in capitals among others.
 

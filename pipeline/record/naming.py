@@ -1,4 +1,4 @@
-"""Names of the photos' folders: the photo's own name, in its own letters, whatever other photos there are."""
+"""Names of the photos' folders: the photo's own name, in its own letters."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _RESERVED = {RESULTS, THUMBNAILS, *_DEVICES}
 def folder_name(photo: Photo) -> str:
     """A name for a photo's folder, which no other photo of the dataset has.
 
-    `day 1/Müller.jpg` becomes `day 1__Müller`; where `Müller.png` lies beside it, `day 1__Müller~jpg`. A name that a
-    folder cannot have in full is shortened, and ends in eight digits of its own SHA-256.
+    `day 1/Müller.jpg` becomes `day 1__Müller`; where `Müller.png` lies beside it, `day 1__Müller~jpg`. Names that are
+    too long, or hold what folders cannot have, are shortened and get 8 digits of their SHA-256.
     """
     path = PurePosixPath(photo.name)
     parts = [part for part in path.parts if part not in ("/", "..")]

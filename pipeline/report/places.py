@@ -1,4 +1,4 @@
-"""Where things are on this machine, as far as others may read it: a report is made to be sent away."""
+"""Removes absolute paths and user names from reports, which are made to be sent away."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _HOMES = ("home", "Users", "media")  # what is called like a user lies in these
 
 
 class Places:
-    """Makes texts fit to be sent away: no absolute path is left in them.
+    """Makes texts fit to be sent away.
 
     A path below the current folder is shown as it is called from there. Of others the last two names are shown, behind
     an ellipsis, or fewer: never the whole path, never a user's name.
 
     Args:
-        recorded: `run.json` of the runs that are told of. The absolute paths in them are known whole, whatever signs
-            their names hold; of other paths a space ends what is taken for one.
+        recorded: `run.json` of the reported runs. Paths in them are recognised whole, whatever their names hold; any
+            other path, two names deep at least, is recognised up to its first space.
     """
 
     def __init__(self, recorded: Iterable[Mapping[str, Any]]) -> None:
@@ -72,7 +72,7 @@ class Places:
         return self.path(path) + found[0][len(path) :]
 
     def _private(self, path: str, names: list[str]) -> int:
-        """How many of a path's first names are nobody else's business."""
+        """How many leading parts of a path are private."""
         private = 0
         for number, name in enumerate(names, start=1):
             if name in self._users or (number > 1 and names[number - 2] in _HOMES):

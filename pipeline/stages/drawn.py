@@ -77,7 +77,7 @@ def _greys(image: Image.Image) -> tuple[np.ndarray, str]:
 
 
 def _strokes(colours: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, str]:
-    """The same for a layer that is see-through in places: what hides there, as if behind glass, does not count.
+    """As `_greys`, for a layer that is transparent in places; hidden colours are ignored.
 
     Greys are laid over black. Strokes of one colour are white, whatever their colour.
     """

@@ -162,7 +162,7 @@ class Store:
         self._write(_entry_path(key), json.dumps({"result": text, "seal": seal(f"{key} {text}")}).encode())
 
     def lend(self, key: str, result: Result) -> None:
-        """Take a result from a run folder, for this process alone: nobody can tell whether it is what its key says."""
+        """Use a result of a run folder in this process only; its key cannot be verified."""
         self._lent[key] = result
 
     def lent(self, key: str) -> Result | None:
