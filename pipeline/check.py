@@ -15,6 +15,7 @@ from pipeline.stages import Stage
 from pipeline.stages.base import Problem
 
 _SHOWN = 20  # lines of a refusal
+_RECORDED = 1000  # warnings that a run keeps
 _PLACES = 3  # rows that a line names
 
 
@@ -57,7 +58,8 @@ def check(
         lines = [f"{origin(key, source, overridden)}: {key}: {text}" for key, text in wrong]
         more = [f"... and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
         raise RecipeError([*lines[:_SHOWN], *more])
-    return tuple(f"{key}: {text}" for key, text in doubts)
+    more = [f"... and {len(doubts) - _RECORDED} more"] if len(doubts) > _RECORDED else []
+    return (*(f"{key}: {text}" for key, text in doubts[:_RECORDED]), *more)
 
 
 def planned(photo: Photo, plan: Callable[[], Sequence[Step]], models: Models) -> Sequence[Step]:

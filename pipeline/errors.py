@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any
+from unicodedata import category
 
 _LINES, _LENGTH = 200, 2000  # of an error: lines, and letters of each
 _LONGEST = 100  # letters of a word that somebody can have meant as a name; more would take long to compare
@@ -109,4 +110,9 @@ def printable(text: str) -> str:
     """A text on one line that cannot steer a terminal: what does not print is shown as escapes."""
     if text.isprintable():
         return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    return "".join(each if _is_harmless(each) else each.encode("unicode_escape").decode() for each in text)
+
+
+def _is_harmless(sign: str) -> bool:
+    """Whether it prints; spaces of any width do, and so do the joiners of emoji and of some scripts."""
+    return sign.isprintable() or sign in "\u200c\u200d" or category(sign) == "Zs"

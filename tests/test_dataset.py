@@ -261,7 +261,7 @@ def outcome(photo: Photo) -> str:
     try:
         photo.load()
     except PhotoError as error:
-        return str(error)
+        return f"{photo.name}: {error}"
     return "loaded"
 
 
@@ -271,13 +271,13 @@ def test_a_bad_row_costs_one_photo(tmp_path: Path) -> None:
     lines += [b"gone.png,x", b"ok.png,last", b'ok.png,"open', b"ok.png,lost"]
     path = touch(tmp_path / "m.csv", b"\n".join(lines))
     photos = list(Dataset(manifest=str(path)).photos())
-    assert [outcome(photo).removeprefix(f"{path}:") for photo in photos] == [
+    assert [outcome(photo).removeprefix("m.csv:") for photo in photos] == [
         "loaded",
         '3: 3 cells for 2 columns: a text with commas needs quotes (") around it',
         "4: no `image`",
         "5: not CSV: ',' expected after '\"'",
         "6: not UTF-8 text",
-        "cannot be read: No such file or directory",
+        "gone.png: cannot be read: No such file or directory",
         "loaded",
         '9: a quote (") is opened here and not closed: the rows that follow it cannot be told apart',
     ]
@@ -292,7 +292,7 @@ def test_jsonl_keeps_values_and_survives_bad_rows(tmp_path: Path) -> None:
     dataset.check()
     photos = list(dataset.photos())
     assert photos[0].item == {"points": [[1, 2]], "prompt": "1984", "none": None}
-    reasons = [outcome(photo).removeprefix(f"{path}:") for photo in photos[1:]]
+    reasons = [outcome(photo).removeprefix("m.jsonl:") for photo in photos[1:]]
     assert reasons[0].startswith("2: not JSON: Expecting property name")
     assert reasons[1:] == ["3: not a JSON object: {...}", "5: no `image`"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -104,3 +105,18 @@ def test_an_interruption_at_any_time_is_one_line(cli: Cli, delay: float) -> None
         process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, LINE)
+
+
+@pytest.mark.fault(
+    "Processes and disks", "standard output is a full pipe that does not wait", "the exit code is its own"
+)
+def test_a_full_pipe_that_does_not_wait(cli: Cli) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writer, b"x" * 65536):
+            pass
+    done = subprocess.run(cli.command("--help"), stdout=writer, stderr=subprocess.PIPE, timeout=60, cwd=cli.folder)
+    for descriptor in (reader, writer):
+        os.close(descriptor)
+    assert done.returncode == 0 and done.stderr == b""

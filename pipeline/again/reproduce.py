@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -249,7 +249,7 @@ def _grow(ways: Sequence[Way], depth: int = 0) -> Iterator[Step]:
 
 def _changed(config: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration with some dotted keys set anew."""
-    new = json.loads(json.dumps(config))
+    new = deepcopy(dict(config))
     for key, value in changed.items():
         section, _, name = key.partition(".")
         if name:

@@ -17,6 +17,8 @@ from pipeline.errors import RecipeError
 KEY = "dataset.manifest"
 IMAGE = "image"
 
+_LONGEST = 1_000_000  # letters of a row of JSON Lines; what is kept of it has to fit into a line of the journal
+
 _MAX_DEPTH = 20  # of lists and objects in one another; points need three, with the row
 _JSON = re.compile(r"\s*(\[|-?\d|(true|false|null)\s*$)")  # cells that are not text may begin so
 
@@ -112,6 +114,9 @@ def _csv_row(line: int, columns: Sequence[str], cells: Sequence[str]) -> Row:
 def _jsonl_rows(_: Path, lines: Iterator[str]) -> Iterator[Row]:
     for line, text in enumerate(lines, start=1):
         if not text.strip():
+            continue
+        if len(text) > _LONGEST:
+            yield Row(line, problem=f"longer than {_LONGEST:,} letters")
             continue
         try:
             row = strict_json.loads(text, _MAX_DEPTH)
