@@ -22,7 +22,7 @@ _BYTES = 32
 
 def seal(text: str) -> str:
     """HMAC-SHA256 of a text under this user's key (RFC 2104), 64 hexadecimal digits."""
-    return hmac.new(_key(), text.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(_key(user_data_path("darkroom") / "store.key"), text.encode(), hashlib.sha256).hexdigest()
 
 
 def is_sealed(text: str, mark: str) -> bool:
@@ -31,9 +31,8 @@ def is_sealed(text: str, mark: str) -> bool:
 
 
 @cache
-def _key() -> bytes:
+def _key(path: Path) -> bytes:
     """The user's key, made at first use. Where it cannot be kept, one for this process alone."""
-    path = user_data_path("darkroom") / "store.key"
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
