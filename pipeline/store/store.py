@@ -68,15 +68,6 @@ class Result:
     outside_max_diff: int = Field(0, ge=0, le=255)
     seconds: float = Field(0.0, ge=0)
 
-    def is_blob(self, folder: Folder, path: str) -> bool:
-        """Whether a file of a run folder is a hard link to one of the blobs, so that nothing is lost with it."""
-        try:
-            name = folder.digest(path) + Path(path).suffix
-            one, other = folder.status(path), self.files.status(self.path(name))
-        except OSError:
-            return False
-        return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
-
     def blobs(self) -> Iterator[str]:
         """All names."""
         named = (self.image, self.mask, self.repainted, self.thumbnail, self.mask_thumbnail)
