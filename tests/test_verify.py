@@ -159,6 +159,26 @@ def test_a_mask_made_wider_afterwards_does_not_hide_what_it_covers(folder: Folde
 SECRET = hashlib.sha256(b"secret").hexdigest()
 
 
+@pytest.mark.fault("Run folders", "metadata of a result that is damaged or another picture's", "`verify=` names it")
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"photo": "' + "0" * 64 + '", "stages": [], "models": {}}', ""),
+        (
+            '{"photo": "' + "1" * 64 + '", "stages": [], "models": {}}',
+            "its metadata names another photo than the journal",
+        ),
+        ('{"photo": 7}', "its metadata is damaged"),
+        ('{"photo": 1e999}', "its metadata is damaged"),
+        ("[" * 99_999, "its metadata is damaged"),
+    ],
+)
+def test_what_a_result_says_about_itself_is_checked(folder: Folder, text: str, problem: str) -> None:
+    folder.write(RESULT, encode_png(repainted(), alpha=FILLED, icc=ICC, texts={"darkroom": text}))
+    folder.record(digest="0" * 64)
+    assert verify(folder.root).problems == ([f"{RESULT}: {problem}"] if problem else [])
+
+
 @pytest.mark.fault("Run folders", "a journal that names /etc/passwd, ../secret.png and the like", "refused as damaged")
 @pytest.mark.parametrize("path", ["../secret.png", "/etc/passwd", "car/../../secret.png", "a\0b", "C:\\x", "a//b", ""])
 def test_a_journal_that_names_what_is_not_in_its_folder_is_damaged(folder: Folder, path: str) -> None:

@@ -18,7 +18,7 @@ from pipeline.dataset.photo import Picture
 from pipeline.errors import PhotoError
 from pipeline.files import Folder
 from pipeline.record import read_journal
-from pipeline.record.schema import Line
+from pipeline.record.schema import Line, read_metadata
 
 _ROLES = ("source", "mask", "result")
 
@@ -82,6 +82,7 @@ def _line_problems(
         yield f"{line['photo']}: done, but the journal does not name photo, mask and result"
     elif all(sound[path, digests[path]] for path in pictures):
         yield from _paste_problems(line, read)
+        yield from _metadata_problems(run_files, line)
 
 
 def _file_problem(files: Folder, path: str, digest: str | None) -> str | None:
@@ -117,6 +118,18 @@ def _paste_problems(line: Line, read: Callable[[str], Picture]) -> Iterator[str]
             yield f"{path}: {_size(picture)}, but the photo is {_size(source)}"
             return
     yield from (f"{line['result']}: {text}" for text in breaches(source, mask.pixels[..., 0], result))
+
+
+def _metadata_problems(run_files: Folder, line: Line) -> Iterator[str]:
+    """What a result says about itself is what the journal says; one without metadata says nothing."""
+    text = photo.png_texts(run_files.read(line["result"])).get("darkroom")
+    if text is None:
+        return
+    metadata = read_metadata(text)
+    if metadata is None:
+        yield f"{line['result']}: its metadata is damaged"
+    elif metadata["photo"] != line["digest"]:
+        yield f"{line['result']}: its metadata names another photo than the journal"
 
 
 def _size(picture: Picture) -> str:

@@ -388,6 +388,15 @@ def decode_png(data: bytes, mode: str) -> np.ndarray:
         return _array(_as(image, mode))
 
 
+def png_texts(data: bytes) -> dict[str, str]:
+    """The text chunks before the pixels of a PNG that may be anybody's; none where they cannot be read."""
+    try:
+        with _open_png(data) as image:
+            return {key: text for key, text in image.info.items() if isinstance(text, str)}
+    except Exception:  # foreign bytes: OSError, SyntaxError, struct.error, zlib.error, ...
+        return {}
+
+
 def read_png(data: bytes, mode: str, size: tuple[int, int]) -> np.ndarray:
     """`decode_png` of a file that may be anybody's.
 

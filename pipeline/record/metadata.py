@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from pipeline.record.schema import Metadata
+
 _LABELS = MappingProxyType(
     {
         "steps": "Steps",
@@ -33,7 +35,7 @@ def texts(photo: str, stages: Sequence[Mapping[str, Any]], models: Mapping[str, 
         `darkroom`, JSON of all of this, and, where something was repainted, `parameters`: the prompt, the negative
         prompt and a line of settings of the last repaint, as web UIs and image managers read them.
     """
-    everything = {"photo": photo, "stages": list(stages), "models": dict(models)}
+    everything: Metadata = {"photo": photo, "stages": list(stages), "models": dict(models)}
     chunks = {"darkroom": json.dumps(everything, ensure_ascii=False)}
     repaints = [each for each in stages if "prompt" in each]
     if repaints:

@@ -217,9 +217,26 @@ class SweepFacts(TypedDict):
     jobs: list[JobLine]
 
 
+class Metadata(TypedDict):
+    """The text chunk `darkroom` of a result: what the picture says about itself."""
+
+    photo: Digest
+    stages: list[Plain]
+    models: dict[str, Plain]
+
+
 _LINE = TypeAdapter(Line)
+_METADATA = TypeAdapter(Metadata)
 _FACTS = TypeAdapter(Facts)
 _SWEEP = TypeAdapter(SweepFacts)
+
+
+def read_metadata(text: str) -> Metadata | None:
+    """What the text chunk `darkroom` of a result says; None where it is damaged."""
+    try:
+        return _METADATA.validate_python(strict_json.loads(text), strict=True)
+    except ValueError:
+        return None
 
 
 def read_facts(folder: Path) -> Facts:
