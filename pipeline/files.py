@@ -310,7 +310,8 @@ def _digest(file: BinaryIO) -> str:
 
 
 def _content(file: BinaryIO, limit: int) -> bytes:
-    data = file.read(limit + 1)
+    size = os.fstat(file.fileno()).st_size
+    data = file.read(min(size, limit) + 1)  # what is asked for is allocated, read or not
     if len(data) > limit:
         raise _too_large(limit)
     return data

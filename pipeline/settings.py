@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache, partial
@@ -18,6 +19,8 @@ from pipeline.models.settings import Group
 
 GROUPS = {"models": Weights, "memory": Memory}
 KEYS = (*GROUPS, "device", "results", "outputs", "dry_run", "strict", "until")
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,2})?")
 
 _G = TypeVar("_G", Weights, Memory)
 
@@ -100,8 +103,8 @@ def _group(group: type[_G], config: Mapping[str, Any]) -> _G:
 
 def _device(config: Mapping[str, Any]) -> str:
     device = config.get("device")
-    if not isinstance(device, str):
-        raise RecipeError("command line: device: one of auto, cpu, cuda, cuda:1, mps")
+    if not isinstance(device, str) or not _DEVICE.fullmatch(device):
+        raise RecipeError(f"command line: device: one of auto, cpu, cuda, cuda:1, mps; got {device!r:.60}")
     return device
 
 
