@@ -103,7 +103,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _report(jobs: Sequence[Ready | Refused], sweep: Path | None) -> dict[str, Path]:
     """Contact sheets and pages of what is there; returns those to look at first."""
-    begun = [each.folder for each in jobs if (each.folder / JOURNAL).is_file()]
+    begun = [each.folder for each in jobs if isinstance(each, Ready) and (each.folder / JOURNAL).is_file()]
     reports = {}
     for folder in begun:
         reports = {"results": folder / RESULTS} if (folder / RESULTS).is_dir() else {}

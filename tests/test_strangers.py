@@ -349,3 +349,28 @@ def test_without_openat_the_same_paths_are_refused(tmp_path: Path, monkeypatch: 
             with pytest.raises(OSError, match=r"not followed|within the folder|Not a directory"):
                 action(path)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["secret"]
+
+
+@pytest.mark.fault("Sweeps", "one damaged `run.json` among the runs of a sweep", "costs that run; the others go on")
+def test_a_damaged_run_of_a_sweep_costs_itself(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = world.make("-m", "stages.refine.grow=1,2")
+    (sweep / "0_mine/run.json").write_text("{")
+    for command in ("resume", "verify", "reproduce"):
+        capsys.readouterr()
+        assert command_line(world.root, f"{command}={sweep}") == SOME_FAILED
+        output = "".join(capsys.readouterr())
+        assert "0_mine/run.json: is damaged" in output and "Traceback" not in output
+    assert [line["status"] for line in journal(sweep / "1_mine")] == ["done"] * 2
+
+
+def test_a_key_is_kept_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.store.seal import is_sealed, seal
+
+    def no_links(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(Path, "hardlink_to", no_links)
+    mark = seal("text")
+    assert len((tmp_path / "darkroom/store.key").read_bytes()) == 32 and is_sealed("text", mark)
+    assert [path.name for path in (tmp_path / "darkroom").iterdir()] == ["store.key"]
