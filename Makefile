@@ -33,19 +33,19 @@ bench: setup  ## measure, side by side in one run, and print the ratios
 	$(PY) -m benchmarks
 
 train: setup  ## train the miniature models from scratch (hours on a CPU; goes on where it was stopped)
-	$(PY) -m pipeline.miniature.train
+	$(PY) -m miniature.train
 
 train-smoke: setup  ## prove the training code in a minute
-	$(PY) -m pipeline.miniature.train --smoke
+	$(PY) -m miniature.train --smoke
 
 eval-miniature: setup  ## measure the miniature models on scenes they never saw
-	$(PY) -m pipeline.miniature.evaluate
+	$(PY) -m miniature.evaluate
 
 eval-masks: setup  ## measure the ops that find things, on scenes whose truth is known
-	$(PY) -m pipeline.miniature.evaluate_masks
+	$(PY) -m miniature.evaluate_masks
 
 eval-repaint: setup  ## measure what crops, harmonising and soft masks do to a repaint
-	$(PY) -m pipeline.miniature.evaluate_repaint
+	$(PY) -m miniature.evaluate_repaint
 
 test-full-size: setup  ## the real architectures at full size with random weights (8 GB of disk, 20 GiB of memory)
 	$(PY) -m pytest -m full_size tests/full_size
@@ -54,7 +54,7 @@ fuzz: setup  ## damage records, stores, tables and photos of a small desk; SECON
 	$(PY) tests/fuzz.py --seconds $(SECONDS)
 
 docs: setup  ## write the parameter tables of docs/ anew from the code, and docs/faults.md from the tests
-	$(PY) -m pipeline.docs
+	$(PY) -m darkroom.stages.parameter_tables
 	$(PY) tests/faults_page.py
 
 clean:  ## remove the virtual environment and caches; results in outputs/ stay

@@ -34,7 +34,7 @@ Exit codes: 0 all done, 2 bad recipe or usage, 3 some photos failed or differ, 4
 from __future__ import annotations
 
 if __name__ == "__main__":  # before the imports that take their time
-    from pipeline import process
+    from darkroom.system import interrupts as process
 
     process.begin()
 
@@ -47,14 +47,18 @@ from contextlib import suppress
 import hydra
 from omegaconf import DictConfig
 
-from pipeline import commands, console, hydra_glue, recipe_file
-from pipeline.check import check
-from pipeline.errors import DarkroomError, OutputError, together
-from pipeline.process import heed
-from pipeline.recipe import check_dataset, parse
-from pipeline.record import environment
-from pipeline.settings import Settings
-from pipeline.sweep import Ready, Refused
+from darkroom.cli import commands
+from darkroom.config import compose as hydra_glue
+from darkroom.config import recipe_file
+from darkroom.config.jobs import Ready, Refused
+from darkroom.config.recipe import check_dataset, parse
+from darkroom.config.settings import Settings
+from darkroom.errors import DarkroomError, OutputError, together
+from darkroom.planning.preflight import check
+from darkroom.record import environment
+from darkroom.resources import CONF
+from darkroom.system import console
+from darkroom.system.interrupts import heed
 
 DONE, BUG, USAGE, SOME_FAILED, CANNOT_WRITE = 0, 1, 2, 3, 4
 
@@ -63,7 +67,7 @@ _GRAVITY = (DONE, USAGE, SOME_FAILED, CANNOT_WRITE, BUG)  # of several jobs, the
 _jobs: list[Ready | Refused] = []  # of this process, in their order
 
 
-@hydra.main(version_base="1.3", config_path=str(recipe_file.ROOT / "conf"), config_name="config")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def job(config: DictConfig) -> None:
     """Compose -> check. The jobs run when all have been checked, as one."""
     checked: list[Ready] = []
@@ -104,7 +108,7 @@ def _start() -> int:
     codes = [each.code for each in jobs if isinstance(each, Refused)]
     if ready:
         # Here and not above: what is imported before a recipe is known to be good must be light.
-        from pipeline.session import run
+        from darkroom.session.session import run
 
         whole: list[bool] = []
         codes.append(_told(lambda: whole.append(run(jobs)))[0])

@@ -41,10 +41,10 @@ from PIL import Image, PngImagePlugin
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # where `run.py` is
 
-import run as darkroom  # noqa: E402
-from pipeline import hydra_glue  # noqa: E402
-from pipeline.errors import DarkroomError  # noqa: E402
-from pipeline.report import contact_sheet, run_page, sweep_page, sweep_sheet  # noqa: E402
+import run as entry  # noqa: E402
+from darkroom.config import compose as hydra_glue  # noqa: E402
+from darkroom.errors import DarkroomError  # noqa: E402
+from darkroom.report import contact_sheet, run_page, sweep_page, sweep_sheet  # noqa: E402
 
 ENDS_WELL = (0, 2, 3, 4)
 MEMORY = 3 * 2**30  # bytes that a trial may take on top of what is loaded
@@ -551,7 +551,7 @@ def command_line(folder: Path, *words: str) -> int:
     os.chdir(folder)
     sys.argv = ["run.py", *words]
     try:
-        return darkroom.main()
+        return entry.main()
     except SystemExit as end:  # argparse's
         return end.code if isinstance(end.code, int) else 1
     finally:
@@ -617,7 +617,7 @@ def watch(desk: Desk, command: Command, seconds: float) -> list[str]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         faulthandler.cancel_dump_traceback_later()
-        darkroom._jobs.clear()
+        entry._jobs.clear()
         hydra_glue._sweeps.clear()
     if time.monotonic() - started > seconds and not any(each.startswith("hangs") for each in found):
         found.append("takes too long")

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import Asking
-from test_runner import FakeModels
 
 import run
-from pipeline.recipe import parse
-from pipeline.session import run as run_session
-from pipeline.sweep import Ready
+from darkroom.config.jobs import Ready
+from darkroom.config.recipe import parse
+from darkroom.session.session import run as run_session
+from runs import Asking
+from test_runner import FakeModels
 
 
 def command_line(folder: Path, *words: str) -> int:

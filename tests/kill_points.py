@@ -38,18 +38,18 @@ from PIL import Image
 from pydantic import Field
 
 import run
-from pipeline import process
-from pipeline.compositing import to_alpha
-from pipeline.edit import Edit
-from pipeline.recipe import parse
-from pipeline.record import Record, machine
-from pipeline.report import sheet
-from pipeline.session import run as run_session
-from pipeline.settings import Settings
-from pipeline.stages import STAGES
-from pipeline.stages.base import Stage, stage
-from pipeline.stages.fields import Seeds
-from pipeline.sweep import Ready
+from darkroom.config.jobs import Ready
+from darkroom.config.recipe import parse
+from darkroom.config.settings import Settings
+from darkroom.imaging.compositing import to_alpha
+from darkroom.imaging.edit import Edit
+from darkroom.record import Record, machine
+from darkroom.report import sheet
+from darkroom.session.session import run as run_session
+from darkroom.stages import STAGES
+from darkroom.stages.base import Stage, stage
+from darkroom.stages.fields import Seeds
+from darkroom.system import interrupts as process
 
 _CHANGES = {f"os.{name}" for name in ("rename", "link", "symlink", "rmdir", "chmod", "truncate")}
 _OPS = ("grabcut", "refine", "paint")

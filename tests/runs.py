@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.jobs import perform
-from pipeline.models import Models
-from pipeline.recipe import parse
-from pipeline.settings import Results
-from pipeline.store import Store
-from pipeline.sweep import Ready
+from darkroom.config.jobs import Ready
+from darkroom.config.recipe import parse
+from darkroom.config.settings import Results
+from darkroom.engine.run_job import perform
+from darkroom.models import Models
+from darkroom.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 

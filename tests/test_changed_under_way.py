@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from inside import Fakes
 from PIL import Image
-from runs import journal, pixels, ready
 
-from pipeline.again.verify import verify
-from pipeline.jobs import perform
-from pipeline.models import InpaintRequest
-from pipeline.store import Store
+from darkroom.engine.run_job import perform
+from darkroom.models import InpaintRequest
+from darkroom.provenance.verify import verify
+from darkroom.store import Store
+from inside import Fakes
+from runs import journal, pixels, ready
 
 STAGES = {
     "heat": {"op": "text", "phrase": "a car", "threshold": 0.5},

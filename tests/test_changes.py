@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inside import Fakes, job, session
 from PIL import Image
-from runs import ROOT, Cli, journal, run_facts
 
-from pipeline.again.changes import changes, last_runs, unexplained
-from pipeline.jobs import Run
-from pipeline.session import run as run_session
+from darkroom.engine.run_job import Run
+from darkroom.provenance.changes import changes, last_runs, unexplained
+from darkroom.session.session import run as run_session
+from inside import Fakes, job, session
+from runs import ROOT, Cli, journal, run_facts
 
 STAGES: Mapping[str, Any] = {
     "heat": {"op": "text", "phrase": "a car", "threshold": 0.5},

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.again.compare import Difference, SizesDiffer, compare
+from darkroom.imaging.compare import Difference, SizesDiffer, compare
 
 C1, C2 = 6.5025, 58.5225  # (0.01 x 255)^2 and (0.03 x 255)^2
 

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from runs import ROOT, Cli
 
-from pipeline.console import guarded
-from pipeline.errors import OutputError, PhotoError, RecipeError, SetupError
-from pipeline.record.run_log import run_log
+from darkroom.errors import OutputError, PhotoError, RecipeError, SetupError
+from darkroom.record.run_log import run_log
+from darkroom.system.console import guarded
+from runs import ROOT, Cli
 
 EVIL = "\x1b]0;owned\x07\r\x1b[2J\b\x7f\x9b31m\u202e\u2066\u2028\u0085\t"
 FORGED = "\n2026-01-01 00:00:00,000 INFO all is well"
@@ -170,7 +170,7 @@ def test_whatever_is_printed_is_printable(text: str) -> None:
 def test_libraries_and_tracebacks_pass_through_the_same_place() -> None:
     program = """
 import logging, sys, traceback, warnings
-from pipeline.console import guarded
+from darkroom.system.console import guarded
 with guarded():
     warnings.warn(sys.argv[1])
     logging.getLogger("a library").warning(sys.argv[1])

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from pipeline.dataset import Dataset
-from pipeline.dataset.dataset import Photo, stray_lines
-from pipeline.errors import PhotoError, RecipeError
+from darkroom.dataset import Dataset
+from darkroom.dataset.dataset import Photo, stray_lines
+from darkroom.errors import PhotoError, RecipeError
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_unreadable_folder_costs_one_line(
             raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)
 
-    monkeypatch.setattr("pipeline.dataset.listing.os.scandir", forbidding)
+    monkeypatch.setattr("darkroom.dataset.listing.os.scandir", forbidding)
     assert names(Dataset(images=str(place))) == ["-x.tif", "a.PNG", "b.jpg", "Z/deep/er/q.bmp"]
     assert caplog.messages[0] == f"{place}/day 2: cannot be read, passed over: Permission denied"
     (place / "locked").mkdir()
@@ -158,7 +158,7 @@ def test_first_photo_comes_before_the_listing_ends(tmp_path: Path, monkeypatch: 
         touch(tmp_path / f"{number:02}" / "a.jpg")
     read = []
     scandir = os.scandir
-    monkeypatch.setattr("pipeline.dataset.listing.os.scandir", lambda path: read.append(path) or scandir(path))
+    monkeypatch.setattr("darkroom.dataset.listing.os.scandir", lambda path: read.append(path) or scandir(path))
     photos = Dataset(images=str(tmp_path)).photos()
     assert next(photos).name == "00/a.jpg"
     assert len(read) == 2
@@ -185,7 +185,7 @@ class FakeEntry:
 def test_memory_is_flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folders, files = [f"{number:03}" for number in range(100)], [f"{number:03}.jpg" for number in range(200)]
     contents = {tmp_path: folders} | {tmp_path / folder: files for folder in folders}
-    monkeypatch.setattr("pipeline.dataset.listing.os.scandir", lambda path: nullcontext(map(FakeEntry, contents[path])))
+    monkeypatch.setattr("darkroom.dataset.listing.os.scandir", lambda path: nullcontext(map(FakeEntry, contents[path])))
     rows = "".join(f'{number}.jpg,"a caption, rather long, number {number}","[[1, 2]]"\n' for number in range(20_000))
     manifest = touch(tmp_path / "m.csv", b"image,caption,points\n" + rows.encode())
     for dataset in (Dataset(images=str(tmp_path)), Dataset(manifest=str(manifest))):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.again.differences import differences
+from darkroom.provenance.differences import differences
 
 RUN: dict[str, Any] = {
     "name": "mars",

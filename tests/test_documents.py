@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from faults_page import page
 from runs import ROOT
 

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from inside import Fakes, job
 from PIL import Image
+
+from darkroom.config.jobs import Ready
+from darkroom.engine.run_job import perform
+from darkroom.session import dry_run as module
+from darkroom.session.dry_run import dry_run
+from darkroom.store import Store
+from inside import Fakes, job
 from runs import ROOT, Cli
 from test_run import masks_only
-
-from pipeline import dry_run as module
-from pipeline.dry_run import dry_run
-from pipeline.jobs import perform
-from pipeline.store import Store
-from pipeline.sweep import Ready
 
 HEAT = {"op": "text", "phrase": "a car", "threshold": "${item.threshold}"}
 PAINT = {"op": "inpaint", "prompt": ["${item.prompt}", "ice"], "seed": [1, 2], "steps": 1, "strength": 1}

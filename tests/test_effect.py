@@ -12,14 +12,14 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+
+from darkroom.config.recipe import Recipe, parse
+from darkroom.config.recipe_file import MISSING, place_stages, read
+from darkroom.config.unused_stages import Part, without_effect
+from darkroom.errors import RecipeError
+from darkroom.stages import STAGES
 from inside import command_line
 from runs import ROOT
-
-from pipeline.effect import Part, without_effect
-from pipeline.errors import RecipeError
-from pipeline.recipe import Recipe, parse
-from pipeline.recipe_file import MISSING, place_stages, read
-from pipeline.stages import STAGES
 
 SAM = {"op": "sam", "points": [[330, 360]]}
 TEXT = {"op": "text", "phrase": "car"}

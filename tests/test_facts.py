@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
+from darkroom.imaging.codec import convert_png, decode, encode_png
+from darkroom.imaging.exif import MAX_TEXT, Facts
 from runs import Cli, journal
 from test_photo import blocks, noise16, png16, saved
-
-from pipeline.dataset.facts import MAX_TEXT, Facts
-from pipeline.dataset.photo import convert_png, decode, encode_png
 
 TEXTS = {
     "Make": "Nikon",

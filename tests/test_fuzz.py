@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from fuzz import Desk, a_desk, trial, watch
 from inside import command_line
 

@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inside import Fakes, command_line, job, session
 from PIL import Image
-from runs import Cli, journal, pixels, run
 
-from pipeline.again.verify import verify
-from pipeline.errors import RecipeError
-from pipeline.jobs import perform
-from pipeline.recipe import parse
-from pipeline.record import read_facts
-from pipeline.store import Store
+from darkroom.config.recipe import parse
+from darkroom.engine.run_job import perform
+from darkroom.errors import RecipeError
+from darkroom.provenance.verify import verify
+from darkroom.record import read_facts
+from darkroom.store import Store
+from inside import Fakes, command_line, job, session
+from runs import Cli, journal, pixels, run
 
 PAINT = {"op": "inpaint", "prompt": "mars", "seed": [1, 2], "steps": 1, "strength": 1}
 WIDTHS = [4, 5, 6, 6, 7, 30]  # columns of 60 that the masks cover; the last is odd

@@ -15,15 +15,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from runs import Cli, journal_line, ready, run
 
-from pipeline.again.housekeeping import prune, report
-from pipeline.again.verify import verify
-from pipeline.errors import OutputError, RecordError
-from pipeline.files import locked
-from pipeline.jobs import perform
-from pipeline.models import Models
-from pipeline.store import Store
+from darkroom.engine.run_job import perform
+from darkroom.errors import OutputError, RecordError
+from darkroom.models import Models
+from darkroom.provenance.housekeeping import prune, report
+from darkroom.provenance.verify import verify
+from darkroom.store import Store
+from darkroom.system.files import locked
+from runs import Cli, journal_line, ready, run
 
 _runs = st.lists(st.sets(st.integers(0, 9)), max_size=4)
 

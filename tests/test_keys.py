@@ -16,19 +16,19 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
-from runs import ROOT
 
-import pipeline.keys
-import pipeline.models
-from pipeline.dataset import Photo
-from pipeline.keys import Keys, handed_on
-from pipeline.models import Memory, Models, Weights
-from pipeline.models.locate import Place
-from pipeline.plan import Planner, Step
-from pipeline.recipe import parse
-from pipeline.stages import STAGES, Stage
-from pipeline.stages.fields import Cut
-from pipeline.stages.refine import Refine
+import darkroom.models
+import darkroom.planning.cache_keys
+from darkroom.config.recipe import parse
+from darkroom.dataset import Photo
+from darkroom.models import Memory, Models, Weights
+from darkroom.models.weights import Place
+from darkroom.planning.cache_keys import Keys, handed_on
+from darkroom.planning.plan import Planner, Step
+from darkroom.stages import STAGES, Stage
+from darkroom.stages.fields import Cut
+from darkroom.stages.refine import Refine
+from runs import ROOT
 
 VALID: Mapping[str, Mapping[str, Any]] = {
     "sam": {"points": [[1, 1]]},
@@ -240,8 +240,8 @@ class Patched:
     """Models of machines that are not there, and a library or an op that has changed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(pipeline.models, "choose_device", lambda wanted: wanted)
-        monkeypatch.setattr(pipeline.models, "settle", lambda memory, device: memory)
+        monkeypatch.setattr(darkroom.models, "choose_device", lambda wanted: wanted)
+        monkeypatch.setattr(darkroom.models, "settle", lambda memory, device: memory)
         self.set = monkeypatch.setattr
 
     def memory(self, device: str = "cuda", **changes: Any) -> Models:
@@ -257,11 +257,11 @@ class Patched:
         return self.memory()
 
     def series(self) -> Models:
-        self.set(pipeline.models, "_series", lambda package: "99")
+        self.set(darkroom.models, "_series", lambda package: "99")
         return self.memory()
 
     def libraries(self) -> Models:
-        self.set(pipeline.keys, "_libraries", lambda: {"numpy": "99"})
+        self.set(darkroom.planning.cache_keys, "_libraries", lambda: {"numpy": "99"})
         return self.memory()
 
     def ran_out_of_memory(self) -> Models:

@@ -16,14 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
-from runs import Cli, journal
 
-from pipeline import bands, compositing, seam
-from pipeline.bands import by_bands
-from pipeline.crops import Crop
-from pipeline.dataset.photo import MAX_DECODED, decode, encode_png
-from pipeline.edit import Edit
-from pipeline.errors import PhotoError
+from darkroom.errors import PhotoError
+from darkroom.imaging import bands, compositing, seam
+from darkroom.imaging.bands import by_bands
+from darkroom.imaging.codec import MAX_DECODED, decode, encode_png
+from darkroom.imaging.crops import Crop
+from darkroom.imaging.edit import Edit
+from runs import Cli, journal
 
 MULTIPLE = {8: 8, 16: 3.5}  # of the decoded bytes, with this recipe; docs/datasets.md has those of the worst
 OTHERS = 250_000_000  # what Python, the libraries and a small photo take
@@ -107,7 +107,7 @@ def test_what_is_too_large_decoded_is_refused_unread() -> None:
 
 @pytest.mark.fault("Masks", "a mask far larger than its photo", "refused by its header, without being decoded")
 def test_a_mask_of_another_size_is_not_decoded(tmp_path: Path) -> None:
-    from pipeline.stages.mask_file import read_mask
+    from darkroom.stages.mask_file import read_mask
 
     (tmp_path / "mask.png").write_bytes(header(4000, 3000, 8, 2))
     with pytest.raises(PhotoError, match="is 4000 x 3000 px, but the photo is 40 x 30 px"):

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inside import command_line
 from PIL import Image
-from runs import journal
 
-from pipeline.dataset import Photo
-from pipeline.record.naming import folder_name
+from darkroom.dataset import Photo
+from darkroom.record.naming import folder_name
+from inside import command_line
+from runs import journal
 
 _part = st.text(st.sampled_from('ab_.~ -é海😀:\\"\n\u202e'), min_size=1, max_size=6).filter(lambda part: part != ".")
 _names = st.builds(

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from inside import command_line
 from PIL import Image
+
+from inside import command_line
 from runs import Cli
 from test_run import CAR
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from inside import command_line
 from runs import ROOT, journal
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from inside import command_line
 from PIL import Image
 
-from pipeline.miniature.examples import EXAMPLES
-from pipeline.miniature.pictures import SHOWN
-from pipeline.miniature.text_to_image import write_text_to_image
-from pipeline.record import read_journal
+from darkroom.record import read_journal
+from inside import command_line
+from miniature.examples import EXAMPLES
+from miniature.pictures import SHOWN
+from miniature.text_to_image import write_text_to_image
 
 EXAMPLES_FOLDER = Path(__file__).parents[1] / "examples"
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+
+from darkroom.imaging.crops import Planner
+from darkroom.models import Memory, Models, Weights
 from runs import Cli, journal, pixels, run
 from test_run import CAR
-
-from pipeline.crops import Planner
-from pipeline.models import Memory, Models, Weights
 
 PROMPTS = {"a": "red desert of Mars", "b": "a snowy field", "c": "a sandy beach"}
 

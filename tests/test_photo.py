@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from pipeline.dataset.photo import MAX_PIXELS, decode, encode_png, read
-from pipeline.errors import PhotoError
+from darkroom.errors import PhotoError
+from darkroom.imaging.codec import MAX_PIXELS, decode, encode_png, read
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

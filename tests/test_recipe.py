@@ -6,12 +6,12 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
-from runs import ROOT
 
-from pipeline.errors import PhotoError, RecipeError
-from pipeline.recipe import parse
-from pipeline.recipe_file import MISSING, available, find, read, read_prompt_files
-from pipeline.stages import STAGES
+from darkroom.config.recipe import parse
+from darkroom.config.recipe_file import MISSING, available, find, read, read_prompt_files
+from darkroom.errors import PhotoError, RecipeError
+from darkroom.stages import STAGES
+from runs import ROOT
 
 GOOD = """
 # A test.

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runs import ROOT, journal_line, run_facts
 
-from pipeline.errors import RecordError
-from pipeline.files import Folder, inside
-from pipeline.record import read_facts, read_journal, read_sweep
+from darkroom.errors import RecordError
+from darkroom.record import read_facts, read_journal, read_sweep
+from darkroom.system.files import Folder, inside
+from runs import ROOT, journal_line, run_facts
 
 # What opens files by themselves, and what for.
 _OPENERS = {

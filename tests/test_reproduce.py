@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inside import command_line
 from PIL import Image
+
+from darkroom.imaging import codec as photo
+from inside import command_line
 from runs import journal
 from test_run import CAR
-
-from pipeline.dataset import photo
 
 RECIPE = """
 dataset: {images: photos}

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from inside import command_line
 from PIL import Image
+
+from darkroom.config.settings import Results
+from darkroom.engine.run_job import perform
+from darkroom.imaging.codec import encode_png, read
+from darkroom.provenance.verify import verify
+from darkroom.store import Store
+from inside import command_line
 from runs import Asking, journal, pixels, ready
 from test_photo import SRGB, noise16, png16, tiff16
 from test_run import CAR
 from test_runner import FakeModels
-
-from pipeline.again.verify import verify
-from pipeline.dataset.photo import encode_png, read
-from pipeline.jobs import perform
-from pipeline.settings import Results
-from pipeline.store import Store
 
 LEFT = {"op": "text", "phrase": "the left half", "threshold": 0.5}
 

@@ -20,12 +20,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from runs import ROOT, Cli, journal, run
 
-from pipeline.again.verify import verify
-from pipeline.files import locked
-from pipeline.models import Models
-from pipeline.record.run_log import run_log
+from darkroom.models import Models
+from darkroom.provenance.verify import verify
+from darkroom.record.run_log import run_log
+from darkroom.system.files import locked
+from runs import ROOT, Cli, journal, run
 
 SEEDS = [[3, 4, 5]]  # one run; `kill_points.py` has the rest of its recipe, and paints two in a batch
 SWEEP = [[3], [4]]  # a sweep of two runs

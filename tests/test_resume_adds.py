@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from inside import command_line
 from PIL import Image
-from runs import journal
 
-from pipeline.again.verify import verify
+from darkroom.provenance.verify import verify
+from inside import command_line
+from runs import journal
 
 DRAWN = ("run.json", "journal.jsonl", "run.log", "index.html", "contact_sheet.png")  # written anew by every attempt
 STAGES = """
@@ -287,8 +287,8 @@ def test_a_photo_in_another_format_gets_a_folder_of_its_own(world: World) -> Non
 
 @pytest.mark.fault("Run folders", "an output folder that holds files already", "refused before anything is written")
 def test_a_run_begins_in_a_folder_of_its_own(tmp_path: Path) -> None:
-    from pipeline.errors import OutputError
-    from pipeline.record.record import claim
+    from darkroom.errors import OutputError
+    from darkroom.record.record import claim
 
     for name in ("recipe.yaml", "journal.jsonl", "results/mine.png", "run.json"):
         folder = tmp_path / name.replace("/", "_")

@@ -17,11 +17,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
-from runs import ROOT, Cli, iou, journal, pixels, run
 
-from pipeline.miniature.evaluate import classify_place
-from pipeline.miniature.examples import EXAMPLES
-from pipeline.models import Models
+from darkroom.models import Models
+from miniature.evaluate import classify_place
+from miniature.examples import EXAMPLES
+from runs import ROOT, Cli, iou, journal, pixels, run
 
 CAR = ROOT / "examples/car.png"
 FAST = "stages.inpaint.steps=3"

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from runs import ROOT, pixels, run
 
-from pipeline.edit import Edit
-from pipeline.errors import PhotoError, SetupError
-from pipeline.models import InpaintRequest
-from pipeline.stages import STAGES as STAGES_OF_RECIPES
-from pipeline.stages.base import Stage, stage
+from darkroom.errors import PhotoError, SetupError
+from darkroom.imaging.edit import Edit
+from darkroom.models import InpaintRequest
+from darkroom.stages import STAGES as STAGES_OF_RECIPES
+from darkroom.stages.base import Stage, stage
+from runs import ROOT, pixels, run
 
 STAGES = {
     "heat": {"op": "text", "phrase": "a car", "threshold": 0.5},
@@ -229,8 +229,8 @@ import numpy as np
 from PIL import Image
 from runs import ready
 from test_runner import STAGES, FakeModels
-from pipeline.jobs import perform
-from pipeline.store import Store
+from darkroom.engine.run_job import perform
+from darkroom.store import Store
 
 def peak(number):
     folder = Path(str(number))

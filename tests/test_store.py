@@ -17,14 +17,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from runs import Cli, ready, run
 
-from pipeline.again.verify import verify
-from pipeline.errors import OutputError
-from pipeline.files import Folder
-from pipeline.jobs import perform
-from pipeline.models import Models
-from pipeline.store import Result, Store
+from darkroom.engine.run_job import perform
+from darkroom.errors import OutputError
+from darkroom.models import Models
+from darkroom.provenance.verify import verify
+from darkroom.store import Result, Store
+from darkroom.system.files import Folder
+from runs import Cli, ready, run
 
 KEY = "0" * 64
 MASKS = {"thing": {"op": "grabcut", "box": [8, 8, 30, 24], "iterations": 1}, "refine": {"op": "refine", "grow": 1}}

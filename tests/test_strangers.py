@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from inside import command_line
 from PIL import Image
-from runs import Cli, journal, pixels
 
-from pipeline.again.verify import verify
-from pipeline.dataset.photo import encode_png
-from pipeline.files import Folder
+from darkroom.imaging.codec import encode_png
+from darkroom.provenance.verify import verify
+from darkroom.system.files import Folder
+from inside import command_line
+from runs import Cli, journal, pixels
 
 RECIPE = """
 dataset: {images: photos}
@@ -333,7 +333,7 @@ def test_a_run_json_of_wrong_types_is_one_line(change: dict, world: World, capsy
 
 def test_without_openat_the_same_paths_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on Windows, where every part of a path is looked at before a file is opened."""
-    from pipeline import files
+    from darkroom.system import files
 
     monkeypatch.setattr(files, "_OPENAT", False)
     (tmp_path / "out").mkdir()
@@ -364,7 +364,7 @@ def test_a_damaged_run_of_a_sweep_costs_itself(world: World, capsys: pytest.Capt
 
 
 def test_a_key_is_kept_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.store.seal import is_sealed, seal
+    from darkroom.store.seal import is_sealed, seal
 
     def no_links(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inside import command_line
 from PIL import Image
+
+from darkroom.engine.runner import Runner
+from darkroom.imaging import codec as photo
+from darkroom.models.miniature.two_pass_sam import CloseUp
+from darkroom.provenance.verify import verify
+from inside import command_line
 from runs import ROOT, Cli, journal, pixels
 from test_run import CAR
-
-from pipeline.again.verify import verify
-from pipeline.dataset import photo
-from pipeline.models.closeup import CloseUp
-from pipeline.runner import Runner
 
 PROMPTS = ["mars, dust storm", 'a "wet" street: (night)', "it's late"]
 QUOTED = 'stages.inpaint.prompt="mars, dust storm","a \\"wet\\" street: (night)","it\'s late"'
@@ -144,7 +144,7 @@ def test_a_sweep_over_models_loads_each_and_shares_what_depends_on_none(
         computed.append(dict(self.computed))
 
     monkeypatch.setattr(Runner, "run", watch)
-    weights = str(ROOT / "pipeline/miniature/weights/sdxl_inpaint")
+    weights = str(ROOT / "miniature/weights/sdxl_inpaint")
     assert here("-m", "recipe=mine.yaml", f"models.inpaint=miniature,{weights}", "dataset.images=photos/a.png") == 0
     assert computed == [{"sam": 1, "refine": 1, "inpaint": 1}, {}]  # other words, the same weights
     (one,), (other,) = (journal(only(Path("outputs")) / f"{number}_mine") for number in (0, 1))

@@ -15,11 +15,11 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
-from runs import ROOT
 
-from pipeline import hydra_glue
-from pipeline.recipe import Recipe, parse
-from pipeline.recipe_file import make_paths_absolute, read_prompt_files
+from darkroom.config import compose as hydra_glue
+from darkroom.config.recipe import Recipe, parse
+from darkroom.config.recipe_file import make_paths_absolute, read_prompt_files
+from runs import ROOT
 
 PAGE = (ROOT / "docs/sweeps.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)

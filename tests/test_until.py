@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
-from inside import command_line
 from PIL import Image
+
+from darkroom.provenance.verify import verify
+from darkroom.record import read_facts
+from inside import command_line
 from runs import journal, pixels
 from test_run import CAR
-
-from pipeline.again.verify import verify
-from pipeline.record import read_facts
 
 RECIPE = """
 dataset: {images: photos}

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import ImageCms
-from runs import journal_line
 
-from pipeline.again.verify import Verified, verify
-from pipeline.dataset.photo import encode_png
-from pipeline.errors import RecordError
+from darkroom.errors import RecordError
+from darkroom.imaging.codec import encode_png
+from darkroom.provenance.verify import Verified, verify
+from runs import journal_line
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 PHOTO, MASK, RESULT = "car/0_photo.png", "car/2_inpaint_mask.png", "car/2_inpaint_seed0.png"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from inside import command_line
 from runs import ROOT, journal
 

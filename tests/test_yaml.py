@@ -11,10 +11,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import recipe_file
-from pipeline.errors import PhotoError, RecipeError
-from pipeline.plan import Planner
-from pipeline.recipe import parse
+from darkroom.config import recipe_file
+from darkroom.config.recipe import parse
+from darkroom.errors import PhotoError, RecipeError
+from darkroom.planning.plan import Planner
 
 RECIPE = """
 dataset: {images: photo.png}

@@ -15,7 +15,7 @@ import torch
 from checkpoint_files import into_cache, random_state, write_part, write_pipeline, write_tokenizer
 from safetensors.torch import load_file
 
-from pipeline.models.names import CLIPSEG, SAM_CHECKPOINTS, SDXL
+from darkroom.models.names import CLIPSEG, SAM_CHECKPOINTS, SDXL
 
 TOKENS = {"vocab_size": 49408, "max_position_embeddings": 77, "bos_token_id": 49406, "eos_token_id": 49407}
 TEXT = {

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.models import InpaintRequest, Memory, Models, Weights
-from pipeline.models.names import CLIPSEG, SAM_CHECKPOINTS, SDXL
-from pipeline.models.prompts import Prompt
+from darkroom.models import InpaintRequest, Memory, Models, Weights
+from darkroom.models.names import CLIPSEG, SAM_CHECKPOINTS, SDXL
+from darkroom.models.prompts import Prompt
 
 SIDE = 512
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.miniature.training.export import export_log
-from pipeline.miniature.training.masks import CLOSEUPS, around, box_of, closeup, over_another
-from pipeline.miniature.training.sam import SamCrowdTask, SamTask
-from pipeline.miniature.training.scenes import Sample, render
+from miniature.training.export import export_log
+from miniature.training.masks import CLOSEUPS, around, box_of, closeup, over_another
+from miniature.training.sam import SamCrowdTask, SamTask
+from miniature.training.scenes import Sample, render
 
 
 def corner() -> np.ndarray:

@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pipeline.miniature.networks import SAM_CONFIG, build_sam
-from pipeline.miniature.train import Workshop
-from pipeline.miniature.training.loop import Plan, plain_attention, restore, train
-from pipeline.miniature.training.muon import orthogonal
-from pipeline.miniature.training.sam import attend_fast
+from darkroom.models.miniature.networks import SAM_CONFIG, build_sam
+from miniature.train import Workshop
+from miniature.training.loop import Plan, plain_attention, restore, train
+from miniature.training.muon import orthogonal
+from miniature.training.sam import attend_fast
 
 ROOT = Path(__file__).parents[2]
 
@@ -132,7 +132,7 @@ def test_muon_makes_updates_orthogonal(shape):
 
 
 def command(folder: Path) -> list[str]:
-    return [sys.executable, "-m", "pipeline.miniature.train", "--smoke", "--only", "sam_crowd", "--only", "sam",
+    return [sys.executable, "-m", "miniature.train", "--smoke", "--only", "sam_crowd", "--only", "sam",
             "--folder", str(folder)]  # fmt: skip
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.miniature import evaluate
-from pipeline.miniature.judge import WEIGHTS
+from miniature import evaluate
+from miniature.judge import WEIGHTS
 
 
 def means(rows: list[evaluate.Row]) -> dict[str, float]:

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from pipeline.miniature.networks import TOKENS
-from pipeline.miniature.training.masks import grow, prompt, random_repaint
-from pipeline.miniature.training.scenes import SIZES, render
-from pipeline.miniature.words import build_tokenizer, save_tokenizer
-from pipeline.miniature.world import KINDS, PLACES, describe, random_specs
+from darkroom.models.miniature.networks import TOKENS
+from miniature.training.masks import grow, prompt, random_repaint
+from miniature.training.scenes import SIZES, render
+from miniature.words import build_tokenizer, save_tokenizer
+from miniature.world import KINDS, PLACES, describe, random_specs
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.miniature.training.scenes import SIZES, render
-from pipeline.miniature.world import KINDS, PLACES, caption, describe, scene
-from pipeline.miniature.world.places import Backdrop
-from pipeline.miniature.world.scene import _cast_shadow, _figure
+from miniature.training.scenes import SIZES, render
+from miniature.world import KINDS, PLACES, caption, describe, scene
+from miniature.world.places import Backdrop
+from miniature.world.scene import _cast_shadow, _figure
 
 SEEDS = range(12)
 

@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 from single_file import write_single_file
 from tiny import models_of, request_of, write_tiny
 
-from pipeline.errors import SetupError
-from pipeline.models.checkpoint import load_pipeline
-from pipeline.models.locate import locate
-from pipeline.models.outline import Outline
+from darkroom.errors import SetupError
+from darkroom.models.checkpoint import load_pipeline
+from darkroom.models.checkpoint_info import Outline
+from darkroom.models.weights import locate
 
 UNET = Path("unet/diffusion_pytorch_model.safetensors")
 

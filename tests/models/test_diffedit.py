@@ -12,17 +12,17 @@ from PIL import Image
 from test_diffusion import PLACES, pipeline_of
 from tiny import HEIGHT, WIDTH, models_of, request_of
 
-from pipeline.errors import PhotoError
-from pipeline.models.contrast import Contrast
-from pipeline.models.diffusion import Diffusion
-from pipeline.models.inversion import Ddim
-from pipeline.models.latents import encode
-from pipeline.models.names import SCHEDULERS
-from pipeline.models.prediction import Predictor
-from pipeline.models.prompts import read
-from pipeline.models.request import ContrastRequest, EditRequest
-from pipeline.models.schedulers import build_scheduler
-from pipeline.stages.diffedit_repaint import DiffEditRepaint
+from darkroom.errors import PhotoError
+from darkroom.models.ddim_inversion import Ddim
+from darkroom.models.denoiser import Predictor
+from darkroom.models.diffedit_mask import Contrast
+from darkroom.models.diffusion import Diffusion
+from darkroom.models.latents import encode
+from darkroom.models.names import SCHEDULERS
+from darkroom.models.prompts import read
+from darkroom.models.request import ContrastRequest, EditRequest
+from darkroom.models.schedulers import build_scheduler
+from darkroom.stages.diffedit_repaint import DiffEditRepaint
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TEXT_TO_IMAGE = ["sd15", "sdxl"]

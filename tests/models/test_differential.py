@@ -11,15 +11,15 @@ import torch
 from PIL import Image
 from tiny import HEIGHT, WIDTH, models_of, request_of
 
-from pipeline.miniature.evaluate import held_out
-from pipeline.models import InpaintRequest, Models
-from pipeline.models.checkpoint import load_pipeline
-from pipeline.models.differential import Differential
-from pipeline.models.diffusion import Diffusion
-from pipeline.models.locate import locate
-from pipeline.models.names import SCHEDULERS
-from pipeline.models.prompts import Prompt
-from pipeline.models.reduced import Reduced
+from darkroom.models import InpaintRequest, Models
+from darkroom.models.checkpoint import load_pipeline
+from darkroom.models.differential_diffusion import Differential
+from darkroom.models.diffusion import Diffusion
+from darkroom.models.miniature.upscaled_diffusion import Reduced
+from darkroom.models.names import SCHEDULERS
+from darkroom.models.prompts import Prompt
+from darkroom.models.weights import locate
+from miniature.evaluate import held_out
 
 
 def with_greys(request: InpaintRequest, greys: np.ndarray) -> InpaintRequest:

@@ -12,16 +12,16 @@ from accelerate import cpu_offload
 from PIL import Image
 from tiny import models_of, request_of
 
-from pipeline.edit import Edit
-from pipeline.errors import PhotoError
-from pipeline.models import InpaintRequest, Memory
-from pipeline.models.checkpoint import load_pipeline
-from pipeline.models.diffusion import Diffusion
-from pipeline.models.locate import locate
-from pipeline.models.names import SCHEDULERS
-from pipeline.models.placement import put
-from pipeline.models.prompts import Prompt
-from pipeline.stages.inpaint import Inpaint
+from darkroom.errors import PhotoError
+from darkroom.imaging.edit import Edit
+from darkroom.models import InpaintRequest, Memory
+from darkroom.models.checkpoint import load_pipeline
+from darkroom.models.diffusion import Diffusion
+from darkroom.models.names import SCHEDULERS
+from darkroom.models.offload import put
+from darkroom.models.prompts import Prompt
+from darkroom.models.weights import locate
+from darkroom.stages.inpaint import Inpaint
 
 
 def pipeline_of(checkpoint: Path, dtype: torch.dtype = torch.float32) -> diffusers.DiffusionPipeline:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from darkroom.models.foreign_syntax import foreign
+from darkroom.models.prompts import doubtful, misread
+from darkroom.stages import STAGES
 from inside import command_line
 from runs import ROOT, journal
-
-from pipeline.models.foreign import foreign
-from pipeline.models.prompts import doubtful, misread
-from pipeline.stages import STAGES
 
 PROSE = """
 red desert of Mars, dusty sky

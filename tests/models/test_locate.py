@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from checkpoint_files import into_cache
 
-from pipeline.errors import SetupError
-from pipeline.models.locate import locate
-from pipeline.models.names import CLIPSEG, SDXL
+from darkroom.errors import SetupError
+from darkroom.models.names import CLIPSEG, SDXL
+from darkroom.models.weights import locate
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny import LENGTH, TEXT, TOKENS
 
-from pipeline.errors import PhotoError, SetupError
-from pipeline.miniature.networks import SAM_CONFIG, build_sam
-from pipeline.models import Memory, Models, Weights
-from pipeline.models.clipseg import ClipSeg, load_clipseg
-from pipeline.models.closeup import CloseUp
-from pipeline.models.sam import Sam, load_sam
+from darkroom.errors import PhotoError, SetupError
+from darkroom.models import Memory, Models, Weights
+from darkroom.models.clipseg import ClipSeg, load_clipseg
+from darkroom.models.miniature.networks import SAM_CONFIG, build_sam
+from darkroom.models.miniature.two_pass_sam import CloseUp
+from darkroom.models.sam import Sam, load_sam
 
 CLICK, LABEL = np.array([[20.0, 30.0]]), np.array([1])
 

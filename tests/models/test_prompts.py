@@ -13,15 +13,15 @@ from test_diffusion import PLACES, pipeline_of, plainly
 from tiny import LENGTH, models_of, request_of
 from transformers import CLIPTokenizer
 
-from pipeline.errors import SetupError
-from pipeline.models import InpaintRequest
-from pipeline.models.diffusion import Diffusion
-from pipeline.models.outline import Outline, clip_tokenizer
-from pipeline.models.prompts import Prompt, Text, encode, misread
-from pipeline.stages.inpaint import Inpaint
+from darkroom.errors import SetupError
+from darkroom.models import InpaintRequest
+from darkroom.models.checkpoint_info import Outline, clip_tokenizer
+from darkroom.models.diffusion import Diffusion
+from darkroom.models.prompts import Prompt, Text, encode, misread
+from darkroom.stages.inpaint import Inpaint
 
 LONG = " ".join(["ab"] * LENGTH * 2)
-MINIATURE = Path(__file__).parents[2] / "pipeline/miniature/weights/sdxl_inpaint"
+MINIATURE = Path(__file__).parents[2] / "pipeline/darkroom/models/miniature/weights/sdxl_inpaint"
 
 
 def compel(text: str, *others: str | None) -> Prompt:

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from tiny import request_of
 
-from pipeline.models import InpaintRequest
-from pipeline.models.reduced import Reduced
+from darkroom.models import InpaintRequest
+from darkroom.models.miniature.upscaled_diffusion import Reduced
 
 
 class Small:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.errors import RecipeError, SetupError
-from pipeline.models import Memory, Models, Weights
-from pipeline.models.device import settle
+from darkroom.errors import RecipeError, SetupError
+from darkroom.models import Memory, Models, Weights
+from darkroom.models.device import settle
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -69,6 +69,6 @@ def test_the_summary_names_what_is_taken() -> None:
 
 
 def test_checking_a_recipe_imports_nothing_heavy() -> None:
-    code = "import sys, pipeline.models, pipeline.models.names; print({'torch', 'diffusers'} & set(sys.modules))"
+    code = "import sys, darkroom.models, darkroom.models.names; print({'torch', 'diffusers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=CONF.parent, check=True)
     assert done.stdout.strip() == "set()"

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from checkpoint_files import write_pipeline
 
-from pipeline.models import InpaintRequest, Memory, Models, Weights
-from pipeline.models.prompts import Prompt
+from darkroom.models import InpaintRequest, Memory, Models, Weights
+from darkroom.models.prompts import Prompt
 
 TOKENS, LENGTH = 600, 16
 HEIGHT, WIDTH = 40, 64

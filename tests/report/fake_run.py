@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from runs import journal_line, run_facts
 
-from pipeline.dataset.photo import encode_png
-from pipeline.report.thumbnails import mask_thumbnail, photo_thumbnail
+from darkroom.imaging.codec import encode_png
+from darkroom.imaging.thumbnails import mask_thumbnail, photo_thumbnail
+from runs import journal_line, run_facts
 
 STARTED = "2026-11-20T14:03:22.481+01:00"
 GREY = (233, 231, 227)  # of a sheet's cells without a picture

@@ -10,8 +10,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.report.again import ordinary, reproduce, word
-from pipeline.report.places import Places
+from darkroom.report.commands import ordinary, reproduce, word
+from darkroom.report.places import Places
 
 SPECIAL = st.sampled_from("\"'\\,${}[]()=:#~ \n\t!*?&;|<>`%@+-_0aeE.\u2028é名🐎")
 TEXTS = st.text(SPECIAL | st.characters(exclude_characters="\0", exclude_categories=["Cs"]))

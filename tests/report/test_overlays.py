@@ -9,10 +9,10 @@ import pytest
 from fake_run import GREY, FakeRun, boxes, data_of, read
 from PIL import Image
 
-from pipeline.dataset.photo import encode_png
-from pipeline.files import Folder
-from pipeline.report import contact_sheet, run_page, sheet
-from pipeline.report.thumbnails import mask_thumbnail
+from darkroom.imaging.codec import encode_png
+from darkroom.imaging.thumbnails import mask_thumbnail
+from darkroom.report import contact_sheet, run_page, sheet
+from darkroom.system.files import Folder
 
 GREEN, BLUE = (0, 160, 0), (20, 60, 200)
 RED = (168, 50, 31)  # of warnings

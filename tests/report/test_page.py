@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from fake_run import FakeRun, data_of, write_sweep
 
-from pipeline.errors import RecordError
-from pipeline.report import page, run_page, sweep_page
+from darkroom.errors import RecordError
+from darkroom.report import page, run_page, sweep_page
 
 HOSTILE = [
     "</script><script>alert(1)</script>",

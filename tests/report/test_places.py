@@ -16,11 +16,11 @@ import pytest
 from fake_run import data_of
 from hypothesis import given
 from hypothesis import strategies as st
-from inside import command_line
 from PIL import Image
 
-from pipeline.report import drawing, sheet, sweep
-from pipeline.report.places import Places
+from darkroom.report import drawing, sheet, sweep
+from darkroom.report.places import Places
+from inside import command_line
 
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12).filter(
     lambda name: name not in (".", "..")

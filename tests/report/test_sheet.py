@@ -10,11 +10,11 @@ import pytest
 from fake_run import GREY, FakeRun, boxes, read
 from PIL import Image
 
-from pipeline.errors import RecordError
-from pipeline.files import Folder
-from pipeline.record import read_journal
-from pipeline.report import contact_sheet, sheet
-from pipeline.report.sheet import MAX_HEIGHT, MAX_PHOTOS
+from darkroom.errors import RecordError
+from darkroom.record import read_journal
+from darkroom.report import contact_sheet, sheet
+from darkroom.report.sheet import MAX_HEIGHT, MAX_PHOTOS
+from darkroom.system.files import Folder
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from fake_run import GREY, FakeRun, boxes, read, write_sweep
 
-from pipeline.errors import RecordError
-from pipeline.report import sweep, sweep_sheet
+from darkroom.errors import RecordError
+from darkroom.report import sweep, sweep_sheet
 
 PROMPT, SEED, STRENGTH = "stages.inpaint.prompt", "stages.inpaint.seed", "stages.inpaint.strength"
 

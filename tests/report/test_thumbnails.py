@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from pipeline.report.thumbnails import mask_thumbnail, photo_thumbnail
+from darkroom.imaging.thumbnails import mask_thumbnail, photo_thumbnail
 
 
 def flat(colour: tuple[int, int, int], width: int, height: int) -> np.ndarray:

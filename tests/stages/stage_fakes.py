@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.edit import Edit
-from pipeline.models import InpaintRequest
-from pipeline.models.request import ContrastRequest, EditRequest
-from pipeline.models.sam import Segments
+from darkroom.imaging.edit import Edit
+from darkroom.models import InpaintRequest
+from darkroom.models.request import ContrastRequest, EditRequest
+from darkroom.models.sam import Segments
 
 
 class NoiseDiffusion:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.compositing import cut
-from pipeline.crops import LARGEST_ASPECT, Crop, Planner, shapes
-from pipeline.errors import PhotoError
+from darkroom.errors import PhotoError
+from darkroom.imaging.compositing import cut
+from darkroom.imaging.crops import LARGEST_ASPECT, Crop, Planner, shapes
 
 # Height and width of Podell et al., SDXL, 2023 (arXiv 2307.01952), appendix I, one way round.
 SDXL = """512 2048, 512 1984, 512 1920, 512 1856, 576 1792, 576 1728, 576 1664, 640 1600, 640 1536, 704 1472, 704 1408,

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from stage_fakes import FakeModels, edit_of
 from test_inpainting import SIZES, manners, masks
 
-from pipeline.compositing import to_alpha
-from pipeline.edit import Edit
-from pipeline.errors import EmptyMask, PhotoError
-from pipeline.miniature.evaluate import held_out, iou
-from pipeline.models import Models
-from pipeline.stages.diffedit import DiffEdit, relative
-from pipeline.stages.diffedit_repaint import DiffEditRepaint
+from darkroom.errors import EmptyMask, PhotoError
+from darkroom.imaging.compositing import to_alpha
+from darkroom.imaging.edit import Edit
+from darkroom.models import Models
+from darkroom.stages.diffedit import DiffEdit, relative
+from darkroom.stages.diffedit_repaint import DiffEditRepaint
+from miniature.evaluate import held_out, iou
 
 TEXTS = {"reference": "a horse", "query": "a zebra"}
 

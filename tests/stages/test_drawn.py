@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from runs import iou
 from stage_fakes import FakeModels, edit_of
+
+from darkroom.errors import PhotoError
+from darkroom.imaging.mask_picture import RINGING
+from darkroom.stages.mask_file import MaskFile
+from runs import iou
 from test_photo import png16
 from test_results import deliver
-
-from pipeline.errors import PhotoError
-from pipeline.stages.drawn import RINGING
-from pipeline.stages.mask_file import MaskFile
 
 
 def shapes(seed: int) -> np.ndarray:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from stage_fakes import FakeModels, edit_of
 
-from pipeline.compositing import to_alpha
-from pipeline.edit import Edit
-from pipeline.errors import EmptyMask, PhotoError
-from pipeline.miniature.world import scene
-from pipeline.stages.erase import Erase
+from darkroom.errors import EmptyMask, PhotoError
+from darkroom.imaging.compositing import to_alpha
+from darkroom.imaging.edit import Edit
+from darkroom.stages.erase import Erase
+from miniature.world import scene
 
 METHODS = pytest.mark.parametrize("method", ["telea", "ns"])
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from stage_fakes import FakeModels, Sheet, edit_of
 
-from pipeline.edit import Edit
-from pipeline.errors import EmptyMask, PhotoError, Stopped
-from pipeline.stages import STAGES
-from pipeline.stages.gate import FEWEST_PHOTOS, Gate, Judge, Usual
+from darkroom.errors import EmptyMask, PhotoError, Stopped
+from darkroom.imaging.edit import Edit
+from darkroom.stages import STAGES
+from darkroom.stages.gate import FEWEST_PHOTOS, Gate, Judge, Usual
 
 MEASURING = Gate(coverage=[0, 1])
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from pipeline.harmonise import harmonised
-from pipeline.seam import seam, seam_figures
+from darkroom.imaging.harmonise import harmonised
+from darkroom.imaging.seam import seam, seam_figures
 
 WAYS = pytest.mark.parametrize("how", ["mean_std", "histogram", "poisson"])
 

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 from stage_fakes import FakeModels, edit_of
 
-from pipeline.compositing import cut, faded, paste, to_alpha
-from pipeline.crops import LARGEST_ASPECT, Crop, Planner
-from pipeline.dataset.photo import decode, decode_png, encode_png
-from pipeline.edit import Edit
-from pipeline.errors import EmptyMask, PhotoError
-from pipeline.models.prompts import Prompt
-from pipeline.stages.inpaint import Inpaint
-from pipeline.stages.refine import Refine
+from darkroom.errors import EmptyMask, PhotoError
+from darkroom.imaging.codec import decode, decode_png, encode_png
+from darkroom.imaging.compositing import cut, faded, paste, to_alpha
+from darkroom.imaging.crops import LARGEST_ASPECT, Crop, Planner
+from darkroom.imaging.edit import Edit
+from darkroom.models.prompts import Prompt
+from darkroom.stages.inpaint import Inpaint
+from darkroom.stages.refine import Refine
 
 SIZES = st.tuples(st.integers(1, 90), st.integers(1, 90)).filter(lambda s: max(s) <= LARGEST_ASPECT * min(s))
 

@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 from stage_fakes import FakeModels, edit_of
 
-from pipeline.edit import Edit
-from pipeline.errors import PhotoError
-from pipeline.stages.clip_diff import ClipDiff
-from pipeline.stages.grabcut import GrabCut
-from pipeline.stages.mask_file import MaskFile
-from pipeline.stages.sam import Sam
-from pipeline.stages.text import Text
+from darkroom.errors import PhotoError
+from darkroom.imaging.edit import Edit
+from darkroom.stages.clip_diff import ClipDiff
+from darkroom.stages.grabcut import GrabCut
+from darkroom.stages.mask_file import MaskFile
+from darkroom.stages.sam import Sam
+from darkroom.stages.text import Text
 
 
 def area(radius: int) -> int:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from stage_fakes import FakeModels, edit_of
 
-from pipeline.errors import EmptyMask, PhotoError
-from pipeline.stages import STAGES
+from darkroom.errors import EmptyMask, PhotoError
+from darkroom.stages import STAGES
 
 STEP = 1 / 255  # of a mask's values
 

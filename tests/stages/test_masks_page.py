@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from pipeline.miniature.evaluate_masks import MARGIN, PAGE, WAYS, Case, as_they_come, margins, not_there, table, write
+from miniature.evaluate_masks import MARGIN, PAGE, WAYS, Case, as_they_come, margins, not_there, table, write
 
 
 def test_every_way_is_an_op_that_a_recipe_may_name():

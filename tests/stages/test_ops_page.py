@@ -8,14 +8,14 @@ import numpy as np
 import yaml
 from stage_fakes import FakeModels, edit_of
 
-from pipeline.docs import PAGE, render
-from pipeline.miniature.pictures import SHOWN
-from pipeline.stages import STAGES
+from darkroom.stages import STAGES
+from darkroom.stages.parameter_tables import PAGE, render
+from miniature.pictures import SHOWN
 
 
 def test_the_tables_are_current():
     page = PAGE.read_text(encoding="utf-8")
-    assert page == render(page), "run: python -m pipeline.docs"
+    assert page == render(page), "run: python -m darkroom.stages.parameter_tables"
 
 
 def test_every_example_is_a_working_piece_of_a_recipe():
@@ -31,7 +31,7 @@ def test_every_op_has_a_picture():
     assert set(SHOWN) == set(STAGES)
     for op in STAGES:
         (picture,) = re.findall(rf"\]\((pictures/ops/{op}\.png)\)", PAGE.read_text(encoding="utf-8"))
-        assert (PAGE.parent / picture).is_file(), f"run: python -m pipeline.miniature.pictures ops/{op}"
+        assert (PAGE.parent / picture).is_file(), f"run: python -m miniature.pictures ops/{op}"
 
 
 def test_the_example_of_a_new_stage_works():

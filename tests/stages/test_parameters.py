@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from pydantic import ValidationError
 
-from pipeline.stages import STAGES
+from darkroom.stages import STAGES
 
 WRONG = [
     ("sam", {}, "sam needs `points` or `boxes`"),

@@ -7,9 +7,9 @@ from typing import get_args
 
 import numpy as np
 
-from pipeline.harmonise import Harmoniser
-from pipeline.miniature.evaluate_repaint import PAGE, SMALL, at_best, holes, likeness, small_objects, small_table
-from pipeline.miniature.world import PALETTE
+from darkroom.imaging.harmonise import Harmoniser
+from miniature.evaluate_repaint import PAGE, SMALL, at_best, holes, likeness, small_objects, small_table
+from miniature.world import PALETTE
 
 
 def numbers(name: str) -> list[float]:

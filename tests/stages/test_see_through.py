@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from runs import Cli, journal, pixels
 from stage_fakes import FakeModels, Sheet
+
+from darkroom.imaging.codec import read
+from darkroom.imaging.compositing import filled, paste
+from darkroom.imaging.crops import Crop
+from darkroom.imaging.edit import Edit
+from darkroom.provenance.verify import verify
+from darkroom.stages import STAGES
+from runs import Cli, journal, pixels
 from test_photo import png16
 from test_results import LEFT, deliver
-
-from pipeline.again.verify import verify
-from pipeline.compositing import filled, paste
-from pipeline.crops import Crop
-from pipeline.dataset.photo import read
-from pipeline.edit import Edit
-from pipeline.stages import STAGES
 
 HIDDEN = [(0, 0, 0), (255, 255, 255), (255, 0, 255)]
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from stage_fakes import FakeModels, Sheet, edit_of
 
-from pipeline.edit import Edit
-from pipeline.errors import PhotoError
-from pipeline.miniature.examples import EXAMPLES, FLEET
-from pipeline.stages.auto import Auto
-from pipeline.stages.snap import Snap
-from pipeline.stages.text import Text
+from darkroom.errors import PhotoError
+from darkroom.imaging.edit import Edit
+from darkroom.stages.auto import Auto
+from darkroom.stages.snap import Snap
+from darkroom.stages.text import Text
+from miniature.examples import EXAMPLES, FLEET
 
 SMALL, MIDDLE, LARGE = (slice(4, 12), slice(4, 20)), (slice(24, 48), slice(28, 52)), (slice(56, 80), slice(40, 92))
 

@@ -1,0 +1,60 @@
+"""What does a picture show? Independent judges of the picture-book world, for tests and the evaluation."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from darkroom.models.miniature.networks import build_classifier
+from miniature.training.classifier import view
+from miniature.training.vae import to_tensor
+
+WEIGHTS = Path(__file__).parents[1] / "pipeline/darkroom/models/miniature/weights"
+
+
+@cache
+def _load(name: str) -> tuple[nn.Module, list[str]]:
+    """A judge and the classes in the order of its outputs."""
+    classes = json.loads((WEIGHTS / "classifier" / f"{name}.json").read_text())
+    net = build_classifier(len(classes))
+    net.load_state_dict(load_file(WEIGHTS / "classifier" / f"{name}.safetensors"))
+    return net.eval(), classes
+
+
+@torch.no_grad()
+def _chances(name: str, image: np.ndarray) -> dict[str, float]:
+    net, classes = _load(name)
+    return dict(zip(classes, net(to_tensor([image]).cpu()).softmax(1)[0].tolist(), strict=True))
+
+
+def _most_likely(chances: dict[str, float]) -> str:
+    return max(chances, key=chances.get)
+
+
+def place_chances(image: np.ndarray) -> dict[str, float]:
+    """How likely a picture (HxWx3 uint8, any size) shows each place of ``world.PLACES``; together 1."""
+    return _chances("place_classifier", view(image))
+
+
+def classify_place(image: np.ndarray) -> str:
+    """The place, a key of ``world.PLACES``, that a picture (HxWx3 uint8, any size) shows."""
+    return _most_likely(place_chances(image))
+
+
+def object_chances(image: np.ndarray, box: tuple[float, float, float, float]) -> dict[str, float]:
+    """How likely each of ``world.KINDS``, or "nothing", stands in ``box`` (x0, y0, x1, y1 in pixels)."""
+    return _chances("object_classifier", view(image, box))
+
+
+def classify_object(image: np.ndarray, box: tuple[float, float, float, float]) -> str:
+    """What stands in ``box`` (x0, y0, x1, y1 in pixels): a key of ``world.KINDS``, or "nothing"."""
+    return _most_likely(object_chances(image, box))
+
+
+def classify_colour(image: np.ndarray, box: tuple[float, float, float, float]) -> str:
+    """The colour, a key of ``world.PALETTE``, of what stands in ``box``."""
+    return _most_likely(_chances("colour_classifier", view(image, box)))

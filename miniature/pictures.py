@@ -1,0 +1,202 @@
+"""Draws the pictures of README and docs: ``python -m miniature.pictures [NAME ...]``.
+
+One for each op: a piece of a recipe, run by the miniature models on one of the examples; the photo, then what every
+stage has made of it, below which stands the stage as a recipe gives it. ``finders`` compares the ops that find things,
+``recipes`` shows what four whole recipes do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from darkroom.imaging.edit import Edit
+from darkroom.models import Memory, Models, Weights
+from darkroom.record import read_journal
+from darkroom.report.drawing import SOFT, TINT, label, padded, row, stack
+from darkroom.stages import STAGES
+from darkroom.stages.auto import Auto
+from darkroom.stages.snap import Snap
+from darkroom.stages.text import Text
+from miniature.evaluate import miniatures
+from miniature.examples import EXAMPLES, FLEET
+from miniature.text_to_image import write_text_to_image
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "pictures"
+WIDTH, GAP = 300, 14
+RECIPES, LARGE = ("car_on_mars", "horse_to_zebra", "car_swap", "two_passes"), 512
+
+# The example, and the stages that are run on it. TRUTH is a folder with the true mask of the example's main object.
+SHOWN: dict[str, tuple[str, str]] = {
+    "sam": ("car.png", "sam: {points: [[330, 360]]}"),
+    "text": ("dog.png", "text: {phrase: a dog}"),
+    "clip_diff": ("horse.png", "clip_diff: {source: a horse, target: a zebra}"),
+    "snap": ("dog.png", "snap: {phrase: a dog}"),
+    "auto": ("truck.jpg", "auto: {choose: nearest}"),
+    "diffedit": ("horse.png", "diffedit: {reference: a photo of a brown horse, query: a photo of a zebra}"),
+    "grabcut": ("car.png", "grabcut: {box: [135, 210, 535, 460]}"),
+    "mask_file": ("car.png", "mask_file: {folder: TRUTH}"),
+    "refine": (
+        "car.png",
+        "{text: {phrase: a car}, refine: {fill_holes: true, keep_largest: 1, grow: 12, feather: 24}}",
+    ),
+    "invert": ("car.png", "{sam: {points: [[330, 360]]}, invert: {}}"),
+    "combine": (
+        "car_and_tree.jpg",
+        "{tree: {op: text, phrase: a tree}, car: {op: sam, points: [[198, 374]]}, combine: {mask: tree, how: union}}",
+    ),
+    "gate": (
+        "dog.png",
+        "{snap: {phrase: a dog}, gate: {coverage: [0.02, 0.6], border: 0, confidence: 0.5, policy: flag}}",
+    ),
+    "inpaint": (
+        "car.png",
+        "{sam: {points: [[330, 360]]}, invert: {}, "
+        "inpaint: {prompt: 'red desert of Mars, dusty sky', steps: 20, guidance_scale: 3, strength: 1}}",
+    ),
+    "erase": (
+        "car.png",
+        "{grabcut: {box: [545, 340, 690, 398]}, refine: {open: 1, grow: 4, feather: 3}, erase: {}}",
+    ),
+    "diffedit_repaint": (
+        "horse.png",
+        "{sam: {points: [[380, 300]]}, refine: {grow: 6, feather: 6}, "
+        "diffedit_repaint: {prompt: a photo of a zebra, ratio: 0.7, guidance_scale: 5}}",
+    ),
+}
+
+
+def shown(op: str, models: Models, truth: Path) -> Image.Image:
+    """The picture of an op. truth: where the folder TRUTH is."""
+    name, text = SHOWN[op]
+    photo = {**EXAMPLES, **FLEET}[name].scene().image
+    edit, cells = Edit(photo, photo, name=name), [_cell(photo, name)]
+    for stage, given in yaml.safe_load(text).items():
+        kind = given.get("op", stage)
+        parameters = {key: str(truth) if value == "TRUTH" else value for key, value in given.items() if key != "op"}
+        after = STAGES[kind](**parameters).apply(edit, models)
+        measured = f" — {_flow(after.figures)}" if STAGES[kind].judges else ""
+        cells += _views(edit, after, f"{stage}: {_flow(given)}{measured}")
+        edit = replace(after, masks={**edit.masks, stage: after.mask}, artifacts={})
+    return padded(row(cells, GAP), 0, GAP)
+
+
+def finders(models: Models) -> Image.Image:
+    """A row for each of three examples: the photo, what `text`, `snap` and `auto` see in it and make of it."""
+    rows = []
+    for name in ("car.png", "dog.png", "truck.jpg"):
+        example = {**EXAMPLES, **FLEET}[name]
+        picture, phrase = example.scene().image, f"a {example.objects[0][0]}"
+        photo = Edit(picture, picture)
+        text, snap, auto = (one.apply(photo, models) for one in (Text(phrase=phrase), Snap(phrase=phrase), Auto()))
+        cells = [
+            _cell(picture, name),
+            _cell(_grey(text.artifacts["heat"]), f"the heat of “{phrase}”"),
+            _cell(_tinted(text), "text"),
+            _cell(_tinted(snap), "snap"),
+            _cell(_grey(auto.artifacts["segments"]), "the segments of auto"),
+            _cell(_tinted(auto), "auto, nearest"),
+        ]
+        rows.append(row(cells, GAP))
+    return padded(stack(rows, GAP), 0, GAP)
+
+
+def recipes() -> Image.Image:
+    """A row for each of ``RECIPES``, run by the command: the photo and two pictures, the first that come.
+
+    Of a recipe with two passes they are what each has made.
+    """
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in RECIPES:
+            command = [
+                sys.executable,
+                ROOT / "run.py",
+                f"recipe={name}",
+                "models=miniature",
+                f"outputs={folder}/{name}",
+            ]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            (run,) = Path(folder, name).glob(f"*_{name}")
+            lines = list(read_journal(run))
+            passes = [step["image"] for step in lines[0]["steps"] if "repainted" in step]
+            prompts = {line["prompt"]: line["result"] for line in reversed(lines)}
+            results = [line["result"] for line in lines]
+            pictures = passes if len(passes) > 1 else [*prompts.values()][::-1] if len(prompts) > 1 else results
+            cells = [np.asarray(Image.open(run / path)) for path in (lines[0]["source"], *pictures[:2])]
+            texts = (name, *(["first pass", "second pass"] if len(passes) > 1 else [*prompts][::-1]))
+            rows.append(row([_cell(cell, text, LARGE) for cell, text in zip_longest(cells, texts, fillvalue="")], GAP))
+    return padded(stack(rows, GAP), 0, GAP)
+
+
+def _views(before: Edit, after: Edit, caption: str) -> Iterator[Image.Image]:
+    for kind, heat in after.artifacts.items():
+        yield _cell(_grey(heat), f"its {kind}")
+    yield _cell(after.image if after.image is not before.image else _tinted(after), caption)
+
+
+def _flow(given: Mapping[str, Any]) -> str:
+    """Parameters as they stand in a recipe, on one line."""
+    return yaml.safe_dump(dict(given), default_flow_style=True, width=1000, sort_keys=False).strip() if given else ""
+
+
+def _cell(picture: np.ndarray, caption: str, width: int = WIDTH) -> Image.Image:
+    size = width, round(picture.shape[0] * width / picture.shape[1])
+    small = Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS)
+    return stack([small, label(caption, width, 18, colour=SOFT, lines=6)], 6)
+
+
+def _grey(heat: np.ndarray) -> np.ndarray:
+    return np.repeat(np.rint(heat * 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def _tinted(edit: Edit) -> np.ndarray:
+    """The photo with the masked part in violet."""
+    photo = Image.fromarray(edit.image)
+    violet = Image.blend(photo.convert("L").convert("RGB"), Image.new("RGB", photo.size, TINT), 0.6)
+    mask = Image.fromarray(np.rint(edit.need_mask() * 255).astype(np.uint8))
+    return np.asarray(Image.composite(violet, photo, mask))
+
+
+def op_picture(op: str) -> Image.Image:
+    """See ``SHOWN``."""
+    with tempfile.TemporaryDirectory() as folder:
+        truth = Path(folder)
+        for name, example in EXAMPLES.items():
+            Image.fromarray(example.main().mask).save(truth / name)
+        models = miniatures()
+        if op == "diffedit_repaint":  # which takes no inpainting model
+            weights = write_text_to_image(truth / "text_to_image")
+            models = Models(Weights(sam="miniature", clipseg="miniature", inpaint=str(weights)), Memory(), "cpu")
+        return shown(op, models, truth)
+
+
+DRAWN: dict[str, Callable[[], Image.Image]] = {
+    **{f"ops/{op}": partial(op_picture, op) for op in SHOWN},
+    "finders": lambda: finders(miniatures()),
+    "recipes": recipes,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(DRAWN)} (default: all)")
+    for name in parser.parse_args().names or DRAWN:
+        DRAWN[name]().save(FOLDER / f"{name}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""A procedural picture-book world: endless small scenes whose every pixel is known.
+
+``scene(seed)`` draws a place (street, Mars, meadow, ...) with objects in it (car, horse, ...) and returns the
+picture with an exact mask for each object. It is what the miniature models are trained and tested on.
+"""
+
+from miniature.world.captions import caption, describe, name, phrase
+from miniature.world.objects import KINDS, PALETTE
+from miniature.world.places import LIGHTS, PLACES
+from miniature.world.scene import Scene, Spec, Thing, random_specs, scene
+
+__all__ = [
+    "KINDS",
+    "LIGHTS",
+    "PALETTE",
+    "PLACES",
+    "Scene",
+    "Spec",
+    "Thing",
+    "caption",
+    "describe",
+    "name",
+    "phrase",
+    "random_specs",
+    "scene",
+]

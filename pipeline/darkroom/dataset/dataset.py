@@ -1,0 +1,233 @@
+"""Which photos a recipe works on: files, folders, globs, or a manifest. It knows no stages and no models."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ConfigDict, model_validator
+from pydantic.dataclasses import dataclass
+
+from darkroom.dataset import manifest
+from darkroom.dataset.listing import UNREAD, Listing, split
+from darkroom.errors import PhotoError, RecipeError, nearest
+from darkroom.imaging import codec as photo
+
+log = logging.getLogger("darkroom")
+
+
+@plain_dataclass(frozen=True)
+class Photo:
+    """An entry of a dataset, not yet opened.
+
+    Attributes:
+        path: the file.
+        name: its path within the dataset, with `/`; where there is a manifest, as written there. Two photos
+            share a name only if the same file is listed twice. A bad row of a manifest is named `FILE:LINE`.
+        item: the manifest's other columns; empty without a manifest and for a bad row.
+        row: where it stands in the manifest, as `FILE:LINE`; empty without one.
+        problem: why it is already known that it cannot be loaded; None where nothing is known.
+    """
+
+    path: Path
+    name: str
+    item: Mapping[str, Any] = field(default_factory=dict)
+    row: str = ""
+    problem: str | None = None
+
+    def located(self, problem: object) -> str:
+        """A problem of this photo, with the row of the manifest, where there is one: a table may list a photo twice."""
+        text = str(problem)
+        return f"{self.row}: {text}" if self.row not in ("", self.name) and not text.startswith(self.row) else text
+
+    def digest(self) -> str:
+        """SHA-256 of the file.
+
+        Raises:
+            PhotoError: with the reason, in one line.
+        """
+        if self.problem:
+            raise PhotoError(self.problem)
+        return photo.digest(self.path)
+
+    def load(self) -> photo.Picture:
+        """Read and decode it.
+
+        Raises:
+            PhotoError: with the reason, in one line.
+        """
+        if self.problem:
+            raise PhotoError(self.problem)
+        picture = photo.read(self.path)
+        expected = photo.FORMATS.get(self.path.suffix.lower())
+        if expected and expected != picture.format.replace("MPO", "JPEG"):
+            log.warning("%s: is a %s file, whatever its name says", self.name, picture.format)
+        if picture.bits == 16 and picture.deep is None:
+            log.warning("%s: 8 of its 16 bits are kept: docs/datasets.md says why", self.name)
+        return picture
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Dataset:
+    """The photos of a run; exactly one of the two is given, with absolute paths.
+
+    Attributes:
+        images: a photo, a folder with all below it, a glob (`*`, `?`, `[abc]`, `**`), or a list of these.
+        manifest: a CSV or JSON Lines file with a column `image`, relative to the manifest's own folder. The
+            other columns become each photo's `item`.
+    """
+
+    images: str | list[str] | None = None
+    manifest: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.images and self.manifest:
+            raise ValueError("`images` and `manifest` are both given; add dataset.images=null or dataset.manifest=null")
+        if not self.images and not self.manifest:
+            raise ValueError("give either `images` (a photo, folder or glob) or `manifest` (.csv or .jsonl)")
+        return self
+
+    def check(self, columns: Collection[str] = ()) -> None:
+        """Make sure, at little cost, that there is at least one photo behind each thing that is named.
+
+        Args:
+            columns: the manifest's columns that the recipe uses; some row has to have each.
+
+        Raises:
+            RecipeError: with one line for each that is missing, empty or unreadable.
+        """
+        if self.manifest:
+            _check_manifest(Path(self.manifest), columns)
+        problems = [problem for place in self._places() if (problem := _problem(place))]
+        if problems:
+            raise RecipeError([f"dataset.images: {each}" for each in problems])
+
+    def photos(self) -> Iterator[Photo]:
+        """The photos, each as it is found, in an order that depends on names only.
+
+        Lists and manifests keep their order. In a folder its own pictures come first, then its sub-folders one
+        after the other, sorted by code points. Hidden files, what file servers and systems leave beside photos, and
+        the folders that runs have written are passed over.
+
+        Raises:
+            RecipeError: the manifest has become unreadable.
+        """
+        return self._photos(log.warning)
+
+    def count(self) -> int:
+        """How many photos there are, found by a walk of its own that logs nothing."""
+        return sum(1 for _ in self._photos(lambda line: None))
+
+    def strays(self) -> str | None:
+        """A line that counts the files beside the photos that are none, by kind; None where there are none."""
+        listing = Listing(lambda line: None)
+        for place in self._places():
+            for _ in listing.pictures(place):
+                pass
+        return _skipped(listing) if listing.skipped else None
+
+    def _places(self) -> list[str]:
+        return [self.images] if isinstance(self.images, str) else self.images or []
+
+    def _photos(self, say: Callable[[str], None]) -> Iterator[Photo]:
+        if self.manifest:
+            yield from _listed(Path(self.manifest))
+            return
+        listing, root = Listing(say), _common_root(self._places())
+        for place in self._places():
+            for path in listing.pictures(place):
+                yield Photo(path, path.relative_to(root).as_posix())
+
+
+def stray_lines(datasets: Iterable[Dataset]) -> list[str]:
+    """`Dataset.strays` of several, each walked through once."""
+    different: list[Dataset] = []
+    for dataset in datasets:
+        if dataset not in different:
+            different.append(dataset)
+    return [line for line in (dataset.strays() for dataset in different) if line]
+
+
+def _listed(path: Path) -> Iterator[Photo]:
+    for row in manifest.rows(path):
+        place = f"{path.name}:{row.line}"
+        if row.image is None:
+            yield Photo(path, place, row=place, problem=row.problem)
+        else:
+            yield Photo(path.parent / row.image, row.image, row.item, place)
+
+
+def _common_root(places: list[str]) -> Path:
+    """The folder that names are relative to: the deepest that holds all places."""
+    roots = (path if pattern else path.parent for path, pattern in map(split, places))
+    return Path(os.path.commonpath(list(roots)))
+
+
+def _check_manifest(path: Path, columns: Collection[str]) -> None:
+    """Read rows until there are a photo and all columns: of a good manifest, one."""
+    first_bad = first_lost = None
+    missing, known, usable, there = set(columns), set[str](), 0, False
+    for row in manifest.rows(path):
+        if row.image is None:
+            first_bad = first_bad or row
+            continue
+        usable += 1
+        missing -= row.item.keys()
+        known |= row.item.keys()
+        there = there or _is_there(path.parent / row.image)
+        first_lost = first_lost or row.image
+        if there and not missing:
+            return
+    if not usable:
+        reason = f"no usable row; line {first_bad.line}: {first_bad.problem}" if first_bad else "no rows"
+        raise RecipeError(f"{manifest.KEY}: {path}: {reason}")
+    problems = [f"no column '{name}', {nearest(name, sorted(known))}" for name in sorted(missing)]
+    if not there:
+        problems.append(f"none of its photos is there, such as {first_lost}; is their disk there?")
+    raise RecipeError([f"{manifest.KEY}: {path}: {problem}" for problem in problems])
+
+
+def _is_there(photo: Path) -> bool:
+    try:
+        return photo.exists()
+    except (OSError, ValueError):  # such as a name of 5,000 letters, or with a null character
+        return False
+
+
+def _problem(place: str) -> str | None:
+    """Why there is no photo in a place, or None."""
+    try:
+        return _missing(place)
+    except OSError as error:  # such as a folder on the way that may not be entered
+        return f"{place}: cannot be read: {error.strerror}"
+
+
+def _missing(place: str) -> str | None:
+    path, pattern = split(place)
+    if pattern.count("**") > 1:
+        return f"{place}: `**` can stand once in a glob"
+    if not path.exists():
+        return f"{path}: no such file or folder"
+    if not pattern:
+        return None if path.is_file() else f"{path}: neither a file nor a folder"
+    unreadable: list[str] = []
+    listing = Listing(unreadable.append)
+    if any(True for _ in listing.pictures(place)):
+        return None
+    skipped = f"; {_skipped(listing)}" if listing.skipped else ""
+    wanted = " ".join(photo.FORMATS)
+    return "; ".join([f"{place}: no photos found, looking for {wanted}{skipped}", *unreadable])
+
+
+def _skipped(listing: Listing) -> str:
+    kinds = ", ".join(f"{suffix} {number}" for suffix, number in listing.skipped.most_common(5))
+    total = listing.skipped.total()
+    unread = dict.fromkeys(UNREAD[suffix] for suffix in listing.skipped if suffix in UNREAD)
+    why = f"{', '.join(unread)} cannot be read yet: convert them to JPEG" if unread else "no pictures by their names"
+    return f"skipped {total} file{'s' * (total != 1)} ({kinds}): {why}"

@@ -1,0 +1,1 @@
+"""Computes pictures: runs go through the photos, the runner through the steps of each photo."""

@@ -1,0 +1,192 @@
+"""Edits to results and back: what a stage has made becomes files of the store, and is there again when it is needed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from darkroom.engine.graph import Node
+from darkroom.errors import PhotoError
+from darkroom.imaging.bands import by_bands
+from darkroom.imaging.codec import Picture, decode, decode_png, encode_png, read_png
+from darkroom.imaging.compositing import filled, to_alpha
+from darkroom.imaging.edit import Edit
+from darkroom.imaging.paste_back import breaches
+from darkroom.imaging.thumbnails import mask_thumbnail, photo_thumbnail
+from darkroom.models import Models
+from darkroom.planning.cache_keys import parameters
+from darkroom.record import metadata
+from darkroom.store import Result, Store
+
+
+class Edits:
+    """The edits behind nodes, a few at a time in memory, all others in the store.
+
+    Args:
+        models: name themselves in the metadata of what they make.
+        store: where results are.
+    """
+
+    def __init__(self, models: Models, store: Store) -> None:
+        self._models = models
+        self._store = store
+        self._edits: OrderedDict[Node, Edit] = OrderedDict()
+
+    def at(self, node: Node) -> Edit:
+        """The photo as it is behind a node that has its result."""
+        if node in self._edits:
+            self._edits.move_to_end(node)
+            return self._edits[node]
+        if node.parent is None:
+            picture = node.subject.load()
+            name = node.subject.photo.name
+            return self._remember(node, Edit(picture.pixels, picture.pixels, alpha=picture.alpha, name=name))
+        before, result = self.at(node.parent), node.result
+        changes: dict[str, Any] = {}
+        if result.image:
+            changes["image"] = decode_png(self._store.read(result.image), "RGB")
+            changes["repainted"] = decode_png(self._store.read(result.repainted), "L")
+        if result.mask:
+            changes["mask"] = decode_png(self._store.read(result.mask), "L") / np.float32(255)
+            changes["confidence"] = result.figures.get("confidence")
+        return self._remember(node, replace(before, **changes))
+
+    def lent(self, node: Node) -> Result | None:
+        """A result out of a run folder that is being resumed, if it keeps the contract of paste-back."""
+        result = self._store.lent(node.key)
+        if result is None:
+            return None
+        try:
+            photo = node.subject.load()
+            size = photo.pixels.shape[:2]
+            mask, repainted = (
+                blob and read_png(self._store.read(blob), "L", size) for blob in (result.mask, result.repainted)
+            )
+            if result.image is None:
+                return None if mask is None else result
+            if (node.step is None) != (repainted is None):  # the photo itself, or something repainted
+                return None
+            share = np.zeros(size, np.uint8) if repainted is None else repainted
+            picture = decode(self._store.read(result.image))
+        except PhotoError:
+            return None
+        return None if any(breaches(photo, share, picture)) else result
+
+    def keep_photo(self, root: Node) -> Result:
+        """Put a photo as decoded into the store. Raises `PhotoError` where it cannot be decoded."""
+        picture = root.subject.load()
+        data = _encode(picture)
+        small = photo_thumbnail(picture.pixels, picture.alpha, picture.icc)
+        return Result(image=self._store.add(data, ".png"), thumbnail=self._store.add(small, ".jpg"))
+
+    def keep(self, node: Node, before: Edit, edit: Edit, seconds: float) -> Result:
+        """Check what a step has made and put its files into the store.
+
+        Args:
+            node: the step.
+            before: what it was given.
+            edit: what it has made.
+            seconds: what it took.
+
+        Raises:
+            PhotoError: it broke the contract of paste-back; nothing is kept.
+        """
+        outside_max_diff = _check(edit, before)
+        result = Result(
+            **self._files(node, before, edit),
+            artifacts={label: self._add_png(to_alpha(heat)) for label, heat in edit.artifacts.items()},
+            figures=dict(edit.figures),
+            empty=edit.repainted is None and edit.mask is not None and not to_alpha(edit.mask).any(),
+            outside_max_diff=outside_max_diff,
+            seconds=round(seconds, 3),
+        )
+        if node.children:
+            self._remember(node, edit)
+        return result
+
+    def forget(self) -> None:
+        """Let go of everything in memory."""
+        self._edits.clear()
+
+    def _files(self, node: Node, before: Edit, edit: Edit) -> dict[str, str]:
+        if edit.image is not before.image:
+            picture = _repainted(node.subject.load(), edit)
+            return {
+                "image": self._store.add(_encode(picture, self._texts(node)), ".png"),
+                "thumbnail": self._store.add(photo_thumbnail(picture.pixels, picture.alpha, picture.icc), ".jpg"),
+                "repainted": self._add_png(edit.repainted),
+                "mask_thumbnail": self._store.add(mask_thumbnail(edit.repainted), ".png"),
+            }
+        if edit.mask is not before.mask:
+            alpha = to_alpha(edit.mask)
+            return {"mask": self._add_png(alpha), "mask_thumbnail": self._store.add(mask_thumbnail(alpha), ".png")}
+        return {}
+
+    def _add_png(self, grey: np.ndarray) -> str:
+        return self._store.add(encode_png(grey), ".png")
+
+    def _texts(self, node: Node) -> Mapping[str, str]:
+        steps = [step for step in node.steps() if not step.stage.judges]  # with or without a gate: the same picture
+        kinds = dict.fromkeys(kind for step in steps for kind in step.stage.uses)
+        return metadata.texts(
+            photo=node.subject.digest,
+            stages=[{"op": step.op, **parameters(step.stage)} for step in steps],
+            models={kind: self._models.identity(kind) for kind in kinds},
+        )
+
+    def _remember(self, node: Node, edit: Edit) -> Edit:
+        if node.step and edit.mask is not None:
+            name = node.step.name
+            confidences = {**edit.confidences, name: edit.confidence}
+            wanted = _named_below(node)
+            masks = {each: mask for each, mask in (*edit.masks.items(), (name, edit.mask)) if each in wanted}
+            edit = replace(edit, masks=masks, confidences=confidences)
+        self._edits[node] = edit = replace(edit, artifacts={}, figures={})
+        while len(self._edits) > self._models.batch_size + 2:  # a batch's parents, and what is on the way to them
+            self._edits.popitem(last=False)
+        return edit
+
+
+def _named_below(node: Node) -> set[str]:
+    """The earlier stages whose masks the steps below a node ask for."""
+    found: set[str] = set()
+    for child in node.children.values():
+        found |= {*child.step.stage.needs(), *_named_below(child)}
+    return found
+
+
+def _repainted(photo: Picture, edit: Edit) -> Picture:
+    """An edit as a picture: of 16 bits where the photo has them, which it keeps wherever nothing was repainted."""
+    deep = photo.deep
+    if deep is not None:
+        deep = by_bands(_deepened, deep, edit.image, edit.repainted)
+    return replace(photo, pixels=edit.image, alpha=edit.opacity, deep=deep)
+
+
+def _deepened(deep: np.ndarray, image: np.ndarray, repainted: np.ndarray) -> np.ndarray:
+    new, deep = repainted > 0, deep.copy()
+    deep[new, :3] = image[new] * np.uint16(257)
+    deep[..., 3:] = filled(deep[..., 3:], repainted[..., None])
+    return deep
+
+
+def _encode(picture: Picture, texts: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    if picture.deep is not None:
+        return encode_png(picture.deep, icc=picture.icc, texts=texts, facts=picture.facts)
+    return encode_png(picture.pixels, alpha=picture.alpha, icc=picture.icc, texts=texts, facts=picture.facts)
+
+
+def _check(edit: Edit, before: Edit) -> int:
+    """The paste-back contract, after every stage; returns what was measured, which is 0 where it holds."""
+    if edit.image.shape != edit.original.shape:
+        raise PhotoError(f"the picture has another size, {edit.image.shape}, than the photo: a bug, please report it")
+    if outside_max_diff := edit.outside_max_diff():
+        raise PhotoError(f"pixels outside the mask changed by {outside_max_diff}: a bug, please report it")
+    if edit.image is not before.image and edit.mask is not before.mask:
+        raise PhotoError("a stage changed both picture and mask: a bug, please report it")
+    return outside_max_diff

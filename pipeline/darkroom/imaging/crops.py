@@ -1,0 +1,189 @@
+"""Which part of a photo the model sees, and at which size. Knows arrays only."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from darkroom.errors import PhotoError
+
+CropMode = Literal["mask", "regions", "photo"]
+
+# Longest shape that SDXL was trained on: 512 x 2048 (Podell et al., arXiv 2307.01952, appendix I). A crop
+# grows to it where the photo has room.
+TRAINED_ASPECT = 4
+# A judgement: beyond this a working picture gets too narrow to show anything, so the photo is refused.
+LARGEST_ASPECT = 8
+# A judgement: enlarged more than so many times a crop is blur, and the model better sees more surroundings.
+LARGEST_ENLARGEMENT = 4
+# A judgement: each region is a call of the model, and a mask of more pieces is noise, not things.
+MOST_REGIONS = 1000
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of a photo, and the size at which the model works on it.
+
+    Attributes:
+        x0, y0, x1, y1: edges in pixels of the photo, x1 and y1 exclusive; always inside it.
+        width, height: of the working picture, in pixels.
+    """
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    width: int
+    height: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Index of the part in an (H, W, ...) array."""
+        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+
+@lru_cache
+def shapes(native: int, multiple: int) -> np.ndarray:
+    """The sizes that a model trained on squares of `native` px knows, (N, 2) of height and width in pixels.
+
+    Sides are multiples of a 16th of `native` and at least half of it, areas from 0.9 to 1.0 of its square. For 1024
+    these are the 40 on which SDXL was trained (Podell et al., arXiv 2307.01952, appendix I), and 704 x 1344 turned,
+    which that list has upright only. For other models the same rule is scaled.
+
+    Args:
+        native: in pixels.
+        multiple: of which all sides must be.
+    """
+    step = max(1, round(native / 16 / multiple)) * multiple
+    count = max(1, round(native / step))
+    sides = range(math.ceil(count / 2), 2 * count + 1)
+    known = [(rows, columns) for rows in sides for columns in sides if 0.9 <= rows * columns / count**2 <= 1]
+    sizes = np.array(known) * step
+    sizes.flags.writeable = False  # it is kept for the next call
+    return sizes
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Plans crops of photos of one size.
+
+    Attributes:
+        size: (height, width) of the photo.
+        native: side in pixels of the square pictures that the model was trained on.
+        multiple: of which the sides of the working picture must be.
+        context: factor of 1 or more by which the sides of a crop exceed those of what is repainted.
+    """
+
+    size: tuple[int, int]
+    native: int
+    multiple: int
+    context: float = 1.0
+
+    def plan(self, mode: CropMode, alpha: np.ndarray) -> list[Crop]:
+        """The parts to work on. Each white pixel lies in exactly one of them, together with all of its region.
+
+        Args:
+            mode: `mask`, one part around everything white; `regions`, one around each connected region, but one
+                for all regions that would show in each other's; `photo`, everything.
+            alpha: (H, W) uint8, not 0 everywhere.
+
+        Returns:
+            One crop, or for `regions` one or more: from top to bottom, by the upper edges of what is white in them.
+
+        Raises:
+            PhotoError: a part is more than `LARGEST_ASPECT` times as long as wide, and the photo has no room; the
+                mask falls into more than `MOST_REGIONS` regions.
+        """
+        if mode == "photo":
+            return [self.photo()]
+        white = (alpha > 0).astype(np.uint8)
+        if mode == "mask":
+            x0, y0, width, height = cv2.boundingRect(white)
+            return [self._around(np.array([y0, x0, y0 + height, x0 + width]))]
+        regions = _regions(white)
+        if len(regions) > MOST_REGIONS:
+            raise PhotoError(
+                f"the mask falls into {len(regions)} regions, more than {MOST_REGIONS}: drop specks with "
+                "`refine: {open: 2}`, or set `crop: mask`"
+            )
+        return self._apart(regions)
+
+    def photo(self) -> Crop:
+        """All of the photo. Raises `PhotoError` for one too long and narrow."""
+        height, width = self.size
+        return self._as_it_is(np.array([0, 0, height, width]))
+
+    def _apart(self, boxes: np.ndarray) -> list[Crop]:
+        """Crops none of which shows white of another's: boxes that would are joined until none does."""
+        from scipy.sparse.csgraph import connected_components
+
+        while True:
+            crops = [self._around(box) for box in boxes]
+            seen = np.array([[crop.y0, crop.x0, crop.y1, crop.x1] for crop in crops])[:, None]
+            shows = (seen[..., :2] < boxes[:, 2:]).all(axis=2) & (boxes[:, :2] < seen[..., 2:]).all(axis=2)
+            count, group = connected_components(shows, directed=False)
+            if count == len(boxes):
+                return crops
+            joined = np.array([_union(boxes[group == number]) for number in range(count)])
+            boxes = joined[np.lexsort((joined[:, 1], joined[:, 0]))]
+
+    def _around(self, box: np.ndarray) -> Crop:
+        """A part around a box (y0, x0, y1, x1), of a shape that the model knows.
+
+        The smallest that holds the box and its context. Where the photo has no room for that, the largest that holds
+        the box; where it has none for that either, the box and what there is of its context, in its own shape.
+        """
+        known, size = shapes(self.native, self.multiple), np.array(self.size)
+        inner = box[2:] - box[:2]
+        wanted = np.maximum(inner * self.context, min(self.native / LARGEST_ENLARGEMENT, *self.size))
+        wanted = np.minimum(np.ceil(wanted), size)
+        least, most = (wanted / known).max(axis=1), (size / known).min(axis=1)  # px of the photo for one of the model's
+        if (least <= most).any():
+            chosen = np.where(least <= most, known.prod(axis=1) * least**2, np.inf).argmin()
+            return self._placed(box, np.rint(known[chosen] * least[chosen]).astype(int), known[chosen])
+        if (holds := (inner / known).max(axis=1) <= most).any():
+            chosen = np.where(holds, known.prod(axis=1) * most**2, 0).argmax()
+            return self._placed(box, np.rint(known[chosen] * most[chosen]).astype(int), known[chosen])
+        return self._as_it_is(box)
+
+    def _as_it_is(self, box: np.ndarray) -> Crop:
+        """A box and its context in their own shape, and about `native` squared pixels.
+
+        Rounding the sides of the working picture to `multiple` stretches it by at most half a multiple per side.
+        """
+        wanted = (box[2:] - box[:2]) * self.context
+        wanted = np.maximum(wanted, wanted.max() / TRAINED_ASPECT)
+        sides = np.minimum(np.ceil(wanted).astype(int), self.size)
+        if sides.max() > LARGEST_ASPECT * sides.min():
+            raise PhotoError(
+                f"the part to repaint is {sides[1]} x {sides[0]} px, more than {LARGEST_ASPECT} times as long as "
+                "wide; the model knows no such pictures: crop the photo"
+            )
+        scale = self.native / math.sqrt(sides.prod())
+        working = np.maximum(np.rint(sides * scale / self.multiple), 1).astype(int) * self.multiple
+        return self._placed(box, sides, working)
+
+    def _placed(self, box: np.ndarray, sides: np.ndarray, working: np.ndarray) -> Crop:
+        """With the box in the middle, as far as the photo allows."""
+        start = np.rint((box[:2] + box[2:] - sides) / 2).astype(int)
+        y0, x0 = np.clip(start, 0, np.array(self.size) - sides).tolist()
+        rows, columns = sides.tolist()
+        height, width = working.tolist()
+        return Crop(x0, y0, x0 + columns, y0 + rows, width, height)
+
+
+def _regions(white: np.ndarray) -> np.ndarray:
+    """Boxes (y0, x0, y1, x1) of what is not 0 and connected, also across corners, from top to bottom: (N, 4)."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(white, connectivity=8)
+    x0, y0, width, height = stats[1:, :4].T  # 0 is the background
+    return np.stack([y0, x0, y0 + height, x0 + width], axis=1)[np.lexsort((x0, y0))]
+
+
+def _union(boxes: np.ndarray) -> np.ndarray:
+    """The box around (N, 4) boxes."""
+    return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])

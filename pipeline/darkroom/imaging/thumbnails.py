@@ -1,0 +1,48 @@
+"""Small copies of pictures and masks, for sheets and pages. The same pixels give the same bytes."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+from darkroom.imaging.codec import to_srgb
+
+PAPER = "#fbfaf8"  # shows where a picture is transparent; the colour of reports
+BOX = (480, 576)  # width and height that thumbnails fit into: twice what a page shows, for sharp screens
+
+
+def photo_thumbnail(pixels: np.ndarray, alpha: np.ndarray | None, icc: bytes | None) -> bytes:
+    """A small JPEG of a picture, in sRGB; transparency shows as paper. Never larger than the picture.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
+        alpha: (H, W) uint8, 0 transparent to 255 opaque; None for an opaque picture.
+        icc: the colour profile that `pixels` are in; None means sRGB; a broken one is ignored.
+    """
+    image = Image.fromarray(pixels)
+    if alpha is not None:
+        image.putalpha(Image.fromarray(alpha))
+    small = _reduced(image)
+    colours = small.convert("RGB")
+    if icc:
+        colours = to_srgb(colours, icc)
+    if alpha is not None:
+        colours = Image.composite(colours, Image.new("RGB", small.size, PAPER), small.getchannel("A"))
+    file = BytesIO()
+    colours.save(file, "JPEG", quality=88, subsampling="4:4:4")
+    return file.getvalue()
+
+
+def mask_thumbnail(mask: np.ndarray) -> bytes:
+    """A small grey PNG of a mask, (H, W) uint8."""
+    file = BytesIO()
+    _reduced(Image.fromarray(mask)).save(file, "PNG", compress_level=3)
+    return file.getvalue()
+
+
+def _reduced(image: Image.Image) -> Image.Image:
+    scale = min(1.0, BOX[0] / image.width, BOX[1] / image.height)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return image.resize(size, Image.Resampling.HAMMING, reducing_gap=1.5)  # half Lanczos' time, and as sharp here

@@ -1,0 +1,99 @@
+"""What a checkpoint is like, told before a run by its small files: no weights are read, no heavy library imported."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from darkroom.errors import SetupError
+from darkroom.models.checkpoint_formats import read_index
+from darkroom.models.load_errors import reading
+from darkroom.models.single_file import configuration
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_SPECIAL = ("<|startoftext|>", "<|endoftext|>")  # one before and one behind each text that is read
+_PARTS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+
+
+class Outline:
+    """An inpainting checkpoint without its weights.
+
+    Args:
+        path: a folder with `model_index.json`, or a single `.safetensors` file.
+
+    Raises:
+        SetupError: here and wherever something is asked: small files are missing or damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with reading(path, "a Stable Diffusion checkpoint"):
+            self._folder = path if path.is_dir() else configuration(path)
+            self._index = read_index(self._folder)
+
+    @cached_property
+    def channels(self) -> int:
+        """Of what the UNet is shown: 4 for text-to-image, 9 for inpainting."""
+        return self._number("unet/config.json", "in_channels")
+
+    @property
+    def encoders(self) -> int:
+        """How many text encoders it has: 2 for SDXL, else 1."""
+        return sum(bool(self._index.get(name, [None])[0]) for name in ("text_encoder", "text_encoder_2"))
+
+    def room(self, encoder: int) -> int:
+        """How many tokens of a text a text encoder reads, 0 being the first: 75 for all that are published."""
+        return self._number(f"{_folder_of(encoder)}/tokenizer_config.json", "model_max_length") - len(_SPECIAL)
+
+    def unread(self, text: str, encoder: int = 0) -> str:
+        """The end of a text that a text encoder never sees, from the first word on that does not fit; mostly empty."""
+        folder, room = self._folder / _folder_of(encoder), self.room(encoder)
+        with reading(self._path, "a Stable Diffusion checkpoint"):
+            whole = text.encode(errors="replace").decode()  # half a sign, as JSON can hold it, is no text
+            tokens = clip_tokenizer(folder).encode(whole, add_special_tokens=False).offsets
+        start = tokens[room][0] if len(tokens) > room else len(text)
+        while 0 < start < len(text) and text[start - 1].isalnum() and text[start].isalnum():
+            start -= 1
+        return text[start:]
+
+    def _number(self, name: str, key: str) -> int:
+        with reading(self._path, "a Stable Diffusion checkpoint"):
+            value = _read(self._folder / name).get(key)
+            if not isinstance(value, int):
+                raise SetupError(f"{self._path}: {name} lacks {key}")
+            return value
+
+
+def _folder_of(encoder: int) -> str:
+    return "tokenizer_2" if encoder else "tokenizer"
+
+
+@lru_cache(maxsize=16)
+def _read(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise SetupError(f"{file.parents[1]}: lacks {file.parent.name}/{file.name}")
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=4)
+def clip_tokenizer(folder: Path) -> Tokenizer:
+    """CLIP's tokenizer from the published files; transformers' own takes seconds to import, and gives the same."""
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+
+    if (file := folder / "tokenizer.json").is_file():
+        tokenizer = Tokenizer.from_file(str(file))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
+    vocabulary, merges = str(folder / "vocab.json"), str(folder / "merges.txt")
+    tokenizer = Tokenizer(models.BPE.from_file(vocabulary, merges, end_of_word_suffix="</w>", unk_token=_SPECIAL[1]))
+    cleaning = [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
+    tokenizer.normalizer = normalizers.Sequence(cleaning)
+    splitting = pre_tokenizers.Split(Regex(_PARTS), behavior="removed", invert=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([splitting, pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    tokenizer.add_special_tokens(list(_SPECIAL))
+    return tokenizer

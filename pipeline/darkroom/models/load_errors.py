@@ -1,0 +1,27 @@
+"""Turning whatever a parser of weights raises into one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from darkroom.errors import SetupError
+from darkroom.system.interrupts import heed
+
+
+@contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Around the reading of a file of weights.
+
+    Raises:
+        SetupError: in place of all that safetensors, pickle, json, torch, transformers and diffusers raise.
+    """
+    try:
+        yield
+    except (SetupError, MemoryError):
+        raise
+    except Exception as error:
+        heed()
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise SetupError(f"{path}: cannot be read as {what}: {reason[:200]}") from error

@@ -1,0 +1,1 @@
+"""The miniature models: networks, weights, and the wrappers that make up for their size."""

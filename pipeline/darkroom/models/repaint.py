@@ -1,0 +1,105 @@
+"""One call of a diffusers inpainting pipeline."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from darkroom.errors import PhotoError
+from darkroom.models.differential_diffusion import Differential
+from darkroom.models.prompts import Text
+from darkroom.models.request import InpaintRequest
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import DiffusionPipeline
+
+
+def repaint(
+    pipe: DiffusionPipeline, requests: Sequence[InpaintRequest], texts: Sequence[tuple[Text, Text]]
+) -> list[np.ndarray]:
+    """All requests in one batch; they must agree in `InpaintRequest.shared`.
+
+    Args:
+        pipe: what paints.
+        requests: what is painted.
+        texts: the prompt of each, as `prompts.encode` gives it; all of one length.
+
+    Returns:
+        (h, w, 3) uint8 RGB for each request.
+
+    Raises:
+        PhotoError: the model gave not-a-number or a single colour, which never passes for a picture.
+    """
+    latents: list[torch.Tensor] = []
+    hold = None if requests[0].greys is None else Differential(pipe, requests)
+
+    def after_step(_pipe: Any, step: int, _time: int, tensors: dict[str, Any]) -> dict[str, Any]:
+        if hold:
+            tensors["latents"] = hold(step, tensors["latents"])
+        latents[:] = tensors["latents"]
+        return tensors
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # diffusers deprecates upcast_vae, and calls it
+        arguments = _arguments(requests, texts)
+        pictures = pipe(**arguments, callback_on_step_end=after_step, output_type="np").images
+    return [
+        _to_bytes(picture if _is_picture(picture) else _decode_again(pipe, latent, request))
+        for request, picture, latent in zip(requests, pictures, latents, strict=True)
+    ]
+
+
+def _arguments(requests: Sequence[InpaintRequest], texts: Sequence[tuple[Text, Text]]) -> dict[str, Any]:
+    import torch
+    from PIL import Image
+
+    first = requests[0]
+    shown, unwanted = (reduce(Text.and_then, each) for each in zip(*texts, strict=True))
+    summaries = {"pooled_prompt_embeds": shown.pooled, "negative_pooled_prompt_embeds": unwanted.pooled}
+    # An image and a generator for each: diffusers encodes a single image with the first generator only, and
+    # then all other pictures differ from what they are alone.
+    return {
+        "prompt_embeds": shown.words,
+        "negative_prompt_embeds": unwanted.words,
+        **(summaries if shown.pooled is not None else {}),
+        "image": [Image.fromarray(request.image) for request in requests],
+        "mask_image": [Image.fromarray(request.mask.astype(np.uint8) * 255) for request in requests],
+        "generator": [torch.Generator("cpu").manual_seed(request.seed) for request in requests],
+        "height": first.image.shape[0],
+        "width": first.image.shape[1],
+        "num_inference_steps": first.steps,
+        "guidance_scale": first.guidance_scale,
+        "strength": first.strength,
+    }
+
+
+def _decode_again(pipe: DiffusionPipeline, latent: torch.Tensor, request: InpaintRequest) -> np.ndarray:
+    """(h, w, 3) floats decoded in fp32: some VAEs overflow in half precision (diffusers issue 4325)."""
+    import torch
+
+    vae, dtype = pipe.vae, pipe.vae.dtype
+    if dtype != torch.float32 and torch.isfinite(latent).all():
+        vae.to(torch.float32)
+        with torch.no_grad():
+            decoded = vae.decode(latent[None].float() / vae.config.scaling_factor, return_dict=False)[0]
+        vae.to(dtype)
+        pipe.maybe_free_model_hooks()
+        picture = pipe.image_processor.postprocess(decoded, output_type="np")[0]
+        if _is_picture(picture):
+            return picture
+    raise PhotoError(f"the model gave no picture for seed {request.seed}: not-a-number or a single colour")
+
+
+def _is_picture(pixels: np.ndarray) -> bool:
+    """Whether floats are finite and not one colour all over, as an overflow is after clipping."""
+    return bool(np.isfinite(pixels).all()) and bool(np.ptp(pixels) > 0)
+
+
+def _to_bytes(pixels: np.ndarray) -> np.ndarray:
+    """Floats in [0, 1] as uint8, rounded as diffusers rounds them."""
+    return (pixels * 255).round().astype(np.uint8)

@@ -1,0 +1,1 @@
+"""What will be computed: steps, their cache keys, and what the chosen models cannot do."""

@@ -1,0 +1,7 @@
+"""What shows a run to people. Reads the run folder and nothing else."""
+
+from darkroom.report.page import run_page, sweep_page
+from darkroom.report.sheet import contact_sheet
+from darkroom.report.sweep import sweep_sheet
+
+__all__ = ["contact_sheet", "run_page", "sweep_page", "sweep_sheet"]

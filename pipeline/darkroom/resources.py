@@ -1,0 +1,14 @@
+"""Where Darkroom's own recipes, configuration and examples lie: in the installed package, or in a checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+_INSTALLED = _PACKAGE / "share"  # the wheel puts them there: `force-include` in pyproject.toml
+
+ROOT = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parents[1]
+"""The folder where the relative paths of the shipped recipes begin, such as `examples/car.png`."""
+
+RECIPES = ROOT / "recipes"
+CONF = ROOT / "conf"

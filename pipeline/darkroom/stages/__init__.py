@@ -1,0 +1,40 @@
+"""All operations a recipe can name: a closed registry. A recipe never names Python."""
+
+from __future__ import annotations
+
+from darkroom.stages.auto import Auto
+from darkroom.stages.base import Stage
+from darkroom.stages.clip_diff import ClipDiff
+from darkroom.stages.combine import Combine
+from darkroom.stages.diffedit import DiffEdit
+from darkroom.stages.diffedit_repaint import DiffEditRepaint
+from darkroom.stages.erase import Erase
+from darkroom.stages.gate import Gate
+from darkroom.stages.grabcut import GrabCut
+from darkroom.stages.inpaint import Inpaint
+from darkroom.stages.invert import Invert
+from darkroom.stages.mask_file import MaskFile
+from darkroom.stages.refine import Refine
+from darkroom.stages.sam import Sam
+from darkroom.stages.snap import Snap
+from darkroom.stages.text import Text
+
+STAGES: dict[str, type[Stage]] = {
+    "sam": Sam,
+    "text": Text,
+    "clip_diff": ClipDiff,
+    "snap": Snap,
+    "auto": Auto,
+    "diffedit": DiffEdit,
+    "grabcut": GrabCut,
+    "mask_file": MaskFile,
+    "refine": Refine,
+    "invert": Invert,
+    "combine": Combine,
+    "gate": Gate,
+    "inpaint": Inpaint,
+    "erase": Erase,
+    "diffedit_repaint": DiffEditRepaint,
+}
+
+__all__ = ["STAGES", "Stage"]

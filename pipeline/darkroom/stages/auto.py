@@ -1,0 +1,148 @@
+"""`auto`: cut out things without naming or clicking them, with Segment Anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+
+import cv2
+import numpy as np
+from pydantic import Field, model_validator
+
+from darkroom.stages.base import Problem, Stage, stage
+from darkroom.stages.fields import Point, Share, Units, Unwanted, literal
+from darkroom.stages.geometry import check_fractions, points_in_pixels
+from darkroom.stages.heatmap import Space, heat_of, overlap, warmth
+
+if TYPE_CHECKING:
+    from darkroom.imaging.edit import Edit
+    from darkroom.models import ModelKind, Models
+    from darkroom.models.sam import Segments
+
+Trust = Annotated[float, Field(ge=0, le=2)]  # SAM's estimate of an IoU may exceed 1 a little
+
+
+@stage
+class Auto(Stage):
+    """SAM is clicked everywhere; of the things it finds some are chosen. Keeps them all as the artifact `segments`.
+
+    After the automatic masks of the SAM paper (arXiv 2304.02643, section 5): a grid of clicks, masks that are
+    trusted and stable, and of those that are alike the most trusted one. The confidence is SAM's estimate of the IoU
+    of the mask taken, the lowest of several; by `text` the mean heat under the mask.
+    """
+
+    version: ClassVar[int] = 2  # says how sure it is
+    uses: ClassVar[tuple[ModelKind, ...]] = ("sam", "clipseg")
+    tells_confidence: ClassVar[bool] = True
+
+    choose: Literal["nearest", "largest", "smallest", "text"] = Field(
+        "nearest",
+        description="Which things are taken: those `nearest` to `point`, the `largest`, the `smallest`, or by `text` "
+        "those that overlap the heat of `phrase` best.",
+    )
+    objects: int = Field(1, ge=1, le=100, description="How many things are taken at most.")
+    point: Point | None = Field(None, description="For `nearest`: [x, y]; `null` is the photo's centre.")
+    units: Units = "pixels"
+    phrase: Unwanted = Field((), description="For `text`: what to take, such as `the car`; one phrase or several.")
+    without: Unwanted = Field((), description="For `text`: what it must not be taken for; one phrase or several.")
+    combine: Space = "logit"
+    min_heat: Share = Field(0.2, description="For `text`: mean heat from which a thing counts as found.")
+    min_area: Share = Field(0.005, description="Share of the photo below which a thing is too small.")
+    max_area: Share = Field(0.5, description="Share of the photo above which it is background.")
+    min_score: Trust = Field(0.6, description="SAM's own trust from which a mask counts; its authors take 0.88.")
+    min_stability: Share = Field(
+        0.6,
+        description="IoU of a mask cut a little tighter with one cut a little wider, from which it counts; 0.95 at "
+        "SAM's authors'.",
+    )
+    same: Share = Field(0.7, description="IoU from which two masks are the same thing, of which one is kept.")
+    grid: int = Field(16, ge=1, le=64, description="Clicks along each side of the photo; small things need more.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.choose == "text" and not self.phrase:
+            raise ValueError("`choose: text` needs a `phrase`")
+        if self.choose != "text" and (self.phrase or self.without):
+            raise ValueError("`phrase` and `without` need `choose: text`")
+        if self.choose != "nearest" and self.point:
+            raise ValueError("`point` needs `choose: nearest`")
+        if self.min_area > self.max_area:
+            raise ValueError(f"min_area {self.min_area} is more than max_area {self.max_area}: nothing is left")
+        check_fractions(self.units, [self.point] if self.point else [])
+        return self
+
+    def warnings(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.warnings`: signs that are read as words."""
+        for key in ("phrase", "without"):
+            yield from literal(key, getattr(self, key))
+
+    def apply(self, edit: Edit, models: Models) -> Edit:
+        """See `Stage.apply`. Raises `PhotoError` for a point outside the photo."""
+        shown = edit.shown
+        things = self._things(models.sam.everything(shown, self.grid))
+        artifacts = {"segments": _drawn(things.masks, edit.size)}
+        if self.choose == "text":
+            artifacts["heat"] = heat_of(models, shown, self.phrase, self.without, self.combine)
+            chosen = self._hottest(things.masks, artifacts["heat"])
+        elif self.choose == "nearest":
+            chosen = np.argsort(self._distances(things.masks, edit.size), kind="stable")
+        else:
+            areas = things.masks.sum(axis=(1, 2))
+            chosen = np.argsort(areas if self.choose == "smallest" else -areas, kind="stable")
+        union, scores = np.zeros(shown.shape[:2], bool), []
+        for index in chosen[: self.objects]:
+            mask, score = _at_full_size(models, shown, things.masks[index], things.clicks[index])
+            union |= mask
+            scores.append(score)
+        confidence = warmth(union, artifacts["heat"]) if self.choose == "text" else min(scores, default=None)
+        return edit.with_mask(union, confidence, **artifacts)
+
+    def _things(self, seen: Segments) -> Segments:
+        """Those of the right size that SAM trusts and that are stable, the most trusted first, each once."""
+        areas = seen.masks.mean(axis=(1, 2))
+        good = (areas >= self.min_area) & (areas <= self.max_area) & (areas > 0)
+        good &= (seen.scores >= self.min_score) & (seen.stability >= self.min_stability)
+        order = np.argsort(-seen.scores, kind="stable")
+        kept = _distinct(seen.masks, order[good[order]], self.same)
+        return type(seen)(*(each[kept] for each in seen))
+
+    def _hottest(self, masks: np.ndarray, heat: np.ndarray) -> Sequence[int]:
+        small = cv2.resize(heat, masks.shape[:0:-1], interpolation=cv2.INTER_AREA)
+        found = [index for index, mask in enumerate(masks) if small[mask].mean() >= self.min_heat]
+        return sorted(found, key=lambda index: -overlap(masks[index], small))
+
+    def _distances(self, masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """From the point to the nearest pixel of each mask, as shares of the photo's sides; 0 on the mask."""
+        middle = (size[0] - 1) / 2, (size[1] - 1) / 2
+        at = points_in_pixels([self.point], self.units, size)[0] if self.point else np.array(middle)
+        column, row = ((at + 0.5) / size * masks.shape[:0:-1]).astype(int)
+        rows, columns = np.ogrid[: masks.shape[1], : masks.shape[2]]
+        distance = np.hypot((rows - row) / masks.shape[1], (columns - column) / masks.shape[2])
+        return np.where(masks, distance, np.inf).min(axis=(1, 2), initial=np.inf)
+
+
+def _distinct(masks: np.ndarray, order: np.ndarray, same: float) -> np.ndarray:
+    """Those of the indices in `order` whose masks are not the same as an earlier one's."""
+    areas, kept = masks.sum(axis=(1, 2)), []
+    while len(order):
+        first, order = order[0], order[1:]
+        kept.append(first)
+        common = (masks[order] & masks[first]).sum(axis=(1, 2))
+        order = order[common < same * (areas[order] + areas[first] - common)]
+    return np.array(kept, int)
+
+
+def _at_full_size(models: Models, image: np.ndarray, coarse: np.ndarray, click: np.ndarray) -> tuple[np.ndarray, float]:
+    """SAM's mask at the photo's size, (H, W) bool, and its score: of the candidates for the click the one most like
+    the coarse."""
+    soft = cv2.resize(coarse.astype(np.float32), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    masks, scores = models.sam.masks(image, click[None], np.ones(1, int), None)
+    return max(zip(masks, scores, strict=True), key=lambda each: overlap(each[0], soft))
+
+
+def _drawn(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """All masks in one picture, (H, W) float32, each with a grey of its own, the small ones on top."""
+    picture = np.zeros(masks.shape[1:], np.float32)
+    for rank, index in enumerate(np.argsort(-masks.sum(axis=(1, 2)), kind="stable"), 1):
+        picture[masks[index]] = rank / len(masks)
+    return cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST)

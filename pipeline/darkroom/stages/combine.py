@@ -1,0 +1,52 @@
+"""`combine`: join the mask with that of an earlier stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from darkroom.errors import PhotoError, nearest
+from darkroom.stages.base import Stage, stage
+
+if TYPE_CHECKING:
+    from darkroom.imaging.edit import Edit
+    from darkroom.models import Models
+
+# Zadeh's max and min for soft masks; on masks of 0 and 1 all three are the operations on sets.
+_JOIN: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "union": np.maximum,
+    "intersection": np.minimum,
+    "difference": lambda a, b: a * (1.0 - b),
+}
+
+
+@stage
+class Combine(Stage):
+    """The union, intersection or difference of the mask so far and an earlier stage's.
+
+    Its confidence is the lower of the two, or that of the one that has any.
+    """
+
+    takes_mask: ClassVar[bool] = True
+    places: ClassVar[tuple[str, ...]] = ("mask",)
+
+    mask: str = Field(description="Name of the earlier stage whose mask is joined to the mask so far.")
+    how: Literal["union", "intersection", "difference"] = Field(
+        "union",
+        description="`union`: white where either is white. `intersection`: where both are. "
+        "`difference`: where the mask so far is white and the other is not.",
+    )
+
+    def needs(self) -> Sequence[str]:
+        """See `Stage.needs`."""
+        return (self.mask,)
+
+    def apply(self, edit: Edit, models: Models) -> Edit:
+        """See `Stage.apply`. Raises `PhotoError` where no earlier stage of that name made a mask."""
+        if self.mask not in edit.masks:
+            raise PhotoError(f"no earlier stage '{self.mask}' made a mask, {nearest(self.mask, list(edit.masks))}")
+        told = [each for each in (edit.confidence, edit.confidences.get(self.mask)) if each is not None]
+        return edit.with_mask(_JOIN[self.how](edit.need_mask(), edit.masks[self.mask]), min(told, default=None))

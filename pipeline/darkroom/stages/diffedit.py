@@ -1,0 +1,90 @@
+"""`diffedit`: find what would have to change for another text, with the diffusion model itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+from PIL import Image
+from pydantic import Field, model_validator
+
+from darkroom.imaging.compositing import cut
+from darkroom.imaging.crops import Planner
+from darkroom.models.request import ContrastRequest
+from darkroom.stages.base import Problem, Stage, stage
+from darkroom.stages.fields import Resolution, Share, literal, unread
+from darkroom.stages.heatmap import from_heat
+
+if TYPE_CHECKING:
+    from darkroom.imaging.edit import Edit
+    from darkroom.models import ModelKind, Models
+
+
+@stage
+class DiffEdit(Stage):
+    """Where the model's noise predictions for two texts differ, thresholded; the soft map is the artifact `heat`.
+
+    Step 1 of Couairon et al., DiffEdit, ICLR 2023 (arXiv 2210.11427). The photo is encoded by the mode of the
+    autoencoder's posterior, so that `seed` stands for the noises alone.
+    """
+
+    version: ClassVar[int] = 2  # says how sure it is
+    uses: ClassVar[tuple[ModelKind, ...]] = ("inpaint",)
+    tells_confidence: ClassVar[bool] = True
+
+    reference: str = Field(description="What the photo shows, such as `a horse on a meadow`.")
+    query: str = Field(description="What it shall show, such as `a zebra on a meadow`.")
+    maps: int = Field(10, ge=1, le=1000, description="Under how many noises the model is asked; the mean counts.")
+    strength: float = Field(
+        0.5, gt=0, le=1, description="How noisy the photo is then: a share of the way to pure noise."
+    )
+    clamp: float = Field(
+        3,
+        ge=1,
+        le=100,
+        description="Multiple of the photo's mean difference that counts as 1 in the heat, as all above.",
+    )
+    threshold: Share | None = Field(
+        0.5, description="Heat from which a pixel is white; `null` keeps the heat as a soft mask."
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="Start of the random numbers.")
+    resolution: Resolution = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.reference == self.query:
+            raise ValueError("`reference` and `query` are the same text: there is nothing to tell apart")
+        return self
+
+    def warnings(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.warnings`: the words that are cut off, and signs that are read as words."""
+        for key in ("reference", "query"):
+            yield from literal(key, getattr(self, key))
+            yield from unread(models, key, getattr(self, key), "shorten it")
+
+    def apply(self, edit: Edit, models: Models) -> Edit:
+        """See `Stage.apply`. Raises `PhotoError` for a photo too long and narrow to work on."""
+        heat = relative(models.diffusion.contrast(self._request(edit.shown, models)), self.clamp)
+        enlarged = Image.fromarray(heat).resize(edit.size, Image.Resampling.BILINEAR)
+        return from_heat(edit, np.asarray(enlarged), self.threshold)
+
+    def _request(self, image: np.ndarray, models: Models) -> ContrastRequest:
+        """The whole photo at the model's own size."""
+        everything = np.full(image.shape[:2], 255, np.uint8)
+        native = self.resolution or models.diffusion.native
+        crop = Planner(everything.shape, native, models.diffusion.multiple).photo()
+        return ContrastRequest(
+            image=cut(image, everything, crop).image,
+            reference=self.reference,
+            query=self.query,
+            maps=self.maps,
+            strength=self.strength,
+            seed=self.seed,
+        )
+
+
+def relative(differences: np.ndarray, clamp: float) -> np.ndarray:
+    """Differences of at least 0 in multiples of `clamp` times their mean, cut at 1; all 0 where there are none."""
+    top = np.float32(clamp * differences.mean())
+    return np.minimum(differences / top, np.float32(1)) if top else np.zeros_like(differences)

@@ -1,0 +1,86 @@
+"""`diffedit_repaint`: turn what the mask shows into something else that keeps its pose and colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from darkroom.imaging.compositing import Part
+from darkroom.models.request import EditRequest
+from darkroom.stages.base import Problem, stage
+from darkroom.stages.fields import Texts, as_tuple, literal, unread
+from darkroom.stages.repainting import Repainting
+
+if TYPE_CHECKING:
+    from darkroom.models import Models
+
+
+@stage
+class DiffEditRepaint(Repainting):
+    """The photo inverted to noise by DDIM and decoded with another text under the mask, blended back by the mask.
+
+    Steps 2 and 3 of Couairon et al., DiffEdit, ICLR 2023 (arXiv 2210.11427). Where the mask is 0 (below 1/510) not a
+    bit changes. The mask stays, for another stage.
+    """
+
+    version: ClassVar[int] = 2
+
+    prompt: Texts = Field(description="What the photo shall show; a list makes a picture each.")
+    reference: str | None = Field(
+        None, description="What it shows now, to encode it with; `null` encodes it without a text, as in the paper."
+    )
+    ratio: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="Encoding ratio: how far into the noise it goes; less keeps more of what was there.",
+    )
+    steps: int = Field(
+        50, ge=1, le=1000, description="Of the whole way to noise; `steps` x `ratio` run there and back."
+    )
+    guidance_scale: float = Field(
+        7.5, ge=0, le=50, description="How strictly the prompt is followed; 1 and less is without guidance."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if int(self.steps * self.ratio) < 1:
+            raise ValueError(f"steps {self.steps} x ratio {self.ratio} runs no step at all; raise one of them")
+        return self
+
+    def variants(self) -> Sequence[Self]:
+        """One for each prompt; equal ones once."""
+        return [replace(self, prompt=prompt) for prompt in dict.fromkeys(as_tuple(self.prompt))]
+
+    def refusals(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.refusals`: a checkpoint for inpainting, which is shown what it ought to make out by itself."""
+        if models.outline.channels != 4:
+            has = f"models.inpaint has {models.outline.channels}: give another, or repaint with `inpaint`"
+            yield "", f"needs a text-to-image checkpoint, with 4 channels; {has}"
+
+    def warnings(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.warnings`: the words that are cut off, and signs that are read as words."""
+        for key, text in (("prompt", self.prompt), ("reference", self.reference or "")):
+            yield from literal(key, text)
+            yield from unread(models, key, text, "shorten it")
+
+    def request(self, part: Part, region: int) -> EditRequest:
+        """See `Repainting.request`."""
+        return EditRequest(
+            image=part.image,
+            mask=part.mask,
+            reference=self.reference,
+            query=self.prompt,
+            steps=self.steps,
+            ratio=self.ratio,
+            guidance_scale=self.guidance_scale,
+        )
+
+    @classmethod
+    def paint(cls, requests: Sequence[EditRequest], models: Models) -> list[np.ndarray]:
+        """See `Repainting.paint`."""
+        return models.diffusion.edit(requests)

@@ -1,0 +1,66 @@
+"""`erase`: fill what the mask shows from its surroundings, without any learnt model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from darkroom.errors import EmptyMask, PhotoError
+from darkroom.imaging.compositing import paste, to_alpha
+from darkroom.imaging.crops import Crop
+from darkroom.imaging.seam import seam_figures
+from darkroom.stages.base import Stage, stage
+
+if TYPE_CHECKING:
+    from darkroom.imaging.edit import Edit
+    from darkroom.models import Models
+
+_METHODS = {"ns": cv2.INPAINT_NS, "telea": cv2.INPAINT_TELEA}
+
+
+@stage
+class Erase(Stage):
+    """OpenCV's inpainting: colours flow in from the rim of the hole, so there is no seam, and no texture either.
+
+    All that the mask touches at all is filled from what it does not touch, and blended back by the mask: where it is
+    0 not a bit changes. The mask stays, for another stage. Sources: Bertalmio, Bertozzi and Sapiro,
+    "Navier-Stokes, Fluid Dynamics, and Image and Video Inpainting", CVPR 2001; Telea, J. Graphics Tools 9 (1), 2004.
+    """
+
+    repaints: ClassVar[bool] = True
+    takes_mask: ClassVar[bool] = True
+
+    # Holes of 4, 10 and 24 px radius in 30 empty scenes of the miniature world, mean error of 255: `ns` 2.8, 3.2, 5.6,
+    # `telea` 3.8, 3.8, 5.8.
+    method: Literal["ns", "telea"] = Field(
+        "ns",
+        description="`ns` carries the shades of the rim on into the hole, mostly the closer of the two; `telea` fills "
+        "with weighted means of the rim.",
+    )
+    radius: float = Field(3, ge=1, le=100, description="How far around in px a filled pixel looks; more blurs more.")
+
+    def apply(self, edit: Edit, models: Models) -> Edit:
+        """See `Stage.apply`. Raises `EmptyMask`; `PhotoError` where the mask leaves nothing to fill it from."""
+        alpha = to_alpha(edit.need_mask())
+        if not alpha.any():
+            raise EmptyMask("nothing to erase: the mask is empty")
+        if alpha.all():
+            raise PhotoError("the mask covers the whole photo: nothing is left to fill it from")
+        crop = self._crop(alpha)
+        hole = (alpha[crop.slices] > 0).astype(np.uint8)
+        shown = edit.shown
+        filled = cv2.inpaint(np.ascontiguousarray(shown[crop.slices]), hole, self.radius, _METHODS[self.method])
+        after = edit.with_image(paste(edit.image, alpha, crop, filled, edit.opacity), alpha)
+        return replace(after, figures=seam_figures(shown, after.shown, alpha))
+
+    def _crop(self, alpha: np.ndarray) -> Crop:
+        """The box of the hole and all that the filling looks at."""
+        margin = int(np.ceil(self.radius)) + 2  # the second pixel is for the gradients
+        x, y, width, height = cv2.boundingRect((alpha > 0).astype(np.uint8))
+        x0, y0 = max(x - margin, 0), max(y - margin, 0)
+        x1, y1 = min(x + width + margin, alpha.shape[1]), min(y + height + margin, alpha.shape[0])
+        return Crop(x0, y0, x1, y1, x1 - x0, y1 - y0)

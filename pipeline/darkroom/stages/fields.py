@@ -1,0 +1,153 @@
+"""Types of parameters that several stages share, with error messages that say what would be right."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from darkroom.models.foreign_syntax import Syntax, foreign
+
+if TYPE_CHECKING:
+    from darkroom.models import Models
+
+_PERCENTILE = re.compile(r"p(100|[1-9]?[0-9](\.[0-9]+)?)")
+
+Units = Annotated[
+    Literal["pixels", "fraction"],
+    Field(description="What coordinates mean: `pixels`, or `fraction` of the photo's width and height."),
+]
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of a recipe is a number, and finite."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return False
+
+
+def _numbers(value: Any, count: int, form: str) -> tuple[float, ...]:
+    if not (isinstance(value, list | tuple) and len(value) == count and all(map(is_number, value))):
+        raise ValueError(f"should be {form}, {count} numbers; got {value!r:.60}")
+    if min(value) < 0:
+        raise ValueError(f"{value!r} lies outside every photo: coordinates start at 0")
+    return tuple(map(float, value))
+
+
+def _point(value: Any) -> tuple[float, ...]:
+    return _numbers(value, 2, "[x, y]")
+
+
+def _box(value: Any) -> tuple[float, ...]:
+    x0, y0, x1, y1 = box = _numbers(value, 4, "[x0, y0, x1, y1]")
+    if not (x0 < x1 and y0 < y1):
+        raise ValueError(f"a box needs x0 < x1 and y0 < y1; got {value!r}")
+    return box
+
+
+def _several(value: Any) -> Any:
+    """Let one point or box stand for a list of one."""
+    alone = isinstance(value, list | tuple) and value and all(map(is_number, value))
+    return (value,) if alone else value
+
+
+def _texts(value: Any) -> Any:
+    several = value if isinstance(value, list | tuple) else (value,)
+    if not several or not all(isinstance(each, str) or is_number(each) for each in several):
+        raise ValueError(f"should be a text, or a list of texts; got {value!r:.60}")
+    return tuple(map(str, several)) if isinstance(value, list | tuple) else str(value)
+
+
+def _texts_or_none(value: Any) -> Any:
+    return () if value in ([], ()) else _texts(value)
+
+
+def _seeds(value: Any) -> Any:
+    several = value if isinstance(value, list | tuple) else (value,)
+    if not several or not all(type(each) is int and 0 <= each < 2**63 for each in several):
+        raise ValueError(f"should be a whole number from 0 to 2**63 - 1, or a list of them; got {value!r:.60}")
+    return tuple(several) if isinstance(value, list | tuple) else value
+
+
+def _cut(value: Any) -> float | str:
+    if value == "otsu" or (isinstance(value, str) and _PERCENTILE.fullmatch(value)):
+        return value
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise ValueError(f"should be a number from 0 to 1, `otsu`, or a percentile such as `p90`; got {value!r:.60}")
+    return number
+
+
+def _flag(value: Any) -> Any:
+    """As YAML 1.2 has it, also in a cell of a table; pydantic would take `yes`, 1 and more."""
+    written = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+    if isinstance(value, str) and value in written:
+        return written[value]
+    if not isinstance(value, bool):
+        raise ValueError(f"should be true or false; got {value!r:.60}")
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Resolution = Annotated[
+    int | None,
+    Field(ge=64, le=4096, description="Side in px of the square whose area the model works on; `null`: its own."),
+]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+# The "type" of each JSON schema is what `docs/ops.md` shows.
+Point = Annotated[tuple[float, float], BeforeValidator(_point), WithJsonSchema({"type": "[x, y]"})]
+Points = Annotated[tuple[Point, ...], BeforeValidator(_several), WithJsonSchema({"type": "list of [x, y]"})]
+Box = Annotated[tuple[float, float, float, float], BeforeValidator(_box), WithJsonSchema({"type": "[x0, y0, x1, y1]"})]
+Boxes = Annotated[tuple[Box, ...], BeforeValidator(_several), WithJsonSchema({"type": "list of [x0, y0, x1, y1]"})]
+Cut = Annotated[
+    float | str, BeforeValidator(_cut), WithJsonSchema({"type": "number, 0 to 1, `otsu`, or `p0` to `p100`"})
+]
+Texts = Annotated[str | tuple[str, ...], BeforeValidator(_texts), WithJsonSchema({"type": "text or list of texts"})]
+Unwanted = Annotated[
+    str | tuple[str, ...], BeforeValidator(_texts_or_none), WithJsonSchema({"type": "text or list of texts"})
+]
+Seeds = Annotated[
+    int | tuple[int, ...], BeforeValidator(_seeds), WithJsonSchema({"type": "whole number or list of them"})
+]
+
+
+def as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    """One text or several, as several."""
+    return (value,) if isinstance(value, str) else value
+
+
+def unread(models: Models, key: str, text: str, remedy: str, encoder: int = 0) -> Iterator[tuple[str, str]]:
+    """A warning (`Stage.warnings`), where a text encoder of the inpainting model would not see all of a text.
+
+    Args:
+        models: has the text encoders.
+        key: the parameter that holds the text.
+        text: what is to be read.
+        remedy: what would be right.
+        encoder: which is to read it; 0 is the first.
+    """
+    if rest := models.outline.unread(text, encoder):
+        room = models.outline.room(encoder)
+        yield key, f"too long: the model reads {room} tokens and not the words `{rest}`; {remedy}"
+
+
+def literal(key: str, text: str | tuple[str, ...], syntax: Syntax | None = None) -> Iterator[tuple[str, str]]:
+    """Warnings (`Stage.warnings`) of what another tool would heed in a text, and no model here.
+
+    Args:
+        key: the parameter that holds the text, or several.
+        text: what it holds.
+        syntax: see `foreign`.
+    """
+    for each in as_tuple(text):
+        yield from ((key, line) for line in foreign(each, syntax))

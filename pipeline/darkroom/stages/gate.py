@@ -1,0 +1,224 @@
+"""`gate`: let only masks through that look as they should."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+import cv2
+import numpy as np
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+
+from darkroom.errors import EmptyMask, PhotoError, Stopped
+from darkroom.imaging.compositing import to_alpha
+from darkroom.stages.base import Stage, stage
+from darkroom.stages.fields import Share, is_number
+
+if TYPE_CHECKING:
+    from darkroom.imaging.edit import Edit
+    from darkroom.models import Models
+
+FEWEST_PHOTOS = 5  # a judgement: of fewer nobody can say what is usual among them
+
+# Standard deviations of a normal distribution in its median and in its mean absolute deviation.
+_MEDIAN_DEVIATION, _MEAN_DEVIATION = 1 / 0.6745, 1.253314
+
+
+def _bounds(value: Any) -> tuple[float, float]:
+    if not (isinstance(value, list | tuple) and len(value) == 2 and all(map(is_number, value))):
+        raise ValueError(f"should be [low, high], 2 numbers; got {value!r:.60}")
+    if not 0 <= value[0] <= value[1]:
+        raise ValueError(f"should be [low, high] with 0 <= low <= high; got {value!r:.60}")
+    return tuple(value)
+
+
+def _shares(value: Any) -> tuple[float, float]:
+    if _bounds(value)[1] > 1:
+        raise ValueError(f"shares of the photo go from 0 to 1; got {value!r:.60}")
+    return _bounds(value)
+
+
+Shares = Annotated[tuple[float, float], BeforeValidator(_shares), WithJsonSchema({"type": "[low, high], 0 to 1"})]
+Counts = Annotated[tuple[int, int], BeforeValidator(_bounds), WithJsonSchema({"type": "[low, high]"})]
+
+
+@stage
+class Gate(Stage):
+    """Measures the mask, hands it on as it is, and lets the photo through or not.
+
+    White counts by its share; regions are pieces of what is at least half white, joined also across corners. An
+    empty mask comes through no gate: what happens then is the recipe's `on_empty`.
+    """
+
+    takes_mask: ClassVar[bool] = True
+    judges: ClassVar[bool] = True
+
+    coverage: Shares | None = Field(None, description="Share of the photo that the mask may cover.")
+    regions: Counts | None = Field(None, description="Number of pieces that the mask may fall into.")
+    border: Share | None = Field(
+        None, description="Largest share of the photo's border that the mask may take; 0: it must not touch it."
+    )
+    confidence: Share | None = Field(None, description="How sure the stage that found the mask must be at least.")
+    outlier: float | None = Field(
+        None,
+        gt=0,
+        le=1000,
+        description="How many deviations the coverage may be off the median of all photos; 3.5 is usual.",
+    )
+    policy: Literal["fail", "skip", "flag", "keep"] = Field(
+        "fail",
+        description="What becomes of a photo that breaks a bound: it fails, is left out (`skip`), goes on but is "
+        "marked (`flag`), or is delivered as it is so far (`keep`).",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if all(each is None for each in (self.coverage, self.regions, self.border, self.confidence, self.outlier)):
+            raise ValueError("gate needs a bound: `coverage`, `regions`, `border`, `confidence` or `outlier`")
+        return self
+
+    def apply(self, edit: Edit, models: Models) -> Edit:
+        """See `Stage.apply`: measures. Raises `EmptyMask`."""
+        mask = edit.need_mask()
+        if not to_alpha(mask).any():
+            raise EmptyMask("nothing found: the mask is empty")
+        return replace(edit, figures=measured(mask, edit.confidence), artifacts={})
+
+    def problems(self, figures: Mapping[str, float], usual: Usual | None) -> Iterator[str]:
+        """Every bound that is broken, a line each, and by what.
+
+        Args:
+            figures: what `apply` has measured.
+            usual: what is usual among all photos; None where that is not known.
+
+        Raises:
+            PhotoError: a confidence is asked for, but the stages before do not tell any.
+        """
+        yield from _outside(figures["coverage"], self.coverage, "the mask covers {} of the photo", _percent)
+        yield from _outside(figures["regions"], self.regions, "the mask falls into {}", _regions)
+        if self.border is not None:
+            told = "the mask takes {} of the photo's border"
+            yield from _outside(figures["border"], (0, self.border), told, _percent)
+        if self.confidence is not None:
+            if "confidence" not in figures:
+                raise PhotoError("`confidence`: the stage that made the mask does not say how sure it is")
+            yield from _outside(figures["confidence"], (self.confidence, 1), "the mask's confidence is {}", str)
+        if self.outlier is not None and usual is not None:
+            yield from usual.problems(figures["coverage"], self.outlier)
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What coverage is usual among the masks that come to a gate.
+
+    The modified z-score of Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993, who take 3.5 for the limit:
+    the distance from the median in standard deviations, told from the median absolute deviation. That is 0 where
+    more than half of the masks cover the same; then, as IBM SPSS does, it is told from the mean absolute deviation.
+
+    Attributes:
+        photos: how many there are.
+        median: of the coverages.
+        deviation: as estimated for a normal distribution; 0 where all cover the same.
+    """
+
+    photos: int
+    median: float
+    deviation: float
+
+    @classmethod
+    def of(cls, photos: Collection[Collection[float]]) -> Self | None:
+        """What is usual; None among fewer than `FEWEST_PHOTOS`.
+
+        Args:
+            photos: the coverages of each photo's masks, of which it has several behind a stage with variants.
+        """
+        if len(photos) < FEWEST_PHOTOS:
+            return None
+        coverages = [each for some in photos for each in some]
+        middle = median(coverages)
+        distances = [abs(each - middle) for each in coverages]
+        return cls(len(photos), middle, median(distances) * _MEDIAN_DEVIATION or fmean(distances) * _MEAN_DEVIATION)
+
+    def problems(self, coverage: float, limit: float) -> Iterator[str]:
+        """A line, if a coverage is more than so many deviations off the median."""
+        off = abs(coverage - self.median)
+        if off > limit * self.deviation:
+            score = off / self.deviation if self.deviation else math.inf
+            told = f"the mask covers {_percent(coverage)} of the photo, {score:.1f} deviations off"
+            yield f"{told} the median of {self.photos} photos, {_percent(self.median)}; at most {limit:g} may pass"
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A gate of a recipe with all that it judges by.
+
+    Attributes:
+        name: the stage's, in the recipe.
+        gate: its bounds.
+        usual: what is usual among the photos of the run; None where that is not known.
+    """
+
+    name: str
+    gate: Gate
+    usual: Usual | None
+
+    def __call__(self, figures: Mapping[str, float]) -> str | None:
+        """What a photo that goes on is marked with, by what was measured; None for one that breaks no bound.
+
+        Raises:
+            Stopped: it breaks one, and the policy is not `flag`.
+            PhotoError: it cannot be judged.
+        """
+        told = "; ".join(self.gate.problems(figures, self.usual))
+        if not told:
+            return None
+        reason = f"{self.name}: {told}"
+        if self.gate.policy != "flag":
+            raise Stopped(reason, self.gate.policy)
+        return reason
+
+
+def measured(mask: np.ndarray, confidence: float | None) -> dict[str, float]:
+    """The measures of an (H, W) mask in [0, 1]: `coverage` and `border`, shares; `regions`, a number.
+
+    Args:
+        mask: what is measured.
+        confidence: goes with them where it is known.
+    """
+    white = mask >= 0.5
+    regions, _ = cv2.connectedComponents(white.astype(np.uint8), connectivity=8)
+    rim = np.ones_like(white)
+    rim[1:-1, 1:-1] = False
+    figures = {
+        "coverage": round(float(mask.mean(dtype=np.float64)), 6),
+        "regions": regions - 1,  # 0 is the background
+        "border": round(float(white[rim].mean()), 6),
+    }
+    return figures if confidence is None else figures | {"confidence": confidence}
+
+
+def _outside(
+    value: float, bounds: tuple[float, float] | None, told: str, shown: Callable[[float], str]
+) -> Iterator[str]:
+    """A line, if a value lies outside its bounds."""
+    if bounds is None or bounds[0] <= value <= bounds[1]:
+        return
+    low, high = map(shown, bounds)
+    limit = f"asked for: at least {low}" if value < bounds[0] else f"at most {high} may pass"
+    yield f"{told.format(shown(value))}; {limit}"
+
+
+def _regions(number: float) -> str:
+    return f"{number:.0f} region{'s' * (number != 1)}"
+
+
+def _percent(share: float) -> str:
+    """Such as `72 %`; small shares with two digits that tell them apart.
+
+    >>> _percent(0.72), _percent(0.00123), _percent(1)
+    ('72 %', '0.12 %', '100 %')
+    """
+    return f"{100 * share:.3g} %" if share >= 0.01 else f"{100 * share:.2g} %"

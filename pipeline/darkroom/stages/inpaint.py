@@ -1,0 +1,143 @@
+"""`inpaint`: repaint what the mask shows after a prompt, with a diffusion model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from darkroom.imaging.compositing import Part, faded
+from darkroom.models import InpaintRequest
+from darkroom.models.names import SCHEDULERS
+from darkroom.models.prompts import Prompt, Syntax, doubtful, misread
+from darkroom.stages.base import Problem, stage
+from darkroom.stages.fields import Flag, Seeds, Texts, as_tuple, literal, unread
+from darkroom.stages.repainting import Repainting
+
+if TYPE_CHECKING:
+    from darkroom.models import Models
+
+
+Scheduler = Literal[SCHEDULERS]  # type: ignore[valid-type]
+
+
+@stage
+class Inpaint(Repainting):
+    """A part of the picture around the mask, repainted at the model's own size and blended back by the mask.
+
+    Where the mask is 0 (below 1/510) not a bit changes. The mask stays, for another stage. Source: Podell et
+    al., SDXL, 2023 (arXiv 2307.01952).
+    """
+
+    version: ClassVar[int] = 2
+    places: ClassVar[tuple[str, ...]] = ("prompts_file",)
+
+    prompt: Texts = Field(description="What the repainted part shows; a list makes a picture each.")
+    prompts_file: str | None = Field(
+        None, description="A `.txt` file in place of `prompt`: each line of it is a prompt and makes a picture."
+    )
+    negative_prompt: str | None = Field(
+        None, description="What it must not show. An empty text is a prompt too, not the same as `null`."
+    )
+    prompt_2: str | None = Field(
+        None, description="`prompt` for the second text encoder of SDXL; `null`: the same as for the first."
+    )
+    negative_prompt_2: str | None = Field(None, description="Likewise for `negative_prompt`.")
+    prompt_syntax: Syntax = Field(
+        "plain",
+        description="`plain`: prompts are text, and the model reads the first 75 tokens, some 50 words. `compel`: they "
+        "hold weights such as `(red)1.3`, and are read to their end.",
+    )
+    seed: Seeds = Field(0, description="Start of the random numbers; a list makes a picture each.")
+    steps: int = Field(30, ge=1, le=1000, description="Denoising steps.")
+    guidance_scale: float = Field(
+        7.5,
+        ge=0,
+        le=50,
+        description="How strictly the prompt is followed; up to 1 the negative has no effect.",
+    )
+    strength: float = Field(
+        0.99, gt=0, le=1, description="How much of what was there is lost; `steps` x `strength` steps run."
+    )
+    scheduler: Scheduler = Field("default", description="The sampler; `default` is the one that the model came with.")
+    soft_mask: Flag = Field(
+        False,
+        description="The mask's greys say how much a place may change, from black, not at all, to white; else all that "
+        "is not black is painted anew, and greys only blend.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.prompts_file is not None:
+            raise ValueError("prompts_file: its prompts are put in where a recipe is composed, before it is checked")
+        if self.negative_prompt_2 is not None and self.negative_prompt is None:
+            raise ValueError("`negative_prompt_2` goes with a `negative_prompt`, which may be empty")
+        if int(self.steps * self.strength) < 1:
+            raise ValueError(f"steps {self.steps} x strength {self.strength} runs no step at all; raise one of them")
+        return self
+
+    def variants(self) -> Sequence[Self]:
+        """Prompts x seeds, the seeds running faster; equal ones once."""
+        seeds = self.seed if isinstance(self.seed, tuple) else (self.seed,)
+        pairs = dict.fromkeys(product(as_tuple(self.prompt), seeds))
+        return [replace(self, prompt=prompt, seed=seed) for prompt, seed in pairs]
+
+    def refusals(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.refusals`: signs that compel misreads; a second text where there is no second encoder."""
+        if self.prompt_syntax == "compel":
+            for key, text in self._texts().items():
+                if problem := misread(text):
+                    yield key, f"{problem}; in '{text:.80}'"
+        for key in [key for key in self._texts() if key.endswith("_2")]:
+            if models.outline.encoders < 2:
+                yield key, "this checkpoint has one text encoder; SDXL has two"
+
+    def warnings(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.warnings`: the words that are cut off, and signs that are read as words."""
+        for key, text in self._texts().items():
+            yield from literal(key, text, self.prompt_syntax)
+            if self.prompt_syntax == "compel":
+                yield from ((key, line) for line in doubtful(text))
+            else:
+                remedy = "shorten it, or let `prompt_syntax: compel` read all of it"
+                yield from unread(models, key, text, remedy, encoder=int(key.endswith("_2")))
+
+    def _texts(self) -> dict[str, str]:
+        """All prompts that are given, of a scalar stage."""
+        given = {key: getattr(self, key) for key in ("prompt", "negative_prompt", "prompt_2", "negative_prompt_2")}
+        return {key: text for key, text in given.items() if text is not None}
+
+    def request(self, part: Part, region: int) -> InpaintRequest:
+        """See `Repainting.request`."""
+        return InpaintRequest(
+            image=part.image,
+            mask=part.mask,
+            greys=part.greys if self.soft_mask else None,
+            prompt=Prompt(self.prompt, self.negative_prompt, self.prompt_2, self.negative_prompt_2, self.prompt_syntax),
+            seed=region_seed(self.seed, region),
+            steps=self.steps,
+            guidance_scale=self.guidance_scale,
+            strength=self.strength,
+            scheduler=self.scheduler,
+        )
+
+    def pasted(self, alpha: np.ndarray) -> np.ndarray:
+        """See `Repainting.pasted`. Greys that the model has heeded do not count once more."""
+        return faded(alpha, self.blend or 0) if self.soft_mask else super().pasted(alpha)
+
+    @classmethod
+    def paint(cls, requests: Sequence[InpaintRequest], models: Models) -> list[np.ndarray]:
+        """See `Repainting.paint`."""
+        return models.diffusion.inpaint(requests)
+
+
+def region_seed(seed: int, region: int) -> int:
+    """The seed of a region's noise: the seed itself for the first, numbers drawn from it for the others.
+
+    With the same noise, equal crops would show twins. Counting up instead, regions would be twins of other seeds'.
+    """
+    return seed if region == 0 else int(np.random.SeedSequence([seed, region]).generate_state(1, np.uint64)[0] >> 1)

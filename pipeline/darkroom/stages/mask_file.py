@@ -1,0 +1,139 @@
+"""`mask_file`: take the mask from a file beside the photo, or from the photo's own transparency."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+from PIL import Image, ImageOps
+from pydantic import Field, model_validator
+
+from darkroom.errors import PhotoError
+from darkroom.imaging.mask_picture import Unclear, meaning
+from darkroom.stages.base import Problem, Stage, stage
+from darkroom.stages.fields import Flag
+
+if TYPE_CHECKING:
+    from darkroom.imaging.edit import Edit
+    from darkroom.models import Models
+
+log = logging.getLogger("darkroom")
+
+SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
+FORMATS = ("PNG", "WEBP", "TIFF", "BMP", "JPEG")
+
+
+@stage
+class MaskFile(Stage):
+    """A mask drawn elsewhere: white (or, with `alpha`, transparent) means repaint; greys make it soft."""
+
+    version: ClassVar[int] = 2
+    places: ClassVar[tuple[str, ...]] = ("folder",)
+
+    folder: str | None = Field(
+        None,
+        min_length=1,
+        description="Folder of masks at the same paths as the photos in theirs: `car.png` for `car.jpg`, "
+        "`reds/car.png` for `reds/car.jpg`; of exactly the photo's size.",
+    )
+    alpha: Flag = Field(False, description="Repaint where the photo itself is transparent, instead of a folder.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.folder is None) != self.alpha:
+            raise ValueError("mask_file needs either `folder: ...` or `alpha: true`")
+        return self
+
+    def refusals(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.refusals`: the folder of masks is not there, or is empty, such as one of a disk that is not."""
+        if self.folder is None:
+            return
+        try:
+            with os.scandir(self.folder) as entries:  # asked for every photo, of folders with a mask for each
+                empty = next(entries, None) is None
+        except OSError as error:
+            yield "folder", f"{self.folder}: no such folder ({error.strerror})"
+        else:
+            if empty:
+                yield "folder", f"{self.folder}: holds no masks; is its disk there?"
+
+    def inputs(self, name: str) -> Sequence[Path]:
+        """See `Stage.inputs`."""
+        if self.folder is None:
+            return ()
+        wanted = Path(self.folder) / _below(name)
+        found = _masks(wanted)
+        if len(found) != 1:
+            seen = " and ".join(path.name for path in found) or "none"
+            raise PhotoError(f"one mask {wanted}.png (or {', '.join(SUFFIXES[1:])}) is needed; found {seen}")
+        return found
+
+    def apply(self, edit: Edit, models: Models) -> Edit:
+        """See `Stage.apply`. Raises `PhotoError` for a mask that is missing, broken or of another size."""
+        if self.alpha:
+            if edit.alpha is None:
+                raise PhotoError("mask_file with `alpha: true`: the photo has no transparency")
+            return edit.with_mask(1.0 - edit.alpha / np.float32(255))
+        (path,) = self.inputs(edit.name)
+        mask, assumed = read_mask(path, edit.size)
+        if assumed:
+            log.info("%s: the mask %s %s", edit.name, path, assumed)
+        return edit.with_mask(mask)
+
+
+def _below(name: str) -> Path:
+    """The photo's path without suffix; a name that leads out of its folder must not lead out of the masks'."""
+    path = Path(name)
+    return Path(*(part for part in path.with_suffix("").parts if part not in ("..", path.anchor)))
+
+
+def _masks(wanted: Path) -> list[Path]:
+    """The masks of this name, with any suffix. Asked for one by one: folders hold a mask for each of many photos."""
+    paths = (wanted.with_name(wanted.name + suffix) for each in SUFFIXES for suffix in (each, each.upper()))
+    files = {path.stat().st_ino: path for path in paths if _is_file(path)}  # some file systems take PNG for png
+    return sorted(files.values())
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long with this suffix
+        return False
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, str]:
+    """The mask in a picture file, (H, W) float32 in [0, 1], and what had to be assumed; see `drawn.meaning`.
+
+    Args:
+        path: any format of `SUFFIXES`, 1 to 16 bits.
+        size: (width, height) in pixels that it must have.
+
+    Raises:
+        PhotoError: unreadable, of another size, or it may mean more than one thing.
+    """
+    try:
+        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as file:
+            warnings.simplefilter("ignore")  # Pillow's remarks on large pictures
+            found = file.size
+            if size in (found, found[::-1]):  # else it is not even decoded
+                upright = ImageOps.exif_transpose(file)
+                found = upright.size
+                if found == size:
+                    return meaning(upright, _is_lossy(file, path))
+    except Unclear as error:
+        raise PhotoError(f"the mask {path} is not clear: {error}") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise PhotoError(f"the mask {path} cannot be read: {error}") from error
+    told = "the mask {} is {} x {} px, but the photo is {} x {} px"
+    raise PhotoError(told.format(path, *found, *size))
+
+
+def _is_lossy(file: Image.Image, path: Path) -> bool:
+    if file.format == "WEBP":
+        return b"VP8L" not in path.read_bytes()  # the chunk of pixels without loss; Pillow does not tell
+    return file.format in ("JPEG", "MPO") or file.info.get("compression") == "jpeg"

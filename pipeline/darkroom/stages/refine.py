@@ -1,0 +1,124 @@
+"""`refine`: clean a mask's outline, drop its crumbs, make it larger or smaller, soften its edge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+
+import cv2
+import numpy as np
+from pydantic import Field, model_validator
+
+from darkroom.stages.base import Stage, stage
+from darkroom.stages.fields import Flag, Share
+
+if TYPE_CHECKING:
+    from darkroom.imaging.edit import Edit
+    from darkroom.models import Models
+
+Distance = Annotated[float, Field(ge=0, le=1000)]
+
+
+@stage
+class Refine(Stage):
+    """In this order: blur, threshold, close, open, fill_holes, min_area, keep_largest, box, grow, feather.
+
+    Distances are Euclidean, between pixel centres. The photo's border is no edge of the mask: what touches it
+    does not shrink away from it.
+    """
+
+    takes_mask: ClassVar[bool] = True
+
+    blur: Annotated[float, Field(ge=0, le=500)] = Field(
+        0, description="Sigma in px of a Gaussian that smooths the mask."
+    )
+    threshold: Share | None = Field(
+        0.5,
+        description="Value from which a pixel is white; `null` keeps the mask soft and allows only `blur`.",
+    )
+    close: Distance = Field(0, description="Close gaps and cracks up to twice this wide, in px.")
+    open: Distance = Field(0, description="Drop whiskers and specks up to twice this wide, in px.")
+    fill_holes: Flag = Field(False, description="Fill holes that the white surrounds entirely.")
+    min_area: int = Field(0, ge=0, description="Drop pieces of fewer pixels than this.")
+    keep_largest: int | None = Field(None, ge=1, description="Keep only so many pieces, the largest; `null` keeps all.")
+    box: Flag = Field(False, description="Fill the upright box around each piece: room for a thing of another shape.")
+    grow: float = Field(
+        0, ge=-1000, le=1000, description="By how many px the white grows; a negative number shrinks it."
+    )
+    feather: Distance = Field(0, description="Width in px of a soft edge around the white, which itself stays white.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        needs_edge = ("close", "open", "fill_holes", "min_area", "keep_largest", "box", "grow", "feather")
+        given = [name for name in needs_edge if getattr(self, name)]
+        if self.threshold is None and given:
+            raise ValueError(f"`threshold: null` keeps the mask soft, but {', '.join(given)} need a hard edge")
+        return self
+
+    def apply(self, edit: Edit, models: Models) -> Edit:
+        """See `Stage.apply`."""
+        soft = edit.need_mask()
+        if self.blur:
+            soft = cv2.GaussianBlur(soft, (0, 0), self.blur, borderType=cv2.BORDER_REPLICATE)
+        if self.threshold is None:
+            return edit.with_mask(soft, edit.confidence)
+        mask = self._clean((soft >= self.threshold) & (soft > 0))
+        return edit.with_mask(feathered(grown(mask, self.grow), self.feather), edit.confidence)
+
+    def _clean(self, mask: np.ndarray) -> np.ndarray:
+        mask = grown(grown(mask, self.close), -self.close)
+        mask = grown(grown(mask, -self.open), self.open)
+        if self.fill_holes:
+            mask = _filled(mask)
+        if self.min_area or self.keep_largest:
+            mask = _pieces(mask, self.min_area, self.keep_largest)
+        return _boxes(mask) if self.box else mask
+
+
+def grown(mask: np.ndarray, distance: float) -> np.ndarray:
+    """An (H, W) bool mask and all within `distance` px of it; negative: less all so near its outside."""
+    if distance < 0:
+        return ~grown(~mask, -distance)
+    return _distance_to(mask) <= distance if distance else mask
+
+
+def feathered(mask: np.ndarray, width: float) -> np.ndarray:
+    """An (H, W) bool mask with a linear ramp around it, (H, W) float32.
+
+    The ramp lies outside, so that all of the mask stays 1; it reaches 0 at `width` + 1 px.
+    """
+    return np.clip(1 - _distance_to(mask) / np.float32(width + 1), 0, 1) if width else mask
+
+
+def _distance_to(mask: np.ndarray) -> np.ndarray:
+    """(H, W) float32 px from each pixel to the nearest of the mask; huge where there is none.
+
+    OpenCV's exact transform (Felzenszwalb and Huttenlocher, 2012): 16 times as fast as SciPy's, which for an
+    empty mask returns distances to nowhere.
+    """
+    return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+
+
+def _filled(mask: np.ndarray) -> np.ndarray:
+    """The mask with its holes: black that no path of black, without diagonal steps, joins to the border."""
+    count, labels = cv2.connectedComponents((~mask).astype(np.uint8), connectivity=4)
+    outside = np.zeros(count, bool)
+    outside[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
+    return mask | ~outside[labels]
+
+
+def _pieces(mask: np.ndarray, min_area: int, keep_largest: int | None) -> np.ndarray:
+    """The mask's pieces, joined also across corners, that are large enough; of equal ones the upper."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]  # 0 is the background
+    order = np.lexsort((stats[1:, cv2.CC_STAT_LEFT], stats[1:, cv2.CC_STAT_TOP], -areas))[:keep_largest]
+    kept = np.zeros(count, bool)
+    kept[order[areas[order] >= min_area] + 1] = True
+    return kept[labels]
+
+
+def _boxes(mask: np.ndarray) -> np.ndarray:
+    """The boxes around the mask's pieces, joined also across corners; the first, the background's, is left out."""
+    boxes = np.zeros_like(mask)
+    for x, y, width, height, _ in cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)[2][1:]:
+        boxes[y : y + height, x : x + width] = True
+    return boxes

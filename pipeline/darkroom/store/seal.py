@@ -1,0 +1,62 @@
+"""The key with which a user's store seals its entries, so that none can be slipped in from elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import os
+import secrets
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from platformdirs import user_data_path
+
+from darkroom.system.files import read_file
+
+log = logging.getLogger("darkroom")
+
+_BYTES = 32
+
+
+def seal(text: str) -> str:
+    """HMAC-SHA256 of a text under this user's key (RFC 2104), 64 hexadecimal digits."""
+    return hmac.new(_key(user_data_path("darkroom") / "store.key"), text.encode(), hashlib.sha256).hexdigest()
+
+
+def is_sealed(text: str, mark: str) -> bool:
+    """Whether `seal` gives this for the text."""
+    return hmac.compare_digest(seal(text), mark)
+
+
+@cache
+def _key(path: Path) -> bytes:
+    """The user's key, made at first use. Where it cannot be kept, one for this process alone."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _make(path)
+        key = read_file(path, limit=_BYTES)
+        if len(key) == _BYTES:
+            return key
+    log.warning("%s: cannot be kept or read; what this run stores will be computed again by the next", path)
+    return secrets.token_bytes(_BYTES)
+
+
+def _make(path: Path) -> None:
+    """Of several processes that make it at once, the first wins."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
+            file.write(secrets.token_bytes(_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without hard links
+            temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Files, locks, JSON, signals and the terminal."""

@@ -1,5 +1,0 @@
-"""Results by content key, shared by all runs: what they are called, where they are kept, what is freed."""
-
-from pipeline.store.store import FOLDER, Result, Store
-
-__all__ = ["FOLDER", "Result", "Store"]
