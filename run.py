@@ -33,13 +33,17 @@ Exit codes: 0 all done, 2 bad recipe or usage, 3 some photos failed or differ, 4
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "pipeline"))
+
 if __name__ == "__main__":  # before the imports that take their time
     from darkroom.system import interrupts as process
 
     process.begin()
 
 import os
-import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress

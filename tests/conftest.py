@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from darkroom.models import Memory, Models, Weights
-from runs import Cli
+from support.runs import Cli
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as run.py does; torch is not loaded yet
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="darkroom-tests-")  # the user's own key stays out of it

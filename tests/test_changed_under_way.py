@@ -14,8 +14,8 @@ from darkroom.engine.run_job import perform
 from darkroom.models import InpaintRequest
 from darkroom.provenance.verify import verify
 from darkroom.store import Store
-from inside import Fakes
-from runs import journal, pixels, ready
+from support.in_process import Fakes
+from support.runs import journal, pixels, ready
 
 STAGES = {
     "heat": {"op": "text", "phrase": "a car", "threshold": 0.5},

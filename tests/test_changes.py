@@ -19,8 +19,8 @@ from PIL import Image
 from darkroom.engine.run_job import Run
 from darkroom.provenance.changes import changes, last_runs, unexplained
 from darkroom.session.session import run as run_session
-from inside import Fakes, job, session
-from runs import ROOT, Cli, journal, run_facts
+from support.in_process import Fakes, job, session
+from support.runs import ROOT, Cli, journal, run_facts
 
 STAGES: Mapping[str, Any] = {
     "heat": {"op": "text", "phrase": "a car", "threshold": 0.5},
@@ -371,7 +371,11 @@ def test_the_same_again_loads_no_model_and_leaves_the_same_files(cli: Cli) -> No
     command = [sys.executable, "-c", program, *words]
     outputs = [
         subprocess.run(
-            command, cwd=cli.folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+            command,
+            cwd=cli.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "pipeline")},
+            capture_output=True,
+            text=True,
         ).stdout
         for _ in range(2)
     ]

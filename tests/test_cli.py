@@ -12,7 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from runs import ROOT, Cli
+from support.runs import ROOT, Cli
 
 
 def test_help_lists_recipes_and_verbs(cli: Cli) -> None:
@@ -220,7 +220,7 @@ def test_a_refused_sweep_tells_each_of_its_runs_and_leaves_nothing_behind(cli: C
 def test_a_bug_is_told_with_its_traceback(cli: Cli) -> None:
     program = "import run\nrun._check = lambda config: 1 / 0\nraise SystemExit(run.main())"
     command = [sys.executable, "-c", program, MARS]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "pipeline")}
     done = subprocess.run(command, env=environment, cwd=cli.folder, capture_output=True, text=True)
     assert done.returncode == 1 and "Traceback" in done.stderr and "ZeroDivisionError" in done.stderr
 

@@ -22,7 +22,7 @@ from PIL import Image
 from darkroom.errors import OutputError, PhotoError, RecipeError, SetupError
 from darkroom.record.run_log import run_log
 from darkroom.system.console import guarded
-from runs import ROOT, Cli
+from support.runs import ROOT, Cli
 
 EVIL = "\x1b]0;owned\x07\r\x1b[2J\b\x7f\x9b31m\u202e\u2066\u2028\u0085\t"
 FORGED = "\n2026-01-01 00:00:00,000 INFO all is well"

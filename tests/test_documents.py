@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from faults_page import page
-from runs import ROOT
+from support.runs import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 

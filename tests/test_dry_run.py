@@ -21,8 +21,8 @@ from darkroom.engine.run_job import perform
 from darkroom.session import dry_run as module
 from darkroom.session.dry_run import dry_run
 from darkroom.store import Store
-from inside import Fakes, job
-from runs import ROOT, Cli
+from support.in_process import Fakes, job
+from support.runs import ROOT, Cli
 from test_run import masks_only
 
 HEAT = {"op": "text", "phrase": "a car", "threshold": "${item.threshold}"}
@@ -183,7 +183,11 @@ def test_it_writes_nothing_and_needs_no_model(cli: Cli) -> None:
     def dry(*words: str) -> str:
         command = [sys.executable, "-c", program, *words, "models=miniature", "dry_run=true"]
         done = subprocess.run(
-            command, cwd=cli.folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+            command,
+            cwd=cli.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "pipeline")},
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0 and not done.stderr and done.stdout.splitlines()[-1] == "False"
         return done.stdout

@@ -18,8 +18,8 @@ from darkroom.config.recipe_file import MISSING, place_stages, read
 from darkroom.config.unused_stages import Part, without_effect
 from darkroom.errors import RecipeError
 from darkroom.stages import STAGES
-from inside import command_line
-from runs import ROOT
+from support.in_process import command_line
+from support.runs import ROOT
 
 SAM = {"op": "sam", "points": [[330, 360]]}
 TEXT = {"op": "text", "phrase": "car"}

@@ -14,7 +14,7 @@ from PIL import Image
 
 from darkroom.imaging.codec import convert_png, decode, encode_png
 from darkroom.imaging.exif import MAX_TEXT, Facts
-from runs import Cli, journal
+from support.runs import Cli, journal
 from test_photo import blocks, noise16, png16, saved
 
 TEXTS = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fuzz import Desk, a_desk, trial, watch
-from inside import command_line
+from support.in_process import command_line
 
 SEEDS = 10  # some fifteen seconds
 

@@ -20,8 +20,8 @@ from darkroom.errors import RecipeError
 from darkroom.provenance.verify import verify
 from darkroom.record import read_facts
 from darkroom.store import Store
-from inside import Fakes, command_line, job, session
-from runs import Cli, journal, pixels, run
+from support.in_process import Fakes, command_line, job, session
+from support.runs import Cli, journal, pixels, run
 
 PAINT = {"op": "inpaint", "prompt": "mars", "seed": [1, 2], "steps": 1, "strength": 1}
 WIDTHS = [4, 5, 6, 6, 7, 30]  # columns of 60 that the masks cover; the last is odd

@@ -28,7 +28,7 @@ from darkroom.planning.plan import Planner, Step
 from darkroom.stages import STAGES, Stage
 from darkroom.stages.fields import Cut
 from darkroom.stages.refine import Refine
-from runs import ROOT
+from support.runs import ROOT
 
 VALID: Mapping[str, Mapping[str, Any]] = {
     "sam": {"points": [[1, 1]]},
@@ -317,7 +317,7 @@ def test_keys_are_the_same_in_every_process(world: World) -> None:
         "print(json.dumps(World(Path(sys.argv[1])).keys(models())))"
     )
     for seed in ("0", "1"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": f"{ROOT / 'pipeline'}:{ROOT / 'tests'}"}
         done = subprocess.run(
             [sys.executable, "-c", program, str(world.folder)], env=environment, capture_output=True, text=True
         )

@@ -23,7 +23,7 @@ from darkroom.imaging.bands import by_bands
 from darkroom.imaging.codec import MAX_DECODED, decode, encode_png
 from darkroom.imaging.crops import Crop
 from darkroom.imaging.edit import Edit
-from runs import Cli, journal
+from support.runs import Cli, journal
 
 MULTIPLE = {8: 8, 16: 3.5}  # of the decoded bytes, with this recipe; docs/datasets.md has those of the worst
 OTHERS = 250_000_000  # what Python, the libraries and a small photo take

@@ -11,8 +11,8 @@ from PIL import Image
 
 from darkroom.dataset import Photo
 from darkroom.record.naming import folder_name
-from inside import command_line
-from runs import journal
+from support.in_process import command_line
+from support.runs import journal
 
 _part = st.text(st.sampled_from('ab_.~ -é海😀:\\"\n\u202e'), min_size=1, max_size=6).filter(lambda part: part != ".")
 _names = st.builds(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from inside import command_line
-from runs import Cli
+from support.in_process import command_line
+from support.runs import Cli
 from test_run import CAR
 
 RECIPE = """

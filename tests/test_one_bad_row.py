@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from inside import command_line
-from runs import ROOT, journal
+from support.in_process import command_line
+from support.runs import ROOT, journal
 
 CAR = str(ROOT / "examples/car.png")
 BOX = """

@@ -10,10 +10,10 @@ import yaml
 from PIL import Image
 
 from darkroom.record import read_journal
-from inside import command_line
 from miniature.examples import EXAMPLES
 from miniature.pictures import SHOWN
 from miniature.text_to_image import write_text_to_image
+from support.in_process import command_line
 
 EXAMPLES_FOLDER = Path(__file__).parents[1] / "examples"
 

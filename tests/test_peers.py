@@ -14,7 +14,7 @@ from PIL import Image
 
 from darkroom.imaging.crops import Planner
 from darkroom.models import Memory, Models, Weights
-from runs import Cli, journal, pixels, run
+from support.runs import Cli, journal, pixels, run
 from test_run import CAR
 
 PROMPTS = {"a": "red desert of Mars", "b": "a snowy field", "c": "a sandy beach"}

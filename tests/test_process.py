@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from runs import ROOT, Cli, journal
+from support.runs import ROOT, Cli, journal
 
 RECIPE = """
 dataset: {images: CAR}

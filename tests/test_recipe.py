@@ -11,7 +11,7 @@ from darkroom.config.recipe import parse
 from darkroom.config.recipe_file import MISSING, available, find, read, read_prompt_files
 from darkroom.errors import PhotoError, RecipeError
 from darkroom.stages import STAGES
-from runs import ROOT
+from support.runs import ROOT
 
 GOOD = """
 # A test.

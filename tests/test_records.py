@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from darkroom.errors import RecordError
 from darkroom.record import read_facts, read_journal, read_sweep
 from darkroom.system.files import Folder, inside
-from runs import ROOT, journal_line, run_facts
+from support.runs import ROOT, journal_line, run_facts
 
 # What opens files by themselves, and what for.
 _OPENERS = {

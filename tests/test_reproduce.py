@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from darkroom.imaging import codec as photo
-from inside import command_line
-from runs import journal
+from support.in_process import command_line
+from support.runs import journal
 from test_run import CAR
 
 RECIPE = """

@@ -17,11 +17,11 @@ from darkroom.engine.run_job import perform
 from darkroom.imaging.codec import encode_png, read
 from darkroom.provenance.verify import verify
 from darkroom.store import Store
-from inside import command_line
-from runs import Asking, journal, pixels, ready
+from support.fake_models import FakeModels
+from support.in_process import command_line
+from support.runs import Asking, journal, pixels, ready
 from test_photo import SRGB, noise16, png16, tiff16
 from test_run import CAR
-from test_runner import FakeModels
 
 LEFT = {"op": "text", "phrase": "the left half", "threshold": 0.5}
 

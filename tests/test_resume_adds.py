@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from darkroom.provenance.verify import verify
-from inside import command_line
-from runs import journal
+from support.in_process import command_line
+from support.runs import journal
 
 DRAWN = ("run.json", "journal.jsonl", "run.log", "index.html", "contact_sheet.png")  # written anew by every attempt
 STAGES = """

@@ -21,7 +21,7 @@ from PIL import Image, ImageCms
 from darkroom.models import Models
 from miniature.evaluate import classify_place
 from miniature.examples import EXAMPLES
-from runs import ROOT, Cli, iou, journal, pixels, run
+from support.runs import ROOT, Cli, iou, journal, pixels, run
 
 CAR = ROOT / "examples/car.png"
 FAST = "stages.inpaint.steps=3"

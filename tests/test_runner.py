@@ -18,75 +18,13 @@ from darkroom.imaging.edit import Edit
 from darkroom.models import InpaintRequest
 from darkroom.stages import STAGES as STAGES_OF_RECIPES
 from darkroom.stages.base import Stage, stage
-from runs import ROOT, pixels, run
+from support.fake_models import FakeModels, Painter
+from support.runs import ROOT, pixels, run
 
 STAGES = {
     "heat": {"op": "text", "phrase": "a car", "threshold": 0.5},
     "inpaint": {"prompt": ["mars", "snow"], "seed": [1, 2], "steps": 1, "strength": 1},
 }
-
-
-class Painter:
-    """Stands in for the diffusion model: fills the part with the seed as grey, and fails where it is told to."""
-
-    native, multiple = 64, 8
-
-    def __init__(self, failing_seed: int | None, error: Exception, batch_size: int) -> None:
-        self._failing_seed, self._error = failing_seed, error
-        self.batch_size = batch_size
-        self.calls: list[int] = []
-
-    def inpaint(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
-        self.calls.append(len(requests))
-        if any(request.seed == self._failing_seed for request in requests):
-            raise self._error
-        return [np.full_like(request.image, request.seed) for request in requests]
-
-
-class LeftHalf:
-    """Stands in for CLIPSeg: sees everything in the left half. Counts how often it is asked."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-
-    def heat(self, image: np.ndarray, phrases: Sequence[str]) -> np.ndarray:
-        self.asked += 1
-        heat = np.zeros((len(phrases), *image.shape[:2]), np.float32)
-        heat[:, :, : image.shape[1] // 2] = 1
-        return heat
-
-
-class Roomy:
-    """Stands in for the outline of a model that reads every prompt to its end."""
-
-    def unread(self, text: str, encoder: int = 0) -> str:
-        return ""
-
-
-class FakeModels:
-    """What the stages ask, without any weights."""
-
-    outline = Roomy()
-
-    def __init__(self, failing_seed: int | None = None, error: Exception | None = None, batch_size: int = 2) -> None:
-        self.diffusion = Painter(failing_seed, error or PhotoError("no picture"), batch_size)
-        self.clipseg = LeftHalf()
-
-    @property
-    def batch_size(self) -> int:
-        return self.diffusion.batch_size
-
-    def identity(self, kind: str) -> dict:
-        return {"of": kind, "batch_size": self.batch_size}
-
-    def describe(self, kinds: Sequence[str]) -> dict:
-        return {}
-
-    def settled(self) -> dict:
-        return {}
-
-    def loaded(self) -> list[str]:
-        return []
 
 
 @pytest.fixture
@@ -227,8 +165,9 @@ import sys, tracemalloc
 from pathlib import Path
 import numpy as np
 from PIL import Image
-from runs import ready
-from test_runner import STAGES, FakeModels
+from support.runs import ready
+from support.fake_models import FakeModels, Painter
+from test_runner import STAGES
 from darkroom.engine.run_job import perform
 from darkroom.store import Store
 
@@ -252,6 +191,6 @@ sys.exit(peak(96) > 1.7 * peak(12))
 
 def test_memory_does_not_grow_with_the_number_of_photos(tmp_path: Path) -> None:
     """In a process of its own, where nothing is left of other tests. A photo's pixels alone are a tenth of the peak."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'pipeline'}{os.pathsep}{ROOT / 'tests'}"}
     command = [sys.executable, "-c", MEMORY]
     assert subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=300).returncode == 0

@@ -24,7 +24,7 @@ from darkroom.models import Models
 from darkroom.provenance.verify import verify
 from darkroom.store import Result, Store
 from darkroom.system.files import Folder
-from runs import Cli, ready, run
+from support.runs import Cli, ready, run
 
 KEY = "0" * 64
 MASKS = {"thing": {"op": "grabcut", "box": [8, 8, 30, 24], "iterations": 1}, "refine": {"op": "refine", "grow": 1}}

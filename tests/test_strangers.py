@@ -16,8 +16,8 @@ from PIL import Image
 from darkroom.imaging.codec import encode_png
 from darkroom.provenance.verify import verify
 from darkroom.system.files import Folder
-from inside import command_line
-from runs import Cli, journal, pixels
+from support.in_process import command_line
+from support.runs import Cli, journal, pixels
 
 RECIPE = """
 dataset: {images: photos}

@@ -16,8 +16,8 @@ from darkroom.engine.runner import Runner
 from darkroom.imaging import codec as photo
 from darkroom.models.miniature.two_pass_sam import CloseUp
 from darkroom.provenance.verify import verify
-from inside import command_line
-from runs import ROOT, Cli, journal, pixels
+from support.in_process import command_line
+from support.runs import ROOT, Cli, journal, pixels
 from test_run import CAR
 
 PROMPTS = ["mars, dust storm", 'a "wet" street: (night)', "it's late"]

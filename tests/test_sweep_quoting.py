@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from darkroom.config import compose as hydra_glue
 from darkroom.config.recipe import Recipe, parse
 from darkroom.config.recipe_file import make_paths_absolute, read_prompt_files
-from runs import ROOT
+from support.runs import ROOT
 
 PAGE = (ROOT / "docs/sweeps.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)

@@ -11,8 +11,8 @@ from PIL import Image
 
 from darkroom.provenance.verify import verify
 from darkroom.record import read_facts
-from inside import command_line
-from runs import journal, pixels
+from support.in_process import command_line
+from support.runs import journal, pixels
 from test_run import CAR
 
 RECIPE = """

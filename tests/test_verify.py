@@ -17,7 +17,7 @@ from PIL import ImageCms
 from darkroom.errors import RecordError
 from darkroom.imaging.codec import encode_png
 from darkroom.provenance.verify import Verified, verify
-from runs import journal_line
+from support.runs import journal_line
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 PHOTO, MASK, RESULT = "car/0_photo.png", "car/2_inpaint_mask.png", "car/2_inpaint_seed0.png"

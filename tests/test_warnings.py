@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from inside import command_line
-from runs import ROOT, journal
+from support.in_process import command_line
+from support.runs import ROOT, journal
 
 PLACE = "a desert of red sand with rocks, dunes and craters, a dusty sky above, two moons over the horizon, "
 LONG = PLACE * 2 + "at dusk"

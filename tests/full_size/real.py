@@ -1,6 +1,6 @@
 """The settings of the published SAM ViT-B, CLIPSeg rd64 refined and SDXL inpainting 0.1, written with random weights.
 
-    python real.py FOLDER      (PYTHONPATH: tests/models)
+    python real.py FOLDER      (PYTHONPATH: tests)
 
 writes `FOLDER/sam_vit_b_01ec64.pth` and the Hugging Face cache `FOLDER/hub`, 8 GB in all.
 Sources: the repositories' config.json files; segment_anything/build_sam.py.
@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 import torch
-from checkpoint_files import into_cache, random_state, write_part, write_pipeline, write_tokenizer
 from safetensors.torch import load_file
 
 from darkroom.models.names import CLIPSEG, SAM_CHECKPOINTS, SDXL
+from support.checkpoint_files import into_cache, random_state, write_part, write_pipeline, write_tokenizer
 
 TOKENS = {"vocab_size": 49408, "max_position_embeddings": 77, "bos_token_id": 49406, "eos_token_id": 49407}
 TEXT = {

@@ -20,7 +20,7 @@ ROOT = HERE.parents[1]
 
 def _run(script: str, folder: Path) -> str:
     """A process of its own, so that its peak memory is its own."""
-    paths = os.pathsep.join(map(str, [ROOT, HERE.parent / "models"]))
+    paths = os.pathsep.join(map(str, [ROOT / "pipeline", HERE.parent]))
     environment = {**os.environ, "PYTHONPATH": paths, "HF_HUB_CACHE": str(folder / "hub")}
     command = [sys.executable, str(HERE / script), str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder, check=False)

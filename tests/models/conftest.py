@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import KINDS, write_tiny
+
+from support.tiny_models import KINDS, write_tiny
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from checkpoint_files import into_cache
 from safetensors.torch import load_file, save_file
-from single_file import write_single_file
-from tiny import models_of, request_of, write_tiny
 
 from darkroom.errors import SetupError
 from darkroom.models.checkpoint import load_pipeline
 from darkroom.models.checkpoint_info import Outline
 from darkroom.models.weights import locate
+from support.checkpoint_files import into_cache
+from support.single_file import write_single_file
+from support.tiny_models import models_of, request_of, write_tiny
 
 UNET = Path("unet/diffusion_pytorch_model.safetensors")
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import HEIGHT, WIDTH, models_of, request_of
 
 from darkroom.models import InpaintRequest, Models
 from darkroom.models.checkpoint import load_pipeline
@@ -20,6 +19,7 @@ from darkroom.models.names import SCHEDULERS
 from darkroom.models.prompts import Prompt
 from darkroom.models.weights import locate
 from miniature.evaluate import held_out
+from support.tiny_models import HEIGHT, WIDTH, models_of, request_of
 
 
 def with_greys(request: InpaintRequest, greys: np.ndarray) -> InpaintRequest:

@@ -10,7 +10,6 @@ import pytest
 import torch
 from accelerate import cpu_offload
 from PIL import Image
-from tiny import models_of, request_of
 
 from darkroom.errors import PhotoError
 from darkroom.imaging.edit import Edit
@@ -22,6 +21,7 @@ from darkroom.models.offload import put
 from darkroom.models.prompts import Prompt
 from darkroom.models.weights import locate
 from darkroom.stages.inpaint import Inpaint
+from support.tiny_models import models_of, request_of
 
 
 def pipeline_of(checkpoint: Path, dtype: torch.dtype = torch.float32) -> diffusers.DiffusionPipeline:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from darkroom.models.foreign_syntax import foreign
 from darkroom.models.prompts import doubtful, misread
 from darkroom.stages import STAGES
-from inside import command_line
-from runs import ROOT, journal
+from support.in_process import command_line
+from support.runs import ROOT, journal
 
 PROSE = """
 red desert of Mars, dusty sky

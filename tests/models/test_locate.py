@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from checkpoint_files import into_cache
 
 from darkroom.errors import SetupError
 from darkroom.models.names import CLIPSEG, SDXL
 from darkroom.models.weights import locate
+from support.checkpoint_files import into_cache
 
 
 @pytest.mark.parametrize(

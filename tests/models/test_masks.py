@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from checkpoint_files import random_state, write_tokenizer
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tiny import LENGTH, TEXT, TOKENS
 
 from darkroom.errors import PhotoError, SetupError
 from darkroom.models import Memory, Models, Weights
@@ -20,6 +18,8 @@ from darkroom.models.clipseg import ClipSeg, load_clipseg
 from darkroom.models.miniature.networks import SAM_CONFIG, build_sam
 from darkroom.models.miniature.two_pass_sam import CloseUp
 from darkroom.models.sam import Sam, load_sam
+from support.checkpoint_files import random_state, write_tokenizer
+from support.tiny_models import LENGTH, TEXT, TOKENS
 
 CLICK, LABEL = np.array([[20.0, 30.0]]), np.array([1])
 

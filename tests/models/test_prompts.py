@@ -10,7 +10,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_diffusion import PLACES, pipeline_of, plainly
-from tiny import LENGTH, models_of, request_of
 from transformers import CLIPTokenizer
 
 from darkroom.errors import SetupError
@@ -19,6 +18,7 @@ from darkroom.models.checkpoint_info import Outline, clip_tokenizer
 from darkroom.models.diffusion import Diffusion
 from darkroom.models.prompts import Prompt, Text, encode, misread
 from darkroom.stages.inpaint import Inpaint
+from support.tiny_models import LENGTH, models_of, request_of
 
 LONG = " ".join(["ab"] * LENGTH * 2)
 MINIATURE = Path(__file__).parents[2] / "pipeline/darkroom/models/miniature/weights/sdxl_inpaint"

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from tiny import request_of
 
 from darkroom.models import InpaintRequest
 from darkroom.models.miniature.upscaled_diffusion import Reduced
+from support.tiny_models import request_of
 
 
 class Small:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_run import GREY, FakeRun, boxes, data_of, read
 from PIL import Image
 
 from darkroom.imaging.codec import encode_png
 from darkroom.imaging.thumbnails import mask_thumbnail
 from darkroom.report import contact_sheet, run_page, sheet
 from darkroom.system.files import Folder
+from support.fake_run import GREY, FakeRun, boxes, data_of, read
 
 GREEN, BLUE = (0, 160, 0), (20, 60, 200)
 RED = (168, 50, 31)  # of warnings

@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 
 import pytest
-from fake_run import FakeRun, data_of, write_sweep
 
 from darkroom.errors import RecordError
 from darkroom.report import page, run_page, sweep_page
+from support.fake_run import FakeRun, data_of, write_sweep
 
 HOSTILE = [
     "</script><script>alert(1)</script>",

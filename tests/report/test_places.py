@@ -13,14 +13,14 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from fake_run import data_of
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from darkroom.report import drawing, sheet, sweep
 from darkroom.report.places import Places
-from inside import command_line
+from support.fake_run import data_of
+from support.in_process import command_line
 
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12).filter(
     lambda name: name not in (".", "..")

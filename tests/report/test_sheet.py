@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_run import GREY, FakeRun, boxes, read
 from PIL import Image
 
 from darkroom.errors import RecordError
@@ -15,6 +14,7 @@ from darkroom.record import read_journal
 from darkroom.report import contact_sheet, sheet
 from darkroom.report.sheet import MAX_HEIGHT, MAX_PHOTOS
 from darkroom.system.files import Folder
+from support.fake_run import GREY, FakeRun, boxes, read
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from fake_run import GREY, FakeRun, boxes, read, write_sweep
 
 from darkroom.errors import RecordError
 from darkroom.report import sweep, sweep_sheet
+from support.fake_run import GREY, FakeRun, boxes, read, write_sweep
 
 PROMPT, SEED, STRENGTH = "stages.inpaint.prompt", "stages.inpaint.seed", "stages.inpaint.strength"
 

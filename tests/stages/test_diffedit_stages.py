@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stage_fakes import FakeModels, edit_of
 from test_inpainting import SIZES, manners, masks
 
 from darkroom.errors import EmptyMask, PhotoError
@@ -16,6 +15,7 @@ from darkroom.models import Models
 from darkroom.stages.diffedit import DiffEdit, relative
 from darkroom.stages.diffedit_repaint import DiffEditRepaint
 from miniature.evaluate import held_out, iou
+from support.stage_fakes import FakeModels, edit_of
 
 TEXTS = {"reference": "a horse", "query": "a zebra"}
 

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from stage_fakes import FakeModels, edit_of
 
 from darkroom.errors import PhotoError
 from darkroom.imaging.mask_picture import RINGING
 from darkroom.stages.mask_file import MaskFile
-from runs import iou
+from support.runs import iou
+from support.stage_fakes import FakeModels, edit_of
 from test_photo import png16
 from test_results import deliver
 

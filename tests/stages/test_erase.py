@@ -5,13 +5,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from stage_fakes import FakeModels, edit_of
 
 from darkroom.errors import EmptyMask, PhotoError
 from darkroom.imaging.compositing import to_alpha
 from darkroom.imaging.edit import Edit
 from darkroom.stages.erase import Erase
 from miniature.world import scene
+from support.stage_fakes import FakeModels, edit_of
 
 METHODS = pytest.mark.parametrize("method", ["telea", "ns"])
 

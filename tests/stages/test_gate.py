@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from stage_fakes import FakeModels, Sheet, edit_of
 
 from darkroom.errors import EmptyMask, PhotoError, Stopped
 from darkroom.imaging.edit import Edit
 from darkroom.stages import STAGES
 from darkroom.stages.gate import FEWEST_PHOTOS, Gate, Judge, Usual
+from support.stage_fakes import FakeModels, Sheet, edit_of
 
 MEASURING = Gate(coverage=[0, 1])
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
-from stage_fakes import FakeModels, edit_of
 
 from darkroom.errors import EmptyMask, PhotoError
 from darkroom.imaging.codec import decode, decode_png, encode_png
@@ -19,6 +18,7 @@ from darkroom.imaging.edit import Edit
 from darkroom.models.prompts import Prompt
 from darkroom.stages.inpaint import Inpaint
 from darkroom.stages.refine import Refine
+from support.stage_fakes import FakeModels, edit_of
 
 SIZES = st.tuples(st.integers(1, 90), st.integers(1, 90)).filter(lambda s: max(s) <= LARGEST_ASPECT * min(s))
 

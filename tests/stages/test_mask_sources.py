@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from stage_fakes import FakeModels, edit_of
 
 from darkroom.errors import PhotoError
 from darkroom.imaging.edit import Edit
@@ -15,6 +14,7 @@ from darkroom.stages.grabcut import GrabCut
 from darkroom.stages.mask_file import MaskFile
 from darkroom.stages.sam import Sam
 from darkroom.stages.text import Text
+from support.stage_fakes import FakeModels, edit_of
 
 
 def area(radius: int) -> int:

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from stage_fakes import FakeModels, edit_of
 
 from darkroom.errors import EmptyMask, PhotoError
 from darkroom.stages import STAGES
+from support.stage_fakes import FakeModels, edit_of
 
 STEP = 1 / 255  # of a mask's values
 

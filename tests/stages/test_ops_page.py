@@ -6,11 +6,11 @@ import re
 
 import numpy as np
 import yaml
-from stage_fakes import FakeModels, edit_of
 
 from darkroom.stages import STAGES
 from darkroom.stages.parameter_tables import PAGE, render
 from miniature.pictures import SHOWN
+from support.stage_fakes import FakeModels, edit_of
 
 
 def test_the_tables_are_current():

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from stage_fakes import FakeModels, Sheet
 
 from darkroom.imaging.codec import read
 from darkroom.imaging.compositing import filled, paste
@@ -17,7 +16,8 @@ from darkroom.imaging.crops import Crop
 from darkroom.imaging.edit import Edit
 from darkroom.provenance.verify import verify
 from darkroom.stages import STAGES
-from runs import Cli, journal, pixels
+from support.runs import Cli, journal, pixels
+from support.stage_fakes import FakeModels, Sheet
 from test_photo import png16
 from test_results import LEFT, deliver
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from stage_fakes import FakeModels, Sheet, edit_of
 
 from darkroom.errors import PhotoError
 from darkroom.imaging.edit import Edit
@@ -12,6 +11,7 @@ from darkroom.stages.auto import Auto
 from darkroom.stages.snap import Snap
 from darkroom.stages.text import Text
 from miniature.examples import EXAMPLES, FLEET
+from support.stage_fakes import FakeModels, Sheet, edit_of
 
 SMALL, MIDDLE, LARGE = (slice(4, 12), slice(4, 20)), (slice(24, 48), slice(28, 52)), (slice(56, 80), slice(40, 92))
 

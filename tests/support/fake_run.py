@@ -13,7 +13,7 @@ from PIL import Image
 
 from darkroom.imaging.codec import encode_png
 from darkroom.imaging.thumbnails import mask_thumbnail, photo_thumbnail
-from runs import journal_line, run_facts
+from support.runs import journal_line, run_facts
 
 STARTED = "2026-11-20T14:03:22.481+01:00"
 GREY = (233, 231, 227)  # of a sheet's cells without a picture

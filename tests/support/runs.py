@@ -22,7 +22,7 @@ from darkroom.engine.run_job import perform
 from darkroom.models import Models
 from darkroom.store import Store
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Cli:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from checkpoint_files import write_pipeline
 
 from darkroom.models import InpaintRequest, Memory, Models, Weights
 from darkroom.models.prompts import Prompt
+from support.checkpoint_files import write_pipeline
 
 TOKENS, LENGTH = 600, 16
 HEIGHT, WIDTH = 40, 64

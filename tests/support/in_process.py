@@ -13,8 +13,8 @@ import run
 from darkroom.config.jobs import Ready
 from darkroom.config.recipe import parse
 from darkroom.session.session import run as run_session
-from runs import Asking
-from test_runner import FakeModels
+from support.fake_models import FakeModels
+from support.runs import Asking
 
 
 def command_line(folder: Path, *words: str) -> int:
