@@ -37,26 +37,33 @@ class Auto(Stage):
 
     choose: Literal["nearest", "largest", "smallest", "text"] = Field(
         "nearest",
-        description="Which things are taken: those `nearest` to `point`, the `largest`, the `smallest`, or by `text` "
-        "those that overlap the heat of `phrase` best.",
+        description="Which objects to take: the `nearest` to `point`, the `largest`, the `smallest`, or with "
+        "`text` those that overlap the heatmap of `phrase` best.",
     )
-    objects: int = Field(1, ge=1, le=100, description="How many things are taken at most.")
-    point: Point | None = Field(None, description="For `nearest`: [x, y]; `null` is the photo's centre.")
+    objects: int = Field(1, ge=1, le=100, description="Maximum number of objects in the mask.")
+    point: Point | None = Field(
+        None, description="With `nearest`: the point to measure from, [x, y]; `null` is the centre of the photo."
+    )
     units: Units = "pixels"
-    phrase: Unwanted = Field((), description="For `text`: what to take, such as `the car`; one phrase or several.")
-    without: Unwanted = Field((), description="For `text`: what it must not be taken for; one phrase or several.")
+    phrase: Unwanted = Field((), description="With `text`: what to take, such as `the car`; one phrase or several.")
+    without: Unwanted = Field((), description="With `text`: similar-looking things to avoid; one phrase or several.")
     combine: Space = "logit"
-    min_heat: Share = Field(0.2, description="For `text`: mean heat from which a thing counts as found.")
-    min_area: Share = Field(0.005, description="Share of the photo below which a thing is too small.")
-    max_area: Share = Field(0.5, description="Share of the photo above which it is background.")
-    min_score: Trust = Field(0.6, description="SAM's own trust from which a mask counts; its authors take 0.88.")
+    min_heat: Share = Field(0.2, description="With `text`: minimum mean of the heatmap over an object.")
+    min_area: Share = Field(0.005, description="Smallest object, as a share of the photo.")
+    max_area: Share = Field(0.5, description="Largest object, as a share of the photo; anything larger is background.")
+    min_score: Trust = Field(0.6, description="Minimum IoU that SAM predicts for a mask. The SAM authors use 0.88.")
     min_stability: Share = Field(
         0.6,
-        description="IoU of a mask cut a little tighter with one cut a little wider, from which it counts; 0.95 at "
-        "SAM's authors'.",
+        description="Minimum IoU between a mask cut at a slightly higher and at a slightly lower threshold. "
+        "The SAM authors use 0.95.",
     )
-    same: Share = Field(0.7, description="IoU from which two masks are the same thing, of which one is kept.")
-    grid: int = Field(16, ge=1, le=64, description="Clicks along each side of the photo; small things need more.")
+    same: Share = Field(0.7, description="Two masks with at least this IoU are one object, and one of them is dropped.")
+    grid: int = Field(
+        16,
+        ge=1,
+        le=64,
+        description="Clicks along each side of the photo. Small objects need more; the cost grows with the square.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

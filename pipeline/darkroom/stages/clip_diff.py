@@ -29,11 +29,11 @@ class ClipDiff(Stage):
     uses: ClassVar[tuple[ModelKind, ...]] = ("clipseg",)
     tells_confidence: ClassVar[bool] = True
 
-    source: Texts = Field(description="What the photo shows there now, such as `horse`; one phrase or several.")
-    target: Texts = Field(description="What it must not be taken for, such as `zebra`; one phrase or several.")
+    source: Texts = Field(description="What the photo shows, such as `horse`; one phrase or several.")
+    target: Texts = Field(description="What it must not be confused with, such as `zebra`; one phrase or several.")
     threshold: Cut | None = Field(
         0.3,  # a difference is lower than either heat; IoU .74 for the miniature's horse beside a zebra
-        description="Difference from which a pixel is white; `otsu`, `p90` and `null` as in `text`.",
+        description="Minimum difference for a white pixel; `otsu`, `p90` and `null` work as in `text`.",
     )
 
     def warnings(self, models: Models) -> Iterator[Problem]:

@@ -33,11 +33,11 @@ class Combine(Stage):
     takes_mask: ClassVar[bool] = True
     places: ClassVar[tuple[str, ...]] = ("mask",)
 
-    mask: str = Field(description="Name of the earlier stage whose mask is joined to the mask so far.")
+    mask: str = Field(description="Name of the earlier stage whose mask to combine with the current mask.")
     how: Literal["union", "intersection", "difference"] = Field(
         "union",
-        description="`union`: white where either is white. `intersection`: where both are. "
-        "`difference`: where the mask so far is white and the other is not.",
+        description="`union`: white where either mask is white. `intersection`: white where both are. "
+        "`difference`: white where the current mask is white and the other one is not.",
     )
 
     def needs(self) -> Sequence[str]:

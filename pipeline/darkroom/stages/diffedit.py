@@ -33,22 +33,21 @@ class DiffEdit(Stage):
     uses: ClassVar[tuple[ModelKind, ...]] = ("inpaint",)
     tells_confidence: ClassVar[bool] = True
 
-    reference: str = Field(description="What the photo shows, such as `a horse on a meadow`.")
-    query: str = Field(description="What it shall show, such as `a zebra on a meadow`.")
-    maps: int = Field(10, ge=1, le=1000, description="Under how many noises the model is asked; the mean counts.")
-    strength: float = Field(
-        0.5, gt=0, le=1, description="How noisy the photo is then: a share of the way to pure noise."
-    )
+    reference: str = Field(description="What the photo shows now, such as `a horse on a meadow`.")
+    query: str = Field(description="What it should show, such as `a zebra on a meadow`.")
+    maps: int = Field(10, ge=1, le=1000, description="Number of noise samples to average over.")
+    strength: float = Field(0.5, gt=0, le=1, description="Noise level: 0 is the photo, 1 is pure noise.")
     clamp: float = Field(
         3,
         ge=1,
         le=100,
-        description="Multiple of the photo's mean difference that counts as 1 in the heat, as all above.",
+        description="The heatmap is 1 where the difference reaches this multiple of its mean over the photo; "
+        "higher values are clipped.",
     )
     threshold: Share | None = Field(
-        0.5, description="Heat from which a pixel is white; `null` keeps the heat as a soft mask."
+        0.5, description="Minimum heatmap value for a white pixel; `null` uses the heatmap as a soft mask."
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="Start of the random numbers.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Random seed.")
     resolution: Resolution = None
 
     @model_validator(mode="after")

@@ -29,21 +29,26 @@ class DiffEditRepaint(Repainting):
 
     version: ClassVar[int] = 2
 
-    prompt: Texts = Field(description="What the photo shall show; a list makes a picture each.")
+    prompt: Texts = Field(description="What the result should show; each prompt of a list makes a picture.")
     reference: str | None = Field(
-        None, description="What it shows now, to encode it with; `null` encodes it without a text, as in the paper."
+        None,
+        description="What the photo shows now, as the prompt for the inversion; `null` inverts without a "
+        "prompt, as in the paper.",
     )
     ratio: float = Field(
         0.8,
         gt=0,
         le=1,
-        description="Encoding ratio: how far into the noise it goes; less keeps more of what was there.",
+        description="Encoding ratio: how far to invert towards noise. Lower values keep more of the photo.",
     )
     steps: int = Field(
-        50, ge=1, le=1000, description="Of the whole way to noise; `steps` x `ratio` run there and back."
+        50, ge=1, le=1000, description="Steps of the full schedule; `steps` x `ratio` of them run in each direction."
     )
     guidance_scale: float = Field(
-        7.5, ge=0, le=50, description="How strictly the prompt is followed; 1 and less is without guidance."
+        7.5,
+        ge=0,
+        le=50,
+        description="Classifier-free guidance: higher values follow the prompt more strictly; 1 or less turns it off.",
     )
 
     @model_validator(mode="after")

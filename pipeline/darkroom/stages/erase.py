@@ -38,10 +38,12 @@ class Erase(Stage):
     # `telea` 3.8, 3.8, 5.8.
     method: Literal["ns", "telea"] = Field(
         "ns",
-        description="`ns` carries the shades of the rim on into the hole, mostly the closer of the two; `telea` fills "
-        "with weighted means of the rim.",
+        description="`ns` (Navier-Stokes) continues the brightness lines of the surroundings into the hole; "
+        "`telea` fills it with a weighted mean of the pixels around it.",
     )
-    radius: float = Field(3, ge=1, le=100, description="How far around in px a filled pixel looks; more blurs more.")
+    radius: float = Field(
+        3, ge=1, le=100, description="Radius in px of the neighbourhood that fills a pixel; larger values blur more."
+    )
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `EmptyMask`; `PhotoError` where the mask leaves nothing to fill it from."""

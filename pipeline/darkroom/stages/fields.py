@@ -18,7 +18,7 @@ _PERCENTILE = re.compile(r"p(100|[1-9]?[0-9](\.[0-9]+)?)")
 
 Units = Annotated[
     Literal["pixels", "fraction"],
-    Field(description="What coordinates mean: `pixels`, or `fraction` of the photo's width and height."),
+    Field(description="Unit of all coordinates: `pixels`, or `fraction` of the photo's width and height."),
 ]
 
 
@@ -100,7 +100,12 @@ def _flag(value: Any) -> Any:
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Resolution = Annotated[
     int | None,
-    Field(ge=64, le=4096, description="Side in px of the square whose area the model works on; `null`: its own."),
+    Field(
+        ge=64,
+        le=4096,
+        description="Working size: the side in px of the square whose area the model works on; `null`: the "
+        "size it was trained on.",
+    ),
 ]
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -56,22 +56,25 @@ class Gate(Stage):
     takes_mask: ClassVar[bool] = True
     judges: ClassVar[bool] = True
 
-    coverage: Shares | None = Field(None, description="Share of the photo that the mask may cover.")
-    regions: Counts | None = Field(None, description="Number of pieces that the mask may fall into.")
+    coverage: Shares | None = Field(None, description="Allowed range of the mask's area, as a share of the photo.")
+    regions: Counts | None = Field(None, description="Allowed range of the number of connected regions.")
     border: Share | None = Field(
-        None, description="Largest share of the photo's border that the mask may take; 0: it must not touch it."
+        None,
+        description="Maximum share of the photo's border that the mask may cover; 0: the mask must not touch "
+        "the border.",
     )
-    confidence: Share | None = Field(None, description="How sure the stage that found the mask must be at least.")
+    confidence: Share | None = Field(None, description="Minimum confidence of the stage that found the mask.")
     outlier: float | None = Field(
         None,
         gt=0,
         le=1000,
-        description="How many deviations the coverage may be off the median of all photos; 3.5 is usual.",
+        description="Maximum distance of the coverage from the median of all photos, in standard deviations; "
+        "3.5 is usual.",
     )
     policy: Literal["fail", "skip", "flag", "keep"] = Field(
         "fail",
-        description="What becomes of a photo that breaks a bound: it fails, is left out (`skip`), goes on but is "
-        "marked (`flag`), or is delivered as it is so far (`keep`).",
+        description="What happens to a photo that breaks a bound: it fails (`fail`), is left out (`skip`), "
+        "continues with a mark (`flag`), or is delivered as it is at this stage (`keep`).",
     )
 
     @model_validator(mode="after")

@@ -30,16 +30,18 @@ class GrabCut(Stage):
     Blake, "GrabCut", SIGGRAPH 2004.
     """
 
-    box: Box = Field(description="Around the whole object, [x0, y0, x1, y1]; all outside it is background.")
-    points: Points = Field((), description="Clicks on what surely belongs to the object: [x, y], one or several.")
-    negative: Points = Field((), description="Clicks on what surely does not, such as its shadow.")
+    box: Box = Field(description="Box around the whole object, [x0, y0, x1, y1]; everything outside is background.")
+    points: Points = Field(
+        (), description="Clicks on parts that certainly belong to the object: [x, y], one or several."
+    )
+    negative: Points = Field((), description="Clicks on parts that certainly do not, such as its shadow.")
     units: Units = "pixels"
-    iterations: int = Field(5, ge=1, le=50, description="Rounds of learning colours and cutting.")
+    iterations: int = Field(5, ge=1, le=50, description="Iterations of GrabCut.")
     working_size: int = Field(
         512,
         ge=64,
         le=4096,
-        description="Longer side in px of the reduced copy that is cut; larger is finer and slower.",
+        description="Longer side in px of the reduced copy that is segmented; larger is finer and slower.",
     )
 
     @model_validator(mode="after")

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 Space = Annotated[
     Literal["probability", "logit", "softmax"],
     Field(
-        description="How unwanted phrases count. `probability`: their heat is subtracted, so that all they warm is "
-        "lost; thresholds near 0.3. `logit`: log-odds are subtracted where the unwanted is likely; 0.5 keeps what is "
-        "hot *and* hotter than any of them: for lookalikes, both of which are hot. `softmax`: all phrases and "
-        "*none of them* share each pixel; strictest, and several wanted phrases add up: for many phrases.",
+        description="How `without` counts. `logit`: subtracts log-odds where an unwanted phrase is likely; "
+        "0.5 keeps the pixels that are likely *and* likelier than every unwanted phrase; best "
+        "for lookalikes. `probability`: subtracts heatmaps, which loses every pixel that both "
+        "share; needs a threshold near 0.3. `softmax`: all phrases and *none of them* compete "
+        "for each pixel, and several wanted phrases add up; the strictest, for many phrases.",
     ),
 ]
 

@@ -36,38 +36,44 @@ class Inpaint(Repainting):
     version: ClassVar[int] = 2
     places: ClassVar[tuple[str, ...]] = ("prompts_file",)
 
-    prompt: Texts = Field(description="What the repainted part shows; a list makes a picture each.")
+    prompt: Texts = Field(description="What the repainted part should show; each prompt of a list makes a picture.")
     prompts_file: str | None = Field(
-        None, description="A `.txt` file in place of `prompt`: each line of it is a prompt and makes a picture."
+        None, description="A `.txt` file instead of `prompt`, with one prompt a line; each makes a picture."
     )
     negative_prompt: str | None = Field(
-        None, description="What it must not show. An empty text is a prompt too, not the same as `null`."
+        None, description="What it should not show. An empty text is a prompt too, and differs from `null`."
     )
     prompt_2: str | None = Field(
-        None, description="`prompt` for the second text encoder of SDXL; `null`: the same as for the first."
+        None, description="Prompt for SDXL's second text encoder; `null`: the same as `prompt`."
     )
-    negative_prompt_2: str | None = Field(None, description="Likewise for `negative_prompt`.")
+    negative_prompt_2: str | None = Field(
+        None, description="Negative prompt for SDXL's second text encoder; `null`: the same as `negative_prompt`."
+    )
     prompt_syntax: Syntax = Field(
         "plain",
-        description="`plain`: prompts are text, and the model reads the first 75 tokens, some 50 words. `compel`: they "
-        "hold weights such as `(red)1.3`, and are read to their end.",
+        description="`plain`: prompts are plain text, and the model reads the first 75 tokens, about 50 "
+        "words. `compel`: prompts may hold weights such as `(red)1.3` and may be longer.",
     )
-    seed: Seeds = Field(0, description="Start of the random numbers; a list makes a picture each.")
+    seed: Seeds = Field(0, description="Random seed; each seed of a list makes a picture.")
     steps: int = Field(30, ge=1, le=1000, description="Denoising steps.")
     guidance_scale: float = Field(
         7.5,
         ge=0,
         le=50,
-        description="How strictly the prompt is followed; up to 1 the negative has no effect.",
+        description="Classifier-free guidance: higher values follow the prompt more strictly; 1 or less "
+        "turns it off, and the negative prompt with it.",
     )
     strength: float = Field(
-        0.99, gt=0, le=1, description="How much of what was there is lost; `steps` x `strength` steps run."
+        0.99,
+        gt=0,
+        le=1,
+        description="How much noise replaces the photo: 1 keeps nothing of it. `steps` x `strength` steps run.",
     )
-    scheduler: Scheduler = Field("default", description="The sampler; `default` is the one that the model came with.")
+    scheduler: Scheduler = Field("default", description="The sampler; `default` is the checkpoint's own.")
     soft_mask: Flag = Field(
         False,
-        description="The mask's greys say how much a place may change, from black, not at all, to white; else all that "
-        "is not black is painted anew, and greys only blend.",
+        description="Greys say how much a pixel may change (Differential Diffusion). Otherwise every pixel "
+        "that is not black is repainted, and greys only blend the result in.",
     )
 
     @model_validator(mode="after")

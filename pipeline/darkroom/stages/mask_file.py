@@ -38,10 +38,12 @@ class MaskFile(Stage):
     folder: str | None = Field(
         None,
         min_length=1,
-        description="Folder of masks at the same paths as the photos in theirs: `car.png` for `car.jpg`, "
-        "`reds/car.png` for `reds/car.jpg`; of exactly the photo's size.",
+        description="Folder of masks with the same relative paths as the photos, `car.png` for `car.jpg` and "
+        "`reds/car.png` for `reds/car.jpg`, and exactly the photos' sizes.",
     )
-    alpha: Flag = Field(False, description="Repaint where the photo itself is transparent, instead of a folder.")
+    alpha: Flag = Field(
+        False, description="Instead of a folder, take the photo's own transparency: transparent pixels are repainted."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

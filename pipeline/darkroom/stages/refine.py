@@ -28,23 +28,25 @@ class Refine(Stage):
 
     takes_mask: ClassVar[bool] = True
 
-    blur: Annotated[float, Field(ge=0, le=500)] = Field(
-        0, description="Sigma in px of a Gaussian that smooths the mask."
-    )
+    blur: Annotated[float, Field(ge=0, le=500)] = Field(0, description="Sigma in px of a Gaussian blur.")
     threshold: Share | None = Field(
         0.5,
-        description="Value from which a pixel is white; `null` keeps the mask soft and allows only `blur`.",
+        description="Minimum value for a white pixel; `null` keeps the mask soft and allows only `blur`.",
     )
-    close: Distance = Field(0, description="Close gaps and cracks up to twice this wide, in px.")
-    open: Distance = Field(0, description="Drop whiskers and specks up to twice this wide, in px.")
-    fill_holes: Flag = Field(False, description="Fill holes that the white surrounds entirely.")
-    min_area: int = Field(0, ge=0, description="Drop pieces of fewer pixels than this.")
-    keep_largest: int | None = Field(None, ge=1, description="Keep only so many pieces, the largest; `null` keeps all.")
-    box: Flag = Field(False, description="Fill the upright box around each piece: room for a thing of another shape.")
-    grow: float = Field(
-        0, ge=-1000, le=1000, description="By how many px the white grows; a negative number shrinks it."
+    close: Distance = Field(0, description="Close gaps up to twice this many px wide.")
+    open: Distance = Field(0, description="Remove specks and thin lines up to twice this many px wide.")
+    fill_holes: Flag = Field(False, description="Fill holes that are entirely surrounded by white.")
+    min_area: int = Field(0, ge=0, description="Drop regions of fewer px than this.")
+    keep_largest: int | None = Field(
+        None, ge=1, description="Keep only this many regions, the largest ones; `null` keeps all."
     )
-    feather: Distance = Field(0, description="Width in px of a soft edge around the white, which itself stays white.")
+    box: Flag = Field(
+        False, description="Replace each region by its bounding box, which leaves room for an object of another shape."
+    )
+    grow: float = Field(0, ge=-1000, le=1000, description="Grow the white by this many px; negative values shrink it.")
+    feather: Distance = Field(
+        0, description="Width in px of a soft edge outside the white; the white itself stays white."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

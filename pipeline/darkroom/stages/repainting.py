@@ -38,23 +38,24 @@ class Repainting(Stage):
     resolution: Resolution = None
     crop: CropMode = Field(
         "mask",
-        description="What the model sees: the `mask`'s surroundings, those of each of its `regions` by itself, or the "
-        "whole `photo`.",
+        description="What the model sees: a crop around the `mask`, one crop for each of its `regions`, or "
+        "the whole `photo`.",
     )
     context: float = Field(
-        1.5, ge=1, le=100, description="Factor by which the sides of a crop exceed those of what is repainted in it."
+        1.5, ge=1, le=100, description="Side of the crop divided by the side of the masked area: 1 is a tight crop."
     )
     harmonise: Harmoniser = Field(
         "none",
-        description="Make what was painted suit the photo around it: `mean_std` and `histogram` change its colours as "
-        "a ring around the mask tells, `poisson` lets the differences along the edge fade into it.",
+        description="Match the result to the photo around it: `mean_std` and `histogram` correct its colours "
+        "by those of a ring around the mask, `poisson` spreads the difference along the edge "
+        "smoothly over the inside.",
     )
     blend: float | None = Field(
         None,
         ge=0,
         le=250,
-        description="Width in px over which the mask's edge fades, inwards from where the mask is black; `null`: the "
-        "mask's own greys.",
+        description="Width in px of the soft edge of the pasted result, inwards from where the mask is "
+        "black; `null`: use the mask's own greys.",
     )
 
     @abstractmethod

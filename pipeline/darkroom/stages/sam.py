@@ -36,15 +36,17 @@ class Sam(Stage):
     tells_confidence: ClassVar[bool] = True
 
     points: Points = Field((), description="Clicks on the object: [x, y], one or several.")
-    negative: Points = Field((), description="Clicks on what does not belong to it; they hold for every object.")
+    negative: Points = Field(
+        (), description="Clicks on what does not belong to the object; they apply to every object."
+    )
     boxes: Boxes = Field((), description="Boxes around objects: [x0, y0, x1, y1], one or several.")
     units: Units = "pixels"
     choose: Literal["score", "largest", "smallest"] = Field(
         "score",
-        description="Which of SAM's three candidates is taken: the one it trusts most, "
-        "the `largest` (the whole thing) or the `smallest` (a part of it).",
+        description="Which of SAM's three candidates to take: the one with the best `score`, the `largest` "
+        "(usually the whole object) or the `smallest` (usually a part of it).",
     )
-    separate: Flag = Field(False, description="Every click shows an object of its own.")
+    separate: Flag = Field(False, description="Treat each click as an object of its own.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:

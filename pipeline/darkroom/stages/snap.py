@@ -34,14 +34,20 @@ class Snap(Stage):
     uses: ClassVar[tuple[ModelKind, ...]] = ("clipseg", "sam")
     tells_confidence: ClassVar[bool] = True
 
-    phrase: Texts = Field(description="What to find, such as `the car`; of several phrases the hottest counts.")
-    without: Unwanted = Field((), description="What it must not be taken for, such as `the truck`; one or several.")
+    phrase: Texts = Field(description="What to find, such as `the car`; of several phrases, the strongest counts.")
+    without: Unwanted = Field(
+        (), description="Similar-looking things to avoid, such as `the truck`; one phrase or several."
+    )
     combine: Space = "logit"
     threshold: Cut = Field(
-        0.5, description="Heat from which something is found. `otsu` and `p90`, as in `text`, always find something."
+        0.5,
+        description="Minimum heatmap value of an object. `otsu` and `p90` work as in `text` and always find something.",
     )
     objects: int = Field(
-        1, ge=1, le=100, description="At most so many things, the warmest first; pieces too faint are left out."
+        1,
+        ge=1,
+        le=100,
+        description="Maximum number of objects; those with less than a tenth of the strongest one's heat are left out.",
     )
 
     def warnings(self, models: Models) -> Iterator[Problem]:

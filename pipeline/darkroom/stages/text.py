@@ -28,13 +28,16 @@ class Text(Stage):
     uses: ClassVar[tuple[ModelKind, ...]] = ("clipseg",)
     tells_confidence: ClassVar[bool] = True
 
-    phrase: Texts = Field(description="What to find, such as `the car`; of several phrases the hottest counts.")
-    without: Unwanted = Field((), description="What it must not be taken for, such as `the truck`; one or several.")
+    phrase: Texts = Field(description="What to find, such as `the car`; of several phrases, the strongest counts.")
+    without: Unwanted = Field(
+        (), description="Similar-looking things to avoid, such as `the truck`; one phrase or several."
+    )
     combine: Space = "logit"
     threshold: Cut | None = Field(
         0.5,
-        description="Heat from which a pixel is white. `otsu`: where the photo's own heats fall apart into warm and "
-        "cold. `p90`: the hottest 10 % of the photo. Both always find something. `null`: the heat as a soft mask.",
+        description="Minimum heatmap value for a white pixel. `otsu`: a threshold computed for each photo by "
+        "Otsu's method. `p90`: the highest 10 % of the photo's pixels. Both always find "
+        "something. `null`: use the heatmap as a soft mask.",
     )
 
     def warnings(self, models: Models) -> Iterator[Problem]:
