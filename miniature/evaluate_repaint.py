@@ -17,8 +17,8 @@ import torch
 from diffusers import AutoencoderKL
 from PIL import Image
 
-from darkroom.imaging.compositing import cut, paste, to_alpha
-from darkroom.imaging.crops import CropMode, Planner
+from darkroom.imaging.compositing import paste, to_alpha, to_working_crop
+from darkroom.imaging.crops import CropMode, CropPlanner
 from darkroom.imaging.edit import Edit
 from darkroom.imaging.harmonise import Harmoniser
 from darkroom.models import Models
@@ -96,8 +96,8 @@ def at_best(case: Case, mode: CropMode) -> np.ndarray:
     """
     vae = AutoencoderKL.from_pretrained(WEIGHTS / "sdxl_inpaint" / "vae")
     alpha = to_alpha(case.edit.mask)
-    (crop,) = Planner(alpha.shape, SIDE, 8, Inpaint(prompt="").context).plan(mode, alpha)
-    seen = to_tensor([cut(case.edit.image, alpha, crop).image]).cpu()
+    (crop,) = CropPlanner(alpha.shape, SIDE, 8, Inpaint(prompt="").context).plan(mode, alpha)
+    seen = to_tensor([to_working_crop(case.edit.image, alpha, crop).image]).cpu()
     back = ((vae.decode(vae.encode(seen).latent_dist.mean).sample[0] + 1) * 127.5).clamp(0, 255)
     return paste(case.edit.image, alpha, crop, back.permute(1, 2, 0).round().numpy().astype(np.uint8))
 
@@ -160,7 +160,7 @@ def draw_small(cases: Sequence[Case], made: dict[str, list[Edit]]) -> Image.Imag
     rows = []
     for number, case in enumerate(cases):
         image, mask = case.picture.image, (case.edit.mask > 0).astype(np.uint8)
-        (near,) = Planner(mask.shape, 64, 8, 2.2).plan("mask", mask)
+        (near,) = CropPlanner(mask.shape, 64, 8, 2.2).plan("mask", mask)
         cells = [_cell(image, f"{case.thing.mask.mean():.1%} of the picture"), _cell(image[near.slices], "near by")]
         cells += [_cell(at_best(case, crop)[near.slices], f"at best, crop: {crop}") for crop in made]
         for crop, edits in made.items():

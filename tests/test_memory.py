@@ -133,9 +133,9 @@ def test_bands_change_nothing(pictures: tuple[np.ndarray, np.ndarray], data: st.
         step = seam.seam(one, alpha > 0)
         return [
             *(pasted.tolist(), masked.tolist(), edit.outside_max_diff(), step and round(step, 6)),
-            compositing.filled(alpha, other[..., 0]).tolist(),
-            compositing.on_paper(one, alpha).tolist(),
-            compositing.faded(alpha, 2).tolist(),
+            compositing.fill_alpha(alpha, other[..., 0]).tolist(),
+            compositing.flatten(one, alpha).tolist(),
+            compositing.inward_ramp(alpha, 2).tolist(),
             by_bands(lambda part: part + 1, one).tolist(),
             encode_png(one * np.uint16(257)),
         ]

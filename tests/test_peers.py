@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from darkroom.imaging.crops import Planner
+from darkroom.imaging.crops import CropPlanner
 from darkroom.models import Memory, Models, Weights
 from support.runs import Cli, journal, pixels, run
 from test_run import CAR
@@ -86,7 +86,7 @@ def test_3_a_small_mask_is_painted_at_the_models_own_size_and_not_at_the_photos(
         photo = np.asarray(image.resize((1600, 1200)))
     mask = np.zeros((1200, 1600), np.uint8)
     mask[700:760, 820:880] = 255
-    (crop,) = Planner(mask.shape, models.diffusion.native, models.diffusion.multiple, 1.5).plan("mask", mask)
+    (crop,) = CropPlanner(mask.shape, models.diffusion.native, models.diffusion.multiple, 1.5).plan("mask", mask)
     assert crop.x1 - crop.x0 == crop.y1 - crop.y0 == 90 and crop.width == models.diffusion.native
     painted = {}
     for name, where in (("large", np.s_[:, :]), ("small", crop.slices)):

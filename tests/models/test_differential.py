@@ -1,4 +1,4 @@
-"""Greys of a mask that the model heeds: they order how much changes, and without greys nothing is different."""
+"""A change map that the model heeds orders how much changes; a hard one changes nothing about a repaint."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from miniature.evaluate import held_out
 from support.tiny_models import HEIGHT, WIDTH, models_of, request_of
 
 
-def with_greys(request: InpaintRequest, greys: np.ndarray) -> InpaintRequest:
-    return replace(request, mask=greys > 0, greys=greys.astype(np.float32))
+def with_change_map(request: InpaintRequest, change_map: np.ndarray) -> InpaintRequest:
+    return replace(request, mask=change_map > 0, change_map=change_map.astype(np.float32))
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.7])
@@ -31,7 +31,7 @@ def test_a_mask_of_black_and_white_gives_the_same_bits_as_without(checkpoint: Pa
     diffusion = models_of(checkpoint).diffusion
     for scheduler in SCHEDULERS:
         request = request_of(strength=strength, scheduler=scheduler)
-        plain, soft = diffusion.inpaint([request, with_greys(request, request.mask)])
+        plain, soft = diffusion.inpaint([request, with_change_map(request, request.mask)])
         assert np.array_equal(plain, soft), scheduler
 
 
@@ -40,8 +40,8 @@ def test_each_grey_is_held_for_its_share_of_the_steps_and_no_longer(tiny_folder:
     pipe = load_pipeline(locate("inpaint", str(tiny_folder / "sdxl")), torch.float32)
     pipe.scheduler.set_timesteps(4)
     pipe._num_timesteps = 4  # as while it paints
-    greys = np.repeat([0, 0.25, 0.5, 0.75, 1], 8)[None].repeat(16, axis=0)  # 8 px to a cell
-    hold = Differential(pipe, [with_greys(request_of(image=np.zeros((16, 40, 3), np.uint8)), greys)])
+    change_map = np.repeat([0, 0.25, 0.5, 0.75, 1], 8)[None].repeat(16, axis=0)  # 8 px to a cell
+    hold = Differential(pipe, [with_change_map(request_of(image=np.zeros((16, 40, 3), np.uint8)), change_map)])
     held = [(hold(step, torch.zeros(1, 4, 2, 5)) != 0).all(dim=1)[0, 0].tolist() for step in range(4)]
     assert held == [
         [False, True, True, False, False],
@@ -52,10 +52,10 @@ def test_each_grey_is_held_for_its_share_of_the_steps_and_no_longer(tiny_folder:
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])
-def test_greys_do_not_mix_up_a_batch(tiny_folder: Path, batch_size: int) -> None:
+def test_change_maps_do_not_mix_up_a_batch(tiny_folder: Path, batch_size: int) -> None:
     diffusion = Diffusion(load_pipeline(locate("inpaint", str(tiny_folder / "sdxl")), torch.float32), batch_size)
     rng = np.random.default_rng(0)
-    requests = [with_greys(request_of(seed), rng.random((HEIGHT, WIDTH))) for seed in range(3)]
+    requests = [with_change_map(request_of(seed), rng.random((HEIGHT, WIDTH))) for seed in range(3)]
     alone = [diffusion.inpaint([request])[0] for request in requests]
     assert all(np.array_equal(*pair) for pair in zip(diffusion.inpaint(requests), alone, strict=True))
 
@@ -63,17 +63,17 @@ def test_greys_do_not_mix_up_a_batch(tiny_folder: Path, batch_size: int) -> None
 def test_the_lighter_the_mask_the_more_a_place_changes(models: Models) -> None:
     """Stripes over a scene that is to become another place; what the autoencoder does shows in the black one."""
     (scene,) = held_out(1, 4000)
-    greys = np.repeat(np.linspace(0, 1, 5), scene.image.shape[1] // 5 + 1)[: scene.image.shape[1]]
-    greys = np.repeat(greys[None], scene.image.shape[0], axis=0)
+    change_map = np.repeat(np.linspace(0, 1, 5), scene.image.shape[1] // 5 + 1)[: scene.image.shape[1]]
+    change_map = np.repeat(change_map[None], scene.image.shape[0], axis=0)
     prompt = Prompt("red desert of Mars, dusty sky")
-    request = InpaintRequest(scene.image, greys > 0, prompt, 3, 10, 3.0, 1.0, "default")
-    (painted,) = models.diffusion.inpaint([with_greys(request, greys)])
+    request = InpaintRequest(scene.image, change_map > 0, prompt, 3, 10, 3.0, 1.0, "default")
+    (painted,) = models.diffusion.inpaint([with_change_map(request, change_map)])
     change = np.abs(painted.astype(int) - scene.image).mean(axis=2)
-    means = [change[greys == grey].mean() for grey in np.unique(greys)]
+    means = [change[change_map == share].mean() for share in np.unique(change_map)]
     assert means == sorted(means) and means[-1] > 5 * means[0]
 
 
-def test_greys_are_reduced_with_the_picture() -> None:
+def test_change_map_is_reduced_with_the_picture() -> None:
     """To where the model sees small pictures only."""
     asked = []
 
@@ -84,10 +84,10 @@ def test_greys_are_reduced_with_the_picture() -> None:
             asked.extend(requests)
             return [request.image for request in requests]
 
-    greys = np.asarray(Image.linear_gradient("L").resize((512, 512)), np.float32) / 255
+    change_map = np.asarray(Image.linear_gradient("L").resize((512, 512)), np.float32) / 255
     request = request_of(image=np.zeros((512, 512, 3), np.uint8))
-    Reduced(Small()).inpaint([with_greys(request, greys)])
+    Reduced(Small()).inpaint([with_change_map(request, change_map)])
     (small,) = asked
-    assert small.greys.shape == small.mask.shape == (64, 64)
-    np.testing.assert_allclose(small.greys, greys.reshape(64, 8, 64, 8).mean(axis=(1, 3)), atol=1e-5)
-    np.testing.assert_array_equal(small.mask, small.greys > 0)
+    assert small.change_map.shape == small.mask.shape == (64, 64)
+    np.testing.assert_allclose(small.change_map, change_map.reshape(64, 8, 64, 8).mean(axis=(1, 3)), atol=1e-5)
+    np.testing.assert_array_equal(small.mask, small.change_map > 0)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from darkroom.errors import PhotoError
-from darkroom.imaging.compositing import cut
-from darkroom.imaging.crops import LARGEST_ASPECT, Crop, Planner, shapes
+from darkroom.imaging.compositing import to_working_crop
+from darkroom.imaging.crops import LARGEST_ASPECT, Crop, CropPlanner, shapes
 
 # Height and width of Podell et al., SDXL, 2023 (arXiv 2307.01952), appendix I, one way round.
 SDXL = """512 2048, 512 1984, 512 1920, 512 1856, 576 1792, 576 1728, 576 1664, 640 1600, 640 1536, 704 1472, 704 1408,
@@ -49,7 +49,7 @@ def test_a_crop_lies_inside_holds_the_mask_and_distorts_nothing(data, height, wi
     alpha = np.zeros((height, width), np.uint8)
     alpha[y0:y1, x0:x1] = 1
     try:
-        (crop,) = Planner(alpha.shape, native, 8, context).plan("mask", alpha)
+        (crop,) = CropPlanner(alpha.shape, native, 8, context).plan("mask", alpha)
     except PhotoError:
         assert max(y1 - y0, x1 - x0) * context > LARGEST_ASPECT * min(height, width) * 0.99
         return
@@ -76,7 +76,7 @@ def test_with_room_the_shape_is_known_and_off_by_less_than_a_percent(seed, side,
     height, width = (np.array([900, 1200]) * side * rng.uniform(0.5, 1, 2)).astype(int)
     y0, x0 = rng.integers(900 - height), rng.integers(1200 - width)
     alpha[y0 : y0 + height, x0 : x0 + width] = 255
-    (crop,) = Planner(alpha.shape, 1024, 8, context).plan("mask", alpha)
+    (crop,) = CropPlanner(alpha.shape, 1024, 8, context).plan("mask", alpha)
     assert in_shape(known(1024), crop)
     assert abs((crop.x1 - crop.x0) / (crop.y1 - crop.y0) / (crop.width / crop.height) - 1) < 0.01
 
@@ -87,8 +87,8 @@ def test_a_circle_stays_a_circle():
     image = np.repeat(np.where(disc, 255, 0).astype(np.uint8)[..., None], 3, axis=2)
     alpha = np.zeros((700, 1000), np.uint8)
     alpha[250:350, 300:660] = 255
-    (crop,) = Planner(alpha.shape, 1024, 8, 1.5).plan("mask", alpha)
-    seen = cut(image, alpha, crop).image[..., 0] > 127
+    (crop,) = CropPlanner(alpha.shape, 1024, 8, 1.5).plan("mask", alpha)
+    seen = to_working_crop(image, alpha, crop).image[..., 0] > 127
     ys, xs = np.nonzero(seen)
     assert abs(np.ptp(xs) - np.ptp(ys)) <= 2 and np.ptp(xs) > 140
 
@@ -96,7 +96,7 @@ def test_a_circle_stays_a_circle():
 def test_a_mask_in_the_middle_is_in_the_middle_of_its_crop():
     alpha = np.zeros((1000, 1500), np.uint8)
     alpha[400:600, 600:900] = 255
-    (crop,) = Planner(alpha.shape, 1024, 8, 2.0).plan("mask", alpha)
+    (crop,) = CropPlanner(alpha.shape, 1024, 8, 2.0).plan("mask", alpha)
     assert (crop.width, crop.height) == (1216, 832)  # nearest to 3 : 2
     assert crop.slices == np.s_[294:705, 450:1050]
 
@@ -104,16 +104,16 @@ def test_a_mask_in_the_middle_is_in_the_middle_of_its_crop():
 def test_small_things_are_not_enlarged_more_than_four_times():
     alpha = np.zeros((1000, 1000), np.uint8)
     alpha[500, 500] = 255
-    (crop,) = Planner(alpha.shape, 1024, 8, 1.5).plan("mask", alpha)
+    (crop,) = CropPlanner(alpha.shape, 1024, 8, 1.5).plan("mask", alpha)
     assert (crop.x1 - crop.x0, crop.width) == (256, 1024)
 
 
 def test_where_the_photo_has_no_room_the_shape_comes_before_the_last_of_the_context():
     alpha = np.zeros((512, 768), np.uint8)
     alpha[40:470, 60:700] = 255  # with its context as wide as high as the photo, which has no shape of SDXL
-    (crop,) = Planner(alpha.shape, 1024, 8, 1.5).plan("mask", alpha)
+    (crop,) = CropPlanner(alpha.shape, 1024, 8, 1.5).plan("mask", alpha)
     assert (crop.width, crop.height, crop.y1 - crop.y0) == (1216, 832, 512)
-    assert Planner(alpha.shape, 1024, 8, 1.5).photo() == Crop(0, 0, 768, 512, 1256, 840)  # exactly 3 : 2
+    assert CropPlanner(alpha.shape, 1024, 8, 1.5).photo() == Crop(0, 0, 768, 512, 1256, 840)  # exactly 3 : 2
 
 
 def spots(*boxes: tuple[int, int, int, int], size: tuple[int, int] = (800, 1200)) -> np.ndarray:
@@ -125,14 +125,14 @@ def spots(*boxes: tuple[int, int, int, int], size: tuple[int, int] = (800, 1200)
 
 def test_regions_far_apart_have_crops_of_their_own_from_top_to_bottom():
     alpha = spots((600, 100, 700, 200), (50, 900, 150, 1000))
-    first, second = Planner(alpha.shape, 256, 8, 1.5).plan("regions", alpha)
+    first, second = CropPlanner(alpha.shape, 256, 8, 1.5).plan("regions", alpha)
     assert first.slices == np.s_[25:175, 875:1025] and second.slices == np.s_[575:725, 75:225]
     assert (first.width, first.height) == (second.width, second.height) == (256, 256)
 
 
 def test_regions_that_would_show_in_each_others_crops_share_one():
     apart, shared = spots((300, 300, 400, 400), (300, 480, 400, 580)), spots((300, 300, 400, 400), (300, 420, 400, 520))
-    planner = Planner(apart.shape, 256, 8, 1.5)
+    planner = CropPlanner(apart.shape, 256, 8, 1.5)
     assert len(planner.plan("regions", apart)) == 2
     assert planner.plan("regions", shared) == planner.plan("mask", shared)
     touching_at_a_corner = spots((300, 300, 400, 400), (400, 400, 500, 500))
@@ -148,7 +148,7 @@ def test_each_white_pixel_is_in_one_crop_with_all_of_its_region(seed, count, con
         y, x = rng.integers(300), rng.integers(400)
         alpha[y : y + rng.integers(1, 40), x : x + rng.integers(1, 40)] = rng.integers(1, 256)
     times = np.zeros(alpha.shape, int)
-    for crop in Planner(alpha.shape, 64, 8, context).plan("regions", alpha):
+    for crop in CropPlanner(alpha.shape, 64, 8, context).plan("regions", alpha):
         times[crop.slices] += alpha[crop.slices] > 0
     np.testing.assert_array_equal(times, alpha > 0)
 
@@ -161,7 +161,7 @@ def test_crops_of_all_shapes_have_few_sizes_and_share_batches():
         height, width = rng.integers(30, 300, 2)
         y0, x0 = rng.integers(900 - height), rng.integers(1200 - width)
         alpha = spots((y0, x0, y0 + height, x0 + width), size=(900, 1200))
-        (crop,) = Planner(alpha.shape, 1024, 8, 1.5).plan("mask", alpha)
+        (crop,) = CropPlanner(alpha.shape, 1024, 8, 1.5).plan("mask", alpha)
         sizes.append((crop.height, crop.width))
     assert len(set(sizes)) <= 20
 
@@ -170,4 +170,4 @@ def test_a_mask_of_noise_is_refused_as_regions_and_told_what_to_do():
     alpha = np.zeros((200, 200), np.uint8)
     alpha[::3, ::3] = 255
     with pytest.raises(PhotoError, match=r"falls into 4489 regions, more than 1000: .*`crop: mask`"):
-        Planner(alpha.shape, 64, 8, 1.5).plan("regions", alpha)
+        CropPlanner(alpha.shape, 64, 8, 1.5).plan("regions", alpha)

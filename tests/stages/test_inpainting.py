@@ -12,8 +12,8 @@ from PIL import ExifTags, Image, ImageOps
 
 from darkroom.errors import EmptyMask, PhotoError
 from darkroom.imaging.codec import decode, decode_png, encode_png
-from darkroom.imaging.compositing import cut, faded, paste, to_alpha
-from darkroom.imaging.crops import LARGEST_ASPECT, Crop, Planner
+from darkroom.imaging.compositing import inward_ramp, paste, to_alpha, to_working_crop
+from darkroom.imaging.crops import LARGEST_ASPECT, Crop, CropPlanner
 from darkroom.imaging.edit import Edit
 from darkroom.models.prompts import Prompt
 from darkroom.stages.inpaint import Inpaint
@@ -102,17 +102,17 @@ def test_the_model_sees_nothing_of_what_a_soft_edge_blends_out():
     soft = np.zeros((64, 64), np.float32)
     soft[20:40, 20:40] = 0.01
     alpha = to_alpha(soft)
-    same_size = cut(edit_of(64, 64).image, alpha, Planner((64, 64), 64, 8).photo())
+    same_size = to_working_crop(edit_of(64, 64).image, alpha, CropPlanner((64, 64), 64, 8).photo())
     np.testing.assert_array_equal(same_size.mask, alpha > 0)
-    np.testing.assert_array_equal(same_size.greys, alpha / np.float32(255))
+    np.testing.assert_array_equal(same_size.change_map, alpha / np.float32(255))
     for native in (24, 200):  # reduced, enlarged: never smaller than the region itself
-        part = cut(edit_of(64, 64).image, alpha, Planner((64, 64), native, 8).photo())
+        part = to_working_crop(edit_of(64, 64).image, alpha, CropPlanner((64, 64), native, 8).photo())
         ys, xs = (
             ((np.arange(20, 40) + 0.5) * native / 64).astype(int),
             slice(20 * native // 64 + 1, 39 * native // 64),
         )
         assert part.mask[ys, xs].all()
-        np.testing.assert_array_equal(part.mask, part.greys > 0)
+        np.testing.assert_array_equal(part.mask, part.change_map > 0)
 
 
 def test_a_picture_of_the_same_size_comes_back_as_it_is_and_half_grey_is_half_way():
@@ -125,8 +125,8 @@ def test_a_picture_of_the_same_size_comes_back_as_it_is_and_half_grey_is_half_wa
 def test_blend_fades_the_edge_inwards_and_leaves_the_border_of_the_photo_alone():
     alpha = np.zeros((1, 12), np.uint8)
     alpha[0, 4:] = [1, 255, 9, 255, 255, 255, 255, 255]  # whatever its greys
-    assert faded(alpha, 0).tolist() == [[0] * 4 + [255] * 8]
-    assert faded(alpha, 4).tolist() == [[0] * 4 + [51, 102, 153, 204] + [255] * 4]
+    assert inward_ramp(alpha, 0).tolist() == [[0] * 4 + [255] * 8]
+    assert inward_ramp(alpha, 4).tolist() == [[0] * 4 + [51, 102, 153, 204] + [255] * 4]
     edit = Inpaint(prompt="x", blend=4).apply(edit_of(40, 40, np.eye(40).repeat(1, 0)), FakeModels())
     assert set(np.unique(edit.repainted)) == {0, 51}
 
@@ -161,8 +161,8 @@ def test_greys_reach_the_model_only_if_asked_for_and_do_not_blend_then():
     hard = Inpaint(prompt="x", crop="photo").apply(edit_of(64, 64, mask), models)
     soft = Inpaint(prompt="x", crop="photo", soft_mask=True).apply(edit_of(64, 64, mask), models)
     (without,), (given,) = models.diffusion.calls
-    assert without.greys is None
-    np.testing.assert_allclose(given.greys, mask, atol=1e-6 + 1 / 510)
+    assert without.change_map is None
+    np.testing.assert_allclose(given.change_map, mask, atol=1e-6 + 1 / 510)
     np.testing.assert_array_equal(hard.repainted, to_alpha(mask))
     np.testing.assert_array_equal(soft.repainted, (mask > 0) * np.uint8(255))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from darkroom.imaging.codec import read
-from darkroom.imaging.compositing import filled, paste
+from darkroom.imaging.compositing import fill_alpha, paste
 from darkroom.imaging.crops import Crop
 from darkroom.imaging.edit import Edit
 from darkroom.provenance.verify import verify
@@ -51,7 +51,7 @@ def test_a_blend_shows_what_the_photo_shows_and_what_is_new_and_nothing_else(see
     picture[..., 3] = np.where(random.random((6, 7)) < 0.5, extremes[0], picture[..., 3])
     share = np.where(random.random((6, 7)) < 0.5, extremes[1], random.integers(0, 256, (6, 7))).astype(np.uint8)
     result = paste(picture[..., :3], share, Crop(0, 0, 7, 6, 7, 6), new, picture[..., 3])
-    alpha = filled(picture[..., 3], share)
+    alpha = fill_alpha(picture[..., 3], share)
     untouched = share == 0
     assert np.array_equal(result[untouched], picture[untouched][:, :3])
     assert np.array_equal(alpha, np.minimum(picture[..., 3].astype(int) + share, 255))
@@ -67,9 +67,9 @@ def test_a_blend_shows_what_the_photo_shows_and_what_is_new_and_nothing_else(see
 def test_the_alpha_of_16_bits_is_kept_exactly_or_filled_exactly() -> None:
     alpha = np.random.default_rng(0).integers(0, 65536, (40, 40), np.uint16)
     share = np.random.default_rng(1).choice([0, 1, 128, 254, 255], (40, 40)).astype(np.uint8)
-    assert np.array_equal(filled(alpha, share), np.minimum(alpha.astype(int) + share.astype(int) * 257, 65535))
-    assert np.array_equal(filled(alpha, share)[share == 0], alpha[share == 0])
-    assert (filled(alpha, share)[share == 255] == 65535).all()
+    assert np.array_equal(fill_alpha(alpha, share), np.minimum(alpha.astype(int) + share.astype(int) * 257, 65535))
+    assert np.array_equal(fill_alpha(alpha, share)[share == 0], alpha[share == 0])
+    assert (fill_alpha(alpha, share)[share == 255] == 65535).all()
 
 
 RECIPES = {

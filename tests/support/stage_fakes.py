@@ -38,7 +38,7 @@ class NoiseDiffusion:
     def inpaint(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
         self.calls.append(list(requests))
         for request in requests:
-            assert request.greys is None or np.array_equal(request.greys > 0, request.mask)
+            assert request.change_map is None or np.array_equal(request.change_map > 0, request.mask)
         return [self._paint(request, request.seed) for request in requests]
 
     def _paint(self, request: InpaintRequest | EditRequest, seed: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from darkroom.engine.graph import Node
 from darkroom.errors import PhotoError
 from darkroom.imaging.bands import by_bands
 from darkroom.imaging.codec import Picture, decode, decode_png, encode_png, read_png
-from darkroom.imaging.compositing import filled, to_alpha
+from darkroom.imaging.compositing import fill_alpha, to_alpha
 from darkroom.imaging.edit import Edit
 from darkroom.imaging.paste_back import breaches
 from darkroom.imaging.thumbnails import mask_thumbnail, photo_thumbnail
@@ -171,7 +171,7 @@ def _repainted(photo: Picture, edit: Edit) -> Picture:
 def _deepened(deep: np.ndarray, image: np.ndarray, repainted: np.ndarray) -> np.ndarray:
     new, deep = repainted > 0, deep.copy()
     deep[new, :3] = image[new] * np.uint16(257)
-    deep[..., 3:] = filled(deep[..., 3:], repainted[..., None])
+    deep[..., 3:] = fill_alpha(deep[..., 3:], repainted[..., None])
     return deep
 
 

@@ -17,19 +17,19 @@ from darkroom.imaging.crops import Crop
 
 
 @dataclass(frozen=True)
-class Part:
+class WorkingCrop:
     """A part of a photo at the size at which the model works on it.
 
     Attributes:
         image: (h, w, 3) uint8 RGB.
         mask: (h, w) bool, True where it is repainted: all that will show any new pixel, so that the model sees
             nothing of the old picture in a soft edge.
-        greys: (h, w) float32 in [0, 1], the mask itself; above 0 exactly where `mask` is True.
+        change_map: (h, w) float32 in [0, 1], the mask itself; above 0 exactly where `mask` is True.
     """
 
     image: np.ndarray
     mask: np.ndarray
-    greys: np.ndarray
+    change_map: np.ndarray
 
 
 def to_alpha(mask: np.ndarray) -> np.ndarray:
@@ -37,7 +37,7 @@ def to_alpha(mask: np.ndarray) -> np.ndarray:
     return by_bands(lambda part: np.rint(part * np.float32(255)).astype(np.uint8), mask)
 
 
-def filled(alpha: np.ndarray, repainted: np.ndarray) -> np.ndarray:
+def fill_alpha(alpha: np.ndarray, repainted: np.ndarray) -> np.ndarray:
     """A photo's alpha where new picture fills what is see-through: the one rule for the alpha of every result.
 
     A place is as opaque as the photo and the new picture are together: 0 of new picture keeps the alpha as it was, 255
@@ -58,7 +58,7 @@ def filled(alpha: np.ndarray, repainted: np.ndarray) -> np.ndarray:
     return by_bands(opaque, alpha, repainted)
 
 
-def on_paper(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+def flatten(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """A picture as it shows on white paper, (H, W, 3) uint8: colours hidden in see-through places do not.
 
     Args:
@@ -73,7 +73,7 @@ def on_paper(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return by_bands(seen, image, alpha)
 
 
-def faded(alpha: np.ndarray, width: float) -> np.ndarray:
+def inward_ramp(alpha: np.ndarray, width: float) -> np.ndarray:
     """Wholly new wherever alpha is not 0, but for a linear ramp of `width` px along the edge, inside it.
 
     The photo's border is no edge. What is 0 stays 0, so all outside stays untouched.
@@ -86,7 +86,7 @@ def faded(alpha: np.ndarray, width: float) -> np.ndarray:
     return by_bands(lambda part: to_alpha(np.minimum(part / np.float32(width + 1), 1)), depth)
 
 
-def cut(image: np.ndarray, alpha: np.ndarray, crop: Crop) -> Part:
+def to_working_crop(image: np.ndarray, alpha: np.ndarray, crop: Crop) -> WorkingCrop:
     """What the model gets. Resized bilinearly, a mask has some share of all working pixels that hold some of it.
 
     Args:
@@ -97,8 +97,8 @@ def cut(image: np.ndarray, alpha: np.ndarray, crop: Crop) -> Part:
     size = crop.width, crop.height
     picture = Image.fromarray(image[crop.slices]).resize(size, Image.Resampling.LANCZOS)
     share = Image.fromarray(alpha[crop.slices] / np.float32(255)).resize(size, Image.Resampling.BILINEAR)
-    greys = np.asarray(share)
-    return Part(np.asarray(picture), greys > 0, greys)
+    change_map = np.asarray(share)
+    return WorkingCrop(np.asarray(picture), change_map > 0, change_map)
 
 
 def paste(

@@ -69,7 +69,7 @@ def shapes(native: int, multiple: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Planner:
+class CropPlanner:
     """Plans crops of photos of one size.
 
     Attributes:

@@ -11,7 +11,7 @@ import numpy as np
 
 from darkroom.errors import PhotoError
 from darkroom.imaging.bands import bands, by_bands
-from darkroom.imaging.compositing import filled, on_paper
+from darkroom.imaging.compositing import fill_alpha, flatten
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -52,12 +52,12 @@ class Edit:
     @property
     def opacity(self) -> np.ndarray | None:
         """The transparency of the picture so far, (H, W) uint8: the photo's, filled where something was repainted."""
-        return self.alpha if self.alpha is None or self.repainted is None else filled(self.alpha, self.repainted)
+        return self.alpha if self.alpha is None or self.repainted is None else fill_alpha(self.alpha, self.repainted)
 
     @property
-    def shown(self) -> np.ndarray:
+    def flattened(self) -> np.ndarray:
         """The picture so far as people see it, (H, W, 3) uint8: on white paper. It is what models get to see."""
-        return self.image if self.alpha is None else on_paper(self.image, self.opacity)
+        return self.image if self.alpha is None else flatten(self.image, self.opacity)
 
     @property
     def size(self) -> tuple[int, int]:

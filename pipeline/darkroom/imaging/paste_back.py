@@ -8,7 +8,7 @@ import numpy as np
 
 from darkroom.imaging.bands import bands
 from darkroom.imaging.codec import Picture
-from darkroom.imaging.compositing import filled
+from darkroom.imaging.compositing import fill_alpha
 
 
 def breaches(photo: Picture, repainted: np.ndarray, result: Picture) -> Iterator[str]:
@@ -26,7 +26,7 @@ def breaches(photo: Picture, repainted: np.ndarray, result: Picture) -> Iterator
     if furthest := max(_furthest(new[rows], old[rows], repainted[rows]) for rows in bands(*repainted.shape)):
         yield f"pixels outside the mask differ by {furthest} from the photo"
     before = _transparency(photo)
-    expected = before if before is None else filled(before, repainted)
+    expected = before if before is None else fill_alpha(before, repainted)
     if not np.array_equal(_transparency(result), expected):  # None equals None alone
         yield "its transparency is not the photo's, filled by the mask"
     if result.icc != photo.icc:

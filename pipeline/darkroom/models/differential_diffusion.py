@@ -1,4 +1,4 @@
-"""Masks with greys: how much each place may change, not only whether. Differential Diffusion (arXiv 2306.00950)."""
+"""Soft masks that say how much each pixel may change: Differential Diffusion (arXiv 2306.00950)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Differential:
 
     After a step, a place of grey g is put back to the old picture, with the noise of the next step, for as long as less
     than 1 - g of the steps are done; from then on the model goes on with what it finds there. So white changes freely,
-    and a mask without greys changes nothing about a repaint. Source: Levin and Fried, Differential Diffusion: Giving
+    and a hard mask changes nothing about a repaint. Source: Levin and Fried, Differential Diffusion: Giving
     Each Pixel Its Strength, 2023 (arXiv 2306.00950), here within the mask, as the outside is the pipeline's to keep.
 
     Args:
         pipe: an inpainting pipeline of 4 or 9 channels.
-        requests: those of one batch, with greys.
+        requests: the requests of one batch, all with a `change_map`.
     """
 
     def __init__(self, pipe: DiffusionPipeline, requests: Sequence[InpaintRequest]) -> None:
@@ -31,7 +31,7 @@ class Differential:
 
         self._pipe = pipe
         self._old = encode(pipe, [request.image for request in requests])
-        self._greys = on_grid([request.greys for request in requests], self._old)
+        self._change_map = on_grid([request.change_map for request in requests], self._old)
         self._noise = torch.cat([self._draw(request.seed) for request in requests]).to(self._old.device)
 
     def __call__(self, step: int, latents: torch.Tensor) -> torch.Tensor:
@@ -49,7 +49,7 @@ class Differential:
             return latents
         time = self._pipe.scheduler.timesteps[-steps:][done]
         noisy = self._pipe.scheduler.add_noise(self._old, self._noise, time[None])
-        held = (self._greys > 0) & (1 - self._greys > done / steps)
+        held = (self._change_map > 0) & (1 - self._change_map > done / steps)
         return latents.copy_(torch.where(held, noisy.to(latents.dtype), latents))
 
     def _draw(self, seed: int) -> torch.Tensor:

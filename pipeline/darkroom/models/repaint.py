@@ -36,7 +36,7 @@ def repaint(
         PhotoError: the model gave not-a-number or a single colour, which never passes for a picture.
     """
     latents: list[torch.Tensor] = []
-    hold = None if requests[0].greys is None else Differential(pipe, requests)
+    hold = None if requests[0].change_map is None else Differential(pipe, requests)
 
     def after_step(_pipe: Any, step: int, _time: int, tensors: dict[str, Any]) -> dict[str, Any]:
         if hold:

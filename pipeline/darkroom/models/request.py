@@ -23,7 +23,7 @@ class InpaintRequest:
         strength: how far the masked picture is drowned in noise, above 0 to 1, exactly as diffusers defines
             it; 1 starts from pure noise.
         scheduler: one of `darkroom.models.names.SCHEDULERS`.
-        greys: (h, w) float32, how much of the mask may change, above 0 to 1: it is held to the old picture for the
+        change_map: (h, w) float32, how much of the mask may change, above 0 to 1: it is held to the old picture for the
             first 1 - grey of the steps that are run. 0 outside the mask. None for all from the start.
     """
 
@@ -35,11 +35,18 @@ class InpaintRequest:
     guidance_scale: float
     strength: float
     scheduler: str
-    greys: np.ndarray | None = None
+    change_map: np.ndarray | None = None
 
     def shared(self) -> tuple[object, ...]:
         """What the pictures of one batch must have in common."""
-        return self.image.shape, self.greys is not None, self.steps, self.guidance_scale, self.strength, self.scheduler
+        return (
+            self.image.shape,
+            self.change_map is not None,
+            self.steps,
+            self.guidance_scale,
+            self.strength,
+            self.scheduler,
+        )
 
 
 @dataclass(frozen=True)

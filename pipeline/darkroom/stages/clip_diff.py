@@ -43,5 +43,5 @@ class ClipDiff(Stage):
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`."""
-        heat = heat_of(models, edit.shown, self.source, self.target, "probability")
+        heat = heat_of(models, edit.flattened, self.source, self.target, "probability")
         return from_heat(edit, heat, self.threshold)

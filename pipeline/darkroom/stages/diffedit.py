@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 from pydantic import Field, model_validator
 
-from darkroom.imaging.compositing import cut
-from darkroom.imaging.crops import Planner
+from darkroom.imaging.compositing import to_working_crop
+from darkroom.imaging.crops import CropPlanner
 from darkroom.models.request import ContrastRequest
 from darkroom.stages.base import Problem, Stage, stage
 from darkroom.stages.fields import Resolution, Share, literal, unread
@@ -64,7 +64,7 @@ class DiffEdit(Stage):
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `PhotoError` for a photo too long and narrow to work on."""
-        heat = relative(models.diffusion.contrast(self._request(edit.shown, models)), self.clamp)
+        heat = relative(models.diffusion.contrast(self._request(edit.flattened, models)), self.clamp)
         enlarged = Image.fromarray(heat).resize(edit.size, Image.Resampling.BILINEAR)
         return from_heat(edit, np.asarray(enlarged), self.threshold)
 
@@ -72,9 +72,9 @@ class DiffEdit(Stage):
         """The whole photo at the model's own size."""
         everything = np.full(image.shape[:2], 255, np.uint8)
         native = self.resolution or models.diffusion.native
-        crop = Planner(everything.shape, native, models.diffusion.multiple).photo()
+        crop = CropPlanner(everything.shape, native, models.diffusion.multiple).photo()
         return ContrastRequest(
-            image=cut(image, everything, crop).image,
+            image=to_working_crop(image, everything, crop).image,
             reference=self.reference,
             query=self.query,
             maps=self.maps,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from darkroom.imaging.compositing import Part
+from darkroom.imaging.compositing import WorkingCrop
 from darkroom.models.request import EditRequest
 from darkroom.stages.base import Problem, stage
 from darkroom.stages.fields import Texts, as_tuple, literal, unread
@@ -73,7 +73,7 @@ class DiffEditRepaint(Repainting):
             yield from literal(key, text)
             yield from unread(models, key, text, "shorten it")
 
-    def request(self, part: Part, region: int) -> EditRequest:
+    def request(self, part: WorkingCrop, region: int) -> EditRequest:
         """See `Repainting.request`."""
         return EditRequest(
             image=part.image,

@@ -54,10 +54,10 @@ class Erase(Stage):
             raise PhotoError("the mask covers the whole photo: nothing is left to fill it from")
         crop = self._crop(alpha)
         hole = (alpha[crop.slices] > 0).astype(np.uint8)
-        shown = edit.shown
+        shown = edit.flattened
         filled = cv2.inpaint(np.ascontiguousarray(shown[crop.slices]), hole, self.radius, _METHODS[self.method])
         after = edit.with_image(paste(edit.image, alpha, crop, filled, edit.opacity), alpha)
-        return replace(after, figures=seam_figures(shown, after.shown, alpha))
+        return replace(after, figures=seam_figures(shown, after.flattened, alpha))
 
     def _crop(self, alpha: np.ndarray) -> Crop:
         """The box of the hole and all that the filling looks at."""

@@ -54,7 +54,7 @@ class GrabCut(Stage):
         width, height = edit.size
         scale = min(1.0, self.working_size / max(width, height))
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        small = cv2.resize(edit.shown, size, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(edit.flattened, size, interpolation=cv2.INTER_AREA)
         inside = _cut(small, self._hints(edit.size, size), self.iterations)
         return edit.with_mask(_enlarged(inside, edit.size) if scale < 1 else inside)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from darkroom.imaging.compositing import Part, faded
+from darkroom.imaging.compositing import WorkingCrop, inward_ramp
 from darkroom.models import InpaintRequest
 from darkroom.models.names import SCHEDULERS
 from darkroom.models.prompts import Prompt, Syntax, doubtful, misread
@@ -117,12 +117,12 @@ class Inpaint(Repainting):
         given = {key: getattr(self, key) for key in ("prompt", "negative_prompt", "prompt_2", "negative_prompt_2")}
         return {key: text for key, text in given.items() if text is not None}
 
-    def request(self, part: Part, region: int) -> InpaintRequest:
+    def request(self, part: WorkingCrop, region: int) -> InpaintRequest:
         """See `Repainting.request`."""
         return InpaintRequest(
             image=part.image,
             mask=part.mask,
-            greys=part.greys if self.soft_mask else None,
+            change_map=part.change_map if self.soft_mask else None,
             prompt=Prompt(self.prompt, self.negative_prompt, self.prompt_2, self.negative_prompt_2, self.prompt_syntax),
             seed=region_seed(self.seed, region),
             steps=self.steps,
@@ -133,7 +133,7 @@ class Inpaint(Repainting):
 
     def pasted(self, alpha: np.ndarray) -> np.ndarray:
         """See `Repainting.pasted`. Greys that the model has heeded do not count once more."""
-        return faded(alpha, self.blend or 0) if self.soft_mask else super().pasted(alpha)
+        return inward_ramp(alpha, self.blend or 0) if self.soft_mask else super().pasted(alpha)
 
     @classmethod
     def paint(cls, requests: Sequence[InpaintRequest], models: Models) -> list[np.ndarray]:

@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import Field
 
 from darkroom.errors import EmptyMask
-from darkroom.imaging.compositing import Part, cut, faded, paste, to_alpha
-from darkroom.imaging.crops import Crop, CropMode, Planner
+from darkroom.imaging.compositing import WorkingCrop, inward_ramp, paste, to_alpha, to_working_crop
+from darkroom.imaging.crops import Crop, CropMode, CropPlanner
 from darkroom.imaging.harmonise import Harmoniser, harmonised
 from darkroom.imaging.seam import seam_figures
 from darkroom.models.request import EditRequest, InpaintRequest
@@ -59,7 +59,7 @@ class Repainting(Stage):
     )
 
     @abstractmethod
-    def request(self, part: Part, region: int) -> InpaintRequest | EditRequest:
+    def request(self, part: WorkingCrop, region: int) -> InpaintRequest | EditRequest:
         """What the model is asked for.
 
         Args:
@@ -97,20 +97,20 @@ class Repainting(Stage):
 
     def pasted(self, alpha: np.ndarray) -> np.ndarray:
         """The share of new picture, (H, W) uint8, for a mask as (H, W) uint8; 0 where that is 0."""
-        return alpha if self.blend is None else faded(alpha, self.blend)
+        return alpha if self.blend is None else inward_ramp(alpha, self.blend)
 
-    def _cut(self, edit: Edit, models: Models) -> list[tuple[Crop, Part]]:
+    def _cut(self, edit: Edit, models: Models) -> list[tuple[Crop, WorkingCrop]]:
         alpha = to_alpha(edit.need_mask())
         if not alpha.any():
             raise EmptyMask("nothing to repaint: the mask is empty")
         native = self.resolution or models.diffusion.native
-        planner = Planner(alpha.shape, native, models.diffusion.multiple, self.context)
-        shown = edit.shown
-        return [(crop, cut(shown, alpha, crop)) for crop in planner.plan(self.crop, alpha)]
+        planner = CropPlanner(alpha.shape, native, models.diffusion.multiple, self.context)
+        shown = edit.flattened
+        return [(crop, to_working_crop(shown, alpha, crop)) for crop in planner.plan(self.crop, alpha)]
 
-    def _finished(self, edit: Edit, painted: Sequence[tuple[Crop, Part, np.ndarray]]) -> Edit:
+    def _finished(self, edit: Edit, painted: Sequence[tuple[Crop, WorkingCrop, np.ndarray]]) -> Edit:
         alpha, opacity, image = self.pasted(to_alpha(edit.need_mask())), edit.opacity, edit.image
         for crop, part, picture in painted:
             image = paste(image, alpha, crop, harmonised(part.image, part.mask, picture, self.harmonise), opacity)
         after = edit.with_image(image, alpha)
-        return replace(after, figures=seam_figures(edit.shown, after.shown, alpha))
+        return replace(after, figures=seam_figures(edit.flattened, after.flattened, alpha))

@@ -58,7 +58,7 @@ class Sam(Stage):
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `PhotoError` for a click or a box outside the photo."""
         negative = points_in_pixels(self.negative, self.units, edit.size)
-        shown = edit.shown
+        shown = edit.flattened
         union, confidence = np.zeros(shown.shape[:2], bool), 1.0
         for thing in self._objects(edit.size):
             points = np.concatenate([thing.points, negative])

@@ -57,7 +57,7 @@ class Snap(Stage):
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`."""
-        shown = edit.shown
+        shown = edit.flattened
         heat = heat_of(models, shown, self.phrase, self.without, self.combine)
         found = white(heat, self.threshold)
         union = np.zeros(heat.shape, bool)

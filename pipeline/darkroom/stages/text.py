@@ -47,5 +47,5 @@ class Text(Stage):
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`."""
-        heat = heat_of(models, edit.shown, self.phrase, self.without, self.combine)
+        heat = heat_of(models, edit.flattened, self.phrase, self.without, self.combine)
         return from_heat(edit, heat, self.threshold)

@@ -71,8 +71,8 @@ class Reduced:
         if request.mask.shape == (height, width):
             return request
         maps = {"mask": _shared(request.mask, (height, width)) > 0}  # all that holds some of it
-        if isinstance(request, InpaintRequest) and request.greys is not None:
-            maps["greys"] = _shared(request.greys, (height, width))
+        if isinstance(request, InpaintRequest) and request.change_map is not None:
+            maps["change_map"] = _shared(request.change_map, (height, width))
         return replace(request, image=_resized(request.image, (height, width)), **maps)
 
 
