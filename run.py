@@ -57,12 +57,12 @@ from darkroom.config import recipe_file
 from darkroom.config.jobs import Ready, Refused
 from darkroom.config.recipe import check_dataset, parse
 from darkroom.config.settings import Settings
-from darkroom.errors import DarkroomError, OutputError, together
+from darkroom.errors import DarkroomError, OutputError, collect_errors
 from darkroom.planning.preflight import check
 from darkroom.record import environment
 from darkroom.resources import CONF
 from darkroom.system import console
-from darkroom.system.interrupts import heed
+from darkroom.system.interrupts import raise_if_interrupted
 
 DONE, BUG, USAGE, SOME_FAILED, CANNOT_WRITE = 0, 1, 2, 3, 4
 
@@ -86,7 +86,7 @@ def job(config: DictConfig) -> None:
 
 def _check(config: DictConfig) -> Ready:
     composed = hydra_glue.composed(config)
-    recipe, settings = together(
+    recipe, settings = collect_errors(
         lambda: parse(composed.config, composed.source, composed.overridden),
         lambda: Settings.parse(composed.config),
     )
@@ -128,7 +128,7 @@ def _told(work: Callable[[], object]) -> tuple[int, str]:
         print(error, file=sys.stderr)
         return (CANNOT_WRITE if isinstance(error, OutputError) else USAGE), str(error)
     except Exception as error:
-        heed()
+        raise_if_interrupted()
         traceback.print_exc()
         return BUG, f"{type(error).__name__}: {error}"
     return DONE, ""
@@ -166,7 +166,7 @@ def _hydra(words: list[str]) -> int:
         job()
         return _start()
     except Exception as error:  # of Hydra's: a job tells its own
-        heed()
+        raise_if_interrupted()
         if isinstance(error, OSError) and error.filename:  # the run folder could not be made
             print(OutputError(f"{error.filename}: cannot be written: {error.strerror}"), file=sys.stderr)
             return CANNOT_WRITE

@@ -1,12 +1,12 @@
-"""The errors a user can cause, each one clear line; anything else that escapes is a bug of ours.
+"""Errors that a user can cause. Each is one clear line; anything else that escapes is a bug in Darkroom.
 
-* `RecipeError` — the recipe or the command line is wrong; nothing has started (exit code 2).
-* `RecordError` — a run folder, a sweep or a store is not what it should be, or holds too little (exit code 2).
-* `SetupError` — this machine lacks what the recipe needs, such as weights (exit code 2).
-* `PhotoError` — one photo cannot be edited; it is recorded, the others go on (exit code 3 at the end).
-* `EmptyMask` — the photo's mask came out empty; the recipe's `on_empty` decides what happens.
-* `Stopped` — a gate lets the photo go no further; the gate's policy decides what happens.
-* `OutputError` — results cannot be written any more (disk full, no permission); the run stops (exit code 4).
+* `RecipeError`: the recipe or the command line is wrong; nothing has started (exit code 2).
+* `RecordError`: a run folder, a sweep or a store is damaged or incomplete (exit code 2).
+* `SetupError`: this machine lacks something that the recipe needs, such as weights (exit code 2).
+* `PhotoError`: one photo cannot be edited; the record says why, and the other photos go on (exit code 3 at the end).
+* `EmptyMask`: a photo's mask is empty; the recipe's `on_empty` decides what happens.
+* `Stopped`: a gate rejects a photo; the gate's policy decides what happens.
+* `OutputError`: results can no longer be written (disk full, no permission); the run stops (exit code 4).
 """
 
 from __future__ import annotations
@@ -16,32 +16,31 @@ from difflib import get_close_matches
 from typing import Any
 from unicodedata import category
 
-_LINES, _LENGTH = 200, 2000  # of an error: lines, and letters of each
-_LONGEST = 100  # letters of a word that somebody can have meant as a name; more would take long to compare
+_MAX_LINES, _MAX_LINE_LENGTH = 200, 2000  # of an error message; the length is in characters
+_MAX_COMPARED = 100  # characters of a mistyped name; comparing longer ones takes long
 
 
 class DarkroomError(Exception):
-    """An expected failure; `str(error)` is what the user reads, a line for each problem.
+    """An expected failure; `str(error)` is what the user reads, one line per problem.
 
     Args:
-        problems: one line each, naming file and key and saying what would be right. Line breaks and control
-            characters, which strangers' recipes and names may hold, are shown as escapes; what has no end is cut.
+        problems: lines that name the file and the key, and say what would be right. Recipes and file names may come
+            from strangers: line breaks and control characters are escaped, and very long messages are cut.
     """
 
     def __init__(self, problems: str | Sequence[str]) -> None:
-        several = (problems,) if isinstance(problems, str) else problems
-        more = [f"... and {len(several) - _LINES} more"] if len(several) > _LINES else []
-        shown = (each if len(each) <= _LENGTH else f"{each[:_LENGTH]}..." for each in (*several[:_LINES], *more))
-        self.problems = tuple(map(printable, shown))
+        lines = (problems,) if isinstance(problems, str) else problems
+        rest = [f"... and {len(lines) - _MAX_LINES} more"] if len(lines) > _MAX_LINES else []
+        self.problems = tuple(printable(_shortened(line)) for line in (*lines[:_MAX_LINES], *rest))
         super().__init__("\n".join(self.problems))
 
 
 class RecipeError(DarkroomError):
-    """All that is wrong with a recipe, at once."""
+    """Everything that is wrong with a recipe, reported at once."""
 
 
 class RecordError(DarkroomError):
-    """A record that was read, such as a run folder's, is damaged or missing; it may be a stranger's."""
+    """A file that Darkroom wrote earlier, perhaps on somebody else's machine, is damaged or missing."""
 
 
 class SetupError(DarkroomError):
@@ -53,15 +52,15 @@ class PhotoError(DarkroomError):
 
 
 class EmptyMask(PhotoError):
-    """A stage left nothing to repaint."""
+    """A photo's mask is empty, so there is nothing to repaint."""
 
 
 class Stopped(PhotoError):
-    """A gate lets a photo go no further.
+    """A gate rejects a photo.
 
     Args:
-        reason: which bound the mask broke, and by what.
-        policy: what becomes of the photo: `fail`, `skip` it, or `keep` it as it is so far.
+        reason: which bound the mask violates, and by how much.
+        policy: what happens to the photo: `fail`, `skip`, or `keep` (the photo as edited so far).
     """
 
     def __init__(self, reason: str, policy: str) -> None:
@@ -73,13 +72,14 @@ class OutputError(DarkroomError):
     """Results cannot be written."""
 
 
-def together(*checks: Callable[[], Any]) -> tuple[Any, ...]:
-    """Make several checks and return what each returned.
+def collect_errors(*checks: Callable[[], Any]) -> tuple[Any, ...]:
+    """Run several checks and return their results.
 
     Raises:
-        RecipeError: with the problems of all that failed.
+        RecipeError: some checks failed; it lists the problems of all of them.
     """
-    results, problems = [], []
+    results: list[Any] = []
+    problems: list[str] = []
     for check in checks:
         try:
             results.append(check())
@@ -90,29 +90,33 @@ def together(*checks: Callable[[], Any]) -> tuple[Any, ...]:
     return tuple(results)
 
 
-def nearest(word: str, valid: Sequence[str]) -> str:
-    """The end of an error line about an unknown name: the nearest valid one, or all of them.
+def suggest(name: str, valid: Sequence[str]) -> str:
+    """How an error line about an unknown name ends: with the closest valid name, or with all of them.
 
-    >>> nearest("promt", ["prompt", "seed"])
+    >>> suggest("promt", ["prompt", "seed"])
     "did you mean 'prompt'?"
-    >>> nearest("x", ["prompt", "seed"])
+    >>> suggest("x", ["prompt", "seed"])
     'valid: prompt, seed'
-    >>> nearest("x", [])
+    >>> suggest("x", [])
     'it takes none'
     """
     if not valid:
         return "it takes none"
-    close = get_close_matches(word[:_LONGEST], list(valid), n=1)
+    close = get_close_matches(name[:_MAX_COMPARED], list(valid), n=1)
     return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(valid)}"
 
 
 def printable(text: str) -> str:
-    """A text on one line that cannot steer a terminal: what does not print is shown as escapes."""
+    """Text as one line that cannot control a terminal: unprintable characters are escaped."""
     if text.isprintable():
         return text
-    return "".join(each if _is_harmless(each) else each.encode("unicode_escape").decode() for each in text)
+    return "".join(char if _is_harmless(char) else char.encode("unicode_escape").decode() for char in text)
 
 
-def _is_harmless(sign: str) -> bool:
-    """Whether it prints; spaces of any width do, and so do the joiners of emoji and of some scripts."""
-    return sign.isprintable() or sign in "\u200c\u200d" or category(sign) == "Zs"
+def _is_harmless(char: str) -> bool:
+    """Whether a character prints: also spaces of any width, and the joiners of emoji and of some scripts."""
+    return char.isprintable() or char in "\u200c\u200d" or category(char) == "Zs"
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= _MAX_LINE_LENGTH else f"{line[:_MAX_LINE_LENGTH]}..."

@@ -12,7 +12,7 @@ from darkroom.config import recipe_file
 from darkroom.config.jobs import Ready, Refused
 from darkroom.config.recipe import Recipe, check_dataset, parse
 from darkroom.config.settings import Settings
-from darkroom.errors import RecipeError, RecordError, nearest, printable, together
+from darkroom.errors import RecipeError, RecordError, collect_errors, printable, suggest
 from darkroom.planning.preflight import check
 from darkroom.record import JOURNAL, RUN, SWEEP, read_facts, read_sweep, settled_config
 from darkroom.record.schema import JobLine
@@ -52,7 +52,7 @@ def _options(words: Sequence[str]) -> dict[str, str]:
     for key in given:
         section = f"{key.partition('.')[0]}.*" if "." in key else key
         if key != commands[0] and section not in allowed:
-            raise RecipeError(f"command line: {key}: does not go with {commands[0]}=, {nearest(key, allowed)}")
+            raise RecipeError(f"command line: {key}: does not go with {commands[0]}=, {suggest(key, allowed)}")
     return given
 
 
@@ -111,7 +111,7 @@ def _waiting(folder: Path, sweep: Path, job: JobLine) -> Ready:
 
 def _checked(config: Mapping[str, Any], source: str) -> tuple[Recipe, Settings, Sequence[str]]:
     """What a record says is to be done, checked like a recipe that is new; and the warnings."""
-    recipe, settings = together(lambda: parse(config, source), lambda: Settings.parse(config))
+    recipe, settings = collect_errors(lambda: parse(config, source), lambda: Settings.parse(config))
     check_dataset(recipe, source)
     return recipe, settings, check(recipe, settings.models(), settings.strict, source)
 
@@ -191,7 +191,7 @@ def _store(what: str, options: Mapping[str, str]) -> bool:
 
     actions: dict[str, Callable[[Path], Iterator[str]]] = {"report": report, "prune": prune}
     if what not in actions:
-        raise RecipeError(f"command line: store={what}: {nearest(what, list(actions))}")
+        raise RecipeError(f"command line: store={what}: {suggest(what, list(actions))}")
     for line in actions[what](_outputs(options)):
         _say(line)
     return True

@@ -23,7 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from darkroom.config import recipe_file, settings
-from darkroom.errors import RecipeError, nearest
+from darkroom.errors import RecipeError, suggest
 
 GROUP = "recipe"
 
@@ -262,7 +262,7 @@ def _missing(file: str, options: list[str]) -> str:
     if file.startswith(f"{GROUP}/"):
         return _not_found(_name(file))
     group, _, name = file.rpartition("/")
-    return f"command line: {group}={name}: {nearest(name, options)}"
+    return f"command line: {group}={name}: {suggest(name, options)}"
 
 
 def _unknown_key(key: str, words: list[str]) -> str:
@@ -274,7 +274,7 @@ def _unknown_key(key: str, words: list[str]) -> str:
         return _not_found(lost)
     for part, valid in (_siblings(key, recipe) for recipe in recipes):
         if part not in valid:
-            return f"command line: {key}: unknown key, {_within(key, recipes) or nearest(part, valid)}"
+            return f"command line: {key}: unknown key, {_within(key, recipes) or suggest(part, valid)}"
     # All have it; but Hydra sets what is not swept before it has put any of the recipes in.
     return f"command line: {key}: in a sweep over recipes, write {key}=choice(VALUE)"
 
@@ -324,7 +324,7 @@ def _file(config_path: str) -> Path | None:
 
 
 def _not_found(name: str) -> str:
-    close = nearest(name, _names())
+    close = suggest(name, _names())
     rest = "" if close.startswith("valid") else f" (recipes: {', '.join(_names())})"
     return f"recipe '{name}' not found, {close}{rest}; the path of a YAML file will do too"
 
@@ -334,7 +334,7 @@ def _names() -> list[str]:
 
 
 def _which() -> str:
-    return f"say which recipe, recipe=NAME, {nearest('', _names())}"
+    return f"say which recipe, recipe=NAME, {suggest('', _names())}"
 
 
 def _run_folder(stamp: str, *, _root_: DictConfig) -> str:

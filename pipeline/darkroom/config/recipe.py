@@ -24,7 +24,7 @@ from darkroom.config.recipe_file import (
 )
 from darkroom.config.unused_stages import Part, without_effect
 from darkroom.dataset import Dataset
-from darkroom.errors import PhotoError, RecipeError, nearest
+from darkroom.errors import PhotoError, RecipeError, suggest
 from darkroom.models import ModelKind
 from darkroom.stages import STAGES, Stage
 from darkroom.stages.base import Problem
@@ -207,7 +207,7 @@ def _top_problems(config: Mapping[str, Any], specs: Sequence[StageSpec]) -> Iter
     if not is_name(str(config.get("name", ""))):
         yield "name", NAME_FORM
     if config.get("on_empty", "fail") not in get_args(OnEmpty):
-        yield "on_empty", nearest(str(config["on_empty"]), get_args(OnEmpty))
+        yield "on_empty", suggest(str(config["on_empty"]), get_args(OnEmpty))
     if not specs and isinstance(config.get("stages", {}), Mapping):
         yield "stages", "at least one stage is needed; they run in the order in which they stand"
     if (count := math.prod(_pictures(spec.parameters) for spec in specs)) > MAX_PICTURES:
@@ -216,7 +216,7 @@ def _top_problems(config: Mapping[str, Any], specs: Sequence[StageSpec]) -> Iter
 
 def _until_problems(until: Any, names: Sequence[str]) -> Iterator[Problem]:
     if until is not None and str(until) not in names:
-        yield "until", f"no stage is called '{until}', {nearest(str(until), names)}"
+        yield "until", f"no stage is called '{until}', {suggest(str(until), names)}"
 
 
 def _pictures(parameters: Mapping[str, Any]) -> int:
@@ -237,7 +237,7 @@ def _stage_problems(spec: StageSpec, earlier: Sequence[StageSpec], has_items: bo
         yield where, "a stage is a mapping of parameters"
         return
     if spec.op not in STAGES:
-        yield f"{where}.op", f"unknown op '{spec.op}', {nearest(spec.op, list(STAGES))}"
+        yield f"{where}.op", f"unknown op '{spec.op}', {suggest(spec.op, list(STAGES))}"
         return
     waiting = spec.waiting
     if waiting and not has_items:
@@ -264,7 +264,7 @@ def _order_problems(spec: StageSpec, stage: Stage, earlier: Sequence[StageSpec])
         yield f"{where}.confidence", f"no earlier stage says how sure it is of its mask; these do: {sure}"
     for name in stage.needs():
         if name not in names:
-            yield where, f"no earlier stage is called '{name}', {nearest(name, names)}"
+            yield where, f"no earlier stage is called '{name}', {suggest(name, names)}"
 
 
 def _tells_confidence(spec: StageSpec) -> bool:
@@ -282,7 +282,7 @@ def _explain(error: ValidationError, names: Sequence[str]) -> list[Problem]:
 
 def _explain_one(error: Any, key: str, names: Sequence[str]) -> str:
     if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return f"unknown key, {nearest(key, names)}"
+        return f"unknown key, {suggest(key, names)}"
     if error["type"].startswith("missing"):
         return "is required"
     text = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
@@ -303,7 +303,7 @@ def _resolve(value: Any, item: Mapping[str, Any]) -> Any:
 
 def _column(name: str, item: Mapping[str, Any]) -> Any:
     if name not in item:
-        raise PhotoError(f"the manifest has no column '{name}' for this photo, {nearest(name, list(item))}")
+        raise PhotoError(f"the manifest has no column '{name}' for this photo, {suggest(name, list(item))}")
     return item[name]
 
 

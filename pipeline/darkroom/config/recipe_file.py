@@ -19,7 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 import yaml
 from pydantic_core import PydanticUndefined
 
-from darkroom.errors import RecipeError, nearest
+from darkroom.errors import RecipeError, suggest
 from darkroom.resources import RECIPES, ROOT
 from darkroom.stages import STAGES
 from darkroom.system.files import Folder
@@ -251,7 +251,7 @@ def _inherit(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
     base = find(str(config["base"]), beside=path.parent)
     if base is None:
         names = [name for name, _ in available()]
-        raise RecipeError(f"{label(path)}: base: no recipe '{config['base']}', {nearest(str(config['base']), names)}")
+        raise RecipeError(f"{label(path)}: base: no recipe '{config['base']}', {suggest(str(config['base']), names)}")
     return _placed(_merge(_inherit(base, (*children, path)), config), places, where)
 
 
@@ -303,7 +303,7 @@ def _placed(config: dict[str, Any], places: Mapping[str, _Place], source: str) -
     stages = config["stages"]
     problems = [
         f"{source}: stages.{name}.{each.side}: no stage is called '{each.other}', "
-        + nearest(each.other, [other for other in stages if other != name])
+        + suggest(each.other, [other for other in stages if other != name])
         for name, each in places.items()
         if each.other not in stages
     ]
@@ -393,7 +393,7 @@ def _check_form(config: Mapping[str, Any], source: str) -> None:
     allowed = (*KEYS, "base")
     for key in config:
         if isinstance(key, str) and key not in allowed and not _is_code(key):
-            problems.append((key, f"unknown key, {nearest(key, allowed)}"))
+            problems.append((key, f"unknown key, {suggest(key, allowed)}"))
     if problems:
         raise RecipeError([f"{source}: {key}: {text}" for key, text in problems])
 

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from darkroom.config import recipe_file
 from darkroom.dataset import Dataset
-from darkroom.errors import RecipeError, nearest, together
+from darkroom.errors import RecipeError, collect_errors, suggest
 from darkroom.models import Memory, Models, Weights
 from darkroom.models.settings import Group
 
@@ -68,7 +68,7 @@ class Settings:
         Raises:
             RecipeError: with every problem.
         """
-        _, *settings = together(
+        _, *settings = collect_errors(
             partial(_refuse_unknown, config),
             partial(_group, Weights, config),
             partial(_group, Memory, config),
@@ -91,7 +91,7 @@ def _refuse_unknown(config: Mapping[str, Any]) -> None:
     known = list(known_keys())
     unknown = [key for key in config if key not in known]
     if unknown:
-        raise RecipeError([f"command line: {key}: unknown key, {nearest(str(key), known)}" for key in unknown])
+        raise RecipeError([f"command line: {key}: unknown key, {suggest(str(key), known)}" for key in unknown])
 
 
 def _group(group: type[_G], config: Mapping[str, Any]) -> _G:

@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from darkroom.dataset import manifest
 from darkroom.dataset.listing import UNREAD, Listing, split
-from darkroom.errors import PhotoError, RecipeError, nearest
+from darkroom.errors import PhotoError, RecipeError, suggest
 from darkroom.imaging import codec as photo
 
 log = logging.getLogger("darkroom")
@@ -187,7 +187,7 @@ def _check_manifest(path: Path, columns: Collection[str]) -> None:
     if not usable:
         reason = f"no usable row; line {first_bad.line}: {first_bad.problem}" if first_bad else "no rows"
         raise RecipeError(f"{manifest.KEY}: {path}: {reason}")
-    problems = [f"no column '{name}', {nearest(name, sorted(known))}" for name in sorted(missing)]
+    problems = [f"no column '{name}', {suggest(name, sorted(known))}" for name in sorted(missing)]
     if not there:
         problems.append(f"none of its photos is there, such as {first_lost}; is their disk there?")
     raise RecipeError([f"{manifest.KEY}: {path}: {problem}" for problem in problems])

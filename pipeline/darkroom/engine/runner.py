@@ -25,7 +25,7 @@ from darkroom.planning.plan import Step
 from darkroom.planning.preflight import planned
 from darkroom.record.artifacts import Made
 from darkroom.store import Result, Store
-from darkroom.system.interrupts import heed
+from darkroom.system.interrupts import raise_if_interrupted
 
 log = logging.getLogger("darkroom")
 T = TypeVar("T")
@@ -271,6 +271,6 @@ def _attempt(work: Callable[[], T], photo: Photo) -> T | PhotoError:
     except DarkroomError:
         raise
     except Exception as error:
-        heed()
+        raise_if_interrupted()
         log.debug("unexpected error at %s", photo.name, exc_info=error)
         return PhotoError(f"unexpected {type(error).__name__}: {error} (traceback in run.log)")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from darkroom.errors import SetupError
-from darkroom.system.interrupts import heed
+from darkroom.system.interrupts import raise_if_interrupted
 
 
 @contextmanager
@@ -22,6 +22,6 @@ def reading(path: Path, what: str) -> Iterator[None]:
     except (SetupError, MemoryError):
         raise
     except Exception as error:
-        heed()
+        raise_if_interrupted()
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise SetupError(f"{path}: cannot be read as {what}: {reason[:200]}") from error

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
-from darkroom.errors import RecipeError, nearest
+from darkroom.errors import RecipeError, suggest
 
 _CONFIG = ConfigDict(extra="forbid")
 _Name = Annotated[str, Field(min_length=1)]
@@ -30,7 +30,7 @@ class Group:
         """
         names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # every group is a dataclass
         strange = [str(key) for key in mapping if key not in names]
-        unknown = [f"{cls.group}.{key}: unknown key, {nearest(key, names)}" for key in strange]
+        unknown = [f"{cls.group}.{key}: unknown key, {suggest(key, names)}" for key in strange]
         known = {key: value for key, value in mapping.items() if key in names}
         try:
             parsed = cls(**known)

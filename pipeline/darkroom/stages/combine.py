@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from darkroom.errors import PhotoError, nearest
+from darkroom.errors import PhotoError, suggest
 from darkroom.stages.base import Stage, stage
 
 if TYPE_CHECKING:
@@ -47,6 +47,6 @@ class Combine(Stage):
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `PhotoError` where no earlier stage of that name made a mask."""
         if self.mask not in edit.masks:
-            raise PhotoError(f"no earlier stage '{self.mask}' made a mask, {nearest(self.mask, list(edit.masks))}")
+            raise PhotoError(f"no earlier stage '{self.mask}' made a mask, {suggest(self.mask, list(edit.masks))}")
         told = [each for each in (edit.confidence, edit.confidences.get(self.mask)) if each is not None]
         return edit.with_mask(_JOIN[self.how](edit.need_mask(), edit.masks[self.mask]), min(told, default=None))

@@ -72,7 +72,7 @@ def run(work: Callable[[], int]) -> int:
     return code
 
 
-def heed() -> None:
+def raise_if_interrupted() -> None:
     """Call this wherever any exception is caught: libraries turn an interruption into errors of their own.
 
     Raises:
