@@ -22,6 +22,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_tests_that_are_named_are_there(page: Path) -> None:
+    for file in re.findall(r"`(tests/[\w/.]+)", page.read_text()):
+        assert (ROOT / file).exists(), file
     for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text()):
         assert f"def {name}(" in (ROOT / file).read_text()
 
