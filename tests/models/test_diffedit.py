@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_diffusion import PLACES, pipeline_of
 
 from darkroom.errors import PhotoError
 from darkroom.models.ddim_inversion import Ddim
@@ -22,6 +21,7 @@ from darkroom.models.prompts import read
 from darkroom.models.request import ContrastRequest, EditRequest
 from darkroom.models.schedulers import build_scheduler
 from darkroom.stages.diffedit_repaint import DiffEditRepaint
+from support.pipelines import PLACES, pipeline_of
 from support.tiny_models import HEIGHT, WIDTH, models_of, request_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

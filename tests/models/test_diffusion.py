@@ -4,52 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import diffusers
 import numpy as np
 import pytest
 import torch
-from accelerate import cpu_offload
 from PIL import Image
 
 from darkroom.errors import PhotoError
 from darkroom.imaging.edit import Edit
-from darkroom.models import InpaintRequest, Memory
-from darkroom.models.checkpoint import load_pipeline
+from darkroom.models import InpaintRequest
 from darkroom.models.diffusion import Diffusion
 from darkroom.models.names import SCHEDULERS
-from darkroom.models.offload import put
 from darkroom.models.prompts import Prompt
-from darkroom.models.weights import locate
 from darkroom.stages.inpaint import Inpaint
+from support.pipelines import PLACES, pipeline_of, plainly
 from support.tiny_models import models_of, request_of
-
-
-def pipeline_of(checkpoint: Path, dtype: torch.dtype = torch.float32) -> diffusers.DiffusionPipeline:
-    return load_pipeline(locate("inpaint", str(checkpoint)), dtype)
-
-
-def plainly(checkpoint: Path, request: InpaintRequest) -> np.ndarray:
-    """What somebody who only knows the diffusers documentation gets."""
-    is_xl = "sdxl" in checkpoint.name
-    kind = diffusers.StableDiffusionXLInpaintPipeline if is_xl else diffusers.StableDiffusionInpaintPipeline
-    options = {"add_watermarker": False} if is_xl else {"safety_checker": None}
-    second = {"prompt_2": request.prompt.text_2, "negative_prompt_2": request.prompt.negative_2} if is_xl else {}
-    pipe = kind.from_pretrained(checkpoint, **options)
-    return np.asarray(
-        pipe(
-            prompt=request.prompt.text,
-            negative_prompt=request.prompt.negative,
-            **second,
-            image=Image.fromarray(request.image),
-            mask_image=Image.fromarray(request.mask.astype(np.uint8) * 255),
-            height=request.image.shape[0],
-            width=request.image.shape[1],
-            num_inference_steps=request.steps,
-            strength=request.strength,
-            guidance_scale=request.guidance_scale,
-            generator=torch.Generator("cpu").manual_seed(request.seed),
-        ).images[0]
-    )
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.7])
@@ -138,20 +106,6 @@ def test_native_size_and_description(checkpoint: Path) -> None:
     assert told["weights"]["inpaint"]["weights"].startswith("sha256:")
     assert told["weights"]["inpaint"]["dtype"] == "fp32" and told["weights"]["inpaint"]["batch_size"] == 1
     assert told["pipeline"]["watermark"] is False and told["pipeline"]["safety_checker"] is False
-
-
-def put_sequentially(pipe: diffusers.DiffusionPipeline) -> None:
-    """What `enable_sequential_cpu_offload` does, from the CPU to the CPU; by itself it takes no such device."""
-    for part in pipe.components.values():
-        if isinstance(part, torch.nn.Module):
-            cpu_offload(part, torch.device("cpu"), offload_buffers=len(part._parameters) > 0)
-
-
-PLACES = {
-    "model": lambda pipe: put(pipe, Memory(offload="model", vae_slicing=True, vae_tiling=False), "cpu"),
-    "group": lambda pipe: put(pipe, Memory(offload="group", vae_slicing=True, vae_tiling=False), "cpu"),
-    "sequential": put_sequentially,
-}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=["fp32", "fp16"])

@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_diffusion import PLACES, pipeline_of, plainly
 from transformers import CLIPTokenizer
 
 from darkroom.errors import SetupError
@@ -18,6 +17,7 @@ from darkroom.models.checkpoint_info import Outline, clip_tokenizer
 from darkroom.models.diffusion import Diffusion
 from darkroom.models.prompts import Prompt, Text, encode, misread
 from darkroom.stages.inpaint import Inpaint
+from support.pipelines import PLACES, pipeline_of, plainly
 from support.tiny_models import LENGTH, models_of, request_of
 
 LONG = " ".join(["ab"] * LENGTH * 2)

@@ -12,7 +12,7 @@ from darkroom.imaging.codec import encode_png
 from darkroom.imaging.thumbnails import mask_thumbnail
 from darkroom.report import contact_sheet, run_page, sheet
 from darkroom.system.files import Folder
-from support.fake_run import GREY, FakeRun, boxes, data_of, read
+from support.fake_run_folder import GREY, FakeRun, boxes, data_of, read
 
 GREEN, BLUE = (0, 160, 0), (20, 60, 200)
 RED = (168, 50, 31)  # of warnings

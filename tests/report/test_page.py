@@ -12,7 +12,7 @@ import pytest
 
 from darkroom.errors import RecordError
 from darkroom.report import page, run_page, sweep_page
-from support.fake_run import FakeRun, data_of, write_sweep
+from support.fake_run_folder import FakeRun, data_of, write_sweep
 
 HOSTILE = [
     "</script><script>alert(1)</script>",

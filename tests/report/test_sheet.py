@@ -14,7 +14,7 @@ from darkroom.record import read_journal
 from darkroom.report import contact_sheet, sheet
 from darkroom.report.sheet import MAX_HEIGHT, MAX_PHOTOS
 from darkroom.system.files import Folder
-from support.fake_run import GREY, FakeRun, boxes, read
+from support.fake_run_folder import GREY, FakeRun, boxes, read
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from darkroom.errors import RecordError
 from darkroom.report import sweep, sweep_sheet
-from support.fake_run import GREY, FakeRun, boxes, read, write_sweep
+from support.fake_run_folder import GREY, FakeRun, boxes, read, write_sweep
 
 PROMPT, SEED, STRENGTH = "stages.inpaint.prompt", "stages.inpaint.seed", "stages.inpaint.strength"
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_inpainting import SIZES, manners, masks
 
 from darkroom.errors import EmptyMask, PhotoError
 from darkroom.imaging.compositing import to_alpha
@@ -16,6 +15,7 @@ from darkroom.stages.diffedit import DiffEdit, relative
 from darkroom.stages.diffedit_repaint import DiffEditRepaint
 from miniature.evaluate import held_out, iou
 from support.stage_fakes import FakeModels, edit_of
+from support.strategies import SIZES, manners, masks
 
 TEXTS = {"reference": "a horse", "query": "a zebra"}
 

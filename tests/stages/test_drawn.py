@@ -17,10 +17,10 @@ from PIL import Image
 from darkroom.errors import PhotoError
 from darkroom.imaging.mask_picture import RINGING
 from darkroom.stages.mask_file import MaskFile
+from support.in_process import deliver
+from support.photo_files import png16
 from support.runs import iou
 from support.stage_fakes import FakeModels, edit_of
-from test_photo import png16
-from test_results import deliver
 
 
 def shapes(seed: int) -> np.ndarray:

@@ -13,35 +13,12 @@ from PIL import ExifTags, Image, ImageOps
 from darkroom.errors import EmptyMask, PhotoError
 from darkroom.imaging.codec import decode, decode_png, encode_png
 from darkroom.imaging.compositing import inward_ramp, paste, to_alpha, to_working_crop
-from darkroom.imaging.crops import LARGEST_ASPECT, Crop, CropPlanner
+from darkroom.imaging.crops import Crop, CropPlanner
 from darkroom.imaging.edit import Edit
 from darkroom.models.prompts import Prompt
 from darkroom.stages.inpaint import Inpaint
-from darkroom.stages.refine import Refine
 from support.stage_fakes import FakeModels, edit_of
-
-SIZES = st.tuples(st.integers(1, 90), st.integers(1, 90)).filter(lambda s: max(s) <= LARGEST_ASPECT * min(s))
-
-
-@st.composite
-def masks(draw: st.DrawFn, height: int, width: int) -> np.ndarray:
-    """A mask with some white: one pixel, a rectangle, everything, or soft noise; perhaps feathered."""
-    mask = np.zeros((height, width), np.float32)
-    y0, x0 = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
-    y1, x1 = draw(st.integers(y0 + 1, height)), draw(st.integers(x0 + 1, width))
-    kind = draw(st.sampled_from(["pixel", "rectangle", "full", "soft"]))
-    if kind == "soft":
-        noise = np.random.default_rng(draw(st.integers(0, 99))).random((height, width), np.float32)
-        mask[y0:y1, x0:x1] = noise[y0:y1, x0:x1]
-    elif kind == "full":
-        mask[:] = 1
-    elif kind == "rectangle":
-        mask[y0:y1, x0:x1] = 1
-    mask[y0, x0] = 1
-    if kind in ("pixel", "rectangle"):
-        feather = draw(st.sampled_from([0, 1.5, 7]))
-        mask = Refine(feather=feather).apply(edit_of(height, width, mask), FakeModels()).mask
-    return mask
+from support.strategies import SIZES, manners, masks
 
 
 @st.composite
@@ -56,18 +33,6 @@ def photo_files(draw: st.DrawFn) -> bytes:
     file = BytesIO()
     Image.fromarray(noise).convert(mode).save(file, "PNG", exif=exif)
     return file.getvalue()
-
-
-@st.composite
-def manners(draw: st.DrawFn) -> dict[str, object]:
-    """Everything about a repaint that decides what is pasted where."""
-    return {
-        "crop": draw(st.sampled_from(["mask", "regions", "photo"])),
-        "context": draw(st.sampled_from([1, 1.5, 4])),
-        "harmonise": draw(st.sampled_from(["none", "mean_std", "histogram", "poisson"])),
-        "blend": draw(st.sampled_from([None, 0, 3.5, 250])),
-        "soft_mask": draw(st.booleans()),
-    }
 
 
 @settings(max_examples=500, deadline=None)

@@ -16,10 +16,10 @@ from darkroom.imaging.crops import Crop
 from darkroom.imaging.edit import Edit
 from darkroom.provenance.verify import verify
 from darkroom.stages import STAGES
+from support.in_process import LEFT, deliver
+from support.photo_files import png16
 from support.runs import Cli, journal, pixels
 from support.stage_fakes import FakeModels, Sheet
-from test_photo import png16
-from test_results import LEFT, deliver
 
 HIDDEN = [(0, 0, 0), (255, 255, 255), (255, 0, 255)]
 

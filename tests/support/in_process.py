@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,14 @@ import pytest
 import run
 from darkroom.config.jobs import Ready
 from darkroom.config.recipe import parse
+from darkroom.config.settings import Results
+from darkroom.engine.run_job import perform
 from darkroom.session.session import run as run_session
+from darkroom.store import Store
 from support.fake_models import FakeModels
-from support.runs import Asking
+from support.runs import Asking, journal, ready
+
+LEFT = {"op": "text", "phrase": "the left half", "threshold": 0.5}
 
 
 def command_line(folder: Path, *words: str) -> int:
@@ -57,6 +63,15 @@ def job(folder: Path, config: Mapping[str, Any], models: Fakes, *words: str, swe
 
 def session(outputs: Path, config: Mapping[str, Any], models: Fakes) -> Path:
     """Run a recipe as the command line does; returns the run folder."""
-    ready = job(outputs / f"run{len(list(outputs.glob('run*')))}", config, models)
-    run_session([ready])
-    return ready.folder
+    checked = job(outputs / f"run{len(list(outputs.glob('run*')))}", config, models)
+    run_session([checked])
+    return checked.folder
+
+
+def deliver(photos: Path, stages: dict, folder: Path, on_empty: str = "fail", **results: str | int) -> list[dict]:
+    """Run a recipe on models without weights; returns the journal's lines."""
+    dataset = {"manifest" if photos.suffix else "images": str(photos)}
+    config = {"dataset": dataset, "stages": stages, "on_empty": on_empty}
+    settings = Asking(FakeModels(), results=Results(**results))
+    perform([replace(ready(config, settings.of, folder), settings=settings)], Store(folder.parent / ".store"))
+    return journal(folder)

@@ -23,6 +23,7 @@ from darkroom.models import Models
 from darkroom.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
+CAR = ROOT / "examples/car.png"
 
 
 class Cli:
@@ -66,6 +67,17 @@ class Cli:
     def run_folders(self) -> list[Path]:
         """All run folders and sweeps, oldest first."""
         return sorted(path for path in (self.folder / "outputs").iterdir() if path.name != ".store")
+
+
+def masks_only(cli: Cli, photos: int) -> list[str]:
+    """The words that run a recipe without any model over so many small photos."""
+    folder = cli.folder / "photos"
+    folder.mkdir()
+    for number in range(photos):
+        Image.new("RGB", (48, 32), (number, 99, 9)).save(folder / f"{number:03}.png")
+    stages = "stages: {thing: {op: grabcut, box: [8, 8, 30, 24], iterations: 1}}"
+    (cli.folder / "masks.yaml").write_text(f"dataset: {{images: photos}}\non_empty: keep\n{stages}\n")
+    return ["recipe=masks.yaml"]
 
 
 def journal(folder: Path) -> list[dict]:

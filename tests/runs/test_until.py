@@ -12,8 +12,7 @@ from PIL import Image
 from darkroom.provenance.verify import verify
 from darkroom.record import read_facts
 from support.in_process import command_line
-from support.runs import journal, pixels
-from test_run import CAR
+from support.runs import CAR, journal, pixels
 
 RECIPE = """
 dataset: {images: photos}

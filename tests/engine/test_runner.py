@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -161,15 +162,16 @@ def test_a_result_that_breaks_the_contract_fails_and_is_not_written(
 
 
 MEMORY = """
-import sys, tracemalloc
+import json, sys, tracemalloc
 from pathlib import Path
 import numpy as np
 from PIL import Image
 from support.runs import ready
 from support.fake_models import FakeModels, Painter
-from test_runner import STAGES
 from darkroom.engine.run_job import perform
 from darkroom.store import Store
+
+STAGES = json.loads(sys.argv[1])
 
 def peak(number):
     folder = Path(str(number))
@@ -192,5 +194,5 @@ sys.exit(peak(96) > 1.7 * peak(12))
 def test_memory_does_not_grow_with_the_number_of_photos(tmp_path: Path) -> None:
     """In a process of its own, where nothing is left of other tests. A photo's pixels alone are a tenth of the peak."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'pipeline'}{os.pathsep}{ROOT / 'tests'}"}
-    command = [sys.executable, "-c", MEMORY]
+    command = [sys.executable, "-c", MEMORY, json.dumps(STAGES)]
     assert subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=300).returncode == 0

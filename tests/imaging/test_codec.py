@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -17,57 +16,12 @@ from PIL import Image, ImageCms
 
 from darkroom.errors import PhotoError
 from darkroom.imaging.codec import MAX_PIXELS, decode, encode_png, read
-
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-def blocks(height: int = 48, width: int = 80) -> np.ndarray:
-    """A picture without any symmetry: four flat quarters and a fifth colour in one corner."""
-    pixels = np.zeros((height, width, 3), np.uint8)
-    pixels[: height // 2, : width // 2] = 200, 30, 40
-    pixels[: height // 2, width // 2 :] = 20, 180, 60
-    pixels[height // 2 :, : width // 2] = 30, 60, 190
-    pixels[: height // 3, : width // 5] = 240, 230, 10
-    return pixels
-
-
-def saved(image: Image.Image | np.ndarray, format: str = "PNG", **options: object) -> bytes:
-    file = BytesIO()
-    (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(file, format, **options)
-    return file.getvalue()
-
-
-def png(header: bytes, body: bytes, **chunks: bytes) -> bytes:
-    """A PNG, chunk by chunk."""
-    listed = {"IHDR": header, **chunks, "IDAT": zlib.compress(body), "IEND": b""}
-    parts = [(kind.encode() + data, len(data)) for kind, data in listed.items()]
-    framed = [struct.pack(">I", length) + part + struct.pack(">I", zlib.crc32(part)) for part, length in parts]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
+from support.photo_files import SRGB, blocks, noise16, png, png16, saved, tiff16
 
 
 def png_header(width: int, height: int) -> bytes:
     """A PNG that claims a size and holds next to nothing."""
     return png(struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), bytes(100))
-
-
-def png16(pixels: np.ndarray, **chunks: bytes) -> bytes:
-    """A PNG of 16 bits: (H, W, 1 to 4) uint16."""
-    height, width, channels = pixels.shape
-    header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
-    return png(header, b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels), **chunks)
-
-
-def tiff16(pixels: np.ndarray, orientation: int = 1, photometric: int = 2, extra: int | None = None) -> bytes:
-    """A TIFF of 16 bits: (H, W, 3 or 4) uint16; `extra` says what a fourth channel is, `photometric` 5 are inks."""
-    height, width, channels = pixels.shape
-    shorts = {256: width, 257: height, 259: 1, 262: photometric, 274: orientation, 277: channels, 278: height, 284: 1}
-    shorts |= {} if extra is None else {338: extra}
-    bits = 8 + 2 + 12 * (len(shorts) + 3) + 4
-    tags = {tag: (3, 1, value) for tag, value in shorts.items()} | {258: (3, channels, bits)}
-    tags |= {273: (4, 1, bits + 2 * channels), 279: (4, 1, pixels.nbytes)}
-    directory = b"".join(struct.pack("<HHII", tag, *rest) for tag, rest in sorted(tags.items()))
-    header = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + directory + bytes(4)
-    return header + struct.pack("<H", 16) * channels + pixels.astype("<u2").tobytes()
 
 
 def profile(space: bytes, pcs: bytes, kind: bytes, tag: bytes, content: bytes) -> bytes:
@@ -153,10 +107,6 @@ def test_16_bit_grey_is_not_clipped(format: str) -> None:
     picture = decode(saved(GREYS16, format))
     assert picture.mode.startswith("I;16")
     assert np.array_equal(picture.pixels, np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2))
-
-
-def noise16(channels: int) -> np.ndarray:
-    return np.random.default_rng(channels).integers(0, 65536, (13, 17, channels), np.uint16)
 
 
 @pytest.mark.parametrize("orientation", STORED)

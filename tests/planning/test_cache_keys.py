@@ -313,11 +313,12 @@ def test_content_is_part_of_the_key(place: str, first: int, world: World) -> Non
 def test_keys_are_the_same_in_every_process(world: World) -> None:
     here = world.keys(models())
     program = (
-        "import json, sys; from pathlib import Path; from test_keys import World, models;"
+        "import json, sys; from pathlib import Path; from test_cache_keys import World, models;"
         "print(json.dumps(World(Path(sys.argv[1])).keys(models())))"
     )
+    paths = os.pathsep.join(map(str, [ROOT / "pipeline", ROOT / "tests", Path(__file__).parent]))
     for seed in ("0", "1"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": f"{ROOT / 'pipeline'}:{ROOT / 'tests'}"}
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": paths}
         done = subprocess.run(
             [sys.executable, "-c", program, str(world.folder)], env=environment, capture_output=True, text=True
         )

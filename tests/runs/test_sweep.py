@@ -17,8 +17,7 @@ from darkroom.imaging import codec as photo
 from darkroom.models.miniature.two_pass_sam import CloseUp
 from darkroom.provenance.verify import verify
 from support.in_process import command_line
-from support.runs import ROOT, Cli, journal, pixels
-from test_run import CAR
+from support.runs import CAR, ROOT, Cli, journal, pixels
 
 PROMPTS = ["mars, dust storm", 'a "wet" street: (night)', "it's late"]
 QUOTED = 'stages.inpaint.prompt="mars, dust storm","a \\"wet\\" street: (night)","it\'s late"'

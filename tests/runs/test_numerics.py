@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from support.in_process import command_line
-from support.runs import Cli
-from test_run import CAR
+from support.runs import CAR, Cli
 
 RECIPE = """
 dataset: {images: photos}

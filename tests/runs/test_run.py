@@ -21,9 +21,8 @@ from PIL import Image, ImageCms
 from darkroom.models import Models
 from miniature.evaluate import classify_place
 from miniature.examples import EXAMPLES
-from support.runs import ROOT, Cli, iou, journal, pixels, run
+from support.runs import CAR, Cli, iou, journal, masks_only, pixels, run
 
-CAR = ROOT / "examples/car.png"
 FAST = "stages.inpaint.steps=3"
 BOX_MASK = {"op": "grabcut", "box": [0.1, 0.1, 0.9, 0.9], "units": "fraction", "iterations": 1}
 
@@ -183,17 +182,6 @@ def test_whatever_stops_a_run_what_is_finished_is_whole(cli: Cli, how: signal.Si
         assert pixels(folder / line["result"]).shape == pixels(CAR).shape
     status = json.loads((folder / "run.json").read_text())["status"]
     assert status == ("running" if how == signal.SIGKILL else "interrupted")
-
-
-def masks_only(cli: Cli, photos: int) -> list[str]:
-    """The words that run a recipe without any model over so many small photos."""
-    folder = cli.folder / "photos"
-    folder.mkdir()
-    for number in range(photos):
-        Image.new("RGB", (48, 32), (number, 99, 9)).save(folder / f"{number:03}.png")
-    stages = "stages: {thing: {op: grabcut, box: [8, 8, 30, 24], iterations: 1}}"
-    (cli.folder / "masks.yaml").write_text(f"dataset: {{images: photos}}\non_empty: keep\n{stages}\n")
-    return ["recipe=masks.yaml"]
 
 
 @pytest.mark.parametrize("largest, first", [(1_000, ".hydra/hydra.yaml"), (20_000, "journal.jsonl")])

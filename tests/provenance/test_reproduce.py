@@ -16,8 +16,7 @@ from PIL import Image
 
 from darkroom.imaging import codec as photo
 from support.in_process import command_line
-from support.runs import journal
-from test_run import CAR
+from support.runs import CAR, journal
 
 RECIPE = """
 dataset: {images: photos}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,27 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from darkroom.config.settings import Results
-from darkroom.engine.run_job import perform
 from darkroom.imaging.codec import encode_png, read
 from darkroom.provenance.verify import verify
-from darkroom.store import Store
-from support.fake_models import FakeModels
-from support.in_process import command_line
-from support.runs import Asking, journal, pixels, ready
-from test_photo import SRGB, noise16, png16, tiff16
-from test_run import CAR
-
-LEFT = {"op": "text", "phrase": "the left half", "threshold": 0.5}
-
-
-def deliver(photos: Path, stages: dict, folder: Path, on_empty: str = "fail", **results: str | int) -> list[dict]:
-    """Run a recipe on models without weights; returns the journal's lines."""
-    dataset = {"manifest" if photos.suffix else "images": str(photos)}
-    config = {"dataset": dataset, "stages": stages, "on_empty": on_empty}
-    settings = Asking(FakeModels(), results=Results(**results))
-    perform([replace(ready(config, settings.of, folder), settings=settings)], Store(folder.parent / ".store"))
-    return journal(folder)
+from support.in_process import LEFT, command_line, deliver
+from support.photo_files import SRGB, noise16, png16, tiff16
+from support.runs import CAR, pixels
 
 
 def names(folder: Path) -> list[str]:

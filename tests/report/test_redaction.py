@@ -19,7 +19,7 @@ from PIL import Image
 
 from darkroom.report import drawing, sheet, sweep
 from darkroom.report.places import Places
-from support.fake_run import data_of
+from support.fake_run_folder import data_of
 from support.in_process import command_line
 
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12).filter(

@@ -14,8 +14,8 @@ from PIL import Image
 
 from darkroom.imaging.codec import convert_png, decode, encode_png
 from darkroom.imaging.exif import MAX_TEXT, Facts
+from support.photo_files import blocks, noise16, png16, saved
 from support.runs import Cli, journal
-from test_photo import blocks, noise16, png16, saved
 
 TEXTS = {
     "Make": "Nikon",

@@ -15,7 +15,7 @@ from miniature.pictures import SHOWN
 from miniature.text_to_image import write_text_to_image
 from support.in_process import command_line
 
-EXAMPLES_FOLDER = Path(__file__).parents[1] / "examples"
+EXAMPLES_FOLDER = Path(__file__).parents[2] / "examples"
 
 
 @pytest.mark.parametrize("op", SHOWN)

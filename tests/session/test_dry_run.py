@@ -22,8 +22,7 @@ from darkroom.session import dry_run as module
 from darkroom.session.dry_run import dry_run
 from darkroom.store import Store
 from support.in_process import Fakes, job
-from support.runs import ROOT, Cli
-from test_run import masks_only
+from support.runs import ROOT, Cli, masks_only
 
 HEAT = {"op": "text", "phrase": "a car", "threshold": "${item.threshold}"}
 PAINT = {"op": "inpaint", "prompt": ["${item.prompt}", "ice"], "seed": [1, 2], "steps": 1, "strength": 1}

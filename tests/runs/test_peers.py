@@ -14,8 +14,7 @@ from PIL import Image
 
 from darkroom.imaging.crops import CropPlanner
 from darkroom.models import Memory, Models, Weights
-from support.runs import Cli, journal, pixels, run
-from test_run import CAR
+from support.runs import CAR, Cli, journal, pixels, run
 
 PROMPTS = {"a": "red desert of Mars", "b": "a snowy field", "c": "a sandy beach"}
 

@@ -1,0 +1,58 @@
+"""Diffusers' pipelines of the tiny checkpoints: loaded, offloaded in every way, and called as diffusers documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import diffusers
+import numpy as np
+import torch
+from accelerate import cpu_offload
+from PIL import Image
+
+from darkroom.models import InpaintRequest, Memory
+from darkroom.models.checkpoint import load_pipeline
+from darkroom.models.offload import put
+from darkroom.models.weights import locate
+
+
+def pipeline_of(checkpoint: Path, dtype: torch.dtype = torch.float32) -> diffusers.DiffusionPipeline:
+    return load_pipeline(locate("inpaint", str(checkpoint)), dtype)
+
+
+def plainly(checkpoint: Path, request: InpaintRequest) -> np.ndarray:
+    """What somebody who only knows the diffusers documentation gets."""
+    is_xl = "sdxl" in checkpoint.name
+    kind = diffusers.StableDiffusionXLInpaintPipeline if is_xl else diffusers.StableDiffusionInpaintPipeline
+    options = {"add_watermarker": False} if is_xl else {"safety_checker": None}
+    second = {"prompt_2": request.prompt.text_2, "negative_prompt_2": request.prompt.negative_2} if is_xl else {}
+    pipe = kind.from_pretrained(checkpoint, **options)
+    return np.asarray(
+        pipe(
+            prompt=request.prompt.text,
+            negative_prompt=request.prompt.negative,
+            **second,
+            image=Image.fromarray(request.image),
+            mask_image=Image.fromarray(request.mask.astype(np.uint8) * 255),
+            height=request.image.shape[0],
+            width=request.image.shape[1],
+            num_inference_steps=request.steps,
+            strength=request.strength,
+            guidance_scale=request.guidance_scale,
+            generator=torch.Generator("cpu").manual_seed(request.seed),
+        ).images[0]
+    )
+
+
+def put_sequentially(pipe: diffusers.DiffusionPipeline) -> None:
+    """What `enable_sequential_cpu_offload` does, from the CPU to the CPU; by itself it takes no such device."""
+    for part in pipe.components.values():
+        if isinstance(part, torch.nn.Module):
+            cpu_offload(part, torch.device("cpu"), offload_buffers=len(part._parameters) > 0)
+
+
+PLACES = {
+    "model": lambda pipe: put(pipe, Memory(offload="model", vae_slicing=True, vae_tiling=False), "cpu"),
+    "group": lambda pipe: put(pipe, Memory(offload="group", vae_slicing=True, vae_tiling=False), "cpu"),
+    "sequential": put_sequentially,
+}
