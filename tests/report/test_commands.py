@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from darkroom.report.commands import ordinary, reproduce, word
-from darkroom.report.places import Places
+from darkroom.report.redaction import Redactor
 
 SPECIAL = st.sampled_from("\"'\\,${}[]()=:#~ \n\t!*?&;|<>`%@+-_0aeE.\u2028é名🐎")
 TEXTS = st.text(SPECIAL | st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
@@ -42,15 +42,15 @@ def test_hydra_reads_exactly_the_value(value: Any) -> None:
 
 @given(TEXTS, TEXTS.filter(lambda name: name.strip("./")), st.integers(0, 2**63))
 def test_one_picture_of_many(prompt: str, folder: str, seed: int) -> None:
-    run, places = PurePath(folder.strip("/")), Places([])
+    run, redactor = PurePath(folder.strip("/")), Redactor([])
     config = {"dataset": {"images": "/no/such/*.png"}, "stages": {"inpaint": {**MARS, "prompt": [], "seed": []}}}
     line = {"path": f"/no/such/{prompt}", "settings": [{**MARS, "prompt": prompt, "seed": seed}]}
     facts = {"config": config, "overrides": ["recipe=x", "models.sam='a,b'", "+device=cpu", "memory=low", "outputs=x"]}
     facts["overrides"] += ["results.format=jpeg", "results.quality=90"]
-    assert parsed(ordinary(run, facts, line, places)) == {
+    assert parsed(ordinary(run, facts, line, redactor)) == {
         "recipe": str(run / "recipe.yaml"),
-        "dataset.images": places.path(line["path"]),
-        "stages.inpaint.prompt": places.shown(prompt),
+        "dataset.images": redactor.redact_path(line["path"]),
+        "stages.inpaint.prompt": redactor.redact(prompt),
         "stages.inpaint.seed": seed,
         "models.sam": "a,b",
         "device": "cpu",
@@ -65,7 +65,7 @@ def test_one_picture_of_many(prompt: str, folder: str, seed: int) -> None:
 def test_what_the_recipe_says_already_is_left_out() -> None:
     config = {"dataset": {"images": "/photos/car.png"}, "stages": {"inpaint": {**MARS, "seed": [6, 7]}}}
     line = {"path": "/photos/car.png", "settings": [MARS]}
-    command = ordinary(PurePath("2026-11-20_14-03-22-481_car"), {"config": config}, line, Places([]))
+    command = ordinary(PurePath("2026-11-20_14-03-22-481_car"), {"config": config}, line, Redactor([]))
     assert command == "python run.py recipe=2026-11-20_14-03-22-481_car/recipe.yaml stages.inpaint.seed=7"
 
 
@@ -77,4 +77,4 @@ def test_no_command_where_none_can_say_it() -> None:
         {"dataset": {"manifest": "/m.csv"}, "stages": {}},
         None,
     ):
-        assert ordinary(PurePath("run"), {"config": config}, line, Places([])) is None
+        assert ordinary(PurePath("run"), {"config": config}, line, Redactor([])) is None

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from darkroom.report import drawing, sheet, sweep
-from darkroom.report.places import Places
+from darkroom.report.redaction import Redactor
 from support.fake_run_folder import data_of
 from support.in_process import command_line
 
@@ -153,12 +153,12 @@ def test_a_run_that_lies_elsewhere_is_called_by_its_name(zelda: Home) -> None:
 
 
 @pytest.fixture
-def places(zelda: Home, monkeypatch: pytest.MonkeyPatch) -> Places:
+def redactor(zelda: Home, monkeypatch: pytest.MonkeyPatch) -> Redactor:
     monkeypatch.chdir(zelda.here)
-    return Places([{"config": {"stages": {"mask": {"folder": "/srv/top secret"}}, "dataset": {"images": "/photos"}}}])
+    return Redactor([{"config": {"stages": {"mask": {"folder": "/srv/top secret"}}, "dataset": {"images": "/photos"}}}])
 
 
-def test_what_a_path_is_called(places: Places, zelda: Home) -> None:
+def test_what_a_path_is_called(redactor: Redactor, zelda: Home) -> None:
     home = str(zelda.home)
     for text, expected in {
         f"{zelda.here}/near/car.png: damaged": "near/car.png: damaged",
@@ -176,20 +176,20 @@ def test_what_a_path_is_called(places: Places, zelda: Home) -> None:
         "/media/bob/x.png:4: row": "…/x.png:4: row",
         "a/b, ../a/b/c, ~/a/b/c, https://example.com/a/b, and/or, w/ 24/35 mm, /imagine a car": None,
     }.items():
-        assert places.shown(text) == (text if expected is None else expected)
-    assert places.shown({f"{home}/k": [1, None, {"a": f"{home}/x"}]}) == {"…/k": [1, None, {"a": "…/x"}]}
+        assert redactor.redact(text) == (text if expected is None else expected)
+    assert redactor.redact({f"{home}/k": [1, None, {"a": f"{home}/x"}]}) == {"…/k": [1, None, {"a": "…/x"}]}
 
 
 @given(names=st.lists(NAMES, min_size=1, max_size=5), rest=st.lists(NAMES, max_size=3), around=st.tuples(NAMES, NAMES))
 def test_a_recorded_folder_never_shows(names: list[str], rest: list[str], around: tuple[str, str]) -> None:
     folder = "/data/" + "/".join(names)
-    places = Places([{"config": {"stages": {"mask": {"folder": folder}}}}])
+    redactor = Redactor([{"config": {"stages": {"mask": {"folder": folder}}}}])
     text = f"{around[0]} {'/'.join([folder, *rest])} {around[1]}"
-    assert "/data/" not in places.shown(text).replace(f"{around[0]} ", "", 1).replace(f" {around[1]}", "")
+    assert "/data/" not in redactor.redact(text).replace(f"{around[0]} ", "", 1).replace(f" {around[1]}", "")
 
 
 def test_titles_keep_their_words() -> None:
-    assert Places([]).shown("car_on_mars sweep · 4 pictures, f/2.8 1/60 s") == (
+    assert Redactor([]).redact("car_on_mars sweep · 4 pictures, f/2.8 1/60 s") == (
         "car_on_mars sweep · 4 pictures, f/2.8 1/60 s"
     )
-    assert not re.search("…", Places([]).shown("<b>bold</b> a // b"))
+    assert not re.search("…", Redactor([]).redact("<b>bold</b> a // b"))

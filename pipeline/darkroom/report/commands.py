@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
-from darkroom.report.places import Places
+from darkroom.report.redaction import Redactor
 
 Scalar = str | int | float | bool | None
 
@@ -28,7 +28,7 @@ def reproduce(run: PurePath, result: str) -> str:
     return _command([f"reproduce={run / result}"])  # no word of Hydra's: it takes the path as it stands
 
 
-def ordinary(run: PurePath, facts: Mapping[str, Any], line: Mapping[str, Any], places: Places) -> str | None:
+def ordinary(run: PurePath, facts: Mapping[str, Any], line: Mapping[str, Any], redactor: Redactor) -> str | None:
     """The command of an ordinary run that makes one picture: the run's recipe with this photo, prompt and seed alone.
 
     What the run's command line said of models, memory, device, `until` and `results` is repeated.
@@ -37,7 +37,7 @@ def ordinary(run: PurePath, facts: Mapping[str, Any], line: Mapping[str, Any], p
         run: the run folder, as others may read it.
         facts: its `run.json`.
         line: the picture's line of the journal.
-        places: how others may read paths.
+        redactor: makes texts safe to send away.
 
     Returns:
         None where no command line can say it: the run's photos come from a manifest, or have files beside them that
@@ -53,9 +53,9 @@ def ordinary(run: PurePath, facts: Mapping[str, Any], line: Mapping[str, Any], p
         return None
     words = [word("recipe", str(run / "recipe.yaml"))]
     if line["path"] != dataset["images"]:
-        words.append(word("dataset.images", places.path(line["path"])))
-    words += [word(f"stages.{stage}.{key}", places.shown(value)) for stage, key, value in chosen]
-    return _command([*words, *(places.shown(each) for each in facts.get("overrides", ()) if _SETTINGS.match(each))])
+        words.append(word("dataset.images", redactor.redact_path(line["path"])))
+    words += [word(f"stages.{stage}.{key}", redactor.redact(value)) for stage, key, value in chosen]
+    return _command([*words, *(redactor.redact(each) for each in facts.get("overrides", ()) if _SETTINGS.match(each))])
 
 
 def word(key: str, value: Scalar) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from darkroom.errors import OutputError, RecordError
+from darkroom.errors import RecordError
 from darkroom.record import JOURNAL, read_facts, read_journal, read_sweep
 from darkroom.record.schema import Line
 from darkroom.system.files import Folder
@@ -122,12 +121,3 @@ def tally(statuses: Counter[str]) -> list[str]:
     """
     undone = [f"{number:,} {status}" for status, number in sorted(statuses.items()) if status != "done"]
     return [counted(statuses["done"], "picture"), *undone]
-
-
-@contextmanager
-def telling(path: Path) -> Iterator[None]:
-    """Turn what the operating system says while a file is made into the one line that a user can act on."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{error.filename or path}: {error.strerror or error}") from None

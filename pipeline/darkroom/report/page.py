@@ -21,9 +21,9 @@ from typing import Any
 from darkroom.record import read_journal
 from darkroom.report import commands as again
 from darkroom.report.drawing import opened
-from darkroom.report.folder import Job, Sweep, counted, date, facts, short, shows_masks, tally, telling
-from darkroom.report.places import Places
-from darkroom.system.files import Folder
+from darkroom.report.folder import Job, Sweep, counted, date, facts, short, shows_masks, tally
+from darkroom.report.redaction import Redactor
+from darkroom.system.files import Folder, writing
 
 MAX_PICTURES = 4000  # in a file; what is more goes into others
 
@@ -76,7 +76,7 @@ class _Report:
         told: what is known of the whole: when, how many, how long.
         axes: the swept parameters.
         runs: whose pictures they show.
-        places: how others may read paths.
+        redactor: makes texts safe to send away.
     """
 
     folder: Path
@@ -84,12 +84,12 @@ class _Report:
     told: Sequence[str]
     axes: Sequence[str]
     runs: Sequence[_Run]
-    places: Places
+    redactor: Redactor
 
     @property
     def called(self) -> str:
         """The folder, as commands name it."""
-        return self.places.folder(self.folder)
+        return self.redactor.folder_name(self.folder)
 
     def pictures(self) -> Iterator[Picture]:
         """All, in order, read as they are taken."""
@@ -108,22 +108,22 @@ def run_page(run_dir: Path) -> Path:
         OutputError: the folder cannot be read or written.
     """
     folder = run_dir.absolute()
-    with telling(folder / "index.html"):
+    with writing(folder / "index.html"):
         told = facts(folder)
         photos = [counted(told["totals"]["photos"], "photo")] if "totals" in told else []
         name = str(told.get("name") or folder.name)
-        return _write(_Report(folder, name, [*_about(told), *photos], (), [_Run(folder, "", told)], Places([told])))
+        return _write(_Report(folder, name, [*_about(told), *photos], (), [_Run(folder, "", told)], Redactor([told])))
 
 
 def sweep_page(sweep_dir: Path) -> Path:
     """Write `index.html` into a sweep's folder, with the pictures of all its runs, as `run_page` does."""
     folder = sweep_dir.absolute()
-    with telling(folder / "index.html"):
+    with writing(folder / "index.html"):
         sweep = Sweep.read(folder)
         runs = [_Run(job.folder, f"{job.folder.name}/", facts(job.folder), job) for job in sweep.jobs]
         told = [*_about(sweep.facts), counted(len(runs), "run")]
-        places = Places(run.facts for run in runs)
-        return _write(_Report(folder, sweep.title, told, list(sweep.axes), runs, places))
+        redactor = Redactor(run.facts for run in runs)
+        return _write(_Report(folder, sweep.title, told, list(sweep.axes), runs, redactor))
 
 
 def _about(told: Mapping[str, Any]) -> list[str]:
@@ -145,7 +145,7 @@ def _write(report: _Report) -> Path:
     files = Folder(report.folder)
     flagged = sum(bool(line.get("flags")) for _, line in report.pictures())
     names = ["index.html", *(f"index_{number}.html" for number in range(2, -(-total // MAX_PICTURES) + 1))]
-    common = report.places.shown(
+    common = report.redactor.redact(
         {
             "title": report.title,
             "told": [*report.told, *tally(statuses + Counter(flagged=flagged))],
@@ -188,18 +188,18 @@ def _data(report: _Report, pictures: Iterable[tuple[int, Picture]]) -> dict[str,
 
 def _picture(report: _Report, run: _Run, line: Mapping[str, Any], stages: dict[str, int]) -> dict[str, Any]:
     """A line of the journal as the page needs it; paths are those within the page's folder."""
-    settings = report.places.shown(line.get("settings", ()))
+    settings = report.redactor.redact(line.get("settings", ()))
     called = PurePath(report.called, run.within)
     paths = {kind: line.get(kind) for kind in ("source", "mask", "result", "delivered")}
     small = line.get("thumbnails", {})
     paths |= {"thumbnail": small.get("result"), "mask_thumbnail": small.get("mask")}
     return {
-        **report.places.shown({key: line.get(key) for key in _SHOWN}),
+        **report.redactor.redact({key: line.get(key) for key in _SHOWN}),
         **{kind: run.within + path for kind, path in paths.items() if path},
         "figures": dict(_figures(line)),
         "settings": [stages.setdefault(json.dumps(step), len(stages)) for step in settings],
         "reproduce": again.reproduce(called, line["result"]) if line.get("result") else None,
-        "ordinary": again.ordinary(called, run.facts, line, report.places) if "photo" in line else None,
+        "ordinary": again.ordinary(called, run.facts, line, report.redactor) if "photo" in line else None,
     }
 
 

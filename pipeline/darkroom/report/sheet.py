@@ -17,9 +17,9 @@ from PIL import Image
 
 from darkroom.record import read_journal
 from darkroom.report.drawing import PAPER, SOFT, WARN, framed, label, notice, padded, png, row, stack, thumbnail, tinted
-from darkroom.report.folder import counted, date, facts, shows_masks, tally, telling
-from darkroom.report.places import Places
-from darkroom.system.files import Folder
+from darkroom.report.folder import counted, date, facts, shows_masks, tally
+from darkroom.report.redaction import Redactor
+from darkroom.system.files import Folder, writing
 
 SHEET = "contact_sheet.png"
 MAX_PHOTOS = 24
@@ -104,7 +104,7 @@ def contact_sheet(run_dir: Path) -> Path:
     Raises:
         OutputError: the folder cannot be read or written.
     """
-    with telling(run_dir / SHEET):
+    with writing(run_dir / SHEET):
         return save(run_dir, _page(run_dir))
 
 
@@ -141,7 +141,7 @@ def _read(run_dir: Path, most: int) -> tuple[list[_Shown], int, Counter[str]]:
     flagged: dict[str, None] = {}
     others: dict[str, None] = {}
     statuses: Counter[str] = Counter()
-    places = Places([facts(run_dir)])
+    redactor = Redactor([facts(run_dir)])
     for line in read_journal(run_dir, damaged=True):
         statuses.update([line["status"], *["flagged"] * bool(line.get("flags"))])
         (flagged if line.get("flags") else others)[_key(line)] = None
@@ -150,8 +150,8 @@ def _read(run_dir: Path, most: int) -> tuple[list[_Shown], int, Counter[str]]:
     wanted = set(keys[:most])
     for line in read_journal(run_dir, damaged=True):
         if _key(line) in wanted:
-            photo = shown.setdefault(_key(line), _Shown(places.shown(line["photo"])))
-            photo.lines.append(places.shown(line))
+            photo = shown.setdefault(_key(line), _Shown(redactor.redact(line["photo"])))
+            photo.lines.append(redactor.redact(line))
     return [shown[key] for key in keys[:most]], len(keys[most:]), statuses
 
 

@@ -12,10 +12,10 @@ from typing import Any
 from PIL import Image
 
 from darkroom.report.drawing import PAPER, SOFT, label, notice, padded, row, stack, thumbnail
-from darkroom.report.folder import Job, Sweep, counted, date, facts, short, tally, telling
-from darkroom.report.places import Places
+from darkroom.report.folder import Job, Sweep, counted, date, facts, short, tally
+from darkroom.report.redaction import Redactor
 from darkroom.report.sheet import MAX_HEIGHT, SHEET, caption, captioned, result, save, title
-from darkroom.system.files import Folder
+from darkroom.system.files import Folder, writing
 
 MAX_PHOTOS = 6  # of each run
 
@@ -52,18 +52,18 @@ class _Tables:
         axes: longest first: they run along the columns, the rows, and from table to table.
         values: of each axis.
         cell: width of a picture, in pixels.
-        places: how others may read paths.
+        redactor: makes texts safe to send away.
     """
 
     runs: Mapping[tuple[str | None, ...], _Made]
     axes: Sequence[str]
     values: Mapping[str, Sequence[str]]
     cell: int
-    places: Places
+    redactor: Redactor
 
     def told(self, choice: Choice) -> str:
         """Such as `inpaint.seed 3`."""
-        return " · ".join(f"{short(name)} {self.places.shown(value)}" for name, value in choice.items())
+        return " · ".join(f"{short(name)} {self.redactor.redact(value)}" for name, value in choice.items())
 
     def choices(self, axes: Sequence[str]) -> list[Choice]:
         """Every combination of the values of some axes: of none there is one, the empty one."""
@@ -86,18 +86,18 @@ def sweep_sheet(sweep_dir: Path) -> Path:
     Raises:
         OutputError: the folder cannot be read or written.
     """
-    with telling(sweep_dir / SHEET):
+    with writing(sweep_dir / SHEET):
         return save(sweep_dir, _page(Sweep.read(sweep_dir)))
 
 
 def _page(sweep: Sweep) -> Image.Image:
     statuses: Counter[str] = Counter()
-    places = Places(facts(job.folder) for job in sweep.jobs)
-    jobs = [replace(job, error=places.shown(job.error)) for job in sweep.jobs]
-    runs = [_Made(job, _firsts(job, statuses, places)) for job in jobs]
+    redactor = Redactor(facts(job.folder) for job in sweep.jobs)
+    jobs = [replace(job, error=redactor.redact(job.error)) for job in sweep.jobs]
+    runs = [_Made(job, _firsts(job, statuses, redactor)) for job in jobs]
     told = [date(sweep.facts), counted(len(runs), "run"), *tally(statuses)]
     parts, height = [title(sweep.title, told, _WIDTH)], 0
-    for band in _bands(_tables(sweep, runs, places)):
+    for band in _bands(_tables(sweep, runs, redactor)):
         height += band.height + _GAP
         if height > MAX_HEIGHT - 6 * _MARGIN:
             parts.append(label("and more: index.html shows them all", _WIDTH, 24, colour=SOFT))
@@ -114,7 +114,7 @@ def _bands(tables: _Tables) -> Iterator[Image.Image]:
         yield from _table(tables, choice, photo)
 
 
-def _firsts(job: Job, statuses: Counter[str], places: Places) -> list[_First]:
+def _firsts(job: Job, statuses: Counter[str], redactor: Redactor) -> list[_First]:
     firsts: dict[str, _First] = {}
     for line in job.lines():
         statuses.update([line["status"], *["flagged"] * bool(line.get("flags"))])
@@ -127,16 +127,16 @@ def _firsts(job: Job, statuses: Counter[str], places: Places) -> list[_First]:
             first.line = line
     if not firsts:
         statuses[job.status] += 1
-    return [_First(places.shown(each.line), each.number) for each in firsts.values()]
+    return [_First(redactor.redact(each.line), each.number) for each in firsts.values()]
 
 
-def _tables(sweep: Sweep, runs: Sequence[_Made], places: Places) -> _Tables:
+def _tables(sweep: Sweep, runs: Sequence[_Made], redactor: Redactor) -> _Tables:
     axes = sorted(sweep.axes, key=lambda name: -len(sweep.axes[name]))
     columns = 1 + min(_ABREAST, len(sweep.axes[axes[0]]) if axes else 1)  # the photo comes first
     room = _WIDTH - (_LABEL + _GAP if len(axes) > 1 else 0)
     cell = min(max((room + _GAP) // columns - _GAP, _NARROWEST), _WIDEST)
     by_values = {tuple(made.job.values.get(name) for name in axes): made for made in reversed(runs)}
-    return _Tables(by_values, axes, sweep.axes, cell, places)
+    return _Tables(by_values, axes, sweep.axes, cell, redactor)
 
 
 def _table(tables: _Tables, block: Choice, photo: int) -> Iterator[Image.Image]:
