@@ -25,9 +25,11 @@ demo: setup  ## put a car on Mars, and print where the pictures are
 test: setup  ## run the tests
 	$(PY) -m pytest
 
-lint: setup  ## check style and formatting
+lint: setup  ## check style, formatting, types, and that the pages in docs/ are current
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m pytest tests/test_documents.py tests/stages/test_ops_page.py
 
 bench: setup  ## measure, side by side in one run, and print the ratios
 	$(PY) -m benchmarks
@@ -53,7 +55,7 @@ test-full-size: setup  ## the real architectures at full size with random weight
 fuzz: setup  ## damage records, stores, tables and photos of a small desk; SECONDS=600 for ten minutes
 	$(PY) tests/fuzz.py --seconds $(SECONDS)
 
-docs: setup  ## write the parameter tables of docs/ anew from the code, and docs/faults.md from the tests
+docs: setup  ## generate the tables of docs/ops.md from the code, and docs/faults.md from the tests
 	$(PY) -m darkroom.stages.parameter_tables
 	$(PY) tests/faults_page.py
 
