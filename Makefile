@@ -29,7 +29,7 @@ lint: setup  ## check style, formatting, types, and that the pages in docs/ are 
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m pytest tests/test_documents.py tests/stages/test_ops_page.py
+	$(PY) -m pytest tests/docs
 
 bench: setup  ## measure, side by side in one run, and print the ratios
 	$(PY) -m benchmarks
