@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darkroom.provenance.differences import differences
+from darkroom.provenance.differences import environment_changes
 
 RUN: dict[str, Any] = {
     "name": "mars",
@@ -52,8 +52,8 @@ def changed(*changes: tuple[str, Any]) -> dict[str, Any]:
 
 
 def test_the_same_environment_differs_in_nothing() -> None:
-    assert differences(RUN, deepcopy(RUN)) == []
-    assert differences(RUN, changed(("name", "venus"))) == []
+    assert environment_changes(RUN, deepcopy(RUN)) == []
+    assert environment_changes(RUN, changed(("name", "venus"))) == []
 
 
 def test_the_most_telling_comes_first() -> None:
@@ -69,7 +69,7 @@ def test_the_most_telling_comes_first() -> None:
         ("models.weights.inpaint.dtype", "bf16"),
         ("models.weights.inpaint.libraries", {"torch": "3"}),
     )
-    assert differences(RUN, now) == [
+    assert environment_changes(RUN, now) == [
         "device: cpu -> cuda",
         "memory.dtype: fp32 -> fp16",
         "memory.batch_size: 1 -> 4",
@@ -101,13 +101,13 @@ def test_the_most_telling_comes_first() -> None:
     ],
 )
 def test_what_one_run_lacks_or_has_otherwise_is_one_line(change: tuple[str, Any], expected: str) -> None:
-    (line,) = differences(RUN, changed(change))
+    (line,) = environment_changes(RUN, changed(change))
     assert line.endswith(expected)
 
 
 def test_the_same_commit_with_changes_is_not_the_same_code() -> None:
     run = changed(("environment.git.dirty", True))
-    assert differences(run, run) == ["uncommitted changes: then and now, so that the code may differ"]
+    assert environment_changes(run, run) == ["uncommitted changes: in both runs, so the code may differ"]
 
 
 SCALARS = st.sampled_from([None, True, 0, "text", "two\nlines", [1, 2]])
@@ -119,8 +119,8 @@ RUNS = st.dictionaries(st.sampled_from(["environment", "models"]), PLAIN)
 
 @given(RUNS, RUNS)
 def test_nothing_makes_it_fail(then: dict[str, Any], now: dict[str, Any]) -> None:
-    lines = differences(then, now)
+    lines = environment_changes(then, now)
     assert all("\n" not in line for line in lines)
-    assert len(differences(now, then)) == len(lines)
+    assert len(environment_changes(now, then)) == len(lines)
     if then != now:
         assert lines

@@ -21,7 +21,7 @@ from darkroom.imaging.compare import SizesDiffer, compare
 from darkroom.models import Models
 from darkroom.planning.plan import Step
 from darkroom.planning.preflight import refusals
-from darkroom.provenance.differences import differences
+from darkroom.provenance.differences import environment_changes
 from darkroom.record import JOURNAL, environment, read_facts, read_journal, settled_config
 from darkroom.record.artifacts import Made, fate
 from darkroom.record.schema import Line
@@ -94,7 +94,7 @@ class Reproduction:
         then, now = self._facts["models"], self._settings.models().describe(kinds)
         both = ({key: value for key, value in models.items() if key != "pipeline"} for models in (then, now))
         environments = self._facts["environment"], environment()
-        return differences(*({"environment": e, "models": m} for e, m in zip(environments, both, strict=True)))
+        return environment_changes(*({"environment": e, "models": m} for e, m in zip(environments, both, strict=True)))
 
     def _ops(self) -> list[str]:
         stages = self._facts["config"].get("stages")

@@ -18,7 +18,8 @@ from darkroom.errors import PhotoError, printable
 from darkroom.planning.cache_keys import Keys, handed_on
 from darkroom.planning.plan import Planner, Step
 from darkroom.planning.preflight import planned
-from darkroom.provenance.changes import changes, last_runs
+from darkroom.provenance.differences import recomputation_causes
+from darkroom.provenance.earlier_runs import earlier_runs
 from darkroom.stages import STAGES
 from darkroom.store import Store
 
@@ -148,13 +149,13 @@ def _estimated(counts: _Counts, jobs: Sequence[Ready], store: Store) -> list[str
         kinds = list(dict.fromkeys(kind for op in ops for kind in STAGES[op].uses))
         size, named = models.bytes_of(kinds) / 1e6, ", ".join(kinds)
         lines.append(f"models: {f'{named} to load, {size:,.0f} MB' if kinds else 'none to load'}; {models.summary}")
-    earlier = list(islice(last_runs(store.folder.parent, jobs[0].recipe.name), _EARLIER_RUNS))
+    earlier = list(islice(earlier_runs(store.folder.parent, jobs[0].recipe.name), _EARLIER_RUNS))
     lines += _costs(counts.missing, [facts.get("work", {}) for _, facts in earlier])
     if counts.missing and len(jobs) == 1:
         for folder, facts in earlier[:1]:
             now = {"config": jobs[0].config, "models": models.describe(jobs[0].recipe.models())}
             since = folder.relative_to(store.folder.parent)
-            lines += [f"since {since}: {line}" for line in changes(facts, now)]
+            lines += [f"since {since}: {line}" for line in recomputation_causes(facts, now)]
     return lines
 
 

@@ -14,7 +14,8 @@ from darkroom.config.jobs import Ready, Refused, outputs_of, write_sweep
 from darkroom.dataset.dataset import stray_lines
 from darkroom.engine.run_job import Run, perform
 from darkroom.errors import DarkroomError, OutputError
-from darkroom.provenance.changes import changes, last_runs, unexplained
+from darkroom.provenance.differences import recomputation_causes, unknown_cause
+from darkroom.provenance.earlier_runs import earlier_runs
 from darkroom.record import JOURNAL, SWEEP, read_facts
 from darkroom.record.naming import RESULTS
 from darkroom.record.record import claim
@@ -140,9 +141,9 @@ def _tell_work(log: logging.Logger, runs: Sequence[Run], store: Store) -> None:
     log.info("computed: %s; reused: %s", _counts(computed), _counts(reused))
     if computed and len(runs) == 1:
         facts = read_facts(runs[0].ready.folder)
-        earlier = (each for each in last_runs(store.folder.parent, facts["name"]) if each[0] != runs[0].ready.folder)
+        earlier = (each for each in earlier_runs(store.folder.parent, facts["name"]) if each[0] != runs[0].ready.folder)
         for folder, then in islice(earlier, 1):
-            told = changes(then, facts) or [unexplained(then, computed)]
+            told = recomputation_causes(then, facts) or [unknown_cause(then, computed)]
             log.info("since %s:", folder.relative_to(store.folder.parent))
             for line in told:
                 log.info("    %s", line)
