@@ -288,14 +288,14 @@ def test_a_photo_in_another_format_gets_a_folder_of_its_own(world: World) -> Non
 @pytest.mark.fault("Run folders", "an output folder that holds files already", "refused before anything is written")
 def test_a_run_begins_in_a_folder_of_its_own(tmp_path: Path) -> None:
     from darkroom.errors import OutputError
-    from darkroom.record.record import claim
+    from darkroom.record.record import claim_folder
 
     for name in ("recipe.yaml", "journal.jsonl", "results/mine.png", "run.json"):
         folder = tmp_path / name.replace("/", "_")
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_bytes(b"my own")
         with pytest.raises(OutputError, match=f"holds {name} already; a run begins in a folder of its own"):
-            claim(folder, {"recipe.yaml": "name: x\n"})
+            claim_folder(folder, {"recipe.yaml": "name: x\n"})
         assert (folder / name).read_bytes() == b"my own" and len(list(folder.rglob("*.*"))) == 1
     os.makedirs(tmp_path / "new/empty")  # noqa: PTH103
-    claim(tmp_path / "new/empty", {})
+    claim_folder(tmp_path / "new/empty", {})

@@ -56,18 +56,17 @@ class Record:
 
     @classmethod
     def begin(cls, folder: Path, name: str, files: Mapping[str, str], facts: Mapping[str, Any]) -> Self:
-        """Start a run in a folder that holds none.
+        """Start a run.
 
         Args:
-            folder: where; it may exist.
+            folder: the run folder, which `claim_folder` has checked.
             name: the recipe's name.
             files: texts to keep as they are, by path within the folder: the composed recipe, Hydra's snapshot.
             facts: for `run.json`.
 
         Raises:
-            OutputError: the folder cannot be written, or holds anything already.
+            OutputError: the folder cannot be written.
         """
-        claim(folder, files)
         record = cls(folder, {"name": name, "started": datetime.now().astimezone().isoformat(), **facts})
         for path, text in files.items():
             record._write(path, text.encode())
@@ -241,7 +240,7 @@ class Record:
             self._files.write(path, data)
 
 
-def claim(folder: Path, files: Mapping[str, str]) -> None:
+def claim_folder(folder: Path, files: Mapping[str, str]) -> None:
     """Make sure that a run can begin in a folder: it is new or empty, or an earlier attempt was killed as it began.
 
     Args:

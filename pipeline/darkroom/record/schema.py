@@ -47,6 +47,7 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Seconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Plain = dict[str, Any]
+RunStatus = Literal["running", "done", "failed", "interrupted", "stopped"]
 
 
 class StepLine(TypedDict):
@@ -175,7 +176,7 @@ class Facts(TypedDict):
 
     name: str
     started: Time
-    status: Literal["running", "done", "failed", "interrupted", "stopped"]
+    status: RunStatus
     overrides: list[str]
     config: Config
     settled: Config
@@ -204,7 +205,7 @@ class JobLine(TypedDict):
 
     folder: Annotated[str, AfterValidator(_name)]
     values: dict[str, str]
-    status: Literal["waiting", "running", "done", "failed", "interrupted", "stopped"]
+    status: Literal["waiting"] | RunStatus
     error: str | None
     start: NotRequired[Start]
 

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from darkroom.config.jobs import Ready, Refused, outputs_of, write_sweep
+from darkroom.config.jobs import Ready, Refused
 from darkroom.dataset.dataset import stray_lines
 from darkroom.engine.run_job import Run, perform
 from darkroom.errors import DarkroomError, OutputError
@@ -18,8 +18,9 @@ from darkroom.provenance.differences import recomputation_causes, unknown_cause
 from darkroom.provenance.earlier_runs import earlier_runs
 from darkroom.record import JOURNAL, SWEEP, read_facts
 from darkroom.record.naming import RESULTS
-from darkroom.record.record import claim
+from darkroom.record.record import claim_folder
 from darkroom.record.run_log import run_log
+from darkroom.record.sweep import SweepJob, outputs_folder, write_sweep
 from darkroom.report import contact_sheet, run_page, sweep_page, sweep_sheet
 from darkroom.session.dry_run import dry_run
 from darkroom.store import FOLDER, Store
@@ -43,10 +44,10 @@ def run(jobs: Sequence[Ready | Refused]) -> bool:
     ready = [each for each in jobs if isinstance(each, Ready)]
     sweep = jobs[0].sweep
     folder = sweep or ready[0].folder
-    store = Store(outputs_of(folder) / FOLDER)
+    store = Store(outputs_folder(folder) / FOLDER)
     if any(each.settings.dry_run for each in ready):
         print(dry_run(ready, store))
-        for path in (*(each.folder for each in ready), outputs_of(folder)):
+        for path in (*(each.folder for each in ready), outputs_folder(folder)):
             with suppress(OSError):
                 path.rmdir()  # Hydra made it; only an empty folder can go
         return True
@@ -54,9 +55,9 @@ def run(jobs: Sequence[Ready | Refused]) -> bool:
     with _alone(folder):
         for each in ready:
             if not each.begun:
-                claim(each.folder, each.files)
+                claim_folder(each.folder, each.files)
         if sweep:  # before anything else is written, so that whatever comes it can be resumed
-            write_sweep(sweep, jobs, {})
+            write_sweep(sweep, list(map(_sweep_job, jobs)), {})
         return _run(jobs, folder, store)
 
 
@@ -110,9 +111,15 @@ def _report(jobs: Sequence[Ready | Refused], sweep: Path | None) -> dict[str, Pa
         reports = {"results": folder / RESULTS} if (folder / RESULTS).is_dir() else {}
         reports |= {"contact sheet": contact_sheet(folder), "report": run_page(folder)}
     if sweep:
-        write_sweep(sweep, jobs, {folder: read_facts(folder)["status"] for folder in begun})
+        write_sweep(sweep, list(map(_sweep_job, jobs)), {folder: read_facts(folder)["status"] for folder in begun})
         reports = {"contact sheet": sweep_sheet(sweep), "report": sweep_page(sweep)}
     return reports
+
+
+def _sweep_job(job: Ready | Refused) -> SweepJob:
+    if isinstance(job, Refused):
+        return SweepJob(job.folder, job.words, {}, {}, job.error)
+    return SweepJob(job.folder, job.words, job.config, job.files)
 
 
 def _tell_totals(log: logging.Logger, jobs: Sequence[Ready | Refused], runs: Sequence[Run]) -> None:
