@@ -143,7 +143,7 @@ def test_a_sweep_over_models_loads_each_and_shares_what_depends_on_none(
         computed.append(dict(self.computed))
 
     monkeypatch.setattr(Runner, "run", watch)
-    weights = str(ROOT / "miniature/weights/sdxl_inpaint")
+    weights = str(ROOT / "pipeline/darkroom/models/miniature/weights/sdxl_inpaint")
     assert here("-m", "recipe=mine.yaml", f"models.inpaint=miniature,{weights}", "dataset.images=photos/a.png") == 0
     assert computed == [{"sam": 1, "refine": 1, "inpaint": 1}, {}]  # other words, the same weights
     (one,), (other,) = (journal(only(Path("outputs")) / f"{number}_mine") for number in (0, 1))
