@@ -88,7 +88,7 @@ def shown(op: str, models: Models, truth: Path) -> Image.Image:
         kind = given.get("op", stage)
         parameters = {key: str(truth) if value == "TRUTH" else value for key, value in given.items() if key != "op"}
         after = STAGES[kind](**parameters).apply(edit, models)
-        measured = f" — {_flow(after.figures)}" if STAGES[kind].judges else ""
+        measured = f" — {_flow(after.figures)}" if STAGES[kind].is_gate else ""
         cells += _views(edit, after, f"{stage}: {_flow(given)}{measured}")
         edit = replace(after, masks={**edit.masks, stage: after.mask}, artifacts={})
     return padded(row(cells, GAP), 0, GAP)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from darkroom.config.recipe import Recipe, parse
 from darkroom.config.recipe_file import MISSING, place_stages, read
-from darkroom.config.unused_stages import Part, without_effect
+from darkroom.config.unused_stages import StageSummary, without_effect
 from darkroom.errors import RecipeError
 from darkroom.stages import STAGES
 from support.in_process import command_line
@@ -86,21 +86,21 @@ def test_a_mask_that_is_joined_with_itself_is_told(stages: Mapping[str, Any], to
 )
 def test_a_stage_is_told_where_and_only_where_leaving_it_out_changes_nothing(plan: list[tuple[str, int]]) -> None:
     """Against numbers in the place of masks: each stage makes another, of those that it takes."""
-    parts = [Part("0", STAGES["sam"], ())]
+    parts = [StageSummary("0", STAGES["sam"], ())]
     for index, (op, other) in enumerate(plan, start=1):
-        parts.append(Part(str(index), STAGES[op], (str(other % index),) if op == "combine" else ()))
+        parts.append(StageSummary(str(index), STAGES[op], (str(other % index),) if op == "combine" else ()))
     told = {key for key, text in without_effect(parts, None) if text.startswith("has no effect")}
     assert told == {f"stages.{name}" for name in {part.name for part in parts} - _ancestors(parts)}
 
 
-def _ancestors(parts: Sequence[Part]) -> set[str]:
+def _ancestors(parts: Sequence[StageSummary]) -> set[str]:
     """The stages that are behind what a run hands out, by following what each took."""
     behind: dict[str, set[str]] = {}
     mask: set[str] = set()  # all that the mask so far comes from
     results: set[str] = set()
     for part in parts:
-        taken = mask if part.kind.takes_mask else set()
-        here = {part.name} | taken | {each for name in part.needs for each in behind[name]}
+        taken = mask if part.kind.needs_mask else set()
+        here = {part.name} | taken | {each for name in part.needed_masks for each in behind[name]}
         if part.masks:
             mask = here
         else:
@@ -253,6 +253,6 @@ def test_no_stage_of_our_own_recipes_is_without_effect(tmp_path: Path, text: str
         stage |= {key: [1, 1, 9, 9] for key, value in stage.items() if value == MISSING}
         if stage.get("prompts_file"):
             stage |= {"prompt": "mars", "prompts_file": None}
-    if STAGES[next(iter(config["stages"].values()))["op"]].takes_mask:  # a part of a recipe
+    if STAGES[next(iter(config["stages"].values()))["op"]].needs_mask:  # a part of a recipe
         config["stages"] = {"mask": SAM, **config["stages"]}
     assert parse(config, "example").idle == ()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from darkroom.config import recipe_file
 from darkroom.config.recipe import parse
 from darkroom.errors import PhotoError, RecipeError
-from darkroom.planning.plan import Planner
+from darkroom.planning.plan import StepPlanner
 
 RECIPE = """
 dataset: {images: photo.png}
@@ -140,9 +140,9 @@ def test_names_of_files_fit_into_a_file_system(tmp_path: Path) -> None:
     stages |= {f"{name[:-1]}{each}": {"op": "inpaint", "prompt": "a", "seed": seeds} for each in range(5)}
     config = {"name": "x", "dataset": {"images": "a"}, "stages": stages}
     with pytest.raises(PhotoError, match="names of files longer than 100 letters"):
-        Planner(parse(config, "x")).tree({})
+        StepPlanner(parse(config, "x")).tree({})
     stages.popitem()
-    (step,) = Planner(parse(config, "x")).tree({})
+    (step,) = StepPlanner(parse(config, "x")).tree({})
     variants = ""
     while step.children:
         step = step.children[0]

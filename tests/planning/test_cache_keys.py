@@ -24,9 +24,9 @@ from darkroom.dataset import Photo
 from darkroom.models import Memory, Models, Weights
 from darkroom.models.weights import Place
 from darkroom.planning.cache_keys import Keys, handed_on
-from darkroom.planning.plan import Planner, Step
+from darkroom.planning.plan import Step, StepPlanner
 from darkroom.stages import STAGES, Stage
-from darkroom.stages.fields import Cut
+from darkroom.stages.fields import Threshold
 from darkroom.stages.refine import Refine
 from support.runs import ROOT
 
@@ -51,14 +51,14 @@ VALID_WITH: Mapping[tuple[str, str], Mapping[str, Any]] = {  # what goes with on
     ("auto", "point"): {},
     ("inpaint", "negative_prompt_2"): {"prompt": "mars", "negative_prompt": ""},
 }
-PARAMETERS = [(op, name) for op, kind in STAGES.items() if not kind.judges for name in kind.__pydantic_fields__]
+PARAMETERS = [(op, name) for op, kind in STAGES.items() if not kind.is_gate for name in kind.__pydantic_fields__]
 PLACES = [("mask_file", "folder"), ("combine", "mask"), ("inpaint", "prompts_file")]
 BOTH_OR_NONE = ("mask_file", "alpha")  # it goes with no folder, and a folder without it
 
 
 def values(kind: Any, bounds: Sequence[Any] = ()) -> st.SearchStrategy[Any]:
     """Anything of a parameter's type, within its bounds."""
-    if kind == Cut or (kind, list(bounds)) == (float | str, list(Cut.__metadata__)):
+    if kind == Threshold or (kind, list(bounds)) == (float | str, list(Threshold.__metadata__)):
         return st.floats(0, 1).map(lambda number: number + 0.0) | st.sampled_from(["otsu", "p5", "p90"])
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Annotated:
@@ -165,7 +165,7 @@ class World:
         recipe = parse({"name": self.name, "dataset": dataset, "stages": stages}, "test")
         keys = Keys(models)
         found = [[keys.photo(Photo(photo, photo.name).digest())], *([] for _ in stages)]
-        for index, key in below(keys, Planner(recipe).tree(self.item), found[0][0], {}, photo.name):
+        for index, key in below(keys, StepPlanner(recipe).tree(self.item), found[0][0], {}, photo.name):
             found[index].append(key)
         return found
 

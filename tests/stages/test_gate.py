@@ -153,7 +153,7 @@ RED[8:24, 8:24] = (200, 0, 0)
 def test_who_finds_something_says_how_sure_it_is(op: str, parameters: dict, confidence: float | None) -> None:
     edit = STAGES[op](**parameters).apply(edit_of(80, 100), FakeModels())
     assert edit.confidence == (confidence and pytest.approx(confidence, abs=0.01))
-    assert STAGES[op].tells_confidence == (op != "grabcut")
+    assert STAGES[op].reports_confidence == (op != "grabcut")
     assert edit.figures.get("confidence") == edit.confidence
 
 

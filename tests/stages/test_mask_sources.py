@@ -167,7 +167,7 @@ def test_mask_file_reads_what_people_draw(tmp_path, pixels, expected):
     Image.fromarray(pixels).save(tmp_path / "a.b.png")
     Image.fromarray(pixels).save(tmp_path / "other.png")
     stage = MaskFile(folder=str(tmp_path))
-    assert [path.name for path in stage.inputs("a.b.jpg")] == ["a.b.png"]
+    assert [path.name for path in stage.input_files("a.b.jpg")] == ["a.b.png"]
     np.testing.assert_allclose(stage.apply(edit_of(1, 3, name="a.b.jpg"), FakeModels()).mask[0], expected)
 
 

@@ -59,7 +59,7 @@ _OPS = ("grabcut", "refine", "paint")
 class Paint(Stage):
     """Stands in for the diffusion model: noise that depends on the seed."""
 
-    takes_mask: ClassVar[bool] = True
+    needs_mask: ClassVar[bool] = True
 
     seed: Seeds = Field(0, description="Start of the random numbers; a list makes a picture each.")
 

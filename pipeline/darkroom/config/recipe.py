@@ -22,7 +22,7 @@ from darkroom.config.recipe_file import (
     is_name,
     with_defaults,
 )
-from darkroom.config.unused_stages import Part, without_effect
+from darkroom.config.unused_stages import StageSummary, without_effect
 from darkroom.dataset import Dataset
 from darkroom.errors import PhotoError, RecipeError, suggest
 from darkroom.models import ModelKind
@@ -120,7 +120,7 @@ class Recipe:
 
     def compared(self) -> list[str]:
         """The names of the gates that judge a photo by all others."""
-        return [spec.name for spec in self.stages if STAGES[spec.op].judges and spec.parameters["outlier"] is not None]
+        return [spec.name for spec in self.stages if STAGES[spec.op].is_gate and spec.parameters["outlier"] is not None]
 
 
 def parse(config: Mapping[str, Any], source: str, overridden: Collection[str] = ()) -> Recipe:
@@ -152,16 +152,16 @@ def parse(config: Mapping[str, Any], source: str, overridden: Collection[str] = 
     if dataset is None or problems:
         raise RecipeError([f"{origin(key, source, overridden)}: {key}: {text}" for key, text in problems])
     until = None if until is None else str(until)
-    idle = without_effect([Part(spec.name, STAGES[spec.op], _needs(spec)) for spec in specs], until)
+    idle = without_effect([StageSummary(spec.name, STAGES[spec.op], _needs(spec)) for spec in specs], until)
     recipe = Recipe(str(config["name"]), dataset, tuple(specs), config.get("on_empty", "fail"), tuple(idle))
     return recipe if until is None else recipe.until(until)
 
 
 def _needs(spec: StageSpec) -> Sequence[str] | None:
     """The earlier stages whose masks a stage takes by name; None where a column names them."""
-    if STAGES[spec.op].needs is Stage.needs:
+    if STAGES[spec.op].needed_masks is Stage.needed_masks:
         return ()
-    return None if spec.waits else spec.build({}).needs()
+    return None if spec.waits else spec.build({}).needed_masks()
 
 
 def check_dataset(recipe: Recipe, source: str, overridden: Collection[str] = ()) -> None:
@@ -257,18 +257,18 @@ def _stage_problems(spec: StageSpec, earlier: Sequence[StageSpec], has_items: bo
 
 def _order_problems(spec: StageSpec, stage: Stage, earlier: Sequence[StageSpec]) -> Iterator[Problem]:
     where, names = f"stages.{spec.name}", [each.name for each in earlier]
-    if stage.takes_mask and not earlier:
+    if stage.needs_mask and not earlier:
         yield where, f"`{spec.op}` needs a mask: a stage that makes one, such as `sam` or `grabcut`, comes first"
-    if stage.judges and stage.confidence is not None and not any(map(_tells_confidence, earlier)):
-        sure = ", ".join(op for op, kind in STAGES.items() if kind.tells_confidence)
+    if stage.is_gate and stage.confidence is not None and not any(map(_reports_confidence, earlier)):
+        sure = ", ".join(op for op, kind in STAGES.items() if kind.reports_confidence)
         yield f"{where}.confidence", f"no earlier stage says how sure it is of its mask; these do: {sure}"
-    for name in stage.needs():
+    for name in stage.needed_masks():
         if name not in names:
             yield where, f"no earlier stage is called '{name}', {suggest(name, names)}"
 
 
-def _tells_confidence(spec: StageSpec) -> bool:
-    return spec.op in STAGES and STAGES[spec.op].tells_confidence
+def _reports_confidence(spec: StageSpec) -> bool:
+    return spec.op in STAGES and STAGES[spec.op].reports_confidence
 
 
 def _explain(error: ValidationError, names: Sequence[str]) -> list[Problem]:

@@ -10,26 +10,26 @@ from darkroom.stages.base import Problem
 
 
 @dataclass(frozen=True)
-class Part:
+class StageSummary:
     """The facts about a stage that decide which results it changes.
 
     Attributes:
         name: in the recipe.
         kind: its op.
-        needs: the earlier stages whose masks it takes by name; None where a manifest's columns name them.
+        needed_masks: the earlier stages whose masks it takes by name; None where a manifest's columns name them.
     """
 
     name: str
     kind: type[Stage]
-    needs: Sequence[str] | None
+    needed_masks: Sequence[str] | None
 
     @property
     def masks(self) -> bool:
         """True for mask stages: neither repaint nor gate."""
-        return not (self.kind.repaints or self.kind.judges)
+        return not (self.kind.repaints or self.kind.is_gate)
 
 
-def without_effect(parts: Sequence[Part], until: str | None) -> list[Problem]:
+def without_effect(parts: Sequence[StageSummary], until: str | None) -> list[Problem]:
     """The stages whose masks nothing uses, and those that join a mask with itself, each with the reason.
 
     Results are the pictures; the last mask, where nothing is repainted; the mask at which a run stops; and what a gate
@@ -46,7 +46,7 @@ def without_effect(parts: Sequence[Part], until: str | None) -> list[Problem]:
     return problems + list(_doubled(parts[:end]))
 
 
-def _used(parts: Sequence[Part], until: str | None) -> set[int]:
+def _used(parts: Sequence[StageSummary], until: str | None) -> set[int]:
     """The places of the stages that have an effect, found from the end: a stage has one if its mask is wanted."""
     wanted = not any(part.kind.repaints for part in parts)  # the mask behind the stage at hand
     named: set[str] = set()
@@ -55,16 +55,16 @@ def _used(parts: Sequence[Part], until: str | None) -> set[int]:
         wanted |= part.name in named or part.name == until
         if wanted or not part.masks:
             used.add(index)
-            wanted = part.kind.takes_mask
-            named |= {each.name for each in parts[:index]} if part.needs is None else set(part.needs)
+            wanted = part.kind.needs_mask
+            named |= {each.name for each in parts[:index]} if part.needed_masks is None else set(part.needed_masks)
     return used
 
 
-def _idle(parts: Sequence[Part], index: int, used: set[int]) -> Problem:
+def _idle(parts: Sequence[StageSummary], index: int, used: set[int]) -> Problem:
     part, later = parts[index], list(enumerate(parts))[index + 1 :]
     leave_out = f"or leave it out: ~stages.{part.name}"
     for place, other in later:
-        if place in used and other.masks and not other.kind.takes_mask:
+        if place in used and other.masks and not other.kind.needs_mask:
             why = f"`{other.name}` makes a mask of its own before anything uses this one"
             join = f"join them by a `combine` stage with `mask: {part.name}` behind `{other.name}`"
             return f"stages.{part.name}", f"has no effect: {why}; {join}, {leave_out}"
@@ -74,13 +74,13 @@ def _idle(parts: Sequence[Part], index: int, used: set[int]) -> Problem:
     return f"stages.{part.name}", f"has no effect: {why}; {move}, {leave_out}"
 
 
-def _doubled(parts: Sequence[Part]) -> Iterator[Problem]:
+def _doubled(parts: Sequence[StageSummary]) -> Iterator[Problem]:
     """Stages that take by name the mask that they work on anyway."""
     maker = ""  # of the mask so far; gates and repaints hand it on
     same: set[str] = set()
     for part in parts:
         if part.masks:
-            if part.kind.takes_mask and same & set(part.needs or ()):
+            if part.kind.needs_mask and same & set(part.needed_masks or ()):
                 yield f"stages.{part.name}", f"joins the mask of `{maker}` with itself: nothing else made one since"
             maker, same = part.name, set()
         same.add(part.name)

@@ -152,7 +152,7 @@ class Delivery:
         found = {}
         for step in steps:
             with suppress(PhotoError):
-                for path in step.stage.inputs(self._photo.name):
+                for path in step.stage.input_files(self._photo.name):
                     found[str(path)] = self._content(path)
         return found
 

@@ -131,7 +131,7 @@ class Edits:
         return self._store.add(encode_png(grey), ".png")
 
     def _texts(self, node: Node) -> Mapping[str, str]:
-        steps = [step for step in node.steps() if not step.stage.judges]  # with or without a gate: the same picture
+        steps = [step for step in node.steps() if not step.stage.is_gate]  # with or without a gate: the same picture
         kinds = dict.fromkeys(kind for step in steps for kind in step.stage.uses)
         return metadata.texts(
             photo=node.subject.digest,
@@ -156,7 +156,7 @@ def _named_below(node: Node) -> set[str]:
     """The earlier stages whose masks the steps below a node ask for."""
     found: set[str] = set()
     for child in node.children.values():
-        found |= {*child.step.stage.needs(), *_named_below(child)}
+        found |= {*child.step.stage.needed_masks(), *_named_below(child)}
     return found
 
 

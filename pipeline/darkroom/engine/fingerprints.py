@@ -55,6 +55,6 @@ def _digests(steps: Sequence[Step], photo: str) -> Iterator[tuple[str, str]]:
     """(stage, SHA-256) of each file that steps read for a photo; an empty text for one that is not there."""
     for step in steps:
         try:
-            yield from ((step.name, content(path)) for path in step.stage.inputs(photo))
+            yield from ((step.name, content(path)) for path in step.stage.input_files(photo))
         except PhotoError:
             yield step.name, ""

@@ -19,7 +19,7 @@ from darkroom.engine.progress import Progress
 from darkroom.engine.runner import Runner
 from darkroom.errors import PhotoError, RecipeError, SetupError
 from darkroom.models import Models
-from darkroom.planning.plan import Planner, Step
+from darkroom.planning.plan import Step, StepPlanner
 from darkroom.record import Record
 from darkroom.record.artifacts import Made
 from darkroom.record.schema import Line
@@ -41,7 +41,7 @@ class Run:
         self.usual: dict[str, Usual | None] = {}  # by the names of the gates whose photos have all been looked at
         self.store = store
         self._progress = progress
-        self._planner = Planner(ready.recipe, self.usual)
+        self._planner = StepPlanner(ready.recipe, self.usual)
         self._basis = Basis(ready.recipe)
         if ready.begun:
             self.record = Record.resume(ready.folder)
@@ -111,7 +111,7 @@ class Survey:
         self._run = run
         self._gate = gate
         self._progress = progress
-        self._planner = Planner(run.ready.recipe.until(gate), run.usual)
+        self._planner = StepPlanner(run.ready.recipe.until(gate), run.usual)
         self._photos: list[set[float]] = []
 
     def tree(self, photo: Photo) -> Sequence[Step]:

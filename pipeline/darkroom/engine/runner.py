@@ -206,7 +206,7 @@ class Runner:
     def _finish(self, node: Node, before: Edit, edit: Edit, seconds: float) -> Result:
         """Keep what a step has made, if the files that it reads are still those that its key was made from."""
         name = node.subject.photo.name
-        if node.step.stage.inputs(name) and self._batch_size == self._models.batch_size:
+        if node.step.stage.input_files(name) and self._batch_size == self._models.batch_size:
             key = self._find_key(node.step, node.parent.content, node.above(), node.subject.photo)
             if key != node.key:
                 raise PhotoError("a file that it reads was changed while it was worked on")

@@ -57,8 +57,8 @@ class Keys:
         Raises:
             PhotoError: a file that the stage reads is missing.
         """
-        found = [above.get(each, "") for each in stage.needs()]
-        files = [content(path) for path in stage.inputs(name)]
+        found = [above.get(each, "") for each in stage.needed_masks()]
+        files = [content(path) for path in stage.input_files(name)]
         return _hash(parent, self._print(op, stage, self._models.batch_size), *found, *files)
 
     def _fingerprint(self, op: str, stage: Stage, batch_size: int) -> str:
@@ -75,12 +75,12 @@ def handed_on(stage: Stage, key: str, parent: str) -> str:
         key: of this step's own result.
         parent: of what it was given.
     """
-    return parent if stage.judges else key
+    return parent if stage.is_gate else key
 
 
 def parameters(stage: Stage) -> dict[str, Any]:
     """All parameters of a stage that are part of what its result is; none of one that only judges."""
-    return {key: value for key, value in asdict(stage).items() if not stage.judges and key not in stage.places}
+    return {key: value for key, value in asdict(stage).items() if not stage.is_gate and key not in stage.places}
 
 
 def _hash(*parts: Any) -> str:

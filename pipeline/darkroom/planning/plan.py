@@ -40,7 +40,7 @@ class Step:
     judge: Judge | None = None
 
 
-class Planner:
+class StepPlanner:
     """Makes the trees of a recipe's photos; one tree for all where no parameter waits for a manifest's columns.
 
     Args:
@@ -74,7 +74,7 @@ class Planner:
 
 
 def expand(recipe: Recipe, item: Mapping[str, Any], usual: Mapping[str, Usual | None]) -> tuple[Step, ...]:
-    """See `Planner.tree`."""
+    """See `StepPlanner.tree`."""
     children: tuple[Step, ...] = ()
     length = 0
     for index, spec in reversed(list(enumerate(recipe.stages, start=1))):

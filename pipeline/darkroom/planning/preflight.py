@@ -10,7 +10,7 @@ from darkroom.config.recipe import Recipe, origin
 from darkroom.dataset import Photo
 from darkroom.errors import PhotoError, RecipeError
 from darkroom.models import Models
-from darkroom.planning.plan import Planner, Step
+from darkroom.planning.plan import Step, StepPlanner
 from darkroom.stages import Stage
 from darkroom.stages.base import Problem
 
@@ -137,7 +137,7 @@ def _named(name: str, problems: Iterable[Problem]) -> Iterator[Problem]:
 
 def _plans(recipe: Recipe, source: str) -> Iterator[tuple[str, Iterator[Step]]]:
     """Where each photo stands, and its steps; one for all photos, where no parameter waits for a column."""
-    planner = Planner(recipe)
+    planner = StepPlanner(recipe)
     if not planner.waits:  # the photos need not be listed for it
         try:
             yield "", _all(planner.tree({}))

@@ -16,7 +16,7 @@ from darkroom.dataset import Photo
 from darkroom.dataset.dataset import stray_lines
 from darkroom.errors import PhotoError, printable
 from darkroom.planning.cache_keys import Keys, handed_on
-from darkroom.planning.plan import Planner, Step
+from darkroom.planning.plan import Step, StepPlanner
 from darkroom.planning.preflight import planned
 from darkroom.provenance.differences import recomputation_causes
 from darkroom.provenance.earlier_runs import earlier_runs
@@ -74,7 +74,7 @@ class _Counts:
 class _Job:
     """A job that is looked through."""
 
-    planner: Planner
+    planner: StepPlanner
     keys: Keys
     settings: Settings
 
@@ -94,7 +94,7 @@ def dry_run(jobs: Sequence[Ready], store: Store) -> str:
     while waiting:
         together = [job for job in waiting if job.recipe.dataset == waiting[0].recipe.dataset]
         waiting = [job for job in waiting if job not in together]
-        looked_through = [_Job(Planner(job.recipe), Keys(job.settings.models()), job.settings) for job in together]
+        looked_through = [_Job(StepPlanner(job.recipe), Keys(job.settings.models()), job.settings) for job in together]
         for photo in together[0].recipe.dataset.photos():
             _count(photo, looked_through, store, counts)
     warnings = dict.fromkeys(f"warning: {line}" for job in jobs for line in job.warnings)

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from darkroom.stages.base import Problem, Stage, stage
-from darkroom.stages.fields import Point, Share, Units, Unwanted, literal
+from darkroom.stages.fields import OptionalTexts, Point, Share, Units, literal
 from darkroom.stages.geometry import check_fractions, points_in_pixels
 from darkroom.stages.heatmap import Space, heat_of, overlap, warmth
 
@@ -33,7 +33,7 @@ class Auto(Stage):
 
     version: ClassVar[int] = 2  # says how sure it is
     uses: ClassVar[tuple[ModelKind, ...]] = ("sam", "clipseg")
-    tells_confidence: ClassVar[bool] = True
+    reports_confidence: ClassVar[bool] = True
 
     choose: Literal["nearest", "largest", "smallest", "text"] = Field(
         "nearest",
@@ -45,8 +45,12 @@ class Auto(Stage):
         None, description="With `nearest`: the point to measure from, [x, y]; `null` is the centre of the photo."
     )
     units: Units = "pixels"
-    phrase: Unwanted = Field((), description="With `text`: what to take, such as `the car`; one phrase or several.")
-    without: Unwanted = Field((), description="With `text`: similar-looking things to avoid; one phrase or several.")
+    phrase: OptionalTexts = Field(
+        (), description="With `text`: what to take, such as `the car`; one phrase or several."
+    )
+    without: OptionalTexts = Field(
+        (), description="With `text`: similar-looking things to avoid; one phrase or several."
+    )
     combine: Space = "logit"
     min_heat: Share = Field(0.2, description="With `text`: minimum mean of the heatmap over an object.")
     min_area: Share = Field(0.005, description="Smallest object, as a share of the photo.")

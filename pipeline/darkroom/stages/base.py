@@ -37,19 +37,19 @@ class Stage(ABC):
         version: part of what identifies a result; raised by hand when the same parameters give other pixels.
         uses: the models it asks, so that missing weights are told before a run starts.
         repaints: it changes the picture.
-        takes_mask: it works on the mask of the stages before it, so that it cannot come first.
-        tells_confidence: it says how sure it is of the mask that it finds.
-        judges: it changes nothing, but measures, and lets a photo through or not. Its parameters are no part of what
+        needs_mask: it works on the mask of the stages before it, so that it cannot come first.
+        reports_confidence: it says how sure it is of the mask that it finds.
+        is_gate: it changes nothing, but measures, and lets a photo through or not. Its parameters are no part of what
             identifies what it measures; and what follows is identified as if it were not there.
         places: the fields that say where something is, a path or an earlier stage's name, and not what it is;
-            a result is identified by what is found there (`inputs`, `needs`).
+            a result is identified by what is found there (`input_files`, `needed_masks`).
     """
 
     version: ClassVar[int] = 1
     repaints: ClassVar[bool] = False
-    takes_mask: ClassVar[bool] = False
-    tells_confidence: ClassVar[bool] = False
-    judges: ClassVar[bool] = False
+    needs_mask: ClassVar[bool] = False
+    reports_confidence: ClassVar[bool] = False
+    is_gate: ClassVar[bool] = False
     places: ClassVar[tuple[str, ...]] = ()
     uses: ClassVar[tuple[ModelKind, ...]] = ()
 
@@ -61,11 +61,11 @@ class Stage(ABC):
         """The scalar stages that this one stands for: one for each prompt and seed; mostly just itself."""
         return (self,)
 
-    def needs(self) -> Sequence[str]:
+    def needed_masks(self) -> Sequence[str]:
         """The earlier stages whose masks this one takes, by name in the recipe; checked before a run."""
         return ()
 
-    def inputs(self, name: str) -> Sequence[Path]:
+    def input_files(self, name: str) -> Sequence[Path]:
         """The files that this stage reads for a photo; their content is part of what identifies the result.
 
         Args:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from darkroom.stages.base import Problem, Stage, stage
-from darkroom.stages.fields import Cut, Texts, literal
+from darkroom.stages.fields import Texts, Threshold, literal
 from darkroom.stages.heatmap import from_heat, heat_of
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ class ClipDiff(Stage):
 
     version: ClassVar[int] = 3  # says how sure it is
     uses: ClassVar[tuple[ModelKind, ...]] = ("clipseg",)
-    tells_confidence: ClassVar[bool] = True
+    reports_confidence: ClassVar[bool] = True
 
     source: Texts = Field(description="What the photo shows, such as `horse`; one phrase or several.")
     target: Texts = Field(description="What it must not be confused with, such as `zebra`; one phrase or several.")
-    threshold: Cut | None = Field(
+    threshold: Threshold | None = Field(
         0.3,  # a difference is lower than either heat; IoU .74 for the miniature's horse beside a zebra
         description="Minimum difference for a white pixel; `otsu`, `p90` and `null` work as in `text`.",
     )

@@ -30,7 +30,7 @@ class Combine(Stage):
     Its confidence is the lower of the two, or that of the one that has any.
     """
 
-    takes_mask: ClassVar[bool] = True
+    needs_mask: ClassVar[bool] = True
     places: ClassVar[tuple[str, ...]] = ("mask",)
 
     mask: str = Field(description="Name of the earlier stage whose mask to combine with the current mask.")
@@ -40,8 +40,8 @@ class Combine(Stage):
         "`difference`: white where the current mask is white and the other one is not.",
     )
 
-    def needs(self) -> Sequence[str]:
-        """See `Stage.needs`."""
+    def needed_masks(self) -> Sequence[str]:
+        """See `Stage.needed_masks`."""
         return (self.mask,)
 
     def apply(self, edit: Edit, models: Models) -> Edit:

@@ -31,7 +31,7 @@ class DiffEdit(Stage):
 
     version: ClassVar[int] = 2  # says how sure it is
     uses: ClassVar[tuple[ModelKind, ...]] = ("inpaint",)
-    tells_confidence: ClassVar[bool] = True
+    reports_confidence: ClassVar[bool] = True
 
     reference: str = Field(description="What the photo shows now, such as `a horse on a meadow`.")
     query: str = Field(description="What it should show, such as `a zebra on a meadow`.")

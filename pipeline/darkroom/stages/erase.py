@@ -32,7 +32,7 @@ class Erase(Stage):
     """
 
     repaints: ClassVar[bool] = True
-    takes_mask: ClassVar[bool] = True
+    needs_mask: ClassVar[bool] = True
 
     # Holes of 4, 10 and 24 px radius in 30 empty scenes of the miniature world, mean error of 255: `ns` 2.8, 3.2, 5.6,
     # `telea` 3.8, 3.8, 5.8.

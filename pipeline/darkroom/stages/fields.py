@@ -114,11 +114,11 @@ Point = Annotated[tuple[float, float], BeforeValidator(_point), WithJsonSchema({
 Points = Annotated[tuple[Point, ...], BeforeValidator(_several), WithJsonSchema({"type": "list of [x, y]"})]
 Box = Annotated[tuple[float, float, float, float], BeforeValidator(_box), WithJsonSchema({"type": "[x0, y0, x1, y1]"})]
 Boxes = Annotated[tuple[Box, ...], BeforeValidator(_several), WithJsonSchema({"type": "list of [x0, y0, x1, y1]"})]
-Cut = Annotated[
+Threshold = Annotated[
     float | str, BeforeValidator(_cut), WithJsonSchema({"type": "number, 0 to 1, `otsu`, or `p0` to `p100`"})
 ]
 Texts = Annotated[str | tuple[str, ...], BeforeValidator(_texts), WithJsonSchema({"type": "text or list of texts"})]
-Unwanted = Annotated[
+OptionalTexts = Annotated[
     str | tuple[str, ...], BeforeValidator(_texts_or_none), WithJsonSchema({"type": "text or list of texts"})
 ]
 Seeds = Annotated[

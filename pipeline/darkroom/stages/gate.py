@@ -53,8 +53,8 @@ class Gate(Stage):
     empty mask comes through no gate: what happens then is the recipe's `on_empty`.
     """
 
-    takes_mask: ClassVar[bool] = True
-    judges: ClassVar[bool] = True
+    needs_mask: ClassVar[bool] = True
+    is_gate: ClassVar[bool] = True
 
     coverage: Shares | None = Field(None, description="Allowed range of the mask's area, as a share of the photo.")
     regions: Counts | None = Field(None, description="Allowed range of the number of connected regions.")

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from darkroom.stages.fields import Cut, Texts, as_tuple
+from darkroom.stages.fields import Texts, Threshold, as_tuple
 
 if TYPE_CHECKING:
     from darkroom.imaging.edit import Edit
@@ -72,7 +72,7 @@ def _odds(heat: np.ndarray) -> np.ndarray:
     return heat / (1 - heat)
 
 
-def white(heat: np.ndarray, cut: Cut) -> np.ndarray:
+def white(heat: np.ndarray, cut: Threshold) -> np.ndarray:
     """Where a heat, (H, W) float32 in [0, 1], counts as found, (H, W) bool.
 
     A heat of 0 never does: a threshold of 0 means "any trace of it".
@@ -101,7 +101,7 @@ def warmth(mask: np.ndarray, heat: np.ndarray) -> float | None:
     return float((mask * heat).sum(dtype=np.float64)) / area if area else None
 
 
-def from_heat(edit: Edit, heat: np.ndarray, cut: Cut | None) -> Edit:
+def from_heat(edit: Edit, heat: np.ndarray, cut: Threshold | None) -> Edit:
     """The edit masked where the heat is white, or by the heat itself; with the heat as an artifact.
 
     The confidence is the mean heat under the mask.

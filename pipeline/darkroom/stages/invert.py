@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Invert(Stage):
     """The mask becomes 1 - mask; soft edges stay soft."""
 
-    takes_mask: ClassVar[bool] = True
+    needs_mask: ClassVar[bool] = True
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `EmptyMask`: where nothing was found, nothing is kept from the repaint."""

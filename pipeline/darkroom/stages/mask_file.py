@@ -64,8 +64,8 @@ class MaskFile(Stage):
             if empty:
                 yield "folder", f"{self.folder}: holds no masks; is its disk there?"
 
-    def inputs(self, name: str) -> Sequence[Path]:
-        """See `Stage.inputs`."""
+    def input_files(self, name: str) -> Sequence[Path]:
+        """See `Stage.input_files`."""
         if self.folder is None:
             return ()
         wanted = Path(self.folder) / _below(name)
@@ -81,7 +81,7 @@ class MaskFile(Stage):
             if edit.alpha is None:
                 raise PhotoError("mask_file with `alpha: true`: the photo has no transparency")
             return edit.with_mask(1.0 - edit.alpha / np.float32(255))
-        (path,) = self.inputs(edit.name)
+        (path,) = self.input_files(edit.name)
         mask, assumed = read_mask(path, edit.size)
         if assumed:
             log.info("%s: the mask %s %s", edit.name, path, assumed)

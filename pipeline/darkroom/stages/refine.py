@@ -26,7 +26,7 @@ class Refine(Stage):
     does not shrink away from it.
     """
 
-    takes_mask: ClassVar[bool] = True
+    needs_mask: ClassVar[bool] = True
 
     blur: Annotated[float, Field(ge=0, le=500)] = Field(0, description="Sigma in px of a Gaussian blur.")
     threshold: Share | None = Field(

@@ -32,7 +32,7 @@ class Repainting(Stage):
     """
 
     repaints: ClassVar[bool] = True
-    takes_mask: ClassVar[bool] = True
+    needs_mask: ClassVar[bool] = True
     uses: ClassVar[tuple[ModelKind, ...]] = ("inpaint",)
 
     resolution: Resolution = None

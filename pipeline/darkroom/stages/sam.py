@@ -33,7 +33,7 @@ class Sam(Stage):
 
     version: ClassVar[int] = 2  # says how sure it is
     uses: ClassVar[tuple[ModelKind, ...]] = ("sam",)
-    tells_confidence: ClassVar[bool] = True
+    reports_confidence: ClassVar[bool] = True
 
     points: Points = Field((), description="Clicks on the object: [x, y], one or several.")
     negative: Points = Field(

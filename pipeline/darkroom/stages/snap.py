@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from darkroom.stages.base import Problem, Stage, stage
-from darkroom.stages.fields import Cut, Texts, Unwanted, literal
+from darkroom.stages.fields import OptionalTexts, Texts, Threshold, literal
 from darkroom.stages.heatmap import Space, heat_of, overlap, warmth, white
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ class Snap(Stage):
 
     version: ClassVar[int] = 2  # says how sure it is
     uses: ClassVar[tuple[ModelKind, ...]] = ("clipseg", "sam")
-    tells_confidence: ClassVar[bool] = True
+    reports_confidence: ClassVar[bool] = True
 
     phrase: Texts = Field(description="What to find, such as `the car`; of several phrases, the strongest counts.")
-    without: Unwanted = Field(
+    without: OptionalTexts = Field(
         (), description="Similar-looking things to avoid, such as `the truck`; one phrase or several."
     )
     combine: Space = "logit"
-    threshold: Cut = Field(
+    threshold: Threshold = Field(
         0.5,
         description="Minimum heatmap value of an object. `otsu` and `p90` work as in `text` and always find something.",
     )

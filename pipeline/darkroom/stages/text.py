@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from darkroom.stages.base import Problem, Stage, stage
-from darkroom.stages.fields import Cut, Texts, Unwanted, literal
+from darkroom.stages.fields import OptionalTexts, Texts, Threshold, literal
 from darkroom.stages.heatmap import Space, from_heat, heat_of
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ class Text(Stage):
 
     version: ClassVar[int] = 3  # says how sure it is
     uses: ClassVar[tuple[ModelKind, ...]] = ("clipseg",)
-    tells_confidence: ClassVar[bool] = True
+    reports_confidence: ClassVar[bool] = True
 
     phrase: Texts = Field(description="What to find, such as `the car`; of several phrases, the strongest counts.")
-    without: Unwanted = Field(
+    without: OptionalTexts = Field(
         (), description="Similar-looking things to avoid, such as `the truck`; one phrase or several."
     )
     combine: Space = "logit"
-    threshold: Cut | None = Field(
+    threshold: Threshold | None = Field(
         0.5,
         description="Minimum heatmap value for a white pixel. `otsu`: a threshold computed for each photo by "
         "Otsu's method. `p90`: the highest 10 % of the photo's pixels. Both always find "
