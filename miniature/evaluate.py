@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from darkroom.imaging.edit import Edit
-from darkroom.models import Memory, Models, Weights
+from darkroom.models import Memory, ModelNames, Models
 from darkroom.stages.inpaint import Inpaint
 from miniature.examples import click
 from miniature.judge import WEIGHTS, classify_colour, classify_object, classify_place, object_chances
@@ -81,7 +81,7 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
 
 def miniatures() -> Models:
     """The miniature models, as a recipe gets them."""
-    return Models(Weights(sam="miniature", clipseg="miniature", inpaint="miniature"), Memory(), "cpu")
+    return Models(ModelNames(sam="miniature", clipseg="miniature", inpaint="miniature"), Memory(), "cpu")
 
 
 def segment(models: Models, image: np.ndarray, point: list[int] | None = None, box: tuple | None = None) -> np.ndarray:
@@ -152,11 +152,11 @@ def measure_clipseg(models: Models, count: int = 150) -> list[Row]:
         for thing in seen(picture):
             colour = f"{thing.colour} " if thing.colour else ""
             phrases = [f"a photo of a {thing.kind}", f"a photo of a {colour}{thing.kind}"]
-            first, second = models.clipseg.heat(picture.image, phrases) > 0.5
+            first, second = models.clipseg.heatmaps(picture.image, phrases) > 0.5
             plain[thing.kind].append(iou(first, thing.mask))
             coloured.append(iou(second, thing.mask))
         phrases = [f"a photo of a {missing[number % len(missing)]}", PLACES[picture.place].phrases[1]]
-        other, place = models.clipseg.heat(picture.image, phrases) > 0.5
+        other, place = models.clipseg.heatmaps(picture.image, phrases) > 0.5
         fires.append(other.mean() > 0.003)
         places.append(iou(place, picture.background))
     kinds = ", ".join(f"{name} {np.mean(values):.2f}" for name, values in plain.items() if values)
@@ -185,7 +185,7 @@ def measure_difference(models: Models, count: int = 40) -> list[Row]:
     for case, objects in cases.items():
         results = []
         for picture in held_out(count, 1000, scale=2, objects=objects):
-            horse, zebra = models.clipseg.heat(picture.image, ["a photo of a horse", "a photo of a zebra"])
+            horse, zebra = models.clipseg.heatmaps(picture.image, ["a photo of a horse", "a photo of a zebra"])
             found = horse - zebra > 0.3
             results += [iou(found, thing.mask) for thing in seen(picture) if thing.kind == "horse"]
         target = "0.7" if len(objects) == 2 else ""

@@ -23,7 +23,7 @@ import yaml
 from PIL import Image
 
 from darkroom.imaging.edit import Edit
-from darkroom.models import Memory, Models, Weights
+from darkroom.models import Memory, ModelNames, Models
 from darkroom.record import read_journal
 from darkroom.report.drawing import SOFT, TINT, label, padded, row, stack
 from darkroom.stages import STAGES
@@ -180,7 +180,7 @@ def op_picture(op: str) -> Image.Image:
         models = miniatures()
         if op == "diffedit_repaint":  # which takes no inpainting model
             weights = write_text_to_image(truth / "text_to_image")
-            models = Models(Weights(sam="miniature", clipseg="miniature", inpaint=str(weights)), Memory(), "cpu")
+            models = Models(ModelNames(sam="miniature", clipseg="miniature", inpaint=str(weights)), Memory(), "cpu")
         return shown(op, models, truth)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.models import Memory, Models, Weights
+from darkroom.models import Memory, ModelNames, Models
 from support.runs import Cli
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as run.py does; torch is not loaded yet
@@ -23,4 +23,4 @@ def cli(tmp_path: Path) -> Cli:
 @pytest.fixture(scope="session")
 def models() -> Models:
     """The miniature models, loaded once for all tests."""
-    return Models(Weights(sam="miniature", clipseg="miniature", inpaint="miniature"), Memory(), "cpu")
+    return Models(ModelNames(sam="miniature", clipseg="miniature", inpaint="miniature"), Memory(), "cpu")

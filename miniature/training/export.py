@@ -76,7 +76,7 @@ def _calibrate(folder: Path, count: int = 80) -> None:
         width, height = SIZES[index % len(SIZES)]
         picture = scene(CLASSIFIER_SEEDS + index, 2 * width, 2 * height)
         for thing in picture.objects:
-            cuts = network.heat(picture.image, [f"a photo of a {thing.kind}"]) > thresholds[:, None, None]
+            cuts = network.heatmaps(picture.image, [f"a photo of a {thing.kind}"]) > thresholds[:, None, None]
             overlaps.append((cuts & thing.mask).sum((1, 2)) / np.maximum(1, (cuts | thing.mask).sum((1, 2))))
     best = thresholds[np.mean(overlaps, axis=0).argmax()]
     weights = load_file(folder / "model.safetensors")

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from darkroom.models import InpaintRequest, Memory, Models, Weights
+from darkroom.models import InpaintRequest, Memory, ModelNames, Models
 from darkroom.models.names import CLIPSEG, SAM_CHECKPOINTS, SDXL
 from darkroom.models.prompts import Prompt
 
@@ -41,7 +41,7 @@ def find_masks(models: Models, image: np.ndarray) -> dict[str, Any]:
     with timed("load CLIPSeg"):
         clipseg = models.clipseg
     with timed("CLIPSeg, two phrases"):
-        heat = clipseg.heat(image, ["a car", "a horse"])
+        heat = clipseg.heatmaps(image, ["a car", "a horse"])
     return {
         "masks": [masks.shape, str(masks.dtype), bool(np.isfinite(scores).all())],
         "heat": [heat.shape, bool(np.isfinite(heat).all()), float(heat.min()), float(heat.max())],
@@ -61,7 +61,7 @@ def repaint(models: Models, image: np.ndarray) -> dict[str, Any]:
 
 
 def main(folder: Path) -> None:
-    weights = Weights(sam=str(folder / SAM_CHECKPOINTS["vit_b"]), clipseg=CLIPSEG, inpaint=SDXL)
+    weights = ModelNames(sam=str(folder / SAM_CHECKPOINTS["vit_b"]), clipseg=CLIPSEG, inpaint=SDXL)
     models = Models(weights, Memory(dtype="bf16"), device="cpu")
     image = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     told = {**find_masks(models, image[:300]), **repaint(models, image)}

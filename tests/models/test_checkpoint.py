@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from darkroom.errors import SetupError
 from darkroom.models.checkpoint import load_pipeline
-from darkroom.models.checkpoint_info import Outline
-from darkroom.models.weights import locate
+from darkroom.models.checkpoint_info import CheckpointInfo
+from darkroom.models.weights import find_weights
 from support.checkpoint_files import into_cache
 from support.single_file import write_single_file
 from support.tiny_models import models_of, request_of, write_tiny
@@ -86,7 +86,7 @@ def test_half_of_a_download_names_what_is_missing_and_the_command(cache: Path, t
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_the_copy_nearest_to_the_wanted_format_is_read(tmp_path: Path, dtype: torch.dtype) -> None:
     folder = write_tiny(tmp_path / "made", "sdxl", variant="fp16")
-    place = locate("inpaint", str(folder))
+    place = find_weights("inpaint", str(folder))
     assert load_pipeline(place, dtype).unet.dtype == dtype, "the fp16 copy is all there is"
     write_tiny(tmp_path / "plain", "sdxl")
     for file in (tmp_path / "plain").rglob("*.safetensors"):
@@ -106,7 +106,7 @@ def test_a_single_file_paints_what_its_folder_paints(tiny_folder: Path, tmp_path
     into_cache(cache, "stable-diffusion-v1-5/stable-diffusion-inpainting", small)
     from_file, from_folder = (models_of(path).diffusion.inpaint([request_of()]) for path in (file, folder))
     assert np.array_equal(from_file, from_folder)
-    assert (Outline(file).channels, Outline(file).unread("a")) == (9, "")
+    assert (CheckpointInfo(file).channels, CheckpointInfo(file).truncated_text("a")) == (9, "")
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ from PIL import Image
 
 from darkroom.errors import PhotoError
 from darkroom.models.ddim_inversion import Ddim
-from darkroom.models.denoiser import Predictor
-from darkroom.models.diffedit_mask import Contrast
+from darkroom.models.denoiser import Denoiser
+from darkroom.models.diffedit_mask import DiffEditMask
 from darkroom.models.diffusion import Diffusion
 from darkroom.models.latents import encode
 from darkroom.models.names import SCHEDULERS
 from darkroom.models.prompts import read
-from darkroom.models.request import ContrastRequest, EditRequest
+from darkroom.models.request import DiffEditMaskRequest, DiffEditRequest
 from darkroom.models.schedulers import build_scheduler
 from darkroom.stages.diffedit_repaint import DiffEditRepaint
 from support.pipelines import PLACES, pipeline_of
@@ -26,23 +26,23 @@ from support.tiny_models import HEIGHT, WIDTH, models_of, request_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TEXT_TO_IMAGE = ["sd15", "sdxl"]
-CONTRAST = ContrastRequest(request_of().image, "a horse", "a zebra", maps=3, strength=0.5, seed=5)
+CONTRAST = DiffEditMaskRequest(request_of().image, "a horse", "a zebra", maps=3, strength=0.5, seed=5)
 
 
-def edit_of(seed: int = 0, **changes: object) -> EditRequest:
+def edit_of(seed: int = 0, **changes: object) -> DiffEditRequest:
     image = np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
-    plain = EditRequest(image, request_of().mask, "a horse", "a zebra", steps=5, ratio=0.8, guidance_scale=5)
+    plain = DiffEditRequest(image, request_of().mask, "a horse", "a zebra", steps=5, ratio=0.8, guidance_scale=5)
     return replace(plain, **changes)
 
 
-def contrast_by_hand(pipe: object, request: ContrastRequest) -> np.ndarray:
+def contrast_by_hand(pipe: object, request: DiffEditMaskRequest) -> np.ndarray:
     """The definition, map by map and text by text, with the velocity turned into noise."""
     schedule = build_scheduler("ddim", pipe.scheduler)
     time = round(request.strength * 999)
     signal = schedule.alphas_cumprod[time]
     latents = encode(pipe, [request.image])
     generator = torch.Generator().manual_seed(request.seed)
-    predict = Predictor(pipe, *request.image.shape[:2])
+    predict = Denoiser(pipe, *request.image.shape[:2])
     maps = []
     for _ in range(request.maps):
         noise = torch.randn(latents.shape, generator=generator)
@@ -57,7 +57,7 @@ def contrast_by_hand(pipe: object, request: ContrastRequest) -> np.ndarray:
 def there_and_back(pipe: object, picture: np.ndarray, text: str, steps: int) -> float:
     """How far from the latents of a picture DDIM ends that left from them, relative to their norm."""
     latents, words = encode(pipe, [picture]), read(pipe, [text])
-    ddim = Ddim(pipe.scheduler, steps, 0.8, Predictor(pipe, *picture.shape[:2]))
+    ddim = Ddim(pipe.scheduler, steps, 0.8, Denoiser(pipe, *picture.shape[:2]))
     trail = ddim.invert(latents, words)
     assert len(trail) == int(steps * 0.8) + 1
     assert float((trail[-1] - latents).norm() / latents.norm()) > 0.1, "it must have gone somewhere"
@@ -69,28 +69,28 @@ def there_and_back(pipe: object, picture: np.ndarray, text: str, steps: int) -> 
 def test_a_contrast_is_what_the_paper_says(checkpoint: Path, prediction: str) -> None:
     pipe = pipeline_of(checkpoint)
     pipe.scheduler.register_to_config(prediction_type=prediction)
-    given, expected = Diffusion(pipe).contrast(CONTRAST), contrast_by_hand(pipe, CONTRAST)
+    given, expected = Diffusion(pipe).diffedit_map(CONTRAST), contrast_by_hand(pipe, CONTRAST)
     assert given.shape == (HEIGHT // 8, WIDTH // 8) and given.std() > 0
     np.testing.assert_allclose(given / given.mean(), expected / expected.mean(), atol=1e-3)
 
 
 def test_the_batch_does_not_show_in_a_contrast(checkpoint: Path) -> None:
     pipe = pipeline_of(checkpoint)
-    one, two, four = (Diffusion(pipe, batch_size=size).contrast(CONTRAST) for size in (1, 2, 4))
-    assert np.array_equal(one, Diffusion(pipe).contrast(CONTRAST)), "nothing is left behind by a call"
+    one, two, four = (Diffusion(pipe, batch_size=size).diffedit_map(CONTRAST) for size in (1, 2, 4))
+    assert np.array_equal(one, Diffusion(pipe).diffedit_map(CONTRAST)), "nothing is left behind by a call"
     for other in (two, four):  # 3 maps: a batch and a half, less than a batch
         np.testing.assert_allclose(other, one, rtol=1e-4)
-    more = Diffusion(pipe).contrast(replace(CONTRAST, maps=6))
-    other = Diffusion(pipe).contrast(replace(CONTRAST, seed=6))
+    more = Diffusion(pipe).diffedit_map(replace(CONTRAST, maps=6))
+    other = Diffusion(pipe).diffedit_map(replace(CONTRAST, seed=6))
     assert not np.array_equal(one, more) and not np.array_equal(one, other)
 
 
 def test_more_maps_begin_with_the_same(tiny_folder: Path) -> None:
     diffusion = models_of(tiny_folder / "sdxl").diffusion
-    one, two = (diffusion.contrast(replace(CONTRAST, maps=maps)) for maps in (1, 2))
+    one, two = (diffusion.diffedit_map(replace(CONTRAST, maps=maps)) for maps in (1, 2))
     pipe = pipeline_of(tiny_folder / "sdxl")
-    contrast = Contrast(pipe, pipe.scheduler, replace(CONTRAST, maps=9))
-    first, second = (contrast.maps([noise])[0] for noise in contrast.noises[:2])
+    diffedit_mask = DiffEditMask(pipe, pipe.scheduler, replace(CONTRAST, maps=9))
+    first, second = (diffedit_mask.maps([noise])[0] for noise in diffedit_mask.noises[:2])
     assert np.array_equal(one, first)
     np.testing.assert_allclose(two, (first + second) / 2, rtol=1e-6)
     assert not np.array_equal(first, second)
@@ -102,7 +102,7 @@ def test_the_sampler_of_a_checkpoint_does_not_matter(tiny_folder: Path) -> None:
     diffusion = Diffusion(pipe)
     for name in SCHEDULERS:
         pipe.scheduler = build_scheduler(name, pipe.scheduler)
-        seen |= {each.contrast(CONTRAST).tobytes() for each in (diffusion, Diffusion(pipe))}
+        seen |= {each.diffedit_map(CONTRAST).tobytes() for each in (diffusion, Diffusion(pipe))}
     assert len(seen) == 1
 
 
@@ -110,7 +110,7 @@ def test_an_inpainting_model_is_told_that_it_sees_nothing(tiny_folder: Path) -> 
     pipe = pipeline_of(tiny_folder / "sdxl-inpaint")
     asked = []
     pipe.unet.register_forward_pre_hook(lambda _unet, inputs: asked.append(inputs[0]))
-    Diffusion(pipe).contrast(CONTRAST)
+    Diffusion(pipe).diffedit_map(CONTRAST)
     assert len(asked) == CONTRAST.maps
     assert all(torch.equal(latents[:, 4], torch.ones_like(latents[:, 4])) for latents in asked)
     grey = pipe.vae.encode(torch.zeros(1, 3, HEIGHT, WIDTH)).latent_dist.mode() * pipe.vae.config.scaling_factor
@@ -123,8 +123,8 @@ def test_where_the_model_waits_does_not_show(tiny_folder: Path, place: str, dtyp
     plain, placed = pipeline_of(tiny_folder / "sdxl", dtype), pipeline_of(tiny_folder / "sdxl", dtype)
     PLACES[place](placed)
     for _ in range(2):
-        assert np.array_equal(*(Diffusion(pipe).contrast(CONTRAST) for pipe in (plain, placed)))
-        assert np.array_equal(*(Diffusion(pipe).edit([edit_of()]) for pipe in (plain, placed)))
+        assert np.array_equal(*(Diffusion(pipe).diffedit_map(CONTRAST) for pipe in (plain, placed)))
+        assert np.array_equal(*(Diffusion(pipe).diffedit([edit_of()]) for pipe in (plain, placed)))
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
@@ -153,7 +153,7 @@ def test_outside_the_mask_the_latents_are_the_photos_own(tiny_folder: Path, kind
     latents = encode(pipe, [edit_of().image])
     mask = torch.zeros_like(latents[:, :1], dtype=torch.bool)
     mask[..., 1:4, 2:6] = True
-    ddim = Ddim(pipe.scheduler, 5, 0.8, Predictor(pipe, HEIGHT, WIDTH))
+    ddim = Ddim(pipe.scheduler, 5, 0.8, Denoiser(pipe, HEIGHT, WIDTH))
     trail = ddim.invert(latents, read(pipe, [None]))
     edited = ddim.decode(trail, mask, read(pipe, ["a zebra"]), read(pipe, [None]), 5)
     assert torch.equal(torch.where(mask, latents, edited), latents)
@@ -171,13 +171,13 @@ def test_companions_and_order_do_not_matter(tiny_folder: Path) -> None:
     ]
     one, two = Diffusion(pipe), Diffusion(pipe, batch_size=2)
     for diffusion in (one, two):
-        together = diffusion.edit(requests)
+        together = diffusion.diffedit(requests)
         assert [picture.shape for picture in together] == [request.image.shape for request in requests]
         for picture, request in zip(together, requests, strict=True):
-            assert np.array_equal(picture, diffusion.edit([request])[0])
-    for picture, other in zip(one.edit(requests), two.edit(requests), strict=True):
+            assert np.array_equal(picture, diffusion.diffedit([request])[0])
+    for picture, other in zip(one.diffedit(requests), two.diffedit(requests), strict=True):
         assert np.abs(picture.astype(int) - other).max() <= 1
-    assert one.edit([]) == []
+    assert one.diffedit([]) == []
 
 
 @pytest.mark.parametrize("kind", ["sd15-inpaint", "sdxl-inpaint"])
@@ -192,6 +192,6 @@ def test_not_a_number_is_an_error(tiny_folder: Path) -> None:
     pipe = pipeline_of(tiny_folder / "sdxl")
     pipe.unet.conv_out.bias.data.fill_(float("nan"))
     with pytest.raises(PhotoError, match="not-a-number"):
-        Diffusion(pipe).contrast(CONTRAST)
+        Diffusion(pipe).diffedit_map(CONTRAST)
     with pytest.raises(PhotoError, match="not-a-number"):
-        Diffusion(pipe).edit([edit_of()])
+        Diffusion(pipe).diffedit([edit_of()])

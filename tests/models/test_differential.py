@@ -12,12 +12,12 @@ from PIL import Image
 
 from darkroom.models import InpaintRequest, Models
 from darkroom.models.checkpoint import load_pipeline
-from darkroom.models.differential_diffusion import Differential
+from darkroom.models.differential_diffusion import DifferentialDiffusion
 from darkroom.models.diffusion import Diffusion
-from darkroom.models.miniature.upscaled_diffusion import Reduced
+from darkroom.models.miniature.upscaled_diffusion import UpscaledDiffusion
 from darkroom.models.names import SCHEDULERS
 from darkroom.models.prompts import Prompt
-from darkroom.models.weights import locate
+from darkroom.models.weights import find_weights
 from miniature.evaluate import held_out
 from support.tiny_models import HEIGHT, WIDTH, models_of, request_of
 
@@ -37,11 +37,11 @@ def test_a_mask_of_black_and_white_gives_the_same_bits_as_without(checkpoint: Pa
 
 def test_each_grey_is_held_for_its_share_of_the_steps_and_no_longer(tiny_folder: Path) -> None:
     """Of four steps: what is black is left alone, a quarter white is free for the last of them, and so on."""
-    pipe = load_pipeline(locate("inpaint", str(tiny_folder / "sdxl")), torch.float32)
+    pipe = load_pipeline(find_weights("inpaint", str(tiny_folder / "sdxl")), torch.float32)
     pipe.scheduler.set_timesteps(4)
     pipe._num_timesteps = 4  # as while it paints
     change_map = np.repeat([0, 0.25, 0.5, 0.75, 1], 8)[None].repeat(16, axis=0)  # 8 px to a cell
-    hold = Differential(pipe, [with_change_map(request_of(image=np.zeros((16, 40, 3), np.uint8)), change_map)])
+    hold = DifferentialDiffusion(pipe, [with_change_map(request_of(image=np.zeros((16, 40, 3), np.uint8)), change_map)])
     held = [(hold(step, torch.zeros(1, 4, 2, 5)) != 0).all(dim=1)[0, 0].tolist() for step in range(4)]
     assert held == [
         [False, True, True, False, False],
@@ -53,7 +53,7 @@ def test_each_grey_is_held_for_its_share_of_the_steps_and_no_longer(tiny_folder:
 
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_change_maps_do_not_mix_up_a_batch(tiny_folder: Path, batch_size: int) -> None:
-    diffusion = Diffusion(load_pipeline(locate("inpaint", str(tiny_folder / "sdxl")), torch.float32), batch_size)
+    diffusion = Diffusion(load_pipeline(find_weights("inpaint", str(tiny_folder / "sdxl")), torch.float32), batch_size)
     rng = np.random.default_rng(0)
     requests = [with_change_map(request_of(seed), rng.random((HEIGHT, WIDTH))) for seed in range(3)]
     alone = [diffusion.inpaint([request])[0] for request in requests]
@@ -86,7 +86,7 @@ def test_change_map_is_reduced_with_the_picture() -> None:
 
     change_map = np.asarray(Image.linear_gradient("L").resize((512, 512)), np.float32) / 255
     request = request_of(image=np.zeros((512, 512, 3), np.uint8))
-    Reduced(Small()).inpaint([with_change_map(request, change_map)])
+    UpscaledDiffusion(Small()).inpaint([with_change_map(request, change_map)])
     (small,) = asked
     assert small.change_map.shape == small.mask.shape == (64, 64)
     np.testing.assert_allclose(small.change_map, change_map.reshape(64, 8, 64, 8).mean(axis=(1, 3)), atol=1e-5)

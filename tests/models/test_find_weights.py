@@ -9,7 +9,7 @@ import pytest
 
 from darkroom.errors import SetupError
 from darkroom.models.names import CLIPSEG, SDXL
-from darkroom.models.weights import locate
+from darkroom.models.weights import find_weights
 from support.checkpoint_files import into_cache
 
 
@@ -26,7 +26,7 @@ def test_missing_weights_are_named_with_size_and_command(
     cache: Path, kind: str, name: str, size: str, command: str
 ) -> None:
     with pytest.raises(SetupError) as caught:
-        locate(kind, name)
+        find_weights(kind, name)
     told = str(caught.value)
     assert size in told and command in told and "\n" not in told
 
@@ -36,7 +36,7 @@ def test_missing_weights_are_named_with_size_and_command(
 )
 def test_a_name_that_leads_nowhere_is_repeated(cache: Path, kind: str, name: str) -> None:
     with pytest.raises(SetupError, match=name):
-        locate(kind, name)
+        find_weights(kind, name)
 
 
 def test_weights_in_the_cache_are_known_by_their_commit(cache: Path, tmp_path: Path) -> None:
@@ -44,17 +44,17 @@ def test_weights_in_the_cache_are_known_by_their_commit(cache: Path, tmp_path: P
     folder.mkdir()
     (folder / "model_index.json").write_text("{}")
     commit = into_cache(cache, "owner/name", folder)
-    place = locate("inpaint", "owner/name")
+    place = find_weights("inpaint", "owner/name")
     assert (place.path / "model_index.json").is_file()
     assert place.identity().startswith(f"owner/name@{commit}+")
 
 
 def test_weights_at_a_path_are_known_by_their_bytes(tiny_folder: Path, tmp_path: Path) -> None:
-    first = locate("inpaint", str(tiny_folder / "sd15")).identity()
+    first = find_weights("inpaint", str(tiny_folder / "sd15")).identity()
     shutil.copytree(tiny_folder / "sd15", tmp_path / "copy")
     shutil.copytree(tiny_folder / "sd15", tmp_path / "changed")
     with (tmp_path / "changed" / "unet" / "diffusion_pytorch_model.safetensors").open("r+b") as file:
         file.seek(-1, 2)
         file.write(b"\x01")
-    assert locate("inpaint", str(tmp_path / "copy")).identity() == first
-    assert locate("inpaint", str(tmp_path / "changed")).identity() != first
+    assert find_weights("inpaint", str(tmp_path / "copy")).identity() == first
+    assert find_weights("inpaint", str(tmp_path / "changed")).identity() != first

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darkroom.models.foreign_syntax import foreign
-from darkroom.models.prompts import doubtful, misread
+from darkroom.models.foreign_syntax import find_foreign_syntax
+from darkroom.models.prompts import compel_error, compel_warnings
 from darkroom.stages import STAGES
 from support.in_process import command_line
 from support.runs import ROOT, journal
@@ -111,8 +111,8 @@ NEARLY = [
 
 @pytest.mark.parametrize("text", PROSE.strip().splitlines())
 def test_prose_passes_in_silence(text: str) -> None:
-    assert foreign(text, "plain") == foreign(text, None) == foreign(text, "compel") == ()
-    assert doubtful(text) == ()
+    assert all(find_foreign_syntax(text, syntax) == () for syntax in ("plain", "compel", None))
+    assert compel_warnings(text) == ()
 
 
 @pytest.mark.fault(
@@ -122,11 +122,11 @@ def test_prose_passes_in_silence(text: str) -> None:
 )
 @pytest.mark.parametrize("text, piece, remedy", FOREIGN + COMPELS)
 def test_what_another_tool_would_heed_is_told(text: str, piece: str, remedy: str) -> None:
-    by_syntax = {syntax: foreign(text, syntax) for syntax in ("plain", "compel", None)}
+    by_syntax = {syntax: find_foreign_syntax(text, syntax) for syntax in ("plain", "compel", None)}
     start = f"`{piece}` is "
     assert any(line.startswith(start) and "words here: " in line and remedy in line for line in by_syntax["plain"])
     assert by_syntax[None] and all("compel`" not in line for line in by_syntax[None])
-    assert bool(by_syntax["compel"] or misread(text)) == ((text, piece, remedy) in FOREIGN)
+    assert bool(by_syntax["compel"] or compel_error(text)) == ((text, piece, remedy) in FOREIGN)
     assert all("compel`" not in line for line in by_syntax["compel"])
 
 
@@ -137,8 +137,8 @@ def test_what_another_tool_would_heed_is_told(text: str, piece: str, remedy: str
 )
 @pytest.mark.parametrize("text, piece, told", NEARLY)
 def test_slips_that_compel_takes_for_words_are_told(text: str, piece: str, told: str) -> None:
-    assert misread(text) is None
-    (line,) = doubtful(text)
+    assert compel_error(text) is None
+    (line,) = compel_warnings(text)
     assert line.startswith(f"`{piece}`") and told in line
 
 
@@ -146,26 +146,26 @@ def test_slips_that_compel_takes_for_words_are_told(text: str, piece: str, told:
     "text", ["a red++ car--", "(a (red)1.2 car)0.9", '("a", "b").blend(1, 0.5)', r"a \(red car", ""]
 )
 def test_what_compel_reads_passes(text: str) -> None:
-    assert doubtful(text) == foreign(text, "compel") == ()
+    assert compel_warnings(text) == find_foreign_syntax(text, "compel") == ()
 
 
 @pytest.mark.parametrize("text", ["()", '("a", "b").blend(1)', "(" * 300, "a (red:1.3) car"])
 def test_what_compel_cannot_read_at_all_is_another_line(text: str) -> None:
-    assert misread(text) is not None and doubtful(text) == ()
+    assert compel_error(text) is not None and compel_warnings(text) == ()
 
 
 @pytest.mark.parametrize(
     "sign", ["(", ")", "[", "{|", "<a:", "__a", "__a/", "a:", "[a:", "((", "\\", "_", "a::", "--ar ", "(a:1"]
 )
 def test_a_text_without_end_costs_no_time(sign: str) -> None:
-    foreign((sign * 100_000)[:100_000], "plain")  # with quadratic time, minutes
+    find_foreign_syntax((sign * 100_000)[:100_000], "plain")  # with quadratic time, minutes
 
 
 @given(st.text(st.sampled_from('ab ,.:()[]{}|<>_"+-1\\'), max_size=40))
 def test_any_text_is_looked_at(text: str) -> None:
     for syntax in ("plain", "compel", None):
-        assert all("\n" not in line for line in foreign(text, syntax))
-    doubtful(text)
+        assert all("\n" not in line for line in find_foreign_syntax(text, syntax))
+    compel_warnings(text)
 
 
 TEXTS: dict[str, dict[str, Any]] = {

@@ -13,10 +13,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from darkroom.errors import PhotoError, SetupError
-from darkroom.models import Memory, Models, Weights
+from darkroom.models import Memory, ModelNames, Models
 from darkroom.models.clipseg import ClipSeg, load_clipseg
 from darkroom.models.miniature.networks import SAM_CONFIG, build_sam
-from darkroom.models.miniature.two_pass_sam import CloseUp
+from darkroom.models.miniature.two_pass_sam import TwoPassSam
 from darkroom.models.sam import Sam, load_sam
 from support.checkpoint_files import random_state, write_tokenizer
 from support.tiny_models import LENGTH, TEXT, TOKENS
@@ -112,7 +112,7 @@ def test_sam_everywhere_equals_sam_click_by_click(sam: Sam, sam_folder: Path) ->
     predictor = SamPredictor(load_sam(sam_folder, "cpu").sam._predictor.model)
     image = photo(100, 200)
     predictor.set_image(image)
-    segments = sam.everything(image, grid=9)
+    segments = sam.segment_everything(image, grid=9)
     assert segments.masks.shape == (243, 32, 64) and segments.masks.dtype == bool
     assert np.ptp(segments.stability) > 0
     for number, expected in ((0, [100 / 9, 50 / 9]), (9 * 4 + 7, [1500 / 9, 50]), (80, [1700 / 9, 850 / 9])):
@@ -124,7 +124,7 @@ def test_sam_everywhere_equals_sam_click_by_click(sam: Sam, sam_folder: Path) ->
         assert (segments.masks[here] == (logits > 0).numpy()).mean() > 0.999
         assert np.allclose(segments.stability[here], calculate_stability_score(logits, 0, 1), atol=0.01)
     with pytest.raises(PhotoError, match="too long and thin"):
-        sam.everything(photo(1, 5000), grid=2)
+        sam.segment_everything(photo(1, 5000), grid=2)
 
 
 def test_clipseg_gives_what_transformers_gives(clipseg: ClipSeg, clipseg_folder: Path) -> None:
@@ -136,7 +136,7 @@ def test_clipseg_gives_what_transformers_gives(clipseg: ClipSeg, clipseg_folder:
     inputs = processor(text=["a car"], images=[Image.fromarray(image)], return_tensors="pt")
     with torch.no_grad():
         expected = network(**inputs).logits.sigmoid().reshape(64, 64).numpy()
-    heat = clipseg.heat(image, ["a car"])
+    heat = clipseg.heatmaps(image, ["a car"])
     assert heat.dtype == np.float32 and np.ptp(heat) > 0
     assert np.array_equal(heat[0], expected)
 
@@ -149,7 +149,7 @@ def test_clipseg_is_read_from_a_pickle_as_from_safetensors(
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     image = photo(64, 64)
-    assert np.allclose(load_clipseg(folder, "cpu").heat(image, ["a"]), clipseg.heat(image, ["a"]), atol=1e-5)
+    assert np.allclose(load_clipseg(folder, "cpu").heatmaps(image, ["a"]), clipseg.heatmaps(image, ["a"]), atol=1e-5)
 
 
 def test_clipseg_without_all_its_tensors_is_refused(clipseg_folder: Path, tmp_path: Path) -> None:
@@ -167,10 +167,10 @@ def test_clipseg_sees_a_photo_that_is_not_square_undistorted(clipseg: ClipSeg) -
     image = photo(32, 64)
     square = np.full((64, 64, 3), np.rint(0.5 * 255), np.uint8)
     square[:32] = image
-    heat = clipseg.heat(image, ["a car"])
-    assert np.array_equal(heat, clipseg.heat(square, ["a car"])[:, :32])
+    heat = clipseg.heatmaps(image, ["a car"])
+    assert np.array_equal(heat, clipseg.heatmaps(square, ["a car"])[:, :32])
     for height, width in ((100, 37), (1, 300), (200, 2)):
-        heat = clipseg.heat(photo(height, width), ["a car"])
+        heat = clipseg.heatmaps(photo(height, width), ["a car"])
         assert heat.shape == (1, height, width) and heat.min() >= 0 and heat.max() <= 1
 
 
@@ -179,9 +179,9 @@ def test_clipseg_looks_at_a_panorama_in_squares_and_blends_them(clipseg: ClipSeg
     """Five overlapping squares; between the middles of two, the heat passes from one to the other."""
     turn = (lambda array: array.swapaxes(0, 1).copy()) if upright else (lambda array: array)
     image = photo(40, 120)
-    heat = turn(clipseg.heat(turn(image), ["a car"])[0])
+    heat = turn(clipseg.heatmaps(turn(image), ["a car"])[0])
     first, second, _, _, last = (
-        turn(clipseg.heat(turn(image[:, x : x + 40].copy()), ["a car"])[0]) for x in range(0, 81, 20)
+        turn(clipseg.heatmaps(turn(image[:, x : x + 40].copy()), ["a car"])[0]) for x in range(0, 81, 20)
     )
     assert np.array_equal(heat[:, 0], first[:, 0]) and np.array_equal(heat[:, -1], last[:, -1])
     assert np.allclose(heat[:, 20], (first[:, 20] * 19.5 + second[:, 0] * 0.5) / 20, atol=1e-6)
@@ -193,7 +193,7 @@ def test_clipseg_takes_few_looks_at_however_long_a_photo(clipseg: ClipSeg) -> No
     looks = []
     clipseg._network.clip.vision_model.register_forward_hook(lambda *_: looks.append(1))
     for shape, count in (((40, 80), 1), ((40, 90), 3), ((40, 120), 5), ((1, 3000), 15)):
-        heat = clipseg.heat(photo(*shape), ["a car", "a horse"])
+        heat = clipseg.heatmaps(photo(*shape), ["a car", "a horse"])
         assert heat.shape == (2, *shape) and heat.min() >= 0 and heat.max() <= 1
         assert len(looks) == count
         looks.clear()
@@ -203,10 +203,10 @@ def test_clipseg_phrases_share_one_look_and_nothing_else(clipseg: ClipSeg) -> No
     looks = []
     clipseg._network.clip.vision_model.register_forward_hook(lambda *_: looks.append(1))
     image = photo(40, 60)
-    together = clipseg.heat(image, ["a car", "a very much longer phrase", ""])
-    assert np.array_equal(together[0], clipseg.heat(image, ["a car"])[0])
+    together = clipseg.heatmaps(image, ["a car", "a very much longer phrase", ""])
+    assert np.array_equal(together[0], clipseg.heatmaps(image, ["a car"])[0])
     assert not np.array_equal(together[0], together[1])
-    assert clipseg.heat(image, []).shape == (0, 40, 60)
+    assert clipseg.heatmaps(image, []).shape == (0, 40, 60)
     assert len(looks) == 1
 
 
@@ -217,7 +217,7 @@ def test_files_that_hold_something_else_are_refused(tmp_path: Path, kind: str) -
     torch.save({"some": torch.zeros(2)}, file)
     for path in (folder, file)[: 2 if kind == "sam" else 1]:
         with pytest.raises(SetupError, match=str(path)):
-            getattr(Models(Weights(**{kind: str(path)}), Memory(), device="cpu"), kind)
+            getattr(Models(ModelNames(**{kind: str(path)}), Memory(), device="cpu"), kind)
 
 
 def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
@@ -244,6 +244,6 @@ def test_a_small_sam_looks_again_at_what_it_found() -> None:
             return np.stack([mask] * 3), np.ones(3)
 
     click, label = np.array([[200.0, 120.0]]), np.array([1])
-    once, twice = (sam.masks(image, click, label, None)[0][0] for sam in (Blocky(), CloseUp(Blocky())))
+    once, twice = (sam.masks(image, click, label, None)[0][0] for sam in (Blocky(), TwoPassSam(Blocky())))
     overlap = [(mask & disc).sum() / (mask | disc).sum() for mask in (once, twice)]
     assert twice.shape == disc.shape and overlap[1] > overlap[0] + 0.1

@@ -13,9 +13,9 @@ from transformers import CLIPTokenizer
 
 from darkroom.errors import SetupError
 from darkroom.models import InpaintRequest
-from darkroom.models.checkpoint_info import Outline, clip_tokenizer
+from darkroom.models.checkpoint_info import CheckpointInfo, clip_tokenizer
 from darkroom.models.diffusion import Diffusion
-from darkroom.models.prompts import Prompt, Text, encode, misread
+from darkroom.models.prompts import Prompt, PromptEmbeds, compel_error, encode
 from darkroom.stages.inpaint import Inpaint
 from support.pipelines import PLACES, pipeline_of, plainly
 from support.tiny_models import LENGTH, models_of, request_of
@@ -28,7 +28,7 @@ def compel(text: str, *others: str | None) -> Prompt:
     return Prompt(text, *others, *[None] * (3 - len(others)), syntax="compel")
 
 
-def same(one: tuple[Text, Text], other: tuple[Text, Text]) -> bool:
+def same(one: tuple[PromptEmbeds, PromptEmbeds], other: tuple[PromptEmbeds, PromptEmbeds]) -> bool:
     pairs = [pair for two in zip(one, other, strict=True) for pair in zip(*two, strict=True)]
     return all(a is b is None or torch.equal(a, b) for a, b in pairs)
 
@@ -57,11 +57,11 @@ def test_without_weights_compel_hears_what_diffusers_does(checkpoint: Path, nega
 def test_the_more_weight_the_further_a_prompt_moves(checkpoint: Path) -> None:
     pipe = pipeline_of(checkpoint)
     plain, *heavier = (encode(pipe, compel(f"a (red){weight} car"))[0] for weight in (1.0, 1.2, 1.5, 2.0))
-    moves = [(each.words - plain.words).abs().mean().item() for each in heavier]
+    moves = [(each.embeds - plain.embeds).abs().mean().item() for each in heavier]
     assert 0 < moves[0] < moves[1] < moves[2]
     assert plain.pooled is None or all(torch.equal(each.pooled, plain.pooled) for each in heavier)
     lighter, gone = (encode(pipe, compel(f"a (red){weight} car"))[0] for weight in (0.5, 0))
-    assert not torch.equal(lighter.words, gone.words)
+    assert not torch.equal(lighter.embeds, gone.embeds)
 
 
 def test_the_last_word_of_a_long_prompt_matters_to_compel_alone(checkpoint: Path) -> None:
@@ -105,9 +105,9 @@ def test_weights_are_heard_wherever_the_encoders_wait(tiny_folder: Path, place: 
 @settings(max_examples=30, deadline=None)
 @given(text=st.text(st.sampled_from('ab ,.:()[]"+-1\\'), max_size=20) | st.text(max_size=8))
 def test_what_compel_is_said_to_read_it_reads(tiny_pipe: object, text: str) -> None:
-    if misread(text) is None:
+    if compel_error(text) is None:
         shown, unwanted = encode(tiny_pipe, compel(text, "a dog"))
-        assert shown.words.shape == unwanted.words.shape and torch.isfinite(shown.words).all()
+        assert shown.embeds.shape == unwanted.embeds.shape and torch.isfinite(shown.embeds).all()
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_signs_that_compel_misreads_are_told(tiny_folder: Path, text: str) -> No
 
 @pytest.mark.parametrize("text", [r"a sign \(red:1.3\)", "((((((((((((a))))))))))))++", "a (red)1.3 car, C#", "(a", ""])
 def test_what_it_reads_is_let_through_at_once(text: str) -> None:
-    assert misread(text) is None
+    assert compel_error(text) is None
 
 
 def test_one_encoder_takes_no_second_prompt(tiny_folder: Path) -> None:
@@ -165,16 +165,16 @@ def test_the_outline_counts_as_the_model_does(tiny_folder: Path, published: bool
     theirs = CLIPTokenizer.from_pretrained(folder)
     ids = theirs(text, add_special_tokens=False, verbose=False).input_ids
     assert clip_tokenizer(folder).encode(text, add_special_tokens=False).ids == ids
-    rest = Outline(home).unread(text)
+    rest = CheckpointInfo(home).truncated_text(text)
     assert text.endswith(rest) and bool(rest) == (len(ids) > theirs.model_max_length - 2)
 
 
 def test_an_outline_loads_nothing_and_says_what_is_missing(checkpoint: Path, tmp_path: Path) -> None:
-    outline = Outline(checkpoint)
-    assert outline.channels == (9 if "inpaint" in checkpoint.name else 4)
-    assert outline.encoders == (2 if "sdxl" in checkpoint.name else 1)
+    checkpoint_info = CheckpointInfo(checkpoint)
+    assert checkpoint_info.channels == (9 if "inpaint" in checkpoint.name else 4)
+    assert checkpoint_info.text_encoders == (2 if "sdxl" in checkpoint.name else 1)
     (tmp_path / "model_index.json").write_text((checkpoint / "model_index.json").read_text())
     with pytest.raises(SetupError, match=f"{tmp_path}: lacks unet/config.json"):
-        _ = Outline(tmp_path).channels
+        _ = CheckpointInfo(tmp_path).channels
     with pytest.raises(SetupError, match=r"lacks tokenizer/tokenizer_config\.json"):
-        Outline(tmp_path).unread("a")
+        CheckpointInfo(tmp_path).truncated_text("a")

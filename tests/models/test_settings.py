@@ -11,14 +11,14 @@ import pytest
 import yaml
 
 from darkroom.errors import RecipeError, SetupError
-from darkroom.models import Memory, Models, Weights
-from darkroom.models.device import settle
+from darkroom.models import Memory, ModelNames, Models
+from darkroom.models.device import resolve_memory
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
-@pytest.mark.parametrize("group", [Weights, Memory])
-def test_every_file_of_the_group_is_complete_and_valid(group: type[Weights | Memory]) -> None:
+@pytest.mark.parametrize("group", [ModelNames, Memory])
+def test_every_file_of_the_group_is_complete_and_valid(group: type[ModelNames | Memory]) -> None:
     files = sorted((CONF / group.group).glob("*.yaml"))
     assert files
     for file in files:
@@ -34,11 +34,11 @@ def test_all_problems_are_told_at_once_and_by_name() -> None:
     assert "memory.batch_size: 0" in told
     assert "memory.offload: 'modl' should be 'auto', 'none', 'model', 'sequential' or 'group'" in told
     with pytest.raises(RecipeError, match=r"models\.inpant: unknown key, did you mean 'inpaint'\?"):
-        Weights.parse({"inpant": "x"})
+        ModelNames.parse({"inpant": "x"})
 
 
 def test_auto_on_a_cpu_is_plain_fp32() -> None:
-    settled = settle(Memory(vae_tiling=True), "cpu")
+    settled = resolve_memory(Memory(vae_tiling=True), "cpu")
     assert settled == Memory(dtype="fp32", offload="none", vae_slicing=False, vae_tiling=True, batch_size=1)
 
 
@@ -46,25 +46,25 @@ def test_auto_on_a_cpu_is_plain_fp32() -> None:
 def test_auto_on_a_gpu_is_the_file_that_fits(monkeypatch: pytest.MonkeyPatch, total: int, name: str) -> None:
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda _device: (2**30, total * 2**30))  # nearly all is in use now
     expected = Memory.parse(yaml.safe_load((CONF / "memory" / f"{name}.yaml").read_text()))
-    assert settle(Memory(), "cuda") == expected
+    assert resolve_memory(Memory(), "cuda") == expected
 
 
 @pytest.mark.parametrize("memory", [Memory(offload="model"), Memory(offload="sequential"), Memory(batch_size=4)])
 def test_what_a_cpu_cannot_do_is_said_in_one_line(memory: Memory) -> None:
     with pytest.raises(SetupError, match=r"^memory\.\w+=\w+: .*CPU[^\n]*$"):
-        Models(Weights(), memory, device="cpu")
+        Models(ModelNames(), memory, device="cpu")
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:
     with pytest.raises(SetupError, match=r"device=cuda:7: this machine has .*cpu"):
-        Models(Weights(), Memory(), device="cuda:7")
+        Models(ModelNames(), Memory(), device="cuda:7")
 
 
 def test_the_summary_names_what_is_taken() -> None:
-    assert Models(Weights(), Memory(), device="cpu").summary.endswith(
+    assert Models(ModelNames(), Memory(), device="cpu").summary.endswith(
         "the miniature models (a preview on real photographs)"
     )
-    some = Models(Weights(inpaint="a/b"), Memory(), device="cpu")
+    some = Models(ModelNames(inpaint="a/b"), Memory(), device="cpu")
     assert some.summary == "sam=miniature, clipseg=miniature, inpaint=a/b on cpu (fp32)"
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from darkroom.models import InpaintRequest
-from darkroom.models.miniature.upscaled_diffusion import Reduced
+from darkroom.models.miniature.upscaled_diffusion import UpscaledDiffusion
 from support.tiny_models import request_of
 
 
@@ -31,7 +31,7 @@ def test_large_requests_are_painted_small_and_given_back_large() -> None:
     mask[7, 300] = True  # one pixel must not get lost
     large = replace(request_of(), image=np.zeros((256, 512, 3), np.uint8), mask=mask)
     own = replace(request_of(), image=np.zeros((64, 72, 3), np.uint8), mask=np.ones((64, 72), bool))
-    first, second = Reduced(small).inpaint([large, own])
+    first, second = UpscaledDiffusion(small).inpaint([large, own])
     assert small.asked == [(48, 88), (64, 72)]  # about 64 x 64 in area, the shape kept, multiples of 8
     assert first.shape == (256, 512, 3) and second.shape == (64, 72, 3)
     row, column, _ = np.unravel_index(first.argmax(), first.shape)

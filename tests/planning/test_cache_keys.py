@@ -21,8 +21,8 @@ import darkroom.models
 import darkroom.planning.cache_keys
 from darkroom.config.recipe import parse
 from darkroom.dataset import Photo
-from darkroom.models import Memory, Models, Weights
-from darkroom.models.weights import Place
+from darkroom.models import Memory, ModelNames, Models
+from darkroom.models.weights import ModelFiles
 from darkroom.planning.cache_keys import Keys, handed_on
 from darkroom.planning.plan import Step, StepPlanner
 from darkroom.stages import STAGES, Stage
@@ -99,7 +99,7 @@ def a_stage(op: str, given: Mapping[str, Any]) -> Stage:
 
 
 def models(memory: Memory | None = None, device: str = "cpu") -> Models:
-    return Models(Weights(sam="miniature", clipseg="miniature", inpaint="miniature"), memory or Memory(), device)
+    return Models(ModelNames(sam="miniature", clipseg="miniature", inpaint="miniature"), memory or Memory(), device)
 
 
 KEYS = Keys(models())
@@ -241,7 +241,7 @@ class Patched:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(darkroom.models, "choose_device", lambda wanted: wanted)
-        monkeypatch.setattr(darkroom.models, "settle", lambda memory, device: memory)
+        monkeypatch.setattr(darkroom.models, "resolve_memory", lambda memory, device: memory)
         self.set = monkeypatch.setattr
 
     def memory(self, device: str = "cuda", **changes: Any) -> Models:
@@ -249,7 +249,7 @@ class Patched:
         return models(Memory(**{**usual, **changes}), device)
 
     def weights(self) -> Models:
-        self.set(Place, "identity", lambda place: f"sha256:other {place.path.name}")
+        self.set(ModelFiles, "identity", lambda place: f"sha256:other {place.path.name}")
         return self.memory()
 
     def op(self) -> Models:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from darkroom.imaging.crops import CropPlanner
-from darkroom.models import Memory, Models, Weights
+from darkroom.models import Memory, ModelNames, Models
 from support.runs import CAR, Cli, journal, pixels, run
 
 PROMPTS = {"a": "red desert of Mars", "b": "a snowy field", "c": "a sandy beach"}
@@ -22,7 +22,7 @@ PROMPTS = {"a": "red desert of Mars", "b": "a snowy field", "c": "a sandy beach"
 @pytest.fixture(scope="module")
 def in_twos() -> Models:
     """The miniature models, painting two pictures at a time as a GPU does; a CPU is not asked to, being no faster."""
-    models = Models(Weights(sam="miniature", clipseg="miniature", inpaint="miniature"), Memory(), "cpu")
+    models = Models(ModelNames(sam="miniature", clipseg="miniature", inpaint="miniature"), Memory(), "cpu")
     models.memory = replace(models.memory, batch_size=2)
     return models
 

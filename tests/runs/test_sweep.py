@@ -14,7 +14,7 @@ from PIL import Image
 
 from darkroom.engine.runner import Runner
 from darkroom.imaging import codec as photo
-from darkroom.models.miniature.two_pass_sam import CloseUp
+from darkroom.models.miniature.two_pass_sam import TwoPassSam
 from darkroom.provenance.verify import verify
 from support.in_process import command_line
 from support.runs import CAR, ROOT, Cli, journal, pixels
@@ -62,7 +62,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
         return count
 
-    monkeypatch.setattr(CloseUp, "masks", counted("sam", CloseUp.masks))
+    monkeypatch.setattr(TwoPassSam, "masks", counted("sam", TwoPassSam.masks))
     monkeypatch.setattr(photo, "decode", counted("decoded", photo.decode))
     return counts
 

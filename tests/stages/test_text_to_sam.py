@@ -41,7 +41,7 @@ class Blots:
     def __init__(self, **heats: np.ndarray) -> None:
         self.heats = heats
 
-    def heat(self, image, phrases):
+    def heatmaps(self, image, phrases):
         return np.array([self.heats[phrase] for phrase in phrases], np.float32).reshape(-1, *image.shape[:2])
 
 

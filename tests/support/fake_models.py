@@ -33,7 +33,7 @@ class LeftHalf:
     def __init__(self) -> None:
         self.asked = 0
 
-    def heat(self, image: np.ndarray, phrases: Sequence[str]) -> np.ndarray:
+    def heatmaps(self, image: np.ndarray, phrases: Sequence[str]) -> np.ndarray:
         self.asked += 1
         heat = np.zeros((len(phrases), *image.shape[:2]), np.float32)
         heat[:, :, : image.shape[1] // 2] = 1
@@ -41,16 +41,16 @@ class LeftHalf:
 
 
 class Roomy:
-    """Stands in for the outline of a model that reads every prompt to its end."""
+    """Stands in for the checkpoint info of a model that reads every prompt to its end."""
 
-    def unread(self, text: str, encoder: int = 0) -> str:
+    def truncated_text(self, text: str, encoder: int = 0) -> str:
         return ""
 
 
 class FakeModels:
     """What the stages ask, without any weights."""
 
-    outline = Roomy()
+    checkpoint_info = Roomy()
 
     def __init__(self, failing_seed: int | None = None, error: Exception | None = None, batch_size: int = 2) -> None:
         self.diffusion = Painter(failing_seed, error or PhotoError("no picture"), batch_size)
@@ -66,7 +66,7 @@ class FakeModels:
     def describe(self, kinds: Sequence[str]) -> dict:
         return {}
 
-    def settled(self) -> dict:
+    def resolved_settings(self) -> dict:
         return {}
 
     def loaded(self) -> list[str]:

@@ -47,7 +47,7 @@ class Fakes(FakeModels):
     def describe(self, kinds: Iterable[str]) -> dict[str, Any]:
         return {"device": "cpu", "weights": {kind: self.identity(kind) for kind in kinds}}
 
-    def settled(self) -> dict[str, Any]:
+    def resolved_settings(self) -> dict[str, Any]:
         return {"device": "cpu"}
 
     def bytes_of(self, kinds: Sequence[str]) -> int:

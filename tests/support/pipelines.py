@@ -13,11 +13,11 @@ from PIL import Image
 from darkroom.models import InpaintRequest, Memory
 from darkroom.models.checkpoint import load_pipeline
 from darkroom.models.offload import put
-from darkroom.models.weights import locate
+from darkroom.models.weights import find_weights
 
 
 def pipeline_of(checkpoint: Path, dtype: torch.dtype = torch.float32) -> diffusers.DiffusionPipeline:
-    return load_pipeline(locate("inpaint", str(checkpoint)), dtype)
+    return load_pipeline(find_weights("inpaint", str(checkpoint)), dtype)
 
 
 def plainly(checkpoint: Path, request: InpaintRequest) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from darkroom.imaging.edit import Edit
 from darkroom.models import InpaintRequest
-from darkroom.models.request import ContrastRequest, EditRequest
+from darkroom.models.request import DiffEditMaskRequest, DiffEditRequest
 from darkroom.models.sam import Segments
 
 
@@ -22,16 +22,16 @@ class NoiseDiffusion:
     def __init__(self, native: int = 64, multiple: int = 8) -> None:
         self.native = native
         self.multiple = multiple
-        self.calls: list[list[InpaintRequest | ContrastRequest | EditRequest]] = []
+        self.calls: list[list[InpaintRequest | DiffEditMaskRequest | DiffEditRequest]] = []
 
-    def contrast(self, request: ContrastRequest) -> np.ndarray:
+    def diffedit_map(self, request: DiffEditMaskRequest) -> np.ndarray:
         self.calls.append([request])
         height, width = request.image.shape[:2]
         assert height % self.multiple == width % self.multiple == 0
         red = request.image[..., 0].reshape(height // 8, 8, width // 8, 8).mean(axis=(1, 3))
         return (red / 1000).astype(np.float32)
 
-    def edit(self, requests: Sequence[EditRequest]) -> list[np.ndarray]:
+    def diffedit(self, requests: Sequence[DiffEditRequest]) -> list[np.ndarray]:
         self.calls.append(list(requests))
         return [self._paint(request, seed=len(request.query)) for request in requests]
 
@@ -41,7 +41,7 @@ class NoiseDiffusion:
             assert request.change_map is None or np.array_equal(request.change_map > 0, request.mask)
         return [self._paint(request, request.seed) for request in requests]
 
-    def _paint(self, request: InpaintRequest | EditRequest, seed: int) -> np.ndarray:
+    def _paint(self, request: InpaintRequest | DiffEditRequest, seed: int) -> np.ndarray:
         height, width = request.mask.shape
         assert request.image.shape == (height, width, 3) and request.image.dtype == np.uint8
         assert request.mask.dtype == bool and request.mask.any()
@@ -79,7 +79,7 @@ class Sheet:
         upper = thing & (np.cumsum(thing.any(axis=1)) <= thing.any(axis=1).sum() / 2)[:, None]
         return np.stack([upper, thing, np.ones_like(thing)]), np.array([0.5, 0.9, 0.4])
 
-    def everything(self, image, grid):
+    def segment_everything(self, image, grid):
         height, width = image.shape[:2]
         ticks = (np.arange(grid) + 0.5) / grid
         clicks = [(x * width, y * height) for y in ticks for x in ticks]
@@ -92,7 +92,7 @@ class Sheet:
 class StripeHeat:
     """A CLIPSeg for which each phrase is hot in columns of its own: `"2-5:0.8"` is 0.8 in columns 2 to 4."""
 
-    def heat(self, image, phrases):
+    def heatmaps(self, image, phrases):
         heats = np.zeros((len(phrases), *image.shape[:2]), np.float32)
         for heat, phrase in zip(heats, phrases, strict=True):
             columns, value = phrase.split(":")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from darkroom.models import InpaintRequest, Memory, Models, Weights
+from darkroom.models import InpaintRequest, Memory, ModelNames, Models
 from darkroom.models.prompts import Prompt
 from support.checkpoint_files import write_pipeline
 
@@ -91,7 +91,7 @@ def write_tiny(folder: Path, kind: str, variant: str | None = None) -> Path:
 
 def models_of(checkpoint: Path | str, **memory: object) -> Models:
     """Models on the CPU that repaint with a checkpoint."""
-    return Models(Weights(inpaint=str(checkpoint)), Memory(**memory), device="cpu")
+    return Models(ModelNames(inpaint=str(checkpoint)), Memory(**memory), device="cpu")
 
 
 def request_of(seed: int = 7, **changes: object) -> InpaintRequest:

@@ -14,19 +14,19 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from darkroom.config import recipe_file
 from darkroom.dataset import Dataset
 from darkroom.errors import RecipeError, collect_errors, suggest
-from darkroom.models import Memory, Models, Weights
-from darkroom.models.settings import Group
+from darkroom.models import Memory, ModelNames, Models
+from darkroom.models.settings import SettingsGroup
 
-GROUPS = {"models": Weights, "memory": Memory}
+GROUPS = {"models": ModelNames, "memory": Memory}
 KEYS = (*GROUPS, "device", "results", "outputs", "dry_run", "strict", "until")
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,2})?")
 
-_G = TypeVar("_G", Weights, Memory)
+_G = TypeVar("_G", ModelNames, Memory)
 
 
 @pydantic_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Results(Group):
+class Results(SettingsGroup):
     """What kind of files the finished pictures are, in `results/` of a run folder.
 
     Attributes:
@@ -46,7 +46,7 @@ class Settings:
     `dry_run` only tells what would be done; under `strict` nothing starts that the models would heed in part only.
     """
 
-    weights: Weights
+    weights: ModelNames
     memory: Memory
     device: str
     results: Results
@@ -70,7 +70,7 @@ class Settings:
         """
         _, *settings = collect_errors(
             partial(_refuse_unknown, config),
-            partial(_group, Weights, config),
+            partial(_group, ModelNames, config),
             partial(_group, Memory, config),
             partial(_device, config),
             partial(_results, config),
@@ -123,5 +123,5 @@ def _switch(config: Mapping[str, Any], key: str) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _models(weights: Weights, memory: Memory, device: str) -> Models:
+def _models(weights: ModelNames, memory: Memory, device: str) -> Models:
     return Models(weights, memory, device)

@@ -50,7 +50,7 @@ class Run:
             facts = {
                 "overrides": list(ready.words),
                 "config": dict(ready.config),
-                "settled": models.settled(),
+                "settled": models.resolved_settings(),
                 "models": models.describe(ready.recipe.models()),
                 "warnings": list(ready.warnings),
             }

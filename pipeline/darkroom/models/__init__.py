@@ -12,21 +12,21 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
 from darkroom.errors import SetupError
-from darkroom.models.device import choose_device, settle
+from darkroom.models.device import choose_device, resolve_memory
 from darkroom.models.names import CLIPSEG, SDXL
 from darkroom.models.request import InpaintRequest
-from darkroom.models.settings import Memory, Weights
-from darkroom.models.weights import Place, locate
+from darkroom.models.settings import Memory, ModelNames
+from darkroom.models.weights import ModelFiles, find_weights
 
 if TYPE_CHECKING:
-    from darkroom.models.checkpoint_info import Outline
+    from darkroom.models.checkpoint_info import CheckpointInfo
     from darkroom.models.clipseg import ClipSeg
     from darkroom.models.diffusion import Diffusion
-    from darkroom.models.miniature.two_pass_sam import CloseUp
-    from darkroom.models.miniature.upscaled_diffusion import Reduced
+    from darkroom.models.miniature.two_pass_sam import TwoPassSam
+    from darkroom.models.miniature.upscaled_diffusion import UpscaledDiffusion
     from darkroom.models.sam import Sam
 
-__all__ = ["InpaintRequest", "Memory", "ModelKind", "Models", "Weights"]
+__all__ = ["InpaintRequest", "Memory", "ModelKind", "ModelNames", "Models"]
 
 ModelKind = Literal["sam", "clipseg", "inpaint"]
 
@@ -56,14 +56,14 @@ class Models:
         memory: the memory settings in use, every `auto` chosen.
     """
 
-    def __init__(self, weights: Weights, memory: Memory, device: str = "auto") -> None:
+    def __init__(self, weights: ModelNames, memory: Memory, device: str = "auto") -> None:
         self._asked = device
         self.device = choose_device(device)
-        self.memory = settle(memory, self.device)
+        self.memory = resolve_memory(memory, self.device)
         self._weights = weights
 
     @cached_property
-    def sam(self) -> Sam | CloseUp:
+    def sam(self) -> Sam | TwoPassSam:
         """Segment Anything, in fp32."""
         from darkroom.models.sam import load_sam
 
@@ -77,18 +77,18 @@ class Models:
         return load_clipseg(self._locate("clipseg").path, self.device)
 
     @cached_property
-    def diffusion(self) -> Diffusion | Reduced:
+    def diffusion(self) -> Diffusion | UpscaledDiffusion:
         """The inpainting model, in the number format of the memory settings."""
         from darkroom.models.diffusion import load_diffusion
 
         return load_diffusion(self._locate("inpaint"), self.memory, self.device)
 
     @cached_property
-    def outline(self) -> Outline:
+    def checkpoint_info(self) -> CheckpointInfo:
         """What the inpainting model is like, without loading it."""
-        from darkroom.models.checkpoint_info import Outline
+        from darkroom.models.checkpoint_info import CheckpointInfo
 
-        return Outline(self._locate("inpaint").path)
+        return CheckpointInfo(self._locate("inpaint").path)
 
     @property
     def batch_size(self) -> int:
@@ -130,7 +130,7 @@ class Models:
             "libraries": {name: _series(name) for name in _LIBRARIES[kind]},
         }
 
-    def settled(self) -> dict[str, Any]:
+    def resolved_settings(self) -> dict[str, Any]:
         """The settings as they are in use, every `auto` chosen: a run that is resumed or reproduced takes these."""
         return {
             "device": self.device,
@@ -167,8 +167,8 @@ class Models:
         shown = ", ".join(f"{kind}={name}" for kind, name in names.items())
         return f"{shown} on {self.device} ({self.memory.dtype})"
 
-    def _locate(self, kind: str) -> Place:
-        return locate(kind, self._name(kind))
+    def _locate(self, kind: str) -> ModelFiles:
+        return find_weights(kind, self._name(kind))
 
     def _name(self, kind: str) -> str:
         name = getattr(self._weights, kind)

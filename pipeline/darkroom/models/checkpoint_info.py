@@ -19,7 +19,7 @@ _SPECIAL = ("<|startoftext|>", "<|endoftext|>")  # one before and one behind eac
 _PARTS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
-class Outline:
+class CheckpointInfo:
     """An inpainting checkpoint without its weights.
 
     Args:
@@ -41,17 +41,17 @@ class Outline:
         return self._number("unet/config.json", "in_channels")
 
     @property
-    def encoders(self) -> int:
+    def text_encoders(self) -> int:
         """How many text encoders it has: 2 for SDXL, else 1."""
         return sum(bool(self._index.get(name, [None])[0]) for name in ("text_encoder", "text_encoder_2"))
 
-    def room(self, encoder: int) -> int:
+    def max_tokens(self, encoder: int) -> int:
         """How many tokens of a text a text encoder reads, 0 being the first: 75 for all that are published."""
         return self._number(f"{_folder_of(encoder)}/tokenizer_config.json", "model_max_length") - len(_SPECIAL)
 
-    def unread(self, text: str, encoder: int = 0) -> str:
+    def truncated_text(self, text: str, encoder: int = 0) -> str:
         """The end of a text that a text encoder never sees, from the first word on that does not fit; mostly empty."""
-        folder, room = self._folder / _folder_of(encoder), self.room(encoder)
+        folder, room = self._folder / _folder_of(encoder), self.max_tokens(encoder)
         with reading(self._path, "a Stable Diffusion checkpoint"):
             whole = text.encode(errors="replace").decode()  # half a sign, as JSON can hold it, is no text
             tokens = clip_tokenizer(folder).encode(whole, add_special_tokens=False).offsets

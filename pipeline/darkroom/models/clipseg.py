@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from darkroom.errors import SetupError
-from darkroom.models.image_cache import LastImage
-from darkroom.models.library_logging import quiet
+from darkroom.models.image_cache import ImageCache
+from darkroom.models.library_logging import silence_libraries
 from darkroom.models.load_errors import reading
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ class ClipSeg:
         self._network = network
         self._processor = processor
         self._side = processor.image_processor.size["height"]
-        self._see = LastImage(self._look)
+        self._see = ImageCache(self._look)
 
-    def heat(self, image: np.ndarray, phrases: Sequence[str]) -> np.ndarray:
+    def heatmaps(self, image: np.ndarray, phrases: Sequence[str]) -> np.ndarray:
         """How likely each pixel belongs to each phrase.
 
         The photo is fitted into the model's square (352 px for the published model) with its aspect kept and
@@ -114,7 +114,7 @@ def load_clipseg(folder: Path, device: str) -> ClipSeg:
     """
     from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor
 
-    quiet()
+    silence_libraries()
     with reading(folder, "CLIPSeg weights"):
         network, report = CLIPSegForImageSegmentation.from_pretrained(
             folder, local_files_only=True, dtype="float32", output_loading_info=True

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     import torch
     from diffusers import DiffusionPipeline
 
-    from darkroom.models.prompts import Text
+    from darkroom.models.prompts import PromptEmbeds
 
 
-class Predictor:
+class Denoiser:
     """The UNet for latents of one size.
 
     An inpainting UNet of 9 channels is told that everything is to be repainted: a mask of ones, and the latents of a
@@ -36,8 +36,8 @@ class Predictor:
             grey = encode_grey(pipe, height, width)
             self._hidden = torch.cat([torch.ones_like(grey[:, :1]), grey], dim=1)
 
-    def __call__(self, latents: torch.Tensor, time: int, text: Text) -> torch.Tensor:
-        """The UNet's answer: noise or velocity, whatever the checkpoint was trained to predict.
+    def __call__(self, latents: torch.Tensor, time: int, text: PromptEmbeds) -> torch.Tensor:
+        """The UNet's output: noise or velocity, whatever the checkpoint was trained to predict.
 
         Args:
             latents: (N, 4, h, w) with the noise of that time.
@@ -61,5 +61,5 @@ class Predictor:
             }
         times = torch.full((count,), time, device=latents.device)
         with torch.no_grad():
-            answer = unet(latents.to(text.words.dtype), times, text.words, **added, return_dict=False)[0]
-        return answer.float()
+            noise_pred = unet(latents.to(text.embeds.dtype), times, text.embeds, **added, return_dict=False)[0]
+        return noise_pred.float()

@@ -41,7 +41,7 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def settle(memory: Memory, device: str) -> Memory:
+def resolve_memory(memory: Memory, device: str) -> Memory:
     """The settings with every `auto` chosen for the device.
 
     The limits are estimates for SDXL at 1024 px (7 GB of weights in fp16, the VAE decoding in fp32), not

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from darkroom.models.latents import encode, on_grid
+from darkroom.models.latents import encode, to_latent_grid
 from darkroom.models.request import InpaintRequest
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 
-class Differential:
+class DifferentialDiffusion:
     """Holds each grey place of the mask to the old picture for its share of the steps.
 
     After a step, a place of grey g is put back to the old picture, with the noise of the next step, for as long as less
@@ -31,7 +31,7 @@ class Differential:
 
         self._pipe = pipe
         self._old = encode(pipe, [request.image for request in requests])
-        self._change_map = on_grid([request.change_map for request in requests], self._old)
+        self._change_map = to_latent_grid([request.change_map for request in requests], self._old)
         self._noise = torch.cat([self._draw(request.seed) for request in requests]).to(self._old.device)
 
     def __call__(self, step: int, latents: torch.Tensor) -> torch.Tensor:

@@ -12,16 +12,16 @@ import numpy as np
 from darkroom.errors import PhotoError
 from darkroom.models.checkpoint import load_pipeline
 from darkroom.models.ddim_inversion import invert_and_decode
-from darkroom.models.diffedit_mask import Contrast
-from darkroom.models.library_logging import quiet
-from darkroom.models.miniature.upscaled_diffusion import SMALL, Reduced
+from darkroom.models.diffedit_mask import DiffEditMask
+from darkroom.models.library_logging import silence_libraries
+from darkroom.models.miniature.upscaled_diffusion import SMALL, UpscaledDiffusion
 from darkroom.models.offload import put, torch_dtype
 from darkroom.models.prompts import encode
 from darkroom.models.repaint import repaint
-from darkroom.models.request import ContrastRequest, EditRequest, InpaintRequest
+from darkroom.models.request import DiffEditMaskRequest, DiffEditRequest, InpaintRequest
 from darkroom.models.schedulers import build_scheduler
 from darkroom.models.settings import Memory
-from darkroom.models.weights import Place
+from darkroom.models.weights import ModelFiles
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("darkroom")
 
 _Item = TypeVar("_Item")
-_Request = TypeVar("_Request", InpaintRequest, EditRequest)
+_Request = TypeVar("_Request", InpaintRequest, DiffEditRequest)
 _Work = Callable[[Sequence[_Item]], list[np.ndarray]]
 
 
@@ -50,7 +50,7 @@ class Diffusion:
 
     def __init__(self, pipe: DiffusionPipeline, batch_size: int = 1) -> None:
         self._pipe = pipe
-        self._own_scheduler = pipe.scheduler
+        self._base_scheduler = pipe.scheduler
         self._encode = lru_cache(maxsize=16)(partial(encode, pipe))  # one prompt, many seeds
         self.batch_size = batch_size
         self.native: int = pipe.unet.config.sample_size * pipe.vae_scale_factor
@@ -72,7 +72,7 @@ class Diffusion:
         """
         return self._in_groups(requests, self._repaint, self._shared)
 
-    def contrast(self, request: ContrastRequest) -> np.ndarray:
+    def diffedit_map(self, request: DiffEditMaskRequest) -> np.ndarray:
         """How differently the model sees a noisy picture with two texts, averaged over several noises.
 
         The noises are the request's own, drawn on the CPU, and batched as pictures are in `inpaint`: two answers for
@@ -84,14 +84,14 @@ class Diffusion:
         Raises:
             PhotoError: the model gave not-a-number, or there is not memory enough.
         """
-        contrast = Contrast(self._pipe, self._own_scheduler, request)
-        mean = np.mean(self._in_batches(contrast.noises, contrast.maps), axis=0)
+        diffedit_mask = DiffEditMask(self._pipe, self._base_scheduler, request)
+        mean = np.mean(self._in_batches(diffedit_mask.noises, diffedit_mask.maps), axis=0)
         self._pipe.maybe_free_model_hooks()
         if not np.isfinite(mean).all():
             raise PhotoError("the model predicted not-a-number for this photo; try memory.dtype=fp32")
         return mean
 
-    def edit(self, requests: Sequence[EditRequest]) -> list[np.ndarray]:
+    def diffedit(self, requests: Sequence[DiffEditRequest]) -> list[np.ndarray]:
         """Encode pictures by DDIM inversion and decode the masked parts with another text; nothing is random.
 
         It takes a text-to-image checkpoint: one for inpainting would be shown the picture, and give it back.
@@ -104,8 +104,8 @@ class Diffusion:
         Raises:
             PhotoError: the model gave no picture for one of them, or there is not memory enough for one.
         """
-        work = partial(invert_and_decode, self._pipe, self._own_scheduler)
-        pictures = self._in_groups(requests, work, EditRequest.shared)
+        work = partial(invert_and_decode, self._pipe, self._base_scheduler)
+        pictures = self._in_groups(requests, work, DiffEditRequest.shared)
         self._pipe.maybe_free_model_hooks()
         return pictures
 
@@ -116,13 +116,13 @@ class Diffusion:
             "dtype": str(self._pipe.dtype).removeprefix("torch."),
             "batch_size": self.batch_size,
             "unet_channels": self._pipe.unet.config.in_channels,
-            "default_scheduler": type(self._own_scheduler).__name__,
+            "default_scheduler": type(self._base_scheduler).__name__,
             "watermark": getattr(self._pipe, "watermark", None) is not None,
             "safety_checker": getattr(self._pipe, "safety_checker", None) is not None,
         }
 
     def _repaint(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
-        self._pipe.scheduler = build_scheduler(requests[0].scheduler, self._own_scheduler)
+        self._pipe.scheduler = build_scheduler(requests[0].scheduler, self._base_scheduler)
         return repaint(self._pipe, requests, [self._encode(request.prompt) for request in requests])
 
     def _shared(self, request: InpaintRequest) -> tuple[object, ...]:
@@ -130,7 +130,7 @@ class Diffusion:
 
         The shorter ones could be filled up with nothing, but the model would hear it.
         """
-        return *request.shared(), self._encode(request.prompt)[0].words.shape[1]
+        return *request.shared(), self._encode(request.prompt)[0].embeds.shape[1]
 
     def _in_groups(
         self, requests: Sequence[_Request], work: _Work[_Request], shared: Callable[[_Request], tuple[object, ...]]
@@ -177,7 +177,7 @@ class Diffusion:
         log.warning("out of GPU memory: going on with a batch size of %d", self.batch_size)
 
 
-def load_diffusion(place: Place, memory: Memory, device: str) -> Diffusion | Reduced:
+def load_diffusion(files: ModelFiles, memory: Memory, device: str) -> Diffusion | UpscaledDiffusion:
     """The inpainting model from weights on this machine, placed as the settled memory settings say.
 
     One whose native side is below `reduced.SMALL` paints larger pictures at its own size.
@@ -185,9 +185,9 @@ def load_diffusion(place: Place, memory: Memory, device: str) -> Diffusion | Red
     Raises:
         SetupError: files are missing or damaged, or the checkpoint is of another kind.
     """
-    quiet()
-    pipe = load_pipeline(place, torch_dtype(memory))
+    silence_libraries()
+    pipe = load_pipeline(files, torch_dtype(memory))
     pipe.set_progress_bar_config(disable=True)
     put(pipe, memory, device)
     diffusion = Diffusion(pipe, memory.batch_size)
-    return Reduced(diffusion) if diffusion.native < SMALL else diffusion
+    return UpscaledDiffusion(diffusion) if diffusion.native < SMALL else diffusion

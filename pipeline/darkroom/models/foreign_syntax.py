@@ -73,7 +73,7 @@ _FORMS = [
 
 
 @lru_cache(maxsize=1000)  # a negative prompt that thousands of photos share
-def foreign(text: str, syntax: Syntax | None) -> tuple[str, ...]:
+def find_foreign_syntax(text: str, syntax: Syntax | None) -> tuple[str, ...]:
     """Syntax of other tools in a text, one line each: the piece, its meaning there, the remedy.
 
     Ordinary prose passes: a parenthesis, `3:4`, a word in capitals among others.

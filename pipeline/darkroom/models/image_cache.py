@@ -10,7 +10,7 @@ import numpy as np
 _T = TypeVar("_T")
 
 
-class LastImage(Generic[_T]):
+class ImageCache(Generic[_T]):
     """Keeps what was computed from the last image: several prompts on one photo encode it once.
 
     Args:

@@ -74,7 +74,7 @@ def decode(pipe: DiffusionPipeline, latents: torch.Tensor) -> list[np.ndarray]:
     return [(picture * 255).round().astype(np.uint8) for picture in pictures]
 
 
-def on_grid(maps: Sequence[np.ndarray], latents: torch.Tensor) -> torch.Tensor:
+def to_latent_grid(maps: Sequence[np.ndarray], latents: torch.Tensor) -> torch.Tensor:
     """N of (h, w) bool or float as (N, 1, rows, columns) float32 on the grid of latents: the most of each cell."""
     import torch
     from torch.nn.functional import adaptive_max_pool2d

@@ -6,7 +6,7 @@ from functools import cache
 
 
 @cache
-def quiet() -> None:
+def silence_libraries() -> None:
     """Show only errors of diffusers and transformers, and no bars: what matters is checked and said here.
 
     Silenced among others: four lines per picture about modules "kept in float32", and cut prompts, which

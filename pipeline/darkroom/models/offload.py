@@ -24,7 +24,7 @@ def put(pipe: DiffusionPipeline, memory: Memory, device: str) -> None:
 
     Args:
         pipe: a loaded pipeline.
-        memory: settled settings (`darkroom.models.device.settle`).
+        memory: settled settings (`darkroom.models.device.resolve_memory`).
         device: `cpu`, `cuda`, `cuda:1` or `mps`.
 
     Raises:

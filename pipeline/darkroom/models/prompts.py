@@ -45,37 +45,37 @@ class Prompt(NamedTuple):
     syntax: Syntax = "plain"
 
 
-class Text(NamedTuple):
+class PromptEmbeds(NamedTuple):
     """What the UNet gets of N texts.
 
     Attributes:
-        words: (N, tokens, width), the state of each word.
+        embeds: (N, tokens, width), the state of each word.
         pooled: (N, width) for SDXL, which also takes a summary; None for others.
     """
 
-    words: torch.Tensor
+    embeds: torch.Tensor
     pooled: torch.Tensor | None
 
-    def and_then(self, others: Text) -> Text:
+    def and_then(self, others: PromptEmbeds) -> PromptEmbeds:
         """These texts, then the others, which have as many tokens."""
         import torch
 
         pooled = None if self.pooled is None else torch.cat([self.pooled, others.pooled])
-        return Text(torch.cat([self.words, others.words]), pooled)
+        return PromptEmbeds(torch.cat([self.embeds, others.embeds]), pooled)
 
-    def repeated(self, times: int) -> Text:
+    def repeated(self, times: int) -> PromptEmbeds:
         """Each text so many times in a row."""
         pooled = None if self.pooled is None else self.pooled.repeat_interleave(times, 0)
-        return Text(self.words.repeat_interleave(times, 0), pooled)
+        return PromptEmbeds(self.embeds.repeat_interleave(times, 0), pooled)
 
 
-def read(pipe: DiffusionPipeline, texts: Sequence[str | None]) -> Text:
+def read(pipe: DiffusionPipeline, texts: Sequence[str | None]) -> PromptEmbeds:
     """Encode plain texts one by one; None is no text, as guidance has it without a negative prompt."""
     pairs = (encode(pipe, Prompt(text or "")) for text in texts)
-    return reduce(Text.and_then, (pair[text is None] for pair, text in zip(pairs, texts, strict=True)))
+    return reduce(PromptEmbeds.and_then, (pair[text is None] for pair, text in zip(pairs, texts, strict=True)))
 
 
-def encode(pipe: DiffusionPipeline, prompt: Prompt) -> tuple[Text, Text]:
+def encode(pipe: DiffusionPipeline, prompt: Prompt) -> tuple[PromptEmbeds, PromptEmbeds]:
     """What the picture shall show and what not, one text each, of as many tokens as the longer one takes.
 
     A plain prompt gives, bit for bit, what the pipeline itself makes of it.
@@ -87,7 +87,7 @@ def encode(pipe: DiffusionPipeline, prompt: Prompt) -> tuple[Text, Text]:
 
 
 @lru_cache(maxsize=1000)  # a negative prompt that thousands of photos share
-def misread(text: str) -> str | None:
+def compel_error(text: str) -> str | None:
     """Why compel would not read a prompt as it was meant, in a line; None where it does. Imports compel."""
     if found := WEIGHT.search(text):
         return f"{found[0]} is how web UIs write a weight; compel's way is ({found[1].strip()}){found[2].strip()}"
@@ -105,9 +105,9 @@ def misread(text: str) -> str | None:
 
 
 @lru_cache(maxsize=1000)
-def doubtful(text: str) -> tuple[str, ...]:
+def compel_warnings(text: str) -> tuple[str, ...]:
     """What of a prompt that compel can read it takes for words though a sign was meant, a line each. Imports compel."""
-    if misread(text):
+    if compel_error(text):
         return ()
     lines, calls = [], [(match[0], match[1]) for match in _CALL.finditer(text)]
     for call, name in calls:
@@ -135,7 +135,7 @@ def _unbalanced(text: str) -> str | None:
     return text[opened[0] : opened[0] + 30] if opened else None
 
 
-def _plain(pipe: DiffusionPipeline, prompt: Prompt) -> tuple[Text, Text]:
+def _plain(pipe: DiffusionPipeline, prompt: Prompt) -> tuple[PromptEmbeds, PromptEmbeds]:
     given = {"prompt": prompt.text, "negative_prompt": prompt.negative}
     if getattr(pipe, "text_encoder_2", None) is not None:
         given |= {"prompt_2": prompt.text_2, "negative_prompt_2": prompt.negative_2}
@@ -146,10 +146,10 @@ def _plain(pipe: DiffusionPipeline, prompt: Prompt) -> tuple[Text, Text]:
         **listed, device=device, num_images_per_prompt=1, do_classifier_free_guidance=True
     )
     pooled_shown, pooled_unwanted = pooled or (None, None)
-    return Text(shown, pooled_shown), Text(unwanted, pooled_unwanted)
+    return PromptEmbeds(shown, pooled_shown), PromptEmbeds(unwanted, pooled_unwanted)
 
 
-def _weighted(pipe: DiffusionPipeline, prompt: Prompt) -> tuple[Text, Text]:
+def _weighted(pipe: DiffusionPipeline, prompt: Prompt) -> tuple[PromptEmbeds, PromptEmbeds]:
     """By compel, all but the summaries: there it takes its own signs for words (damian0815/compel, issue 96)."""
     plain = (None if text is None else _without_signs(text) for text in prompt[:4])
     shown, unwanted = _plain(pipe, Prompt(*plain))
@@ -160,8 +160,8 @@ def _weighted(pipe: DiffusionPipeline, prompt: Prompt) -> tuple[Text, Text]:
         texts = _both(prompt.negative, prompt.negative_2)
         unwanted_words = [encoder([text]) for encoder, text in zip(encoders, texts, strict=False)]
     tokens = max(words.shape[1] for words in [*shown_words, *unwanted_words])
-    no_words = _joined(encoders, unwanted_words, tokens) if unwanted_words else _stretched(unwanted.words, tokens)
-    return Text(_joined(encoders, shown_words, tokens), shown.pooled), Text(no_words, unwanted.pooled)
+    no_words = _joined(encoders, unwanted_words, tokens) if unwanted_words else _stretched(unwanted.embeds, tokens)
+    return PromptEmbeds(_joined(encoders, shown_words, tokens), shown.pooled), PromptEmbeds(no_words, unwanted.pooled)
 
 
 def _both(first: str, second: str | None) -> tuple[str, str]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from darkroom.errors import PhotoError
-from darkroom.models.differential_diffusion import Differential
-from darkroom.models.prompts import Text
+from darkroom.models.differential_diffusion import DifferentialDiffusion
+from darkroom.models.prompts import PromptEmbeds
 from darkroom.models.request import InpaintRequest
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def repaint(
-    pipe: DiffusionPipeline, requests: Sequence[InpaintRequest], texts: Sequence[tuple[Text, Text]]
+    pipe: DiffusionPipeline, requests: Sequence[InpaintRequest], texts: Sequence[tuple[PromptEmbeds, PromptEmbeds]]
 ) -> list[np.ndarray]:
     """All requests in one batch; they must agree in `InpaintRequest.shared`.
 
@@ -36,7 +36,7 @@ def repaint(
         PhotoError: the model gave not-a-number or a single colour, which never passes for a picture.
     """
     latents: list[torch.Tensor] = []
-    hold = None if requests[0].change_map is None else Differential(pipe, requests)
+    hold = None if requests[0].change_map is None else DifferentialDiffusion(pipe, requests)
 
     def after_step(_pipe: Any, step: int, _time: int, tensors: dict[str, Any]) -> dict[str, Any]:
         if hold:
@@ -54,18 +54,20 @@ def repaint(
     ]
 
 
-def _arguments(requests: Sequence[InpaintRequest], texts: Sequence[tuple[Text, Text]]) -> dict[str, Any]:
+def _arguments(
+    requests: Sequence[InpaintRequest], texts: Sequence[tuple[PromptEmbeds, PromptEmbeds]]
+) -> dict[str, Any]:
     import torch
     from PIL import Image
 
     first = requests[0]
-    shown, unwanted = (reduce(Text.and_then, each) for each in zip(*texts, strict=True))
+    shown, unwanted = (reduce(PromptEmbeds.and_then, each) for each in zip(*texts, strict=True))
     summaries = {"pooled_prompt_embeds": shown.pooled, "negative_pooled_prompt_embeds": unwanted.pooled}
     # An image and a generator for each: diffusers encodes a single image with the first generator only, and
     # then all other pictures differ from what they are alone.
     return {
-        "prompt_embeds": shown.words,
-        "negative_prompt_embeds": unwanted.words,
+        "prompt_embeds": shown.embeds,
+        "negative_prompt_embeds": unwanted.embeds,
         **(summaries if shown.pooled is not None else {}),
         "image": [Image.fromarray(request.image) for request in requests],
         "mask_image": [Image.fromarray(request.mask.astype(np.uint8) * 255) for request in requests],

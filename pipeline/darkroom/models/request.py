@@ -50,7 +50,7 @@ class InpaintRequest:
 
 
 @dataclass(frozen=True)
-class ContrastRequest:
+class DiffEditMaskRequest:
     """Two texts to contrast on a picture.
 
     Attributes:
@@ -71,7 +71,7 @@ class ContrastRequest:
 
 
 @dataclass(frozen=True)
-class EditRequest:
+class DiffEditRequest:
     """One picture to encode by DDIM inversion and to decode with another text.
 
     Attributes:

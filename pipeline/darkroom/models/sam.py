@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from darkroom.errors import PhotoError, SetupError
-from darkroom.models.image_cache import LastImage
+from darkroom.models.image_cache import ImageCache
 from darkroom.models.load_errors import reading
-from darkroom.models.miniature.two_pass_sam import SMALL, CloseUp
+from darkroom.models.miniature.two_pass_sam import SMALL, TwoPassSam
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +49,7 @@ class Sam:
         from segment_anything import SamPredictor
 
         self._predictor = SamPredictor(network)
-        self._encode = LastImage(self._predictor.set_image)
+        self._encode = ImageCache(self._predictor.set_image)
 
     def masks(
         self, image: np.ndarray, points: np.ndarray, labels: np.ndarray, box: np.ndarray | None
@@ -80,7 +80,7 @@ class Sam:
         )
         return masks, scores
 
-    def everything(self, image: np.ndarray, grid: int) -> Segments:
+    def segment_everything(self, image: np.ndarray, grid: int) -> Segments:
         """All that SAM finds under a grid of clicks; for a mask at full size ask `masks` with its click.
 
         Like the `SamAutomaticMaskGenerator` of the SAM paper, section 5, without its filters and without ever making
@@ -132,7 +132,7 @@ class Sam:
             raise PhotoError(f"{width} x {height} pixels are too long and thin for SAM")
 
 
-def load_sam(path: Path, device: str) -> Sam | CloseUp:
+def load_sam(path: Path, device: str) -> Sam | TwoPassSam:
     """SAM from an official checkpoint, or from a folder with `config.json` and `model.safetensors`.
 
     One that sees pictures at less than `SMALL` pixels looks twice.
@@ -145,7 +145,7 @@ def load_sam(path: Path, device: str) -> Sam | CloseUp:
     with reading(path, "SAM weights"):
         network = _from_folder(path) if path.is_dir() else _from_checkpoint(path)
     sam = Sam(network.float().eval().to(device))
-    return CloseUp(sam) if network.image_encoder.img_size < SMALL else sam
+    return TwoPassSam(sam) if network.image_encoder.img_size < SMALL else sam
 
 
 def _from_folder(folder: Path) -> Network:

@@ -20,16 +20,16 @@ _CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def build_scheduler(name: str, own: SchedulerMixin) -> SchedulerMixin:
+def build_scheduler(name: str, base_scheduler: SchedulerMixin) -> SchedulerMixin:
     """A fresh scheduler.
 
     Args:
         name: one of `darkroom.models.names.SCHEDULERS`.
-        own: the checkpoint's; its noise schedule, prediction type and spacing are kept.
+        base_scheduler: the checkpoint's; its noise schedule, prediction type and spacing are kept.
     """
     import diffusers
 
     if name == "default":
-        return type(own).from_config(own.config)
+        return type(base_scheduler).from_config(base_scheduler.config)
     class_name, settings = _CLASSES[name]
-    return getattr(diffusers, class_name).from_config(own.config, **settings)
+    return getattr(diffusers, class_name).from_config(base_scheduler.config, **settings)

@@ -16,7 +16,7 @@ _Name = Annotated[str, Field(min_length=1)]
 _Auto = Literal["auto"]
 
 
-class Group:
+class SettingsGroup:
     """A configuration group that is made from a plain mapping."""
 
     group: str
@@ -42,7 +42,7 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class Weights(Group):
+class ModelNames(SettingsGroup):
     """Which weights each model is made from.
 
     Attributes:
@@ -59,8 +59,8 @@ class Weights(Group):
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class Memory(Group):
-    """How the models use memory; every `auto` is chosen for the device (`darkroom.models.device.settle`).
+class Memory(SettingsGroup):
+    """How the models use memory; every `auto` is chosen for the device (`darkroom.models.device.resolve_memory`).
 
     Attributes:
         dtype: number format of the inpainting model. SAM and CLIPSeg are small and always fp32.

@@ -26,7 +26,7 @@ _TELLING = {"inpaint": ("model_index.json",), "clipseg": ("model.safetensors", "
 
 
 @dataclass(frozen=True)
-class Place:
+class ModelFiles:
     """Weights on this machine.
 
     Attributes:
@@ -59,7 +59,7 @@ class Place:
         return [file for file in files if file.suffix in _WEIGHT_FILES and file.exists()]
 
 
-def locate(kind: str, name: str) -> Place:
+def find_weights(kind: str, name: str) -> ModelFiles:
     """Find weights by the name that the settings give.
 
     Args:
@@ -70,13 +70,13 @@ def locate(kind: str, name: str) -> Place:
         SetupError: they are not there; says their size and the command that gets them.
     """
     if name == "miniature":
-        return Place(name, _existing(_MINIATURES / _FOLDERS[kind], "part of the repository"))
+        return ModelFiles(name, _existing(_MINIATURES / _FOLDERS[kind], "part of the repository"))
     if kind == "sam" and name in SAM_CHECKPOINTS:
-        return Place(name, _sam_checkpoint(name))
+        return ModelFiles(name, _sam_checkpoint(name))
     if kind == "sam" or _looks_like_path(name):
         names = ["miniature", *SAM_CHECKPOINTS] if kind == "sam" else ["miniature", "a Hub repository"]
         hint = f"models.{kind} takes a path, {' or '.join(names)}"
-        return Place(name, _existing(Path(name).expanduser().absolute(), hint))
+        return ModelFiles(name, _existing(Path(name).expanduser().absolute(), hint))
     return _in_cache(kind, name)
 
 
@@ -107,13 +107,13 @@ def _sam_checkpoint(size: str) -> Path:
     return _existing(file, f"get it, {_SAM_SIZES[size]}: {command}")
 
 
-def _in_cache(kind: str, repository: str) -> Place:
+def _in_cache(kind: str, repository: str) -> ModelFiles:
     if repository.count("/") != 1:
         raise SetupError(f"models.{kind}={repository}: neither a path that exists nor a Hub repository")
     folders = [folder for file in _TELLING[kind] if (folder := cached_folder(repository, file))]
     if not folders:
         raise missing("weights", repository)
-    return Place(repository, folders[0], commit=folders[0].name)
+    return ModelFiles(repository, folders[0], commit=folders[0].name)
 
 
 def _looks_like_path(name: str) -> bool:

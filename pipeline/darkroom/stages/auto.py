@@ -90,7 +90,7 @@ class Auto(Stage):
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `PhotoError` for a point outside the photo."""
         shown = edit.flattened
-        things = self._things(models.sam.everything(shown, self.grid))
+        things = self._things(models.sam.segment_everything(shown, self.grid))
         artifacts = {"segments": _drawn(things.masks, edit.size)}
         if self.choose == "text":
             artifacts["heat"] = heat_of(models, shown, self.phrase, self.without, self.combine)

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from darkroom.imaging.compositing import to_working_crop
 from darkroom.imaging.crops import CropPlanner
-from darkroom.models.request import ContrastRequest
+from darkroom.models.request import DiffEditMaskRequest
 from darkroom.stages.base import Problem, Stage, stage
 from darkroom.stages.fields import Resolution, Share, literal, unread
 from darkroom.stages.heatmap import from_heat
@@ -64,16 +64,16 @@ class DiffEdit(Stage):
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `PhotoError` for a photo too long and narrow to work on."""
-        heat = relative(models.diffusion.contrast(self._request(edit.flattened, models)), self.clamp)
+        heat = relative(models.diffusion.diffedit_map(self._request(edit.flattened, models)), self.clamp)
         enlarged = Image.fromarray(heat).resize(edit.size, Image.Resampling.BILINEAR)
         return from_heat(edit, np.asarray(enlarged), self.threshold)
 
-    def _request(self, image: np.ndarray, models: Models) -> ContrastRequest:
+    def _request(self, image: np.ndarray, models: Models) -> DiffEditMaskRequest:
         """The whole photo at the model's own size."""
         everything = np.full(image.shape[:2], 255, np.uint8)
         native = self.resolution or models.diffusion.native
         crop = CropPlanner(everything.shape, native, models.diffusion.multiple).photo()
-        return ContrastRequest(
+        return DiffEditMaskRequest(
             image=to_working_crop(image, everything, crop).image,
             reference=self.reference,
             query=self.query,

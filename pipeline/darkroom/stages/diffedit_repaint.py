@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from darkroom.imaging.compositing import WorkingCrop
-from darkroom.models.request import EditRequest
+from darkroom.models.request import DiffEditRequest
 from darkroom.stages.base import Problem, stage
 from darkroom.stages.fields import Texts, as_tuple, literal, unread
 from darkroom.stages.repainting import Repainting
@@ -63,8 +63,8 @@ class DiffEditRepaint(Repainting):
 
     def refusals(self, models: Models) -> Iterator[Problem]:
         """See `Stage.refusals`: a checkpoint for inpainting, which is shown what it ought to make out by itself."""
-        if models.outline.channels != 4:
-            has = f"models.inpaint has {models.outline.channels}: give another, or repaint with `inpaint`"
+        if models.checkpoint_info.channels != 4:
+            has = f"models.inpaint has {models.checkpoint_info.channels}: give another, or repaint with `inpaint`"
             yield "", f"needs a text-to-image checkpoint, with 4 channels; {has}"
 
     def warnings(self, models: Models) -> Iterator[Problem]:
@@ -73,9 +73,9 @@ class DiffEditRepaint(Repainting):
             yield from literal(key, text)
             yield from unread(models, key, text, "shorten it")
 
-    def request(self, part: WorkingCrop, region: int) -> EditRequest:
+    def request(self, part: WorkingCrop, region: int) -> DiffEditRequest:
         """See `Repainting.request`."""
-        return EditRequest(
+        return DiffEditRequest(
             image=part.image,
             mask=part.mask,
             reference=self.reference,
@@ -86,6 +86,6 @@ class DiffEditRepaint(Repainting):
         )
 
     @classmethod
-    def paint(cls, requests: Sequence[EditRequest], models: Models) -> list[np.ndarray]:
+    def paint(cls, requests: Sequence[DiffEditRequest], models: Models) -> list[np.ndarray]:
         """See `Repainting.paint`."""
-        return models.diffusion.edit(requests)
+        return models.diffusion.diffedit(requests)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from darkroom.models.foreign_syntax import Syntax, foreign
+from darkroom.models.foreign_syntax import Syntax, find_foreign_syntax
 
 if TYPE_CHECKING:
     from darkroom.models import Models
@@ -141,8 +141,8 @@ def unread(models: Models, key: str, text: str, remedy: str, encoder: int = 0) -
         remedy: what would be right.
         encoder: which is to read it; 0 is the first.
     """
-    if rest := models.outline.unread(text, encoder):
-        room = models.outline.room(encoder)
+    if rest := models.checkpoint_info.truncated_text(text, encoder):
+        room = models.checkpoint_info.max_tokens(encoder)
         yield key, f"too long: the model reads {room} tokens and not the words `{rest}`; {remedy}"
 
 
@@ -152,7 +152,7 @@ def literal(key: str, text: str | tuple[str, ...], syntax: Syntax | None = None)
     Args:
         key: the parameter that holds the text, or several.
         text: what it holds.
-        syntax: see `foreign`.
+        syntax: see `find_foreign_syntax`.
     """
     for each in as_tuple(text):
-        yield from ((key, line) for line in foreign(each, syntax))
+        yield from ((key, line) for line in find_foreign_syntax(each, syntax))

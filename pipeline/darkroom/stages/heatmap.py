@@ -38,7 +38,7 @@ def heat_of(models: Models, image: np.ndarray, wanted: Texts, unwanted: Texts, s
         (H, W) float32 in [0, 1].
     """
     wanted, unwanted = as_tuple(wanted), as_tuple(unwanted)
-    heats = models.clipseg.heat(image, (*wanted, *unwanted))
+    heats = models.clipseg.heatmaps(image, (*wanted, *unwanted))
     return combined(heats[: len(wanted)], heats[len(wanted) :], space)
 
 

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from darkroom.imaging.compositing import WorkingCrop, inward_ramp
 from darkroom.models import InpaintRequest
 from darkroom.models.names import SCHEDULERS
-from darkroom.models.prompts import Prompt, Syntax, doubtful, misread
+from darkroom.models.prompts import Prompt, Syntax, compel_error, compel_warnings
 from darkroom.stages.base import Problem, stage
 from darkroom.stages.fields import Flag, Seeds, Texts, as_tuple, literal, unread
 from darkroom.stages.repainting import Repainting
@@ -96,10 +96,10 @@ class Inpaint(Repainting):
         """See `Stage.refusals`: signs that compel misreads; a second text where there is no second encoder."""
         if self.prompt_syntax == "compel":
             for key, text in self._texts().items():
-                if problem := misread(text):
+                if problem := compel_error(text):
                     yield key, f"{problem}; in '{text:.80}'"
         for key in [key for key in self._texts() if key.endswith("_2")]:
-            if models.outline.encoders < 2:
+            if models.checkpoint_info.text_encoders < 2:
                 yield key, "this checkpoint has one text encoder; SDXL has two"
 
     def warnings(self, models: Models) -> Iterator[Problem]:
@@ -107,7 +107,7 @@ class Inpaint(Repainting):
         for key, text in self._texts().items():
             yield from literal(key, text, self.prompt_syntax)
             if self.prompt_syntax == "compel":
-                yield from ((key, line) for line in doubtful(text))
+                yield from ((key, line) for line in compel_warnings(text))
             else:
                 remedy = "shorten it, or let `prompt_syntax: compel` read all of it"
                 yield from unread(models, key, text, remedy, encoder=int(key.endswith("_2")))

@@ -15,7 +15,7 @@ from darkroom.imaging.compositing import WorkingCrop, inward_ramp, paste, to_alp
 from darkroom.imaging.crops import Crop, CropMode, CropPlanner
 from darkroom.imaging.harmonise import Harmoniser, harmonised
 from darkroom.imaging.seam import seam_figures
-from darkroom.models.request import EditRequest, InpaintRequest
+from darkroom.models.request import DiffEditRequest, InpaintRequest
 from darkroom.stages.base import Stage, stage
 from darkroom.stages.fields import Resolution
 
@@ -59,7 +59,7 @@ class Repainting(Stage):
     )
 
     @abstractmethod
-    def request(self, part: WorkingCrop, region: int) -> InpaintRequest | EditRequest:
+    def request(self, part: WorkingCrop, region: int) -> InpaintRequest | DiffEditRequest:
         """What the model is asked for.
 
         Args:
@@ -69,7 +69,7 @@ class Repainting(Stage):
 
     @classmethod
     @abstractmethod
-    def paint(cls, requests: Sequence[InpaintRequest | EditRequest], models: Models) -> list[np.ndarray]:
+    def paint(cls, requests: Sequence[InpaintRequest | DiffEditRequest], models: Models) -> list[np.ndarray]:
         """The model's answers, (h, w, 3) uint8 each."""
 
     def batch_size(self, models: Models) -> int:

@@ -15,7 +15,7 @@ SMALL = 512  # image sides in pixels below which a SAM needs a second look; the 
 MARGIN = 1.5
 
 
-class CloseUp:
+class TwoPassSam:
     """SAM that looks twice: at the whole picture, then at the found thing and its surroundings.
 
     Args:
@@ -45,9 +45,9 @@ class CloseUp:
         masks[:, y0:y1, x0:x1] = close
         return masks, scores
 
-    def everything(self, image: np.ndarray, grid: int) -> Segments:
-        """See `Sam.everything`; with one look, since all of the picture is asked for."""
-        return self.sam.everything(image, grid)
+    def segment_everything(self, image: np.ndarray, grid: int) -> Segments:
+        """See `Sam.segment_everything`; with one look, since all of the picture is asked for."""
+        return self.sam.segment_everything(image, grid)
 
 
 def _box(mask: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from darkroom.models.request import ContrastRequest, EditRequest, InpaintRequest
+from darkroom.models.request import DiffEditMaskRequest, DiffEditRequest, InpaintRequest
 
 if TYPE_CHECKING:
     from darkroom.models.diffusion import Diffusion
@@ -18,10 +18,10 @@ SMALL = 256  # native sides below this need it; no published Stable Diffusion mo
 # Largest area, in native squares, that is painted as it is. A judgement: beyond it, the miniature repeats itself.
 LARGEST = 1.5
 
-_Request = TypeVar("_Request", InpaintRequest, EditRequest)
+_Request = TypeVar("_Request", InpaintRequest, DiffEditRequest)
 
 
-class Reduced:
+class UpscaledDiffusion:
     """Paints what is too large for the model at the model's own area, and enlarges the result.
 
     So a recipe with `resolution: 512` runs on the miniature too, and shows the same things, less sharp.
@@ -49,14 +49,14 @@ class Reduced:
         pictures = self.diffusion.inpaint([self._reduced(request) for request in requests])
         return _enlarged(pictures, requests)
 
-    def contrast(self, request: ContrastRequest) -> np.ndarray:
-        """See `Diffusion.contrast`; the grid is that of the smaller picture."""
+    def diffedit_map(self, request: DiffEditMaskRequest) -> np.ndarray:
+        """See `Diffusion.diffedit_map`; the grid is that of the smaller picture."""
         size = self._size(request.image.shape[:2])
-        return self.diffusion.contrast(replace(request, image=_resized(request.image, size)))
+        return self.diffusion.diffedit_map(replace(request, image=_resized(request.image, size)))
 
-    def edit(self, requests: Sequence[EditRequest]) -> list[np.ndarray]:
-        """See `Diffusion.edit`."""
-        return _enlarged(self.diffusion.edit([self._reduced(request) for request in requests]), requests)
+    def diffedit(self, requests: Sequence[DiffEditRequest]) -> list[np.ndarray]:
+        """See `Diffusion.diffedit`."""
+        return _enlarged(self.diffusion.diffedit([self._reduced(request) for request in requests]), requests)
 
     def _size(self, shape: tuple[int, int]) -> tuple[int, int]:
         """(height, width) at which a picture of this shape is worked on."""
