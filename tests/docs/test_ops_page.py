@@ -10,7 +10,7 @@ import yaml
 from darkroom.stages import STAGES
 from darkroom.stages.parameter_tables import PAGE, render
 from miniature.pictures import SHOWN
-from support.stage_fakes import FakeModels, edit_of
+from support.fake_models import edit_of, stage_models
 
 
 def test_the_tables_are_current():
@@ -38,5 +38,5 @@ def test_the_example_of_a_new_stage_works():
     page = PAGE.with_name("adding_a_stage.md").read_text(encoding="utf-8")
     namespace = {"__name__": __name__}
     exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], namespace)
-    mask = namespace["Above"](y=2).apply(edit_of(5, 3, np.ones((5, 3))), FakeModels()).mask
+    mask = namespace["Above"](y=2).apply(edit_of(5, 3, np.ones((5, 3))), stage_models()).mask
     assert mask.sum() == 2 * 3

@@ -14,7 +14,7 @@ from darkroom.engine.run_job import perform
 from darkroom.models import InpaintRequest
 from darkroom.provenance.verify import verify
 from darkroom.store import Store
-from support.in_process import Fakes
+from support.fake_models import FakeModels, FlatDiffusion
 from support.runs import journal, pixels, ready
 
 STAGES = {
@@ -32,7 +32,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def attempt(photos: Path, stages: dict, models: Fakes, name: str = "run", resume: bool = False) -> list[dict]:
+def attempt(photos: Path, stages: dict, models: FakeModels, name: str = "run", resume: bool = False) -> list[dict]:
     """Run or resume a recipe over the photos, beside them; returns the journal's lines."""
     folder = photos.parent / name
     job = ready({"dataset": {"images": str(photos)}, "stages": stages}, models, folder)
@@ -45,15 +45,15 @@ def store(photos: Path) -> Store:
 
 
 def test_a_resume_keeps_the_pictures_of_a_photo_that_is_no_longer_there(photos: Path) -> None:
-    before = attempt(photos, STAGES, Fakes())
+    before = attempt(photos, STAGES, FakeModels())
     (photos / "0.png").unlink()
-    after = attempt(photos, STAGES, Fakes(), resume=True)
+    after = attempt(photos, STAGES, FakeModels(), resume=True)
     assert sorted(line["result"] for line in after) == sorted(line["result"] for line in before)
     assert verify(photos.parent / "run").pictures == 4 and not verify(photos.parent / "run").problems
 
 
 def test_an_interrupted_resume_hides_nothing_that_was_finished(photos: Path) -> None:
-    class Impatient(Fakes):
+    class Impatient(FakeModels):
         """Is interrupted at its first picture."""
 
         @property
@@ -64,7 +64,7 @@ def test_an_interrupted_resume_hides_nothing_that_was_finished(photos: Path) -> 
         def clipseg(self, _: object) -> None:
             pass
 
-    before = attempt(photos, STAGES, Fakes())
+    before = attempt(photos, STAGES, FakeModels())
     (photos / "!.png").write_bytes((photos / "0.png").read_bytes() + b"x")  # a new one, which comes first
     with pytest.raises(KeyboardInterrupt):
         attempt(photos, STAGES, Impatient(), resume=True)
@@ -74,11 +74,11 @@ def test_an_interrupted_resume_hides_nothing_that_was_finished(photos: Path) -> 
 
 
 def test_what_a_smaller_batch_has_made_is_not_taken_for_what_its_key_says(photos: Path) -> None:
-    class Shrinking(Fakes):
+    class Shrinking(FakeModels):
         """Runs out of memory over its first batch; its pictures tell the size of their batch."""
 
         def __init__(self, shrinks: bool) -> None:
-            super().__init__(batch_size=2)
+            super().__init__(diffusion=FlatDiffusion(batch_size=2))
             self.diffusion.inpaint = self._inpaint
             self._shrinks = shrinks
 
@@ -99,7 +99,7 @@ def test_a_mask_file_that_changes_under_way_costs_its_photo_and_no_later_run(pho
     for number in range(2):
         Image.new("L", (60, 40), 255).save(masks / f"{number}.png")
 
-    class Meddling(Fakes):
+    class Meddling(FakeModels):
         """Changes a mask while the first stage is at work."""
 
         def __init__(self) -> None:
@@ -115,20 +115,20 @@ def test_a_mask_file_that_changes_under_way_costs_its_photo_and_no_later_run(pho
     assert [line["status"] for line in lines] == ["failed", "failed", "done", "done"]
     assert "changed while it was worked on" in lines[0]["error"]
     Image.new("L", (60, 40), 255).save(masks / "0.png")
-    again = attempt(photos, stages, Fakes(), "again")
+    again = attempt(photos, stages, FakeModels(), "again")
     assert (pixels(photos.parent / "again" / again[0]["mask"]) == 255).all()
 
 
 def test_a_strangers_run_folder_puts_nothing_into_the_store(photos: Path) -> None:
-    attempt(photos, STAGES, Fakes(), "stranger")
+    attempt(photos, STAGES, FakeModels(), "stranger")
     keys = [step["key"] for line in journal(photos.parent / "stranger") for step in line["steps"]]
     (photos.parent / ".store").rename(photos.parent / "gone")
-    attempt(photos, STAGES, Fakes(), "stranger", resume=True)
+    attempt(photos, STAGES, FakeModels(), "stranger", resume=True)
     assert not any(store(photos).has(key) for key in keys)
 
 
 def test_names_of_photos_never_meet_those_of_a_runs_own_files(photos: Path) -> None:
     for name in ("run.json.png", "index.html.png", "journal.jsonl.png", "thumbnails.png", "contact_sheet.png.jpg"):
         Image.new("RGB", (60, 40)).save(photos / name)
-    assert {line["status"] for line in attempt(photos, STAGES, Fakes())} == {"done"}
+    assert {line["status"] for line in attempt(photos, STAGES, FakeModels())} == {"done"}
     assert (photos.parent / "run" / "run.json").is_file()

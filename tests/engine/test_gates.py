@@ -20,7 +20,8 @@ from darkroom.errors import RecipeError
 from darkroom.provenance.verify import verify
 from darkroom.record import read_facts
 from darkroom.store import Store
-from support.in_process import Fakes, command_line, job, session
+from support.fake_models import FakeModels
+from support.in_process import command_line, job, session
 from support.runs import Cli, journal, pixels, run
 
 PAINT = {"op": "inpaint", "prompt": "mars", "seed": [1, 2], "steps": 1, "strength": 1}
@@ -71,7 +72,7 @@ def steps(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 )
 def test_what_becomes_of_a_photo_whose_mask_breaks_a_bound(policy: str, fate: str, photos: Path) -> None:
     size = {"coverage": [0, 0.2], "policy": policy}
-    lines = run(recipe(photos, size=size), models := Fakes(), photos / "run")
+    lines = run(recipe(photos, size=size), models := FakeModels(), photos / "run")
     assert made(lines) == ["done"] * 5 + [fate]
     reason = "size: the mask covers 50 % of the photo; at most 20 % may pass"
     for line in lines[-2:]:
@@ -92,7 +93,7 @@ def test_a_gate_behind_a_repaint_keeps_what_was_repainted(photos: Path) -> None:
     config = recipe(photos)
     config["stages"] |= {"wide": second, "size": {"op": "gate", "coverage": [0, 0.6], "policy": "keep"}}
     config["stages"] |= {"again": {**PAINT, "seed": 9}}
-    lines = run(config, Fakes(), photos / "run")
+    lines = run(config, FakeModels(), photos / "run")
     assert made(lines) == ["done"] * 5 + ["done*"]
     assert [line["seed"] for line in lines[-3:]] == [9, 1, 2]
     assert (pixels(photos / "run" / lines[-1]["result"])[:, :30] == 2).all()
@@ -105,7 +106,7 @@ def test_the_first_gate_that_stops_a_photo_is_told_and_flags_add_up(photos: Path
         "slim": {"coverage": [0, 0.11], "policy": "skip"},
         "last": {"coverage": [0, 0], "policy": "flag"},
     }
-    lines = run(recipe(photos, **gates), Fakes(), photos / "run")
+    lines = run(recipe(photos, **gates), FakeModels(), photos / "run")
     assert made(lines) == ["done*"] * 4 + ["skipped*"] * 2
     assert [flag.partition(":")[0] for flag in lines[0]["flags"]] == ["wide", "one", "last"]
     assert [flag.partition(":")[0] for flag in lines[-1]["flags"]] == ["one"] and lines[-1]["error"].startswith("slim")
@@ -115,7 +116,7 @@ def test_the_first_gate_that_stops_a_photo_is_told_and_flags_add_up(photos: Path
 def test_an_empty_mask_is_left_to_the_recipe(on_empty: str, fate: str, photos: Path) -> None:
     draw(photos, [0])
     config = recipe(photos, size={"coverage": [0.5, 1], "policy": "flag"}) | {"on_empty": on_empty}
-    lines = run(config, Fakes(), photos / "run")
+    lines = run(config, FakeModels(), photos / "run")
     assert made(lines) == [fate] + ["done*"] * 4 + ["done"]
 
 
@@ -137,7 +138,7 @@ def test_no_gate_makes_anything_anew(photos: Path) -> None:
         stages(None, gate | {"outlier": 2}, "heat"),
         stages(None, None, "heat"),
     ]
-    outputs, models, files, computed = photos / "outputs", Fakes(), [], []
+    outputs, models, files, computed = photos / "outputs", FakeModels(), [], []
     for each in recipes:
         folder = session(outputs, {"dataset": {"images": str(photos / "photos")}, "stages": each}, models)
         lines = journal(folder)
@@ -154,12 +155,12 @@ def test_a_confidence_is_known_whatever_the_store_had_of_it(photos: Path) -> Non
     gate = {"sure": {"op": "gate", "confidence": 0.5, "policy": "skip"}}
     dataset = {"images": str(photos / "photos")}
     for number, first in enumerate((found, found | gate)):
-        models, store = Fakes(), Store(photos / f"{number}/.store")
+        models, store = FakeModels(), Store(photos / f"{number}/.store")
         for name, stages in (("first", first), ("second", found | gate | {"again": {"op": "invert"}} | gate)):
             folder = photos / f"{number}/{name}"
             perform([job(folder, {"dataset": dataset, "stages": stages}, models)], store)
         lines = journal(folder)
-        assert made(lines) == ["done"] * 6 and models.clipseg.asked == 6
+        assert made(lines) == ["done"] * 6 and models.clipseg.calls == 6
         assert [step["figures"]["confidence"] for step in steps(lines)] == [1] * 6 * 4
 
 
@@ -182,7 +183,7 @@ def test_what_no_gate_can_do_is_told_before_the_run(stages: dict, problem: str) 
 def test_a_confidence_of_an_earlier_mask_is_none_of_this_one(photos: Path) -> None:
     config = recipe(photos, sure={"confidence": 0.1, "policy": "flag"})
     config["stages"] = {"heat": {"op": "text", "phrase": "a car"}} | config["stages"]
-    lines = run(config, Fakes(), photos / "run")
+    lines = run(config, FakeModels(), photos / "run")
     assert made(lines) == ["failed"] * 6 and "does not say how sure it is" in lines[0]["error"]
 
 
@@ -192,7 +193,7 @@ def test_bounds_may_come_from_the_manifest(photos: Path) -> None:
     rows.append({"image": "0.png", "range": "wide"})
     (photos / "photos/all.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = recipe(photos, size={"coverage": "${item.range}", "policy": "skip"}, paint=None)
-    lines = run(config | {"dataset": {"manifest": str(photos / "photos/all.jsonl")}}, Fakes(), photos / "run")
+    lines = run(config | {"dataset": {"manifest": str(photos / "photos/all.jsonl")}}, FakeModels(), photos / "run")
     assert [line["status"] for line in lines] == ["done"] * 4 + ["skipped", "done", "failed"]
     assert lines[-1]["error"] == "all.jsonl:7: size.coverage: should be [low, high], 2 numbers; got 'wide'"
 
@@ -203,7 +204,7 @@ ODD = {"outlier": 3.5, "policy": "skip"}
 def test_an_outlier_is_one_among_all_photos(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The first photo is judged by those behind it; nothing is made for those that are left out, or twice."""
     draw(photos, WIDTHS[::-1])
-    models = Fakes()
+    models = FakeModels()
     lines = run(recipe(photos, odd=ODD), models, photos / "run")
     assert made(lines) == ["skipped"] + ["done"] * 5 and sum(models.diffusion.calls) == 10
     assert "16.2 deviations off the median of 6 photos, 10 %; at most 3.5 may pass" in lines[0]["error"]
@@ -213,10 +214,10 @@ def test_an_outlier_is_one_among_all_photos(photos: Path, caplog: pytest.LogCapt
 
 
 def test_a_second_gate_compares_what_the_first_lets_through(photos: Path) -> None:
-    lines = run(recipe(photos, big={"coverage": [0, 0.2], "policy": "skip"}, odd=ODD), Fakes(), photos / "run")
+    lines = run(recipe(photos, big={"coverage": [0, 0.2], "policy": "skip"}, odd=ODD), FakeModels(), photos / "run")
     assert read_facts(photos / "run")["usual"]["odd"]["photos"] == 5 and made(lines) == ["done"] * 5 + ["skipped"]
     both = recipe(photos, odd=ODD, odder={"outlier": 0.7, "policy": "skip"})
-    assert made(run(both, Fakes(), photos / "both")) == ["skipped"] + ["done"] * 4 + ["skipped"]
+    assert made(run(both, FakeModels(), photos / "both")) == ["skipped"] + ["done"] * 4 + ["skipped"]
     assert read_facts(photos / "both")["usual"]["odder"]["photos"] == 5
 
 
@@ -224,21 +225,21 @@ def test_a_second_gate_compares_what_the_first_lets_through(photos: Path) -> Non
 def test_a_few_photos_are_not_compared(number: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     draw(tmp_path, WIDTHS[-number:])
     caplog.set_level("INFO", "darkroom")
-    assert made(run(recipe(tmp_path, odd=ODD), Fakes(), tmp_path / "run")) == ["done"] * number
+    assert made(run(recipe(tmp_path, odd=ODD), FakeModels(), tmp_path / "run")) == ["done"] * number
     assert "gate odd: too few photos have a mask to tell outliers, which takes 5" in caplog.messages
     assert read_facts(tmp_path / "run")["usual"] == {"odd": None}
 
 
 def test_a_photo_that_cannot_be_read_is_no_part_of_what_is_usual(photos: Path) -> None:
     (photos / "photos/2.png").write_bytes(b"no picture")
-    lines = run(recipe(photos, odd=ODD), Fakes(), photos / "run")
+    lines = run(recipe(photos, odd=ODD), FakeModels(), photos / "run")
     assert made(lines) == ["done"] * 2 + ["failed"] + ["done"] * 2 + ["skipped"]
     assert read_facts(photos / "run")["usual"]["odd"]["photos"] == 5
 
 
 def test_each_job_of_a_sweep_has_its_own_verdicts(photos: Path) -> None:
     """They share every mask; what is usual differs with what grows, and what passes with the bound."""
-    jobs, models = [], Fakes()
+    jobs, models = [], FakeModels()
     for index, (grow, outlier) in enumerate([(0, 3.5), (0, 50), (20, 3.5), (0, 0.7)]):
         config = recipe(photos, odd={"outlier": outlier, "policy": "skip"})
         stages = list(config["stages"].items())
@@ -253,7 +254,7 @@ def test_each_job_of_a_sweep_has_its_own_verdicts(photos: Path) -> None:
 
 
 def test_all_photos_may_be_left_out(photos: Path) -> None:
-    folder = session(photos / "outputs", recipe(photos, none={"coverage": [1, 1], "policy": "skip"}), Fakes())
+    folder = session(photos / "outputs", recipe(photos, none={"coverage": [1, 1], "policy": "skip"}), FakeModels())
     assert made(journal(folder)) == ["skipped"] * 6 and read_facts(folder)["status"] == "done"
     assert (folder / "contact_sheet.png").is_file() and (folder / "index.html").is_file()
 

@@ -19,7 +19,7 @@ from darkroom.imaging.edit import Edit
 from darkroom.models import InpaintRequest
 from darkroom.stages import STAGES as STAGES_OF_RECIPES
 from darkroom.stages.base import Stage, stage
-from support.fake_models import FakeModels, Painter
+from support.fake_models import FakeModels, FlatDiffusion
 from support.runs import ROOT, pixels, run
 
 STAGES = {
@@ -40,7 +40,7 @@ def photos(tmp_path: Path) -> str:
 def test_a_mask_is_made_once_for_all_its_repaints(photos: str, tmp_path: Path) -> None:
     models = FakeModels()
     lines = run({"dataset": {"images": photos}, "stages": STAGES}, models, tmp_path / "run")
-    assert len(lines) == 8 and models.clipseg.asked == 2
+    assert len(lines) == 8 and models.clipseg.calls == 2
     order = [(line["photo"], line["prompt"], line["seed"]) for line in lines]
     assert order == [(f"{n}.png", p, s) for n in range(2) for p in ("mars", "snow") for s in (1, 2)]
     for line in lines:
@@ -51,13 +51,14 @@ def test_a_mask_is_made_once_for_all_its_repaints(photos: str, tmp_path: Path) -
 
 
 def test_one_variant_that_fails_costs_one_picture(photos: str, tmp_path: Path) -> None:
-    lines = run({"dataset": {"images": photos}, "stages": STAGES}, FakeModels(failing_seed=2), tmp_path / "run")
+    models = FakeModels(diffusion=FlatDiffusion(failing_seed=2))
+    lines = run({"dataset": {"images": photos}, "stages": STAGES}, models, tmp_path / "run")
     assert [line["status"] for line in lines] == ["done", "failed"] * 4
     assert {line["error"] for line in lines} == {None, "no picture"}
 
 
 def test_a_failure_repeats_no_other_batch_and_finished_pictures_are_on_the_disk(photos: str, tmp_path: Path) -> None:
-    class Watched(Painter):
+    class Watched(FlatDiffusion):
         """Notes how many pictures are in the journal whenever it is asked."""
 
         def inpaint(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
@@ -75,14 +76,14 @@ def test_a_failure_repeats_no_other_batch_and_finished_pictures_are_on_the_disk(
 
 
 def test_what_nobody_foresaw_costs_no_other_photo(photos: str, tmp_path: Path) -> None:
-    models = FakeModels(failing_seed=2, error=ZeroDivisionError("by zero"))
+    models = FakeModels(diffusion=FlatDiffusion(failing_seed=2, error=ZeroDivisionError("by zero")))
     lines = run({"dataset": {"images": photos}, "stages": STAGES}, models, tmp_path / "run")
     assert [line["status"] for line in lines] == ["done", "failed"] * 4
     assert lines[1]["error"] == "unexpected ZeroDivisionError: by zero (traceback in run.log)"
 
 
 def test_what_the_machine_lacks_stops_the_run(photos: str, tmp_path: Path) -> None:
-    models = FakeModels(failing_seed=2, error=SetupError("no weights"))
+    models = FakeModels(diffusion=FlatDiffusion(failing_seed=2, error=SetupError("no weights")))
     with pytest.raises(SetupError, match="no weights"):
         run({"dataset": {"images": photos}, "stages": STAGES}, models, tmp_path / "run")
 
@@ -167,7 +168,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from support.runs import ready
-from support.fake_models import FakeModels, Painter
+from support.fake_models import FakeModels
 from darkroom.engine.run_job import perform
 from darkroom.store import Store
 

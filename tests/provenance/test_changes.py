@@ -20,7 +20,8 @@ from darkroom.engine.run_job import Run
 from darkroom.provenance.differences import recomputation_causes, unknown_cause
 from darkroom.provenance.earlier_runs import earlier_runs
 from darkroom.session.session import run as run_session
-from support.in_process import Fakes, job, session
+from support.fake_models import FakeModels
+from support.in_process import job, session
 from support.runs import ROOT, Cli, journal, run_facts
 
 STAGES: Mapping[str, Any] = {
@@ -39,20 +40,20 @@ class Desk:
         self.photos.mkdir()
         for number in range(2):
             Image.fromarray(np.full((40, 60, 3), 90 + number, np.uint8)).save(self.photos / f"{number}.png")
-        self.models = Fakes()
+        self.models = FakeModels()
         self._output = output
 
     def run(self, **changed: Any) -> tuple[int, int, list[str]]:
         """How often CLIPSeg was asked, how many pictures were painted, and the log's lines about both."""
         stages = {name: {**stage, **changed.get(name, {})} for name, stage in STAGES.items()}
         clipseg, pictures = self.models.clipseg, self.models.diffusion.calls
-        before = clipseg.asked, sum(pictures)
+        before = clipseg.calls, sum(pictures)
         config = {"dataset": {"images": str(self.photos)}, "stages": stages}
         self.folder = session(self.outputs, config, self.models)
         log = self._output().splitlines()
         start = next(number for number, line in enumerate(log) if line.startswith("computed: "))
         end = next(number for number, line in enumerate(log) if line.startswith("photos: "))
-        return clipseg.asked - before[0], sum(pictures) - before[1], log[start:end]
+        return clipseg.calls - before[0], sum(pictures) - before[1], log[start:end]
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_only_what_depends_on_a_change_is_computed_and_the_log_says_why(desk: De
             "    stages.paint.seed: without 3",
         ],
     )
-    desk.models = Fakes("other")
+    desk.models = FakeModels("other")
     asked, painted, log = desk.run(refine={"grow": 3})
     assert (asked, painted) == (2, 12) and log[1:] == [
         "since run4:",
@@ -259,7 +260,7 @@ class Table:
     def __init__(self, folder: Path, output: Callable[[], str]) -> None:
         self.folder = folder
         self._output = output
-        self.models = Fakes()
+        self.models = FakeModels()
         self.stages = {
             "drawn": {"op": "mask_file", "folder": str(folder / "masks")},
             "paint": {"op": "inpaint", "prompt": "a ${item.what}", "steps": 1, "strength": 1},

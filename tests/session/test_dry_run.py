@@ -21,7 +21,8 @@ from darkroom.engine.run_job import perform
 from darkroom.session import dry_run as module
 from darkroom.session.dry_run import dry_run
 from darkroom.store import Store
-from support.in_process import Fakes, job
+from support.fake_models import FakeModels, FlatDiffusion
+from support.in_process import job
 from support.runs import ROOT, Cli, masks_only
 
 HEAT = {"op": "text", "phrase": "a car", "threshold": "${item.threshold}"}
@@ -49,7 +50,7 @@ def photos(tmp_path: Path) -> Path:
     return manifest
 
 
-def jobs(photos: Path, models: Fakes, number: int) -> list[Ready]:
+def jobs(photos: Path, models: FakeModels, number: int) -> list[Ready]:
     """Four jobs that share masks and pictures."""
     masks = {"op": "mask_file", "folder": str(photos.parent / "masks")}
     recipes = [
@@ -73,7 +74,7 @@ def plan(ready: Sequence[Ready], store: Store) -> dict[str, tuple[int, int]]:
 
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_it_tells_what_a_run_then_computes(batch_size: int, photos: Path, tmp_path: Path) -> None:
-    models, store = Fakes(batch_size=batch_size), Store(tmp_path / "outputs/.store")
+    models, store = FakeModels(diffusion=FlatDiffusion(batch_size=batch_size)), Store(tmp_path / "outputs/.store")
     before = plan(first := jobs(photos, models, 0), store)
     assert before["text"] == (2, 0) and before["mask_file"] == (4, 0)  # two of them behind each seed's picture
     some = perform(first[1:2], store)[0].work["computed"]
@@ -88,7 +89,7 @@ def test_it_tells_what_a_run_then_computes(batch_size: int, photos: Path, tmp_pa
 
 
 def test_it_names_what_cannot_be_done(photos: Path, tmp_path: Path) -> None:
-    lines = dry_run(jobs(photos, Fakes(), 0), Store(tmp_path / "outputs/.store")).splitlines()
+    lines = dry_run(jobs(photos, FakeModels(), 0), Store(tmp_path / "outputs/.store")).splitlines()
     told = [line for line in lines if line.startswith("  cannot be done: ")]
     reasons = (
         "twin of a.png: one mask ",
@@ -106,12 +107,12 @@ def test_it_names_no_more_than_a_few_and_lets_no_name_steer_the_terminal(tmp_pat
     for number in range(8):
         (folder / f"\udcff\x1b[31m{number}\n.png").symlink_to("nowhere")
     config = {"dataset": {"images": str(folder)}, "stages": {"m": {"op": "grabcut", "box": [1, 1, 2, 2]}}}
-    text = dry_run([job(tmp_path / "outputs/0", config, Fakes())], Store(tmp_path / "outputs/.store"))
+    text = dry_run([job(tmp_path / "outputs/0", config, FakeModels())], Store(tmp_path / "outputs/.store"))
     assert text.encode().count(b"\n") == 8 and "\x1b" not in text
     assert text.startswith("8 photos, 0 pictures\n") and "... and 3 more photos that cannot be done" in text
     shutil.rmtree(folder)
     folder.mkdir()
-    text = dry_run([job(tmp_path / "outputs/1", config, Fakes())], Store(tmp_path / "outputs/.store"))
+    text = dry_run([job(tmp_path / "outputs/1", config, FakeModels())], Store(tmp_path / "outputs/.store"))
     assert text.startswith("0 photos, 0 pictures\nmodels: none to load")
 
 
@@ -121,7 +122,7 @@ def test_a_photo_that_turns_out_to_be_broken_was_counted(tmp_path: Path) -> None
     (tmp_path / "photos/broken.png").write_bytes(b"no picture")
     Image.new("RGB", (9, 9)).save(tmp_path / "photos/whole.png")
     config = {"dataset": {"images": str(tmp_path / "photos")}, "stages": {"heat": {"op": "text", "phrase": "a car"}}}
-    ready, store = [job(tmp_path / "outputs/0", config, Fakes())], Store(tmp_path / "outputs/.store")
+    ready, store = [job(tmp_path / "outputs/0", config, FakeModels())], Store(tmp_path / "outputs/.store")
     assert plan(ready, store) == {"text": (2, 0)}
     (run,) = perform(ready, store)
     assert run.work["computed"] == {"text": 1} and run.totals["failed"] == 1
@@ -129,7 +130,7 @@ def test_a_photo_that_turns_out_to_be_broken_was_counted(tmp_path: Path) -> None
 
 
 def test_it_tells_for_each_kind_of_models_what_has_to_be_loaded(photos: Path, tmp_path: Path) -> None:
-    one, other = Fakes("one"), Fakes("other")
+    one, other = FakeModels("one"), FakeModels("other")
     store = Store(tmp_path / "outputs/.store")
     perform(jobs(photos, one, 0)[:1], store)
     mixed = [jobs(photos, one, 1)[0], jobs(photos, other, 2)[0]]
@@ -156,7 +157,7 @@ def test_its_memory_does_not_grow_with_the_number_of_photos(tmp_path: Path, monk
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"%d" % each)
         config = {"dataset": {"images": str(tmp_path / str(number))}, "stages": stages}
-        ready = job(tmp_path / f"outputs/{number}", config, Fakes())
+        ready = job(tmp_path / f"outputs/{number}", config, FakeModels())
         sizes = []
         for _ in range(2):  # the interpreter enlarges its tables now and then
             tracemalloc.start()

@@ -14,7 +14,7 @@ from darkroom.models import Models
 from darkroom.stages.diffedit import DiffEdit, relative
 from darkroom.stages.diffedit_repaint import DiffEditRepaint
 from miniature.evaluate import held_out, iou
-from support.stage_fakes import FakeModels, edit_of
+from support.fake_models import edit_of, stage_models
 from support.strategies import SIZES, manners, masks
 
 TEXTS = {"reference": "a horse", "query": "a zebra"}
@@ -27,7 +27,7 @@ def red_square(height: int = 96, width: int = 160) -> Edit:
 
 
 def test_the_whole_photo_is_asked_about_at_the_models_area():
-    models = FakeModels(native=64)
+    models = stage_models(native=64)
     edit = DiffEdit(**TEXTS, maps=3, strength=0.25, seed=9).apply(edit_of(100, 400), models)
     ((request,),) = models.diffusion.calls
     assert request.image.shape == (32, 128, 3)  # 64 x 64 px in area, of the photo's shape
@@ -43,13 +43,13 @@ def test_the_whole_photo_is_asked_about_at_the_models_area():
 
 
 def test_the_mask_is_where_the_differences_are_and_the_heat_is_kept():
-    edit = DiffEdit(**TEXTS).apply(red_square(), FakeModels(native=124))
+    edit = DiffEdit(**TEXTS).apply(red_square(), stage_models(native=124))
     truth = edit.image[..., 0] > 200
     assert iou(edit.mask == 1, truth) > 0.8
     assert set(np.unique(edit.mask)) == {0, 1}
     heat = edit.artifacts["heat"]
     assert heat.min() >= 0 and heat.max() == 1 and (heat >= 0.5)[edit.mask == 1].all()
-    soft = DiffEdit(**TEXTS, threshold=None).apply(red_square(), FakeModels(native=124))
+    soft = DiffEdit(**TEXTS, threshold=None).apply(red_square(), stage_models(native=124))
     np.testing.assert_allclose(soft.mask, heat, atol=1 / 255)
 
 
@@ -62,7 +62,7 @@ def test_the_heat_is_relative_to_the_mean_and_cut():
 
 def test_a_photo_too_narrow_is_refused():
     with pytest.raises(PhotoError, match="more than 8 times as long as wide"):
-        DiffEdit(**TEXTS).apply(edit_of(9, 900), FakeModels())
+        DiffEdit(**TEXTS).apply(edit_of(9, 900), stage_models())
 
 
 def test_on_held_out_scenes_it_clearly_beats_chance(models: Models):
@@ -95,14 +95,14 @@ def test_nothing_outside_the_mask_changes_in_any_number_of_passes(data, size, pa
         edit = edit.with_mask(data.draw(masks(*size)))
         given_ = data.draw(manners())
         del given_["soft_mask"]
-        edit = DiffEditRepaint(prompt="x" * number, **given_).apply(edit, FakeModels())
+        edit = DiffEditRepaint(prompt="x" * number, **given_).apply(edit, stage_models())
         touched = np.maximum(touched, to_alpha(edit.mask))
     np.testing.assert_array_equal(edit.image[touched == 0], edit.original[touched == 0])
     assert not edit.repainted[touched == 0].any()
 
 
 def test_queries_run_as_one_batch_and_equal_single_ones():
-    edit, models = edit_of(40, 50, np.eye(40, 50)), FakeModels()
+    edit, models = edit_of(40, 50, np.eye(40, 50)), stage_models()
     stages = DiffEditRepaint(prompt=["a", "bcd", "a"], reference="", ratio=0.5, steps=4, guidance_scale=1).variants()
     assert [each.prompt for each in stages] == ["a", "bcd"]
     together = DiffEditRepaint.apply_together(stages, [edit] * 2, models)
@@ -117,4 +117,4 @@ def test_queries_run_as_one_batch_and_equal_single_ones():
 
 def test_an_empty_mask_is_never_a_full_repaint():
     with pytest.raises(EmptyMask, match="nothing to repaint"):
-        DiffEditRepaint(prompt="x").apply(edit_of(9, 9, np.full((9, 9), 0.001)), FakeModels())
+        DiffEditRepaint(prompt="x").apply(edit_of(9, 9, np.full((9, 9), 0.001)), stage_models())

@@ -17,10 +17,10 @@ from PIL import Image
 from darkroom.errors import PhotoError
 from darkroom.imaging.mask_picture import RINGING
 from darkroom.stages.mask_file import MaskFile
+from support.fake_models import edit_of, stage_models
 from support.in_process import deliver
 from support.photo_files import png16
 from support.runs import iou
-from support.stage_fakes import FakeModels, edit_of
 
 
 def shapes(seed: int) -> np.ndarray:
@@ -98,7 +98,7 @@ def put(folder: Path, image: Image.Image | bytes, format: str, options: dict) ->
 
 
 def mask_of(folder: Path, height: int, width: int) -> np.ndarray:
-    return MaskFile(folder=str(folder)).apply(edit_of(height, width, name="car.jpg"), FakeModels()).mask
+    return MaskFile(folder=str(folder)).apply(edit_of(height, width, name="car.jpg"), stage_models()).mask
 
 
 def box(mask: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from darkroom.imaging.compositing import to_alpha
 from darkroom.imaging.edit import Edit
 from darkroom.stages.erase import Erase
 from miniature.world import scene
-from support.stage_fakes import FakeModels, edit_of
+from support.fake_models import edit_of, stage_models
 
 METHODS = pytest.mark.parametrize("method", ["telea", "ns"])
 
@@ -28,7 +28,7 @@ def test_a_blot_on_a_sky_is_gone_without_a_trace(method):
     blot = disc(120, 160, 50, 70, 7)
     photo = sky.copy()
     photo[blot > 0] = 255
-    result = Erase(method=method).apply(Edit(photo, photo).with_mask(blot), FakeModels()).image.astype(int)
+    result = Erase(method=method).apply(Edit(photo, photo).with_mask(blot), stage_models()).image.astype(int)
     assert np.abs(result - sky).max() <= 4
     ring = cv2.dilate(blot, np.ones((3, 3))) > 0
     steps = [np.abs(np.diff(result, axis=axis)).max(axis=2)[ring[1:] if axis == 0 else ring[:, 1:]] for axis in (0, 1)]
@@ -38,7 +38,7 @@ def test_a_blot_on_a_sky_is_gone_without_a_trace(method):
 @METHODS
 def test_nothing_outside_changes_and_soft_edges_blend(method):
     mask = np.maximum(disc(90, 70, 30, 0, 12, soft=6), disc(90, 70, 80, 60, 9, soft=3))
-    edit = Erase(method=method).apply(edit_of(90, 70, mask), FakeModels())
+    edit = Erase(method=method).apply(edit_of(90, 70, mask), stage_models())
     alpha = to_alpha(mask)
     assert edit.outside_max_diff() == 0 and not np.array_equal(edit.image, edit.original)
     np.testing.assert_array_equal(edit.repainted, alpha)
@@ -52,13 +52,13 @@ def test_nothing_of_what_is_erased_is_left():
     mask = disc(60, 60, 30, 30, 9)
     photo = edit_of(60, 60).image
     other = np.where(mask[..., None] > 0, 255 - photo, photo)
-    one, two = (Erase().apply(Edit(each, each).with_mask(mask), FakeModels()).image for each in (photo, other))
+    one, two = (Erase().apply(Edit(each, each).with_mask(mask), stage_models()).image for each in (photo, other))
     np.testing.assert_array_equal(one, two)
 
 
 def test_it_works_on_what_earlier_passes_made():
     edit = edit_of(50, 50, disc(50, 50, 10, 10, 4))
-    twice = Erase().apply(Erase().apply(edit, FakeModels()).with_mask(disc(50, 50, 30, 30, 4)), FakeModels())
+    twice = Erase().apply(Erase().apply(edit, stage_models()).with_mask(disc(50, 50, 30, 30, 4)), stage_models())
     assert twice.repainted[10, 10] == twice.repainted[30, 30] == 255
     assert (twice.image[8:13, 8:13] != twice.original[8:13, 8:13]).any() and twice.outside_max_diff() == 0
 
@@ -70,7 +70,7 @@ def test_small_balls_in_scenes_are_closer_to_the_empty_places_than_a_flat_colour
         with_ball, empty = (scene(seed, 240, 160, "meadow", things, "day") for things in ([("ball", "red")], []))
         assert with_ball.objects[0].mask.mean() < 0.03
         mask = cv2.dilate(with_ball.objects[0].mask.astype(np.float32), np.ones((5, 5)))
-        result = Erase().apply(Edit(with_ball.image, with_ball.image).with_mask(mask), FakeModels()).image
+        result = Erase().apply(Edit(with_ball.image, with_ball.image).with_mask(mask), stage_models()).image
         inside = mask > 0
         truth = empty.image[inside].astype(int)
         erased.append(np.abs(result[inside] - truth).mean())
@@ -80,6 +80,6 @@ def test_small_balls_in_scenes_are_closer_to_the_empty_places_than_a_flat_colour
 
 def test_empty_and_full_masks_are_told():
     with pytest.raises(EmptyMask, match="nothing to erase: the mask is empty"):
-        Erase().apply(edit_of(9, 9, np.zeros((9, 9))), FakeModels())
+        Erase().apply(edit_of(9, 9, np.zeros((9, 9))), stage_models())
     with pytest.raises(PhotoError, match="nothing is left to fill it from"):
-        Erase().apply(edit_of(9, 9, np.full((9, 9), 0.1)), FakeModels())
+        Erase().apply(edit_of(9, 9, np.full((9, 9), 0.1)), stage_models())

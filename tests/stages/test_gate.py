@@ -14,7 +14,7 @@ from darkroom.errors import EmptyMask, PhotoError, Stopped
 from darkroom.imaging.edit import Edit
 from darkroom.stages import STAGES
 from darkroom.stages.gate import FEWEST_PHOTOS, Gate, Judge, Usual
-from support.stage_fakes import FakeModels, Sheet, edit_of
+from support.fake_models import ColourSam, edit_of, stage_models
 
 MEASURING = Gate(coverage=[0, 1])
 
@@ -25,7 +25,7 @@ def drawn(*rows: str) -> np.ndarray:
 
 
 def measures(mask: np.ndarray, confidence: float | None = None) -> dict[str, float]:
-    return dict(MEASURING.apply(edit_of(*mask.shape).with_mask(mask, confidence), FakeModels()).figures)
+    return dict(MEASURING.apply(edit_of(*mask.shape).with_mask(mask, confidence), stage_models()).figures)
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,12 @@ def test_it_measures(mask: np.ndarray, coverage: float, regions: int, border: fl
 
 def test_it_hands_the_edit_on_and_lets_no_empty_mask_through() -> None:
     edit = edit_of(3, 3).with_mask(np.eye(3), 0.7)
-    passed = MEASURING.apply(edit, FakeModels())
+    passed = MEASURING.apply(edit, stage_models())
     assert passed.mask is edit.mask and passed.image is edit.image and passed.confidence == 0.7
     with pytest.raises(EmptyMask, match="nothing found"):
-        MEASURING.apply(edit_of(3, 3, np.full((3, 3), 0.001)), FakeModels())
+        MEASURING.apply(edit_of(3, 3, np.full((3, 3), 0.001)), stage_models())
     with pytest.raises(PhotoError, match="there is no mask yet"):
-        MEASURING.apply(edit_of(3, 3), FakeModels())
+        MEASURING.apply(edit_of(3, 3), stage_models())
 
 
 @given(
@@ -151,7 +151,7 @@ RED[8:24, 8:24] = (200, 0, 0)
     ],
 )
 def test_who_finds_something_says_how_sure_it_is(op: str, parameters: dict, confidence: float | None) -> None:
-    edit = STAGES[op](**parameters).apply(edit_of(80, 100), FakeModels())
+    edit = STAGES[op](**parameters).apply(edit_of(80, 100), stage_models())
     assert edit.confidence == (confidence and pytest.approx(confidence, abs=0.01))
     assert STAGES[op].reports_confidence == (op != "grabcut")
     assert edit.figures.get("confidence") == edit.confidence
@@ -168,5 +168,5 @@ def test_who_finds_something_says_how_sure_it_is(op: str, parameters: dict, conf
     ],
 )
 def test_who_asks_sam_says_how_sure_it_is(op: str, parameters: dict, confidence: float | None) -> None:
-    made = STAGES[op](**parameters).apply(Edit(RED, RED), FakeModels(sam=Sheet()))
+    made = STAGES[op](**parameters).apply(Edit(RED, RED), stage_models(sam=ColourSam()))
     assert made.confidence == (confidence and pytest.approx(confidence, abs=0.01))

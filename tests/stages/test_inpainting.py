@@ -17,7 +17,7 @@ from darkroom.imaging.crops import Crop, CropPlanner
 from darkroom.imaging.edit import Edit
 from darkroom.models.prompts import Prompt
 from darkroom.stages.inpaint import Inpaint
-from support.stage_fakes import FakeModels, edit_of
+from support.fake_models import edit_of, stage_models
 from support.strategies import SIZES, manners, masks
 
 
@@ -44,7 +44,7 @@ def test_nothing_outside_the_mask_changes_from_file_to_file_in_any_number_of_pas
     touched = np.zeros(size, bool)
     for seed in range(passes):
         edit = edit.with_mask(data.draw(masks(*size)))
-        edit = Inpaint(prompt="x", seed=seed, **data.draw(manners())).apply(edit, FakeModels())
+        edit = Inpaint(prompt="x", seed=seed, **data.draw(manners())).apply(edit, stage_models())
         touched |= edit.mask > 0
     with Image.open(BytesIO(file)) as image:
         before = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
@@ -59,7 +59,7 @@ def test_nothing_outside_the_mask_changes_from_file_to_file_in_any_number_of_pas
 @given(st.data(), SIZES, st.sampled_from(["mask", "regions", "photo"]))
 def test_where_the_mask_is_white_nothing_of_the_old_picture_is_left(data, size, crop):
     mask = data.draw(masks(*size))
-    one, other = (Inpaint(prompt="x", crop=crop).apply(edit_of(*size, mask, seed=s), FakeModels()) for s in (1, 2))
+    one, other = (Inpaint(prompt="x", crop=crop).apply(edit_of(*size, mask, seed=s), stage_models()) for s in (1, 2))
     np.testing.assert_array_equal(one.image[mask == 1], other.image[mask == 1])
 
 
@@ -92,14 +92,14 @@ def test_blend_fades_the_edge_inwards_and_leaves_the_border_of_the_photo_alone()
     alpha[0, 4:] = [1, 255, 9, 255, 255, 255, 255, 255]  # whatever its greys
     assert inward_ramp(alpha, 0).tolist() == [[0] * 4 + [255] * 8]
     assert inward_ramp(alpha, 4).tolist() == [[0] * 4 + [51, 102, 153, 204] + [255] * 4]
-    edit = Inpaint(prompt="x", blend=4).apply(edit_of(40, 40, np.eye(40).repeat(1, 0)), FakeModels())
+    edit = Inpaint(prompt="x", blend=4).apply(edit_of(40, 40, np.eye(40).repeat(1, 0)), stage_models())
     assert set(np.unique(edit.repainted)) == {0, 51}
 
 
 def test_each_region_is_painted_by_itself_with_noise_of_its_own():
     mask = np.zeros((200, 300), np.float32)
     mask[10:30, 10:30] = mask[10:30, 250:270] = mask[150:170, 100:120] = 1
-    models, edit = FakeModels(native=32), edit_of(200, 300, mask)
+    models, edit = stage_models(native=32), edit_of(200, 300, mask)
     stages = Inpaint(prompt="x", seed=[0, 1], crop="regions").variants()
     together = Inpaint.apply_together(stages, [edit, edit], models)
     (requests,) = models.diffusion.calls
@@ -107,14 +107,14 @@ def test_each_region_is_painted_by_itself_with_noise_of_its_own():
     assert len(requests) == len(set(seeds)) == 6 and (seeds[0], seeds[3]) == (0, 1)
     assert len({request.image.tobytes() for request in requests}) == 3
     for one, stage in zip(together, stages, strict=True):
-        np.testing.assert_array_equal(one.image, stage.apply(edit, FakeModels(native=32)).image)
+        np.testing.assert_array_equal(one.image, stage.apply(edit, stage_models(native=32)).image)
 
 
 def test_a_mask_of_one_region_is_painted_the_same_either_way():
     mask = np.zeros((90, 90), np.float32)
     mask[30:50, 20:60] = 1
     one, other = (
-        Inpaint(prompt="x", seed=5, crop=c).apply(edit_of(90, 90, mask), FakeModels()) for c in ("mask", "regions")
+        Inpaint(prompt="x", seed=5, crop=c).apply(edit_of(90, 90, mask), stage_models()) for c in ("mask", "regions")
     )
     np.testing.assert_array_equal(one.image, other.image)
 
@@ -122,7 +122,7 @@ def test_a_mask_of_one_region_is_painted_the_same_either_way():
 def test_greys_reach_the_model_only_if_asked_for_and_do_not_blend_then():
     mask = np.zeros((64, 64), np.float32)
     mask[10:40, 10:40], mask[20:30, 20:30] = 0.4, 1
-    models = FakeModels()
+    models = stage_models()
     hard = Inpaint(prompt="x", crop="photo").apply(edit_of(64, 64, mask), models)
     soft = Inpaint(prompt="x", crop="photo", soft_mask=True).apply(edit_of(64, 64, mask), models)
     (without,), (given,) = models.diffusion.calls
@@ -136,14 +136,14 @@ def test_the_seam_is_recorded_beside_what_was_there_before():
     mask = np.zeros((40, 40), np.float32)
     mask[10:30, 10:30] = 1
     photo = np.full((40, 40, 3), 100, np.uint8)
-    edit = Inpaint(prompt="x").apply(Edit(photo, photo).with_mask(mask), FakeModels())
+    edit = Inpaint(prompt="x").apply(Edit(photo, photo).with_mask(mask), stage_models())
     assert edit.figures["seam_before"] == 0 and edit.figures["seam"] > 20
-    whole = Inpaint(prompt="x").apply(edit_of(9, 9, np.ones((9, 9))), FakeModels())
+    whole = Inpaint(prompt="x").apply(edit_of(9, 9, np.ones((9, 9))), stage_models())
     assert dict(whole.figures) == {}  # no edge, no seam
 
 
 def test_variants_run_as_one_batch_and_equal_single_ones():
-    edit, models = edit_of(40, 50, np.eye(40, 50)), FakeModels()
+    edit, models = edit_of(40, 50, np.eye(40, 50)), stage_models()
     stages = Inpaint(prompt=["a", "b", "a"], seed=[3, 4, 3]).variants()
     assert [(each.prompt, each.seed) for each in stages] == [("a", 3), ("a", 4), ("b", 3), ("b", 4)]
     together = Inpaint.apply_together(stages, [edit] * len(stages), models)
@@ -153,7 +153,7 @@ def test_variants_run_as_one_batch_and_equal_single_ones():
 
 
 def test_parameters_reach_the_model():
-    models = FakeModels(native=128)
+    models = stage_models(native=128)
     given = {"seed": 2**63 - 1, "steps": 4, "guidance_scale": 0, "strength": 0.5}
     texts = {"negative_prompt": "", "prompt_2": "b", "negative_prompt_2": "c", "prompt_syntax": "compel"}
     stage = Inpaint(prompt=1984, scheduler="euler", resolution=64, crop="photo", **texts, **given)
@@ -167,14 +167,14 @@ def test_parameters_reach_the_model():
 @pytest.mark.parametrize("mask", [np.zeros((9, 9)), np.full((9, 9), 0.001)])
 def test_an_empty_mask_is_never_a_full_repaint(mask):
     with pytest.raises(EmptyMask, match="nothing to repaint"):
-        Inpaint(prompt="x").apply(edit_of(9, 9, mask), FakeModels())
+        Inpaint(prompt="x").apply(edit_of(9, 9, mask), stage_models())
 
 
 def test_a_part_too_narrow_is_refused_with_its_size():
     with pytest.raises(PhotoError, match="1 x 5000 px, more than 8 times as long as wide"):
-        Inpaint(prompt="x").apply(edit_of(5000, 1, np.ones((5000, 1))), FakeModels())
+        Inpaint(prompt="x").apply(edit_of(5000, 1, np.ones((5000, 1))), stage_models())
 
 
 def test_a_mask_stage_must_come_first():
     with pytest.raises(PhotoError, match="there is no mask yet"):
-        Inpaint(prompt="x").apply(edit_of(9, 9), FakeModels())
+        Inpaint(prompt="x").apply(edit_of(9, 9), stage_models())

@@ -14,7 +14,7 @@ from darkroom.stages.grabcut import GrabCut
 from darkroom.stages.mask_file import MaskFile
 from darkroom.stages.sam import Sam
 from darkroom.stages.text import Text
-from support.stage_fakes import FakeModels, edit_of
+from support.fake_models import edit_of, stage_models
 
 
 def area(radius: int) -> int:
@@ -24,7 +24,7 @@ def area(radius: int) -> int:
 
 @pytest.mark.parametrize("choose, radius", [("score", 8), ("smallest", 4), ("largest", 16)])
 def test_sam_chooses_among_three(choose, radius):
-    mask = Sam(points=[50, 60], choose=choose).apply(edit_of(100, 120), FakeModels()).mask
+    mask = Sam(points=[50, 60], choose=choose).apply(edit_of(100, 120), stage_models()).mask
     assert mask.sum() == area(radius) and mask[60, 50] == 1
 
 
@@ -49,7 +49,7 @@ def test_sam_chooses_among_three(choose, radius):
     ],
 )
 def test_sam_is_asked_once_for_each_object(parameters, calls):
-    models = FakeModels()
+    models = stage_models()
     Sam(**parameters).apply(edit_of(80, 100), models)
     assert models.sam.calls == calls
 
@@ -67,14 +67,14 @@ def test_sam_is_asked_once_for_each_object(parameters, calls):
 )
 def test_sam_refuses_what_lies_outside(parameters, words):
     with pytest.raises(PhotoError, match=words):
-        Sam(**parameters).apply(edit_of(80, 100), FakeModels())
+        Sam(**parameters).apply(edit_of(80, 100), stage_models())
 
 
 def test_text_takes_the_hottest_phrase_and_keeps_the_heat():
-    edit = Text(phrase=["0-3:0.6", "2-5:0.4"], threshold=0.5).apply(edit_of(2, 6), FakeModels())
+    edit = Text(phrase=["0-3:0.6", "2-5:0.4"], threshold=0.5).apply(edit_of(2, 6), stage_models())
     assert edit.mask[0].tolist() == [1, 1, 1, 0, 0, 0]
     np.testing.assert_array_equal(edit.artifacts["heat"][0], np.float32([0.6, 0.6, 0.6, 0.4, 0.4, 0]))
-    soft = Text(phrase="0-3:0.6", threshold=None).apply(edit, FakeModels())
+    soft = Text(phrase="0-3:0.6", threshold=None).apply(edit, stage_models())
     np.testing.assert_allclose(soft.mask, soft.artifacts["heat"], atol=0.5 / 255)
 
 
@@ -89,13 +89,13 @@ def test_text_takes_the_hottest_phrase_and_keeps_the_heat():
 def test_what_is_unwanted_is_taken_away_in_the_space_asked_for(combine, expected):
     """Columns: wanted alone; unwanted but unlikely; both, the unwanted more so; wanted but cold; unwanted alone."""
     stage = Text(phrase=["0-3:0.8", "3-4:0.2"], without=["1-2:0.2", "2-3:0.9", "4-5:0.9"], combine=combine)
-    heat = stage.apply(edit_of(1, 5), FakeModels()).artifacts["heat"]
+    heat = stage.apply(edit_of(1, 5), stage_models()).artifacts["heat"]
     np.testing.assert_allclose(heat[0], expected, atol=1e-6)
 
 
 def test_in_softmax_wanted_phrases_add_up_and_certainty_is_no_accident():
     edit = edit_of(1, 4)
-    heat = Text(phrase=["0-2:0.5", "0-2:0.5", "2-3:1"], without="2-4:1", combine="softmax").apply(edit, FakeModels())
+    heat = Text(phrase=["0-2:0.5", "0-2:0.5", "2-3:1"], without="2-4:1", combine="softmax").apply(edit, stage_models())
     np.testing.assert_allclose(heat.artifacts["heat"][0], [2 / 3, 2 / 3, 0.5, 0], atol=1e-3)
 
 
@@ -106,17 +106,19 @@ def test_in_softmax_wanted_phrases_add_up_and_certainty_is_no_accident():
 def test_a_threshold_is_a_heat_a_share_of_the_photo_or_a_gap_between_warm_and_cold(threshold, white):
     """Ten columns: one of 0.91, two of 0.9, three of 0.4, three of 0.3 and a cold one."""
     phrases = ["0-1:0.91", "1-3:0.9", "3-6:0.4", "6-9:0.3"]
-    mask = Text(phrase=phrases, threshold=threshold).apply(edit_of(1, 10), FakeModels()).mask
+    mask = Text(phrase=phrases, threshold=threshold).apply(edit_of(1, 10), stage_models()).mask
     assert mask[0].tolist() == [1] * white + [0] * (10 - white)
 
 
 @pytest.mark.parametrize("phrase", ["0-10:0", "0-10:0.7"])
 def test_where_all_is_equally_warm_otsu_finds_nothing(phrase):
-    assert not Text(phrase=phrase, threshold="otsu").apply(edit_of(1, 10), FakeModels()).mask.any()
+    assert not Text(phrase=phrase, threshold="otsu").apply(edit_of(1, 10), stage_models()).mask.any()
 
 
 def test_clip_diff_subtracts_and_stops_at_zero():
-    edit = ClipDiff(source="0-4:0.75", target=["2-4:0.25", "3-6:0.5"], threshold=0.5).apply(edit_of(2, 6), FakeModels())
+    edit = ClipDiff(source="0-4:0.75", target=["2-4:0.25", "3-6:0.5"], threshold=0.5).apply(
+        edit_of(2, 6), stage_models()
+    )
     np.testing.assert_allclose(edit.artifacts["heat"][0], [0.75, 0.75, 0.5, 0.25, 0, 0])
     assert edit.mask[0].tolist() == [1, 1, 1, 0, 0, 0]
 
@@ -134,16 +136,16 @@ def a_ball_on_grass(size: int = 300) -> tuple[Edit, np.ndarray]:
 def test_grabcut_finds_a_ball_and_finds_it_again(working_size):
     edit, ball = a_ball_on_grass()
     stage = GrabCut(box=[0.2, 0.3, 0.7, 0.8], units="fraction", working_size=working_size)
-    mask = stage.apply(edit, FakeModels()).mask == 1
+    mask = stage.apply(edit, stage_models()).mask == 1
     assert (mask & ball).sum() / (mask | ball).sum() > 0.97
     cv2.setRNGSeed(99)  # what ran before has no say
-    np.testing.assert_array_equal(stage.apply(edit, FakeModels()).mask == 1, mask)
+    np.testing.assert_array_equal(stage.apply(edit, stage_models()).mask == 1, mask)
 
 
 def test_grabcut_believes_clicks():
     edit, ball = a_ball_on_grass()
     stage = GrabCut(box=[30, 60, 250, 270], negative=[135, 165], points=[60, 100], iterations=1)
-    mask = stage.apply(edit, FakeModels()).mask
+    mask = stage.apply(edit, stage_models()).mask
     assert ball[165, 135] and not mask[165, 135]
     assert not ball[100, 60] and mask[100, 60]
 
@@ -151,7 +153,7 @@ def test_grabcut_believes_clicks():
 @pytest.mark.parametrize("box", [[0, 0, 300, 300], [10, 10, 10.2, 10.2]])
 def test_grabcut_needs_an_inside_and_an_outside(box):
     with pytest.raises(PhotoError, match="leave some outside"):
-        GrabCut(box=box).apply(edit_of(300, 300), FakeModels())
+        GrabCut(box=box).apply(edit_of(300, 300), stage_models())
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def test_mask_file_reads_what_people_draw(tmp_path, pixels, expected):
     Image.fromarray(pixels).save(tmp_path / "other.png")
     stage = MaskFile(folder=str(tmp_path))
     assert [path.name for path in stage.input_files("a.b.jpg")] == ["a.b.png"]
-    np.testing.assert_allclose(stage.apply(edit_of(1, 3, name="a.b.jpg"), FakeModels()).mask[0], expected)
+    np.testing.assert_allclose(stage.apply(edit_of(1, 3, name="a.b.jpg"), stage_models()).mask[0], expected)
 
 
 @pytest.mark.parametrize("name", ["reds/car.jpg", "/reds/car.jpg", "../reds/car.jpg"])
@@ -181,22 +183,22 @@ def test_mask_file_follows_the_photos_folders_but_not_out_of_its_own(tmp_path, n
 
 def test_mask_file_takes_transparency():
     alpha = np.array([[0, 204, 255]], np.uint8)
-    mask = MaskFile(alpha=True).apply(edit_of(1, 3, alpha=alpha), FakeModels()).mask
+    mask = MaskFile(alpha=True).apply(edit_of(1, 3, alpha=alpha), stage_models()).mask
     np.testing.assert_allclose(mask[0], [1, 0.2, 0], atol=1e-6)
     with pytest.raises(PhotoError, match="the photo has no transparency"):
-        MaskFile(alpha=True).apply(edit_of(1, 3), FakeModels())
+        MaskFile(alpha=True).apply(edit_of(1, 3), stage_models())
 
 
 def test_mask_file_says_what_is_wrong_with_a_file(tmp_path):
     stage, edit = MaskFile(folder=str(tmp_path)), edit_of(1, 3, name="car.jpg")
     with pytest.raises(PhotoError, match=r"one mask .*car\.png .* found none"):
-        stage.apply(edit, FakeModels())
+        stage.apply(edit, stage_models())
     Image.new("L", (2, 4)).save(tmp_path / "car.png")
     with pytest.raises(PhotoError, match=r"car\.png is 2 x 4 px, but the photo is 3 x 1 px"):
-        stage.apply(edit, FakeModels())
+        stage.apply(edit, stage_models())
     (tmp_path / "car.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
     with pytest.raises(PhotoError, match=r"car\.png cannot be read"):
-        stage.apply(edit, FakeModels())
+        stage.apply(edit, stage_models())
     Image.new("L", (3, 1)).save(tmp_path / "car.TIF")
     with pytest.raises(PhotoError, match=r"found car\.TIF and car\.png"):
-        stage.apply(edit, FakeModels())
+        stage.apply(edit, stage_models())

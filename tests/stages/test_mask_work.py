@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from darkroom.errors import EmptyMask, PhotoError
 from darkroom.stages import STAGES
-from support.stage_fakes import FakeModels, edit_of
+from support.fake_models import edit_of, stage_models
 
 STEP = 1 / 255  # of a mask's values
 
@@ -19,7 +19,7 @@ HARD = arrays.arrays(np.bool_, arrays.array_shapes(min_dims=2, max_dims=2, max_s
 
 
 def run(op: str, mask: np.ndarray, **parameters) -> np.ndarray:
-    return STAGES[op](**parameters).apply(edit_of(*mask.shape, mask), FakeModels()).mask
+    return STAGES[op](**parameters).apply(edit_of(*mask.shape, mask), stage_models()).mask
 
 
 def disc(radius: float, size: int = 201) -> np.ndarray:
@@ -134,7 +134,7 @@ def test_empty_and_full_masks_pass_through_all_steps(value):
 def test_combine(how, expected):
     mask, other = np.array([[0, 1, 0, 1, 0.5, 0.5]]), np.array([[0, 0, 1, 1, 0, 0.75]])
     edit = edit_of(1, 6, mask, masks={"sky": other})
-    joined = STAGES["combine"](mask="sky", how=how).apply(edit, FakeModels()).mask[0]
+    joined = STAGES["combine"](mask="sky", how=how).apply(edit, stage_models()).mask[0]
     np.testing.assert_allclose(joined, expected, atol=STEP)
 
 
@@ -143,9 +143,9 @@ def test_combine(how, expected):
 )
 def test_who_works_on_a_mask_hands_its_confidence_on(own, other, joined):
     edit = edit_of(2, 2, masks={"sky": np.ones((2, 2))}, confidences={"sky": other}).with_mask(np.ones((2, 2)), own)
-    assert STAGES["combine"](mask="sky").apply(edit, FakeModels()).confidence == joined
+    assert STAGES["combine"](mask="sky").apply(edit, stage_models()).confidence == joined
     for stage in (STAGES["refine"](grow=1), STAGES["refine"](threshold=None), STAGES["invert"]()):
-        made = stage.apply(edit, FakeModels())
+        made = stage.apply(edit, stage_models())
         assert made.confidence == own and made.figures.get("confidence") == own
 
 
@@ -153,7 +153,7 @@ def test_combine_names_its_need_and_says_what_there_is():
     stage = STAGES["combine"](mask="sly")
     assert stage.needed_masks() == ("sly",)
     with pytest.raises(PhotoError, match="no earlier stage 'sly' made a mask, did you mean 'sky'"):
-        stage.apply(edit_of(2, 2, np.ones((2, 2)), masks={"sky": np.ones((2, 2))}), FakeModels())
+        stage.apply(edit_of(2, 2, np.ones((2, 2)), masks={"sky": np.ones((2, 2))}), stage_models())
 
 
 def test_an_empty_mask_is_not_inverted_into_a_full_one():

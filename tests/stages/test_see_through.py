@@ -16,10 +16,10 @@ from darkroom.imaging.crops import Crop
 from darkroom.imaging.edit import Edit
 from darkroom.provenance.verify import verify
 from darkroom.stages import STAGES
+from support.fake_models import ColourSam, stage_models
 from support.in_process import LEFT, deliver
 from support.photo_files import png16
 from support.runs import Cli, journal, pixels
-from support.stage_fakes import FakeModels, Sheet
 
 HIDDEN = [(0, 0, 0), (255, 255, 255), (255, 0, 255)]
 
@@ -158,7 +158,7 @@ def test_nothing_looks_at_hidden_colours(op: str) -> None:
     stripes = np.where(np.arange(80)[None, :, None] // 10 % 2, (20, 30, 50), (200, 250, 90)) + np.zeros((60, 1, 1), int)
     more_of_it = np.random.default_rng(2).integers(0, 256, (60, 80, 3)) // (4, 4, 1)
     for hidden in (*HIDDEN, stripes, more_of_it):
-        models = FakeModels(sam=Sheet())
+        models = stage_models(sam=ColourSam())
         mask = np.zeros((60, 80), bool)
         mask[20:40, 40:75] = True
         edit = STAGES[op](**LOOKING[op]).apply(edit_of(cut_out(hidden)).with_mask(mask), models)

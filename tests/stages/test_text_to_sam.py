@@ -11,13 +11,13 @@ from darkroom.stages.auto import Auto
 from darkroom.stages.snap import Snap
 from darkroom.stages.text import Text
 from miniature.examples import EXAMPLES, FLEET
-from support.stage_fakes import FakeModels, Sheet, edit_of
+from support.fake_models import ColourSam, FakeModels, edit_of, stage_models
 
 SMALL, MIDDLE, LARGE = (slice(4, 12), slice(4, 20)), (slice(24, 48), slice(28, 52)), (slice(56, 80), slice(40, 92))
 
 
 def things() -> Edit:
-    """Three rectangles on a ground, 80 x 100 px, each of a colour of its own: a Sheet's masks are known."""
+    """Three rectangles on a ground, 80 x 100 px, each of its own colour, so that ColourSam's masks are known."""
     photo = np.zeros((80, 100, 3), np.uint8)
     for number, where in enumerate((SMALL, MIDDLE, LARGE), 1):
         photo[where] = 60 * number
@@ -46,7 +46,7 @@ class Blots:
 
 
 def models(**heats: np.ndarray) -> FakeModels:
-    fakes = FakeModels(sam=Sheet())
+    fakes = stage_models(sam=ColourSam())
     fakes.clipseg = Blots(**heats)
     return fakes
 

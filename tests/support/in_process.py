@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,36 +32,14 @@ def command_line(folder: Path, *words: str) -> int:
         return run.main()
 
 
-class Fakes(FakeModels):
-    """Tells all that a session asks of models. `weights` is what its answers depend on."""
-
-    summary = "models that are not there"
-
-    def __init__(self, weights: str = "one", batch_size: int = 1) -> None:
-        super().__init__(batch_size=batch_size)
-        self.weights = weights
-
-    def identity(self, kind: str) -> dict[str, Any]:
-        return {**super().identity(kind), "weights": self.weights}
-
-    def describe(self, kinds: Iterable[str]) -> dict[str, Any]:
-        return {"device": "cpu", "weights": {kind: self.identity(kind) for kind in kinds}}
-
-    def resolved_settings(self) -> dict[str, Any]:
-        return {"device": "cpu"}
-
-    def bytes_of(self, kinds: Sequence[str]) -> int:
-        return 5_000_000 * len(kinds)
-
-
-def job(folder: Path, config: Mapping[str, Any], models: Fakes, *words: str, sweep: Path | None = None) -> Ready:
+def job(folder: Path, config: Mapping[str, Any], models: FakeModels, *words: str, sweep: Path | None = None) -> Ready:
     """A checked job whose folder Hydra has made."""
     folder.mkdir(parents=True)
     config = {"name": "test", "on_empty": "fail", **config}
     return Ready(parse(config, "test"), Asking(models), folder, {}, config, words, sweep)
 
 
-def session(outputs: Path, config: Mapping[str, Any], models: Fakes) -> Path:
+def session(outputs: Path, config: Mapping[str, Any], models: FakeModels) -> Path:
     """Run a recipe as the command line does; returns the run folder."""
     checked = job(outputs / f"run{len(list(outputs.glob('run*')))}", config, models)
     run_session([checked])

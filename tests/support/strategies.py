@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from darkroom.imaging.crops import LARGEST_ASPECT
 from darkroom.stages.refine import Refine
-from support.stage_fakes import FakeModels, edit_of
+from support.fake_models import edit_of, stage_models
 
 SIZES = st.tuples(st.integers(1, 90), st.integers(1, 90)).filter(lambda s: max(s) <= LARGEST_ASPECT * min(s))
 
@@ -29,7 +29,7 @@ def masks(draw: st.DrawFn, height: int, width: int) -> np.ndarray:
     mask[y0, x0] = 1
     if kind in ("pixel", "rectangle"):
         feather = draw(st.sampled_from([0, 1.5, 7]))
-        mask = Refine(feather=feather).apply(edit_of(height, width, mask), FakeModels()).mask
+        mask = Refine(feather=feather).apply(edit_of(height, width, mask), stage_models()).mask
     return mask
 
 
