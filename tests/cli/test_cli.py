@@ -12,7 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from support.runs import ROOT, Cli
+from support.runs import ROOT, Cli, environment
 
 
 def test_help_lists_recipes_and_verbs(cli: Cli) -> None:
@@ -35,7 +35,7 @@ def test_completion_knows_recipes_and_parameters(cli: Cli) -> None:
     def complete(line: str) -> str:
         environment = {**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))}
         command = cli.command("-sc", "query=bash")
-        return subprocess.run(command, env=environment, cwd=cli.folder, capture_output=True, text=True).stdout
+        return subprocess.run(command, env=environment(), cwd=cli.folder, capture_output=True, text=True).stdout
 
     assert "recipe=car_on_mars" in complete("python run.py recipe=car_on")
     assert "stages.inpaint.prompt=" in complete("python run.py recipe=car_on_mars stages.inpaint.pro")
@@ -220,8 +220,7 @@ def test_a_refused_sweep_tells_each_of_its_runs_and_leaves_nothing_behind(cli: C
 def test_a_bug_is_told_with_its_traceback(cli: Cli) -> None:
     program = "import run\nrun._check = lambda config: 1 / 0\nraise SystemExit(run.main())"
     command = [sys.executable, "-c", program, MARS]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "pipeline")}
-    done = subprocess.run(command, env=environment, cwd=cli.folder, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment(), cwd=cli.folder, capture_output=True, text=True)
     assert done.returncode == 1 and "Traceback" in done.stderr and "ZeroDivisionError" in done.stderr
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -25,7 +24,7 @@ from darkroom.models import Models
 from darkroom.provenance.verify import verify
 from darkroom.record.run_log import run_log
 from darkroom.system.files import locked
-from support.runs import ROOT, Cli, journal, run
+from support.runs import ROOT, Cli, environment, journal, run
 
 SEEDS = [[3, 4, 5]]  # one run; `kill_points.py` has the rest of its recipe, and paints two in a batch
 SWEEP = [[3], [4]]  # a sweep of two runs
@@ -41,11 +40,9 @@ class Driver:
         self._folder = folder
         draw_photos(folder / "photos")
         command = [sys.executable, str(ROOT / "tests/support/kill_points.py")]
-        paths = os.pathsep.join([str(ROOT), str(ROOT / "pipeline")])
-        environment = {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "PATH": ""}  # no threads; no git, which is slow
-        environment["XDG_DATA_HOME"] = os.environ["XDG_DATA_HOME"]
+        env = environment(OMP_NUM_THREADS="1", PATH="")  # without git, which is slow
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=env)
 
     def start(self, folder: str, seeds: Sequence[Sequence[int]], at: int | None = None) -> SimpleNamespace:
         """Run below the outputs folder; SIGKILL comes at a point, if at all."""

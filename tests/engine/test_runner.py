@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from darkroom.models import InpaintRequest
 from darkroom.stages import STAGES as STAGES_OF_RECIPES
 from darkroom.stages.base import Stage, stage
 from support.fake_models import FakeModels, FlatDiffusion
-from support.runs import ROOT, pixels, run
+from support.runs import environment, pixels, run
 
 STAGES = {
     "heat": {"op": "text", "phrase": "a car", "threshold": 0.5},
@@ -194,6 +193,5 @@ sys.exit(peak(96) > 1.7 * peak(12))
 
 def test_memory_does_not_grow_with_the_number_of_photos(tmp_path: Path) -> None:
     """In a process of its own, where nothing is left of other tests. A photo's pixels alone are a tenth of the peak."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'pipeline'}{os.pathsep}{ROOT / 'tests'}"}
     command = [sys.executable, "-c", MEMORY, json.dumps(STAGES)]
-    assert subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=300).returncode == 0
+    assert subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, timeout=300).returncode == 0

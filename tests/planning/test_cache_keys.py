@@ -28,7 +28,7 @@ from darkroom.planning.plan import Step, StepPlanner
 from darkroom.stages import STAGES, Stage
 from darkroom.stages.fields import Threshold
 from darkroom.stages.refine import Refine
-from support.runs import ROOT
+from support.runs import environment
 
 VALID: Mapping[str, Mapping[str, Any]] = {
     "sam": {"points": [[1, 1]]},
@@ -316,11 +316,10 @@ def test_keys_are_the_same_in_every_process(world: World) -> None:
         "import json, sys; from pathlib import Path; from test_cache_keys import World, models;"
         "print(json.dumps(World(Path(sys.argv[1])).keys(models())))"
     )
-    paths = os.pathsep.join(map(str, [ROOT / "pipeline", ROOT / "tests", Path(__file__).parent]))
     for seed in ("0", "1"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": paths}
+        env = environment(Path(__file__).parent, PYTHONHASHSEED=seed)
         done = subprocess.run(
-            [sys.executable, "-c", program, str(world.folder)], env=environment, capture_output=True, text=True
+            [sys.executable, "-c", program, str(world.folder)], env=env, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout) == here

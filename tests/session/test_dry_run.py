@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -23,7 +22,7 @@ from darkroom.session.dry_run import dry_run
 from darkroom.store import Store
 from support.fake_models import FakeModels, FlatDiffusion
 from support.in_process import job
-from support.runs import ROOT, Cli, masks_only
+from support.runs import Cli, environment, masks_only
 
 HEAT = {"op": "text", "phrase": "a car", "threshold": "${item.threshold}"}
 PAINT = {"op": "inpaint", "prompt": ["${item.prompt}", "ice"], "seed": [1, 2], "steps": 1, "strength": 1}
@@ -185,7 +184,7 @@ def test_it_writes_nothing_and_needs_no_model(cli: Cli) -> None:
         done = subprocess.run(
             command,
             cwd=cli.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT / "pipeline")},
+            env=environment(),
             capture_output=True,
             text=True,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -24,6 +25,12 @@ from darkroom.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 CAR = ROOT / "examples/car.png"
+
+
+def environment(*folders: Path, **variables: str) -> dict[str, str]:
+    """The environment of a Python process that imports `run`, `darkroom`, `support`, and modules of `folders`."""
+    paths = [ROOT, ROOT / "pipeline", ROOT / "tests", *folders]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), **variables}
 
 
 class Cli:
