@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from darkroom.engine.run_job import Run
-from darkroom.provenance.changes import changes, last_runs, unexplained
+from darkroom.provenance.differences import recomputation_causes, unknown_cause
+from darkroom.provenance.earlier_runs import earlier_runs
 from darkroom.session.session import run as run_session
 from support.fake_models import FakeModels
 from support.in_process import job, session
@@ -101,12 +102,12 @@ def test_only_what_depends_on_a_change_is_computed_and_the_log_says_why(desk: De
         [
             "computed: 1 text, 1 refine, 6 inpaint; reused: 1 text, 1 refine, 6 inpaint",
             "since run5:",
-            "    dataset: photos were added, left out, changed or put in another order",
+            "    dataset: photos were added, removed, changed or reordered",
         ],
     )
     shutil.rmtree(desk.outputs / ".store")
     *_, log = desk.run(refine={"grow": 3})
-    assert log[1:] == ["since run6:", "    nothing that is recorded differs: results were missing from the store"]
+    assert log[1:] == ["since run6:", "    no recorded difference: results were missing from the store"]
 
 
 def test_a_mask_shrinks_or_grows_back_to_what_was_there(desk: Desk) -> None:
@@ -119,7 +120,7 @@ def test_a_mask_shrinks_or_grows_back_to_what_was_there(desk: Desk) -> None:
     ]
 
 
-PHOTOS = "dataset: photos were added, left out, changed or put in another order"
+PHOTOS = "dataset: photos were added, removed, changed or reordered"
 
 
 def then() -> dict[str, Any]:
@@ -149,11 +150,11 @@ def then() -> dict[str, Any]:
         (lambda now: now["models"]["weights"]["inpaint"].update(name="another name"), []),
         (lambda now: now["environment"]["packages"].update(pillow="12.9", torch="2.9"), []),
         (lambda now: now["environment"]["packages"].update(pillow="13.0"), ['libraries.pillow: "12" -> "13"']),
-        (lambda now: now["config"]["stages"].pop("b"), ["stages.b: is no longer there"]),
-        (lambda now: now["config"]["stages"].update(c={"op": "invert"}), ["stages.c: is new"]),
+        (lambda now: now["config"]["stages"].pop("b"), ["stages.b: removed"]),
+        (lambda now: now["config"]["stages"].update(c={"op": "invert"}), ["stages.c: added"]),
         (
             lambda now: now["config"]["stages"].update(a=now["config"]["stages"].pop("a")),
-            ["stages: are in another order"],
+            ["stages: reordered"],
         ),
         (lambda now: now["config"]["stages"]["b"].update(prompt=["mars"]), ['stages.b.prompt: "mars" -> ["mars"]']),
         (lambda now: now["config"].update(on_empty="keep"), ['on_empty: "fail" -> "keep"']),
@@ -166,39 +167,39 @@ def then() -> dict[str, Any]:
             [f'stages.b.prompt: "mars" -> "{"x" * 58}…'],
         ),
         (lambda now: [now.pop("environment"), now.pop("dataset_fingerprint")], []),  # a dry run has not looked at them
-        (lambda now: now["models"]["weights"]["inpaint"].update(version=2), ["models.inpaint.version: is new"]),
-        (lambda now: now["depends_on"].update(keys=3), ["keys: results are identified in another way: 2 -> 3"]),
+        (lambda now: now["models"]["weights"]["inpaint"].update(version=2), ["models.inpaint.version: added"]),
+        (lambda now: now["depends_on"].update(keys=3), ["cache keys: version 2 -> 3"]),
         (lambda now: now["depends_on"].update(ops={"text": 4, "sam": 2}), ["op text: version 3 -> 4"]),
         (lambda now: now["depends_on"].update(columns={"point": "2"}), []),  # only one of the runs uses it
         (
             lambda now: now["depends_on"].update(columns={"prompt": "2"}, files={"mask": "2"}),
             [
-                "dataset.manifest: column `prompt` has other values",
-                "dataset: the files that stages.mask reads have changed",
+                "dataset.manifest: column `prompt` has changed",
+                "dataset: files that stages.mask reads have changed",
             ],
         ),
         (
             lambda now: [now.update(dataset_fingerprint="2"), now["depends_on"].update(columns={"prompt": "2"})],
-            [f"{PHOTOS}; of those that stayed perhaps also column `prompt`"],
+            [f"{PHOTOS}; perhaps also column `prompt`"],
         ),
         (lambda now: now.update(dataset_fingerprint="2"), [PHOTOS]),
         (
             lambda now: now["config"]["stages"]["b"].update(prompt=[str(number) for number in range(9)]),
             ['stages.b.prompt: "mars" -> ["0", "1", "2", "3", "4", "5", "6", "7", "8"]'],
         ),
-        (lambda now: now["config"]["stages"].update({"\x1b[2J": 1}), [r"stages.\x1b[2J: is new"]),
+        (lambda now: now["config"]["stages"].update({"\x1b[2J": 1}), [r"stages.\x1b[2J: added"]),
     ],
 )
 def test_each_change_is_a_line(change: Callable[[dict[str, Any]], Any], lines: list[str]) -> None:
     now = deepcopy(then())
     change(now)
-    assert changes(then(), now) == lines
+    assert recomputation_causes(then(), now) == lines
 
 
 def test_of_long_lists_the_first_are_told() -> None:
     old, new = then(), then()
     old["config"]["stages"]["b"]["prompt"], new["config"]["stages"]["b"]["prompt"] = list(range(30_000)), []
-    (line,) = changes(old, new)
+    (line,) = recomputation_causes(old, new)
     assert line == "stages.b.prompt: without 0, without 1, without 2, without 3, without 4, without 29995 more"
 
 
@@ -217,9 +218,9 @@ def test_of_long_lists_the_first_are_told() -> None:
 )
 def test_what_no_change_explains_is_told_as_far_as_it_is_known(failed: Any, computed: Any, expected: str) -> None:
     facts = then() | {"work": {"failed": failed}}
-    assert unexplained(facts, computed).startswith(f"nothing that is recorded differs{expected}")
+    assert unknown_cause(facts, computed).startswith(f"no recorded difference{expected}")
     facts["depends_on"] = None
-    assert unexplained(facts, computed).endswith("; that run has not recorded all that its results depend on")
+    assert unknown_cause(facts, computed).endswith("; that run did not record everything that its results depend on")
 
 
 JUNK = (None, 5, "x\x1b[2J", [], [[]], {}, {"a": []}, {"text": "1"}, {"weights": {"inpaint": 3}}, True)
@@ -240,8 +241,8 @@ def test_another_s_run_json_costs_nothing(junk: Any) -> None:
             inner = inner[key]
         for damage in (lambda each, key: each.update({key: junk}), lambda each, key: each.pop(key)):
             damage(inner, last)
-            lines = [*changes(facts, then()), *changes(facts, {"config": {}, "models": {}})]
-            lines.append(unexplained(facts, {"text": 1}))
+            lines = [*recomputation_causes(facts, then()), *recomputation_causes(facts, {"config": {}, "models": {}})]
+            lines.append(unknown_cause(facts, {"text": 1}))
             assert all(line.isprintable() for line in lines)
 
 
@@ -293,14 +294,14 @@ def test_the_line_since_is_true(tmp_path: Path, capsys: pytest.CaptureFixture[st
     table = Table(tmp_path, lambda: capsys.readouterr().out)
     assert table.run() == []
     table.write("car", "horse")
-    assert table.run() == ["dataset.manifest: column `what` has other values"]
+    assert table.run() == ["dataset.manifest: column `what` has changed"]
     text = (tmp_path / "t.csv").read_text()
     (tmp_path / "t.csv").write_text(text.replace(",0", ",7"))  # a column that the recipe does not use
     shutil.rmtree(tmp_path / "outputs/.store")
-    lost = "nothing that is recorded differs: results were missing from the store"
+    lost = "no recorded difference: results were missing from the store"
     assert table.run() == [lost]
     table.mask("a", 200)
-    files = "dataset: the files that stages.drawn reads have changed"
+    files = "dataset: files that stages.drawn reads have changed"
     assert table.run() == [files]
     (tmp_path / "masks/a.png").rename(tmp_path / "a_mask.png")
     shutil.rmtree(tmp_path / "outputs/.store")
@@ -309,12 +310,10 @@ def test_the_line_since_is_true(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert table.run() == [files]
     table.mask("b", 0)  # nothing to paint: tried again and again
     assert table.run() == [files]
-    assert table.run() == ["nothing that is recorded differs: steps that failed in that run were tried again"]
+    assert table.run() == ["no recorded difference: steps that failed in that run were tried again"]
     table.write("car")
     shutil.rmtree(tmp_path / "outputs/.store")
-    assert table.run() == [
-        f"{PHOTOS}; of those that stayed perhaps also column `what`, the files that stages.drawn reads"
-    ]
+    assert table.run() == [f"{PHOTOS}; perhaps also column `what`, files that stages.drawn reads"]
     facts = json.loads((tmp_path / "outputs/run8/run.json").read_text())["depends_on"]
     assert facts["ops"] == {"mask_file": 2, "inpaint": 2}
     assert list(facts["columns"]) == ["what"] and list(facts["files"]) == ["drawn"]
@@ -346,7 +345,7 @@ def test_earlier_runs_are_found_in_sweeps_too_and_damaged_ones_passed_over(tmp_p
         put(f"5_{number}_test", {**then(), "status": status})
     for number, damaged in enumerate(("", "[]", "null", '{"name": "test"}', "{")):
         put(f"6_{number}_test", damaged)
-    found = [folder.relative_to(tmp_path).as_posix() for folder, _ in last_runs(tmp_path, "test")]
+    found = [folder.relative_to(tmp_path).as_posix() for folder, _ in earlier_runs(tmp_path, "test")]
     assert found == ["4_test", "2_sweep/1_test", "2_sweep/0_test", "1_test"]
 
 
