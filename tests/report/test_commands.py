@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from darkroom.report.commands import ordinary, reproduce, word
+from darkroom.report.commands import reproduce_command, run_command, word
 from darkroom.report.redaction import Redactor
 
 SPECIAL = st.sampled_from("\"'\\,${}[]()=:#~ \n\t!*?&;|<>`%@+-_0aeE.\u2028é名🐎")
@@ -47,7 +47,7 @@ def test_one_picture_of_many(prompt: str, folder: str, seed: int) -> None:
     line = {"path": f"/no/such/{prompt}", "settings": [{**MARS, "prompt": prompt, "seed": seed}]}
     facts = {"config": config, "overrides": ["recipe=x", "models.sam='a,b'", "+device=cpu", "memory=low", "outputs=x"]}
     facts["overrides"] += ["results.format=jpeg", "results.quality=90"]
-    assert parsed(ordinary(run, facts, line, redactor)) == {
+    assert parsed(run_command(run, facts, line, redactor)) == {
         "recipe": str(run / "recipe.yaml"),
         "dataset.images": redactor.redact_path(line["path"]),
         "stages.inpaint.prompt": redactor.redact(prompt),
@@ -58,14 +58,14 @@ def test_one_picture_of_many(prompt: str, folder: str, seed: int) -> None:
         "results.format": "jpeg",
         "results.quality": 90,
     }
-    _, _, again = shlex.split(reproduce(run, "car/4_inpaint.png"))
+    _, _, again = shlex.split(reproduce_command(run, "car/4_inpaint.png"))
     assert again == f"reproduce={run / 'car/4_inpaint.png'}"  # `commands` takes what is behind the = as it stands
 
 
 def test_what_the_recipe_says_already_is_left_out() -> None:
     config = {"dataset": {"images": "/photos/car.png"}, "stages": {"inpaint": {**MARS, "seed": [6, 7]}}}
     line = {"path": "/photos/car.png", "settings": [MARS]}
-    command = ordinary(PurePath("2026-11-20_14-03-22-481_car"), {"config": config}, line, Redactor([]))
+    command = run_command(PurePath("2026-11-20_14-03-22-481_car"), {"config": config}, line, Redactor([]))
     assert command == "python run.py recipe=2026-11-20_14-03-22-481_car/recipe.yaml stages.inpaint.seed=7"
 
 
@@ -77,4 +77,4 @@ def test_no_command_where_none_can_say_it() -> None:
         {"dataset": {"manifest": "/m.csv"}, "stages": {}},
         None,
     ):
-        assert ordinary(PurePath("run"), {"config": config}, line, Redactor([])) is None
+        assert run_command(PurePath("run"), {"config": config}, line, Redactor([])) is None

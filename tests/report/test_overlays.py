@@ -104,7 +104,7 @@ def test_a_page_tells_of_masks_flags_and_warnings(run: FakeRun) -> None:
     add(run, "b", BLUE, 0.25, settings=settings, steps=figures[:2], warnings=["stages.find.phrase: too long"])
     data = data_of(run_page(run.write()))
     flagged, other = data["pictures"]
-    assert data["masks"] and data["told"][-2:] == ["2 pictures", "1 flagged"]
+    assert data["masks"] and data["summary"][-2:] == ["2 pictures", "1 flagged"]
     assert flagged["flags"] == ["size: too large"] and "flags" not in other
     assert other["warnings"] == ["stages.find.phrase: too long"] and "warnings" not in flagged
     assert flagged["figures"] == {"find confidence": 0.75, "size coverage": 0.5}

@@ -95,7 +95,7 @@ def test_sweeps_tell_the_values_of_each_run_and_why_one_was_refused(tmp_path: Pa
     assert [each["run"] for each in data["pictures"]] == [0, 1, 2]
     assert [each["values"] for each in data["runs"]] == [each["values"] for each in jobs]
     assert data["pictures"][2]["error"] == "seed: too large"
-    assert data["told"] == ["20 November 2026, 14:03", "3 runs", "2 pictures", "1 failed"]
+    assert data["summary"] == ["20 November 2026, 14:03", "3 runs", "2 pictures", "1 failed"]
     assert data["title"] == "car_on_mars sweep"
 
 

@@ -1,4 +1,4 @@
-"""What shows a run to people. Reads the run folder and nothing else."""
+"""Contact sheets and HTML pages of runs and sweeps. Reads run folders only."""
 
 from darkroom.report.page import run_page, sweep_page
 from darkroom.report.sheet import contact_sheet

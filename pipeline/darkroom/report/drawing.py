@@ -1,17 +1,15 @@
-"""Small pieces for laying out a page of pictures: labels, thumbnails, and how they are put side by side."""
+"""The parts of a contact sheet: labels, thumbnails, rows and columns."""
 
 from __future__ import annotations
 
 import string
-import struct
 import warnings
-import zlib
 from bisect import bisect_right
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from io import BytesIO
 
+import cv2
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
@@ -19,18 +17,21 @@ from darkroom.imaging.thumbnails import PAPER
 from darkroom.system.files import Folder
 
 INK, SOFT, FAINT = "#1f1f1e", "#767470", "#e9e7e3"
-TINT, OUTLINE = "#8e7cf0", "#3a1fd1"  # violet: rare in photos, so that it is not taken for part of one
+TINT, OUTLINE = "#8e7cf0", "#3a1fd1"  # violet, because it is rare in photos
 WARN = "#a8321f"
 
-_MAX_BYTES, _MAX_PIXELS = 16_000_000, 4_000_000  # of a file that passes for a thumbnail
+_MAX_BYTES, _MAX_PIXELS = 16_000_000, 4_000_000  # limits for a thumbnail
 
-_BUILT_IN = frozenset(string.printable + "…·“”‘’")  # what Pillow's own font can show
+_BUILT_IN = frozenset(string.printable + "…·“”‘’")  # the characters of Pillow's own font
 _WIDER_FONTS = ("NotoSans-Regular.ttf", "DejaVuSans.ttf", "Arial.ttf", "arial.ttf")
 
 
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
 def label(text: str, width: int, size: int, *, colour: str = INK, lines: int = 1, paper: str = PAPER) -> Image.Image:
-    """Text on paper, wrapped; what does not fit into `lines` lines of `width` pixels ends in an ellipsis."""
-    text = "".join(each if each.isprintable() else " " if each.isspace() else "?" for each in text)
+    """Text on paper, wrapped at `width` pixels and cut after `lines` lines with an ellipsis."""
+    text = "".join(char if char.isprintable() else " " if char.isspace() else "?" for char in text)
     font = _font(set(text) <= _BUILT_IN, size)
     wrapped = _wrap(text, font, width, lines)
     height = round(size * 1.35)
@@ -41,15 +42,15 @@ def label(text: str, width: int, size: int, *, colour: str = INK, lines: int = 1
     return image
 
 
-def opened(folder: Folder, path: str) -> Image.Image:
-    """A thumbnail's file, decoded. It may be anybody's: a journal names it.
+def read_thumbnail(folder: Folder, path: str) -> Image.Image:
+    """Decode a thumbnail. The path comes from a journal, which may be a stranger's.
 
     Args:
         folder: the run folder.
-        path: within it.
+        path: the thumbnail's path in it.
 
     Raises:
-        OSError: it is missing or damaged, or no thumbnail.
+        OSError: the file is missing, damaged or too large for a thumbnail.
     """
     data = folder.read(path, _MAX_BYTES)
     try:
@@ -59,28 +60,28 @@ def opened(folder: Folder, path: str) -> Image.Image:
                 return image
     except Exception as error:  # foreign bytes: OSError, SyntaxError, struct.error, zlib.error, ...
         raise OSError(f"cannot be decoded: {error}") from None
-    raise OSError("is no thumbnail")
+    raise OSError("too large for a thumbnail")
 
 
 def thumbnail(folder: Folder, path: str, box: tuple[int, int]) -> Image.Image:
-    """A thumbnail's file, as large as (width, height) allows; a notice where it is gone or damaged."""
+    """A thumbnail scaled to fit a box of (width, height), or a notice where it is missing or damaged."""
     try:
-        image = opened(folder, path)
+        image = read_thumbnail(folder, path)
     except OSError as error:
-        title, reason = "damaged", "cannot be read"
+        title, reason = "damaged", "is not a readable picture"
         if isinstance(error, FileNotFoundError):
-            title, reason = "missing", "is no longer in the run folder"
+            title, reason = "missing", "is not in the run folder"
         return notice((box[0], box[0] * 2 // 3), title, f"{path.rpartition('/')[2]} {reason}")
     return image.convert("RGB").resize(_fitted(image.size, box), Image.Resampling.HAMMING)
 
 
 def tinted(photo: Image.Image, folder: Folder, path: str) -> tuple[Image.Image, float]:
-    """A thumbnail with the masked area in colour and outlined, and the mean of the mask, 0 to 1.
+    """A photo with the masked area tinted and outlined, and the mean of the mask, 0 to 1.
 
     Raises:
         OSError: the mask cannot be read.
     """
-    mask = opened(folder, path).convert("L").resize(photo.size, Image.Resampling.BOX)
+    mask = read_thumbnail(folder, path).convert("L").resize(photo.size, Image.Resampling.BOX)
     grey = photo.convert("L").convert("RGB")
     violet = Image.blend(grey, Image.new("RGB", photo.size, TINT), 0.6)
     histogram = mask.histogram()
@@ -92,16 +93,16 @@ def tinted(photo: Image.Image, folder: Folder, path: str) -> tuple[Image.Image, 
 
 
 def framed(image: Image.Image) -> Image.Image:
-    """A picture that stands out."""
+    """A picture with a warning frame."""
     image = image.copy()
     ImageDraw.Draw(image).rectangle((0, 0, image.width - 1, image.height - 1), outline=WARN, width=5)
     return image
 
 
 def notice(size: tuple[int, int], title: str, reason: str) -> Image.Image:
-    """A grey cell, of about the size (width, height), that says why there is no picture."""
+    """A grey cell of about (width, height) pixels that says why there is no picture."""
     pad, line = 20, 24
-    width, height = max(size[0], 240), max(size[1], 120)  # photos can be thinner than words
+    width, height = max(size[0], 240), max(size[1], 120)  # room for the text even if the photo is narrow
     text_width, lines = width - 2 * pad, (height - 3 * pad) // line - 1
     image = Image.new("RGB", (width, height), FAINT)
     image.paste(label(title, text_width, 20, paper=FAINT), (pad, pad))
@@ -110,59 +111,37 @@ def notice(size: tuple[int, int], title: str, reason: str) -> Image.Image:
 
 
 def row(images: Sequence[Image.Image], gap: int) -> Image.Image:
-    """Side by side, aligned at the top."""
-    width = sum(each.width for each in images) + gap * (len(images) - 1)
-    page = Image.new("RGB", (width, max(each.height for each in images)), PAPER)
+    """Pictures side by side, aligned at the top, `gap` pixels apart."""
+    width = sum(image.width for image in images) + gap * (len(images) - 1)
+    page = Image.new("RGB", (width, max(image.height for image in images)), PAPER)
     left = 0
-    for each in images:
-        page.paste(each, (left, 0))
-        left += each.width + gap
+    for image in images:
+        page.paste(image, (left, 0))
+        left += image.width + gap
     return page
 
 
 def stack(images: Sequence[Image.Image], gap: int) -> Image.Image:
-    """One below the other, aligned at the left."""
-    height = sum(each.height for each in images) + gap * (len(images) - 1)
-    page = Image.new("RGB", (max(each.width for each in images), height), PAPER)
+    """Pictures one below another, aligned at the left, `gap` pixels apart."""
+    height = sum(image.height for image in images) + gap * (len(images) - 1)
+    page = Image.new("RGB", (max(image.width for image in images), height), PAPER)
     top = 0
-    for each in images:
-        page.paste(each, (0, top))
-        top += each.height + gap
+    for image in images:
+        page.paste(image, (0, top))
+        top += image.height + gap
     return page
 
 
 def padded(image: Image.Image, width: int, margin: int = 0) -> Image.Image:
-    """At least so wide, with a margin all around."""
+    """A picture on paper at least `width` pixels wide, with a margin on all sides."""
     page = Image.new("RGB", (max(width, image.width) + 2 * margin, image.height + 2 * margin), PAPER)
     page.paste(image, (margin, margin))
     return page
 
 
 def png(page: Image.Image) -> bytes:
-    """An RGB page as a PNG file.
-
-    Pillow weighs five filters for every line and packs them one after the other: most of a sheet's time.
-    """
-    colours = np.asarray(page).reshape(page.height, -1)
-    lines = np.empty((page.height, colours.shape[1] + 1), np.uint8)
-    lines[:, 0] = 1  # the filter "Sub": every pixel as its difference to the one before
-    lines[:, 1:4] = colours[:, :3]
-    np.subtract(colours[:, 3:], colours[:, :-3], out=lines[:, 4:])
-    with ThreadPoolExecutor() as pool:
-        packed = pool.map(_packed, (lines[start : start + 512] for start in range(0, page.height, 512)))
-        data = b"".join([b"\x78\x01", *packed, b"\x03\x00", zlib.adler32(lines).to_bytes(4, "big")])
-    header = struct.pack(">IIBBBBB", page.width, page.height, 8, 2, 0, 0, 0)  # 8 bits of red, green and blue each
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
-
-
-def _packed(lines: np.ndarray) -> bytes:
-    """A part of a stream that others follow: it ends at a byte's end and looks back to nothing."""
-    packer = zlib.compressobj(1, wbits=-zlib.MAX_WBITS)
-    return packer.compress(lines) + packer.flush(zlib.Z_FULL_FLUSH)
-
-
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(name)))
+    """An RGB page as a PNG file. OpenCV writes it in half the time that Pillow takes."""
+    return cv2.imencode(".png", cv2.cvtColor(np.asarray(page), cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def _fitted(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
@@ -171,7 +150,7 @@ def _fitted(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
 
 
 @cache
-def _font(built_in: bool, size: int) -> ImageFont.FreeTypeFont:
+def _font(built_in: bool, size: int) -> _Font:
     for name in () if built_in else _WIDER_FONTS:
         try:
             return ImageFont.truetype(name, size)
@@ -180,7 +159,7 @@ def _font(built_in: bool, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)
 
 
-def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int, lines: int) -> list[str]:
+def _wrap(text: str, font: _Font, width: int, lines: int) -> list[str]:
     words, wrapped = text.split(), [""]
     while words:
         word = words.pop(0)
@@ -201,6 +180,6 @@ def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int, lines: int) -> li
     return wrapped
 
 
-def _fitting(text: str, font: ImageFont.FreeTypeFont, width: float) -> int:
-    """How many characters of a text fit; at least one."""
+def _fitting(text: str, font: _Font, width: float) -> int:
+    """The number of leading characters that fit into `width` pixels, at least 1."""
     return max(1, bisect_right(range(len(text)), width, lo=1, key=lambda end: font.getlength(text[:end])) - 1)

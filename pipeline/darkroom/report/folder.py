@@ -1,4 +1,4 @@
-"""What sheets and pages read of run folders and sweeps besides the journal."""
+"""What sheets and pages read of run folders and sweeps besides the journal, and the texts that both show."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from darkroom.system.files import Folder
 
 
 @dataclass(frozen=True)
-class Job:
-    """A run of a sweep.
+class SweepJob:
+    """One run of a sweep.
 
     Attributes:
-        folder: its run folder; one that could not begin may have none.
+        folder: its run folder, which may not exist if the job could not start.
         values: the swept parameters by dotted name, as texts.
         status: as in `run.json`.
-        error: why it could not run, in a line.
+        error: one line on why it could not run.
     """
 
     folder: Path
@@ -32,45 +32,51 @@ class Job:
     error: str | None
 
     @property
-    def name(self) -> str:
-        """The recipe's."""
+    def recipe_name(self) -> str:
+        """The name of its recipe, from the name of its folder."""
         return self.folder.name.partition("_")[2] or self.folder.name
 
     def lines(self) -> Iterator[Line]:
-        """Its journal's lines; none where it has no journal."""
+        """The lines of its journal; none if there is no journal."""
         if Folder(self.folder).has(JOURNAL):
             yield from read_journal(self.folder, damaged=True)
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What `sweep.json` says.
+    """The content of `sweep.json`.
 
     Attributes:
-        facts: all of it.
-        axes: the parameters that vary and their values, as texts.
+        facts: everything in the file.
+        axes: the parameters with more than one value and their values, as texts.
         jobs: in their order.
     """
 
     facts: Mapping[str, Any]
     axes: Mapping[str, Sequence[str]]
-    jobs: Sequence[Job]
+    jobs: Sequence[SweepJob]
 
     @classmethod
     def read(cls, sweep_dir: Path) -> Self:
-        """Read it; a parameter with a single value is no axis."""
-        told = read_sweep(sweep_dir)
-        jobs = [Job(sweep_dir / job["folder"], job["values"], job["status"], job["error"]) for job in told["jobs"]]
-        return cls(told, {name: values for name, values in told["axes"].items() if len(values) > 1}, jobs)
+        """Read a sweep's folder.
+
+        Raises:
+            RecordError: `sweep.json` is missing or damaged.
+        """
+        facts = read_sweep(sweep_dir)
+        jobs = [
+            SweepJob(sweep_dir / job["folder"], job["values"], job["status"], job["error"]) for job in facts["jobs"]
+        ]
+        return cls(facts, {name: values for name, values in facts["axes"].items() if len(values) > 1}, jobs)
 
     @property
     def title(self) -> str:
-        """The recipes' names."""
-        return f"{', '.join(dict.fromkeys(job.name for job in self.jobs))} sweep".strip()
+        """The names of its recipes."""
+        return f"{', '.join(dict.fromkeys(job.recipe_name for job in self.jobs))} sweep".strip()
 
 
-def facts(run_dir: Path) -> Mapping[str, Any]:
-    """What `run.json` says; nothing where it cannot be read."""
+def facts_or_nothing(run_dir: Path) -> Mapping[str, Any]:
+    """The content of `run.json`; empty if the file cannot be read."""
     try:
         return read_facts(run_dir)
     except RecordError:
@@ -78,33 +84,33 @@ def facts(run_dir: Path) -> Mapping[str, Any]:
 
 
 def date(facts: Mapping[str, Any]) -> str | None:
-    """When it started, such as `20 November 2026, 14:03`."""
+    """When a run or a sweep started, such as `20 November 2026, 14:03`."""
     if not facts.get("started"):
         return None
     day = datetime.fromisoformat(facts["started"])
     return f"{day.day} {day:%B %Y, %H:%M}"
 
 
-def short(parameter: str) -> str:
-    """A swept parameter as people call it: the last two parts of its name.
+def short_name(parameter: str) -> str:
+    """The last two parts of a parameter's dotted name.
 
-    >>> short("stages.inpaint.seed")
+    >>> short_name("stages.inpaint.seed")
     'inpaint.seed'
     """
     return ".".join(parameter.split(".")[-2:])
 
 
-def counted(number: int, what: str) -> str:
+def counted(number: int, noun: str) -> str:
     """A number with its noun.
 
     >>> counted(1, "photo"), counted(1200, "photo")
     ('1 photo', '1,200 photos')
     """
-    return f"{number:,} {what}{'s' * (number != 1)}"
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def shows_masks(lines: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether what a run's journal tells of are masks: nothing was repainted, nor was to be after a prompt."""
+    """Whether a journal holds masks only: nothing was repainted, and no line has a prompt."""
     masks = False
     for line in lines:
         if line.get("prompt") is not None or line.get("result") not in (None, line.get("source")):
@@ -114,10 +120,10 @@ def shows_masks(lines: Iterable[Mapping[str, Any]]) -> bool:
 
 
 def tally(statuses: Counter[str]) -> list[str]:
-    """How many pictures there are, and how many are not done.
+    """The number of pictures done, then the numbers of all other statuses.
 
     >>> tally(Counter(done=4, failed=1))
     ['4 pictures', '1 failed']
     """
-    undone = [f"{number:,} {status}" for status, number in sorted(statuses.items()) if status != "done"]
-    return [counted(statuses["done"], "picture"), *undone]
+    others = [f"{number:,} {status}" for status, number in sorted(statuses.items()) if status != "done"]
+    return [counted(statuses["done"], "picture"), *others]

@@ -1,6 +1,6 @@
-"""The page: every picture of a run or a sweep in a file that any browser opens; no server, no network.
+"""The HTML page of a run or a sweep. It shows every picture in any browser, without server or network.
 
-A page holds its data as JSON and shows it as text only: prompts and names come from strangers.
+The page holds its data as JSON and shows texts as text, never as HTML: prompts and names come from strangers.
 """
 
 from __future__ import annotations
@@ -19,43 +19,43 @@ from statistics import median
 from typing import Any
 
 from darkroom.record import read_journal
-from darkroom.report import commands as again
-from darkroom.report.drawing import opened
-from darkroom.report.folder import Job, Sweep, counted, date, facts, short, shows_masks, tally
+from darkroom.report.commands import reproduce_command, run_command
+from darkroom.report.drawing import read_thumbnail
+from darkroom.report.folder import Sweep, SweepJob, counted, date, facts_or_nothing, short_name, shows_masks, tally
 from darkroom.report.redaction import Redactor
 from darkroom.system.files import Folder, writing
 
-MAX_PICTURES = 4000  # in a file; what is more goes into others
+MAX_PICTURES = 4000  # per file; further pictures go into further files
 
 _TEMPLATE = Path(__file__).with_name("template")
 _FILES = ("contact_sheet.png", "recipe.yaml", "run.json", "sweep.json", "journal.jsonl", "run.log")
-_SHOWN = (
+_SHOWN_KEYS = (
     *("photo", "status", "error", "flags", "warnings", "prompt", "negative_prompt", "seed", "variant"),
     *("outside_max_diff", "seconds", "item"),
 )
-_FURTHER = re.compile(r"index_\d+\.html")
+_FURTHER_PAGE = re.compile(r"index_\d+\.html")
 
-Picture = tuple[int, Mapping[str, Any]]  # which run, and a line of its journal
+_Picture = tuple[int, Mapping[str, Any]]  # index of the run, and a line of its journal
 
 
 @dataclass(frozen=True)
 class _Run:
-    """A run whose pictures a page shows.
+    """A run on a page.
 
     Attributes:
         folder: the run folder.
-        within: its path within the page's folder, ending in `/`; empty where it is that folder.
+        within: its path within the page's folder, ending in `/`; empty if both are the same folder.
         facts: its `run.json`.
-        job: what the sweep says of it; None outside of a sweep.
+        job: its job in the sweep; None outside a sweep.
     """
 
     folder: Path
     within: str
     facts: Mapping[str, Any]
-    job: Job | None = None
+    job: SweepJob | None = None
 
     def lines(self) -> Iterator[Mapping[str, Any]]:
-        """Its journal's; of a job that was refused or has made nothing, one that says so."""
+        """The lines of its journal. A job that was refused or made nothing gets one line that says so."""
         if self.job is None:
             yield from read_journal(self.folder, damaged=True)
             return
@@ -68,67 +68,67 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Report:
-    """All that the pages of a folder have in common.
+    """What all pages of a folder share.
 
     Attributes:
-        folder: where they are, absolute.
-        title: what they are called.
-        told: what is known of the whole: when, how many, how long.
+        folder: the absolute path of the folder.
+        title: the heading.
+        summary: start, duration and counts, as texts.
         axes: the swept parameters.
-        runs: whose pictures they show.
+        runs: the runs on the pages.
         redactor: makes texts safe to send away.
     """
 
     folder: Path
     title: str
-    told: Sequence[str]
+    summary: Sequence[str]
     axes: Sequence[str]
     runs: Sequence[_Run]
     redactor: Redactor
 
     @property
-    def called(self) -> str:
-        """The folder, as commands name it."""
+    def folder_name(self) -> str:
+        """The folder as commands name it."""
         return self.redactor.folder_name(self.folder)
 
-    def pictures(self) -> Iterator[Picture]:
-        """All, in order, read as they are taken."""
+    def pictures(self) -> Iterator[_Picture]:
+        """All pictures in order, read from the journals one by one."""
         return ((number, line) for number, run in enumerate(self.runs) for line in run.lines())
 
 
 def run_page(run_dir: Path) -> Path:
-    """Write `index.html` into a run folder, also of a run that is unfinished or has failed.
+    """Write `index.html` into a run folder, even if the run is unfinished or has failed.
 
-    Pictures beyond `MAX_PICTURES` go to `index_2.html` and so on. Memory does not grow with the run.
+    Pictures beyond `MAX_PICTURES` go to `index_2.html` and so on. Memory use does not grow with the run.
 
     Returns:
-        its path.
+        the path of `index.html`.
 
     Raises:
         OutputError: the folder cannot be read or written.
     """
     folder = run_dir.absolute()
     with writing(folder / "index.html"):
-        told = facts(folder)
-        photos = [counted(told["totals"]["photos"], "photo")] if "totals" in told else []
-        name = str(told.get("name") or folder.name)
-        return _write(_Report(folder, name, [*_about(told), *photos], (), [_Run(folder, "", told)], Redactor([told])))
+        facts = facts_or_nothing(folder)
+        photos = [counted(facts["totals"]["photos"], "photo")] if "totals" in facts else []
+        name, summary = str(facts.get("name") or folder.name), [*_summary(facts), *photos]
+        return _write(_Report(folder, name, summary, (), [_Run(folder, "", facts)], Redactor([facts])))
 
 
 def sweep_page(sweep_dir: Path) -> Path:
-    """Write `index.html` into a sweep's folder, with the pictures of all its runs, as `run_page` does."""
+    """Write `index.html` into a sweep's folder, with the pictures of all its runs; see `run_page`."""
     folder = sweep_dir.absolute()
     with writing(folder / "index.html"):
         sweep = Sweep.read(folder)
-        runs = [_Run(job.folder, f"{job.folder.name}/", facts(job.folder), job) for job in sweep.jobs]
-        told = [*_about(sweep.facts), counted(len(runs), "run")]
+        runs = [_Run(job.folder, f"{job.folder.name}/", facts_or_nothing(job.folder), job) for job in sweep.jobs]
+        summary = [*_summary(sweep.facts), counted(len(runs), "run")]
         redactor = Redactor(run.facts for run in runs)
-        return _write(_Report(folder, sweep.title, told, list(sweep.axes), runs, redactor))
+        return _write(_Report(folder, sweep.title, summary, list(sweep.axes), runs, redactor))
 
 
-def _about(told: Mapping[str, Any]) -> list[str]:
-    unfinished = told.get("status") if told.get("status") in ("running", "interrupted", "stopped") else None
-    return [each for each in (date(told), unfinished, _duration(told.get("wall_seconds"))) if each]
+def _summary(facts: Mapping[str, Any]) -> list[str]:
+    unfinished = facts.get("status") if facts.get("status") in ("running", "interrupted", "stopped") else None
+    return [text for text in (date(facts), unfinished, _duration(facts.get("wall_seconds"))) if text]
 
 
 def _duration(seconds: float | None) -> str | None:
@@ -141,42 +141,45 @@ def _duration(seconds: float | None) -> str | None:
 
 def _write(report: _Report) -> Path:
     statuses = Counter(line["status"] for _, line in report.pictures())
-    total = statuses.total()
-    files = Folder(report.folder)
-    flagged = sum(bool(line.get("flags")) for _, line in report.pictures())
-    names = ["index.html", *(f"index_{number}.html" for number in range(2, -(-total // MAX_PICTURES) + 1))]
-    common = report.redactor.redact(
-        {
-            "title": report.title,
-            "told": [*report.told, *tally(statuses + Counter(flagged=flagged))],
-            "masks": shows_masks(line for _, line in report.pictures()),
-            "folder": report.called,
-            "axes": [{"name": axis, "label": short(axis)} for axis in report.axes],
-            "runs": [_about_run(run) for run in report.runs],
-            "files": [name for name in _FILES if files.has(name)],
-            "pages": [{"file": name, "first": number * MAX_PICTURES + 1} for number, name in enumerate(names)],
-            "total": total,
-        }
-    )
+    names = ["index.html", *(f"index_{number}.html" for number in range(2, -(-statuses.total() // MAX_PICTURES) + 1))]
+    common = report.redactor.redact(_common_data(report, names, statuses))
     pictures = enumerate(report.pictures(), start=1)
+    files = Folder(report.folder)
     for number, name in enumerate(names):
         data = common | {"page": number} | _data(report, islice(pictures, MAX_PICTURES))
         files.write(name, _html(data).encode())
-    for path in report.folder.glob("index_*.html"):  # of a time when there were more pictures
-        if _FURTHER.fullmatch(path.name) and path.name not in names:
+    for path in report.folder.glob("index_*.html"):  # from a time when there were more pictures
+        if _FURTHER_PAGE.fullmatch(path.name) and path.name not in names:
             files.remove(path.name)
     return report.folder / "index.html"
 
 
-def _about_run(run: _Run) -> dict[str, Any]:
+def _common_data(report: _Report, names: Sequence[str], statuses: Counter[str]) -> dict[str, Any]:
+    """The data that all files of a report share."""
+    files = Folder(report.folder)
+    flagged = sum(bool(line.get("flags")) for _, line in report.pictures())
+    return {
+        "title": report.title,
+        "summary": [*report.summary, *tally(statuses + Counter(flagged=flagged))],
+        "masks": shows_masks(line for _, line in report.pictures()),
+        "folder": report.folder_name,
+        "axes": [{"name": axis, "label": short_name(axis)} for axis in report.axes],
+        "runs": [_run_data(run) for run in report.runs],
+        "files": [name for name in _FILES if files.has(name)],
+        "pages": [{"file": name, "first": number * MAX_PICTURES + 1} for number, name in enumerate(names)],
+        "total": statuses.total(),
+    }
+
+
+def _run_data(run: _Run) -> dict[str, Any]:
     if run.job is None:
         return {"folder": ""}
     page = f"{run.within}index.html" if (run.folder / "index.html").is_file() else None
     return {"folder": run.folder.name, "values": dict(run.job.values), "page": page}
 
 
-def _data(report: _Report, pictures: Iterable[tuple[int, Picture]]) -> dict[str, Any]:
-    """What one file shows. Stages that many pictures share stand there once."""
+def _data(report: _Report, pictures: Iterable[tuple[int, _Picture]]) -> dict[str, Any]:
+    """The data of one file. Stage settings that pictures share are stored once."""
     stages: dict[str, int] = {}
     shown = []
     for number, (run, line) in pictures:
@@ -187,34 +190,34 @@ def _data(report: _Report, pictures: Iterable[tuple[int, Picture]]) -> dict[str,
 
 
 def _picture(report: _Report, run: _Run, line: Mapping[str, Any], stages: dict[str, int]) -> dict[str, Any]:
-    """A line of the journal as the page needs it; paths are those within the page's folder."""
+    """The page's data for a line of the journal; paths are relative to the page's folder."""
     settings = report.redactor.redact(line.get("settings", ()))
-    called = PurePath(report.called, run.within)
+    folder = PurePath(report.folder_name, run.within)
     paths = {kind: line.get(kind) for kind in ("source", "mask", "result", "delivered")}
     small = line.get("thumbnails", {})
     paths |= {"thumbnail": small.get("result"), "mask_thumbnail": small.get("mask")}
     return {
-        **report.redactor.redact({key: line.get(key) for key in _SHOWN}),
+        **report.redactor.redact({key: line.get(key) for key in _SHOWN_KEYS}),
         **{kind: run.within + path for kind, path in paths.items() if path},
         "figures": dict(_figures(line)),
         "settings": [stages.setdefault(json.dumps(step), len(stages)) for step in settings],
-        "reproduce": again.reproduce(called, line["result"]) if line.get("result") else None,
-        "ordinary": again.ordinary(called, run.facts, line, report.redactor) if "photo" in line else None,
+        "reproduce": reproduce_command(folder, line["result"]) if line.get("result") else None,
+        "ordinary": run_command(folder, run.facts, line, report.redactor) if "photo" in line else None,
     }
 
 
 def _figures(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """What the stages have measured, as far as they came: `size coverage` and its value."""
+    """What the stages measured, such as `size coverage` and its value; stages that did not run have no figures."""
     for stage, step in zip(line.get("settings", ()), line.get("steps", ())[1:], strict=False):
         yield from ((f"{stage['stage']} {label}", value) for label, value in step.get("figures", {}).items())
 
 
 def _shape(folder: Path, pictures: Sequence[Mapping[str, Any]]) -> float:
-    """Width by height of most thumbnails, so that the page's frames fit them."""
+    """The median ratio of width to height of the first thumbnails; the page's frames have this shape."""
     shapes = []
-    for picture in islice((each for each in pictures if "thumbnail" in each), 24):
+    for picture in islice((picture for picture in pictures if "thumbnail" in picture), 24):
         try:
-            image = opened(Folder(folder), picture["thumbnail"])
+            image = read_thumbnail(Folder(folder), picture["thumbnail"])
             shapes.append(image.width / image.height)
         except OSError:
             continue
@@ -232,15 +235,15 @@ def _html(data: Mapping[str, Any]) -> str:
         "{script}": script,
         "{data}": _safe_json(data),
     }
-    # In one go, so that nothing that is put in is taken for a place to put something.
+    # One pass, so that an inserted text that looks like a placeholder is not replaced.
     return re.sub("|".join(map(re.escape, parts)), lambda found: parts[found[0]], page)
 
 
 def _safe_json(data: Mapping[str, Any]) -> str:
-    """JSON of ASCII alone that cannot end the script element that it stands in, nor begin a comment."""
+    """JSON in ASCII that can neither end the surrounding script element nor begin a comment."""
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _digest(text: str) -> str:
-    """How a Content-Security-Policy names the one style sheet or script that it allows."""
+    """A text's hash as a Content-Security-Policy names it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,6 +1,6 @@
-"""The contact sheet: one picture that shows what a run has made.
+"""The contact sheet: one picture that shows the results of a run.
 
-It is drawn from the thumbnails that the journal names, and reads the run folder and nothing else.
+It is drawn from the thumbnails in the run folder and reads nothing outside it.
 """
 
 from __future__ import annotations
@@ -15,34 +15,35 @@ from typing import Any
 
 from PIL import Image
 
+from darkroom.imaging.thumbnails import PAPER
 from darkroom.record import read_journal
-from darkroom.report.drawing import PAPER, SOFT, WARN, framed, label, notice, padded, png, row, stack, thumbnail, tinted
-from darkroom.report.folder import counted, date, facts, shows_masks, tally
+from darkroom.report.drawing import SOFT, WARN, framed, label, notice, padded, png, row, stack, thumbnail, tinted
+from darkroom.report.folder import counted, date, facts_or_nothing, shows_masks, tally
 from darkroom.report.redaction import Redactor
 from darkroom.system.files import Folder, writing
 
 SHEET = "contact_sheet.png"
 MAX_PHOTOS = 24
-MAX_MASKS = 400  # photos, where only masks are shown
-MAX_HEIGHT = 16_000  # many viewers give up at 16384 pixels
+MAX_MASKS = 400  # photos on a sheet that shows masks only
+MAX_HEIGHT = 16_000  # pixels; many viewers fail at 16384
 
 _MARGIN, _GAP, _AIR = 72, 20, 64  # around the page, between pictures, between photos
-_WIDTH = 2280  # of what is inside the margins, where the pictures can be scaled to it
-_NARROWEST, _WIDEST = 240, 420  # of a picture
-_PER_ROW, _MAX_ROWS = 8, 12  # results side by side; rows of results of one photo
+_WIDTH = 2280  # between the margins; many columns make a sheet wider
+_MIN_CELL, _MAX_CELL = 240, 420  # width of a picture
+_PER_ROW, _MAX_ROWS = 8, 12  # results per row, rows per photo
 
-Row = tuple[str, list[Mapping[str, Any]]]  # a prompt and the journal's lines of its pictures
+_Row = tuple[str, list[Mapping[str, Any]]]  # a prompt and the journal lines of its pictures
 
 
 @dataclass
-class _Shown:
-    """One photo's lines of the journal."""
+class _Photo:
+    """One photo and its lines of the journal."""
 
     name: str
     lines: list[Mapping[str, Any]] = field(default_factory=list)
 
-    def rows(self) -> list[Row]:
-        """The rows of results, each by seed; a prompt with many pictures takes several, the further named ''."""
+    def rows(self) -> list[_Row]:
+        """One row per prompt, sorted by seed. A long row is split; its further parts have the prompt ''."""
         prompts: dict[str, list[Mapping[str, Any]]] = {}
         for line in self.lines:
             prompts.setdefault(line.get("prompt") or "", []).append(line)
@@ -54,28 +55,28 @@ class _Shown:
         return rows
 
     def first(self, kind: str) -> str | None:
-        """The first thumbnail that any line names for `source` or `mask`."""
+        """The path of the photo's first thumbnail of a kind, `source` or `mask`."""
         return next((line["thumbnails"][kind] for line in self.lines if line["thumbnails"].get(kind)), None)
 
     def flags(self) -> list[str]:
-        """All that gates have marked its pictures with, each once."""
+        """The flags of its pictures, without repeats."""
         return list(dict.fromkeys(flag for line in self.lines for flag in line.get("flags", ())))
 
     def only_error(self) -> str | None:
-        """The reason, where there is no picture at all and always for the same reason."""
+        """The error, if all its pictures failed with the same one."""
         errors = {line.get("error") for line in self.lines}
         return errors.pop() if len(errors) == 1 else None
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """What all photos of a sheet have in common.
+    """The layout of a sheet.
 
     Attributes:
         folder: the run folder.
         cell: width of a picture, in pixels.
-        lead: columns for photo and mask: 2, or 1 where they stand one below the other.
-        columns: all columns of the widest photo.
+        lead: columns for photo and mask: 2, or 1 if the mask is below the photo.
+        columns: columns of the widest photo, `lead` included.
         abreast: photos side by side.
     """
 
@@ -86,20 +87,20 @@ class _Layout:
     abreast: int
 
     def width(self, columns: int) -> int:
-        """Pixels that so many pictures take."""
+        """The width of some columns, in pixels."""
         return columns * (self.cell + _GAP) - _GAP
 
 
 def contact_sheet(run_dir: Path) -> Path:
-    """Draw `contact_sheet.png` into a run folder, also of a run that is unfinished or has failed.
+    """Draw `contact_sheet.png` into a run folder, even if the run is unfinished or has failed.
 
-    Per photo it shows the photo, where it was repainted, and the results: prompts in rows, seeds in columns. Of a run
-    that repaints nothing it shows the masks, each laid over its photo. What gates have flagged comes first. At most
-    `MAX_PHOTOS` photos (masks: `MAX_MASKS`), and no more than fit into `MAX_HEIGHT` pixels, are drawn; a last line
-    counts the others. Of each photo that is not drawn no more than its name is held in memory.
+    For every photo the sheet shows the photo, its mask and the results: one row per prompt, one column per seed. If
+    the run repaints nothing, the sheet shows every photo with its mask over it. Flagged photos come first. The sheet
+    has at most `MAX_PHOTOS` photos (masks: `MAX_MASKS`) and `MAX_HEIGHT` pixels; its last line counts the other
+    photos. Only the names of photos that are not drawn are held in memory.
 
     Returns:
-        its path.
+        the path of the sheet.
 
     Raises:
         OutputError: the folder cannot be read or written.
@@ -109,7 +110,7 @@ def contact_sheet(run_dir: Path) -> Path:
 
 
 def save(folder: Path, page: Image.Image) -> Path:
-    """Write a page as a folder's `contact_sheet.png`."""
+    """Write a page as `contact_sheet.png` into a folder."""
     Folder(folder).write(SHEET, png(page))
     return folder / SHEET
 
@@ -124,8 +125,8 @@ def _page(run_dir: Path) -> Image.Image:
     height = parts[0].height
     for start in range(0, len(photos), layout.abreast):
         together = photos[start : start + layout.abreast]
-        cells = [_overlay(layout, each) if masks else _photo(layout, each) for each in together]
-        line = row([padded(each, layout.width(layout.columns)) for each in cells], _AIR)
+        cells = [_overlay(layout, photo) if masks else _photo(layout, photo) for photo in together]
+        line = row([padded(cell, layout.width(layout.columns)) for cell in cells], _AIR)
         height += _AIR + line.height
         if height > MAX_HEIGHT - 4 * _MARGIN and start:
             others += len(photos) - start
@@ -136,77 +137,77 @@ def _page(run_dir: Path) -> Image.Image:
     return padded(stack(parts, _AIR), width, _MARGIN)
 
 
-def _read(run_dir: Path, most: int) -> tuple[list[_Shown], int, Counter[str]]:
-    """The photos to show, those with flags first, how many others there are, and how many pictures of each status."""
+def _read(run_dir: Path, limit: int) -> tuple[list[_Photo], int, Counter[str]]:
+    """The photos to draw, flagged ones first; the number of other photos; the number of pictures per status."""
     flagged: dict[str, None] = {}
     others: dict[str, None] = {}
     statuses: Counter[str] = Counter()
-    redactor = Redactor([facts(run_dir)])
+    redactor = Redactor([facts_or_nothing(run_dir)])
     for line in read_journal(run_dir, damaged=True):
         statuses.update([line["status"], *["flagged"] * bool(line.get("flags"))])
         (flagged if line.get("flags") else others)[_key(line)] = None
     keys = list(flagged | others)
-    shown: dict[str, _Shown] = {}
-    wanted = set(keys[:most])
+    shown: dict[str, _Photo] = {}
+    wanted = set(keys[:limit])
     for line in read_journal(run_dir, damaged=True):
         if _key(line) in wanted:
-            photo = shown.setdefault(_key(line), _Shown(redactor.redact(line["photo"])))
+            photo = shown.setdefault(_key(line), _Photo(redactor.redact(line["photo"])))
             photo.lines.append(redactor.redact(line))
-    return [shown[key] for key in keys[:most]], len(keys[most:]), statuses
+    return [shown[key] for key in keys[:limit]], len(keys[limit:]), statuses
 
 
 def _key(line: Mapping[str, Any]) -> str:
-    """What the lines of one photo share; two rows of a manifest may share a name, never a source."""
-    return line.get("source") or line["photo"]
+    """Identifies a photo. Two rows of a manifest may have the same name, never the same source."""
+    return str(line.get("source") or line["photo"])
 
 
 def _mask_layout(folder: Folder, photos: int) -> _Layout:
-    """Of a sheet of masks: one picture of each photo, the smaller the more there are."""
+    """The layout of a sheet of masks: one picture per photo; more photos make smaller pictures."""
     abreast = min(max(3, math.ceil(math.sqrt(2 * photos))), _PER_ROW)
-    return _Layout(folder, min((_WIDTH + _AIR) // abreast - _AIR, _WIDEST), lead=0, columns=1, abreast=abreast)
+    return _Layout(folder, min((_WIDTH + _AIR) // abreast - _AIR, _MAX_CELL), lead=0, columns=1, abreast=abreast)
 
 
-def _overlay(layout: _Layout, shown: _Shown) -> Image.Image:
-    """A photo with its mask laid over it, how much that covers, and what gates or errors say of it."""
+def _overlay(layout: _Layout, shown: _Photo) -> Image.Image:
+    """A photo with its mask over it, the mask's share of the photo, flags and errors."""
     (line, *_), cell = shown.lines, layout.cell
     source, mask = shown.first("source"), shown.first("mask")
-    told = []
+    notes = []
     if source is None:
         picture = notice((cell, cell * 2 // 3), line["status"], str(line.get("error") or ""))
     else:
         picture = thumbnail(layout.folder, source, (cell, round(cell * 1.2)))
         if mask is not None:
             picture, name = _mask(layout.folder, mask, picture)
-            told = [label(name, cell, 18, colour=SOFT)]
+            notes = [label(name, cell, 18, colour=SOFT)]
         warnings = [f"flagged: {flag}" for flag in shown.flags()]
         warnings += [f"{line['status']}: {line['error']}"] if line.get("error") else []
         picture = framed(picture) if warnings else picture
-        told += [label(text, cell, 18, colour=WARN, lines=4) for text in warnings]
-    return stack([label(shown.name, cell, 20), picture, *told], 6)
+        notes += [label(text, cell, 18, colour=WARN, lines=4) for text in warnings]
+    return stack([label(shown.name, cell, 20), picture, *notes], 6)
 
 
-def _layout(folder: Folder, photos: Sequence[_Shown]) -> _Layout:
-    rows = [each.rows() for each in photos]
-    lead = 1 if any(len(each) > 1 for each in rows) else 2
-    columns = lead + max((len(lines) for each in rows for _, lines in each), default=1)
+def _layout(folder: Folder, photos: Sequence[_Photo]) -> _Layout:
+    rows_of_photos = [photo.rows() for photo in photos]
+    lead = 1 if any(len(rows) > 1 for rows in rows_of_photos) else 2
+    columns = lead + max((len(lines) for rows in rows_of_photos for _, lines in rows), default=1)
     abreast = 2 if columns <= 3 and len(photos) > 1 else 1
     fitting = (_WIDTH - (abreast - 1) * (_AIR - _GAP) + _GAP) // (abreast * columns) - _GAP
-    return _Layout(folder, min(max(fitting, _NARROWEST), _WIDEST), lead, columns, abreast)
+    return _Layout(folder, min(max(fitting, _MIN_CELL), _MAX_CELL), lead, columns, abreast)
 
 
 def _title(run_dir: Path, photos: int, statuses: Counter[str], width: int) -> Image.Image:
-    told = facts(run_dir)
+    facts = facts_or_nothing(run_dir)
     counts = [counted(photos, "photo"), *tally(statuses)]
-    return title(str(told.get("name") or run_dir.name), [date(told), *counts], width)
+    return title(str(facts.get("name") or run_dir.name), [date(facts), *counts], width)
 
 
-def title(name: str, told: Sequence[str | None], width: int) -> Image.Image:
-    """A page's head: a large name, and below it what else is told, as far as it is known."""
-    return stack([label(name, width, 54), label(" · ".join(filter(None, told)), width, 24, colour=SOFT)], 8)
+def title(name: str, details: Sequence[str | None], width: int) -> Image.Image:
+    """The head of a page: a name in large letters above a line of details; None is left out."""
+    return stack([label(name, width, 54), label(" · ".join(filter(None, details)), width, 24, colour=SOFT)], 8)
 
 
-def _photo(layout: _Layout, shown: _Shown) -> Image.Image:
-    """Everything about one photo: photo and mask at the left, a row of results for every prompt."""
+def _photo(layout: _Layout, shown: _Photo) -> Image.Image:
+    """One photo: photo and mask at the left, and a row of results for every prompt."""
     lead, size = _lead(layout, shown)
     if error := shown.only_error():
         cells = [*lead, notice(size, shown.lines[0]["status"], error)]
@@ -215,20 +216,20 @@ def _photo(layout: _Layout, shown: _Shown) -> Image.Image:
     rows = shown.rows()
     left = [row(lead, _GAP)] if lead and layout.lead == 2 else lead
     bands = [
-        _band(layout, "" if number else shown.name, each, results, size)
-        for number, (each, results) in enumerate(zip_longest(left, rows[:_MAX_ROWS]))
+        _band(layout, "" if number else shown.name, picture, results, size)
+        for number, (picture, results) in enumerate(zip_longest(left, rows[:_MAX_ROWS]))
     ]
     if left_out := sum(len(lines) for _, lines in rows[_MAX_ROWS:]):
-        bands.append(label(f"and {left_out} more of this photo", layout.width(2), 20, colour=SOFT))
+        bands.append(label(f"and {left_out} more pictures of this photo", layout.width(2), 20, colour=SOFT))
     return stack([*_flags(shown, layout.width(layout.columns)), *bands], _GAP)
 
 
-def _flags(shown: _Shown, width: int) -> list[Image.Image]:
+def _flags(shown: _Photo, width: int) -> list[Image.Image]:
     return [label(f"flagged: {flag}", width, 20, colour=WARN, lines=2) for flag in shown.flags()]
 
 
-def _lead(layout: _Layout, shown: _Shown) -> tuple[list[Image.Image], tuple[int, int]]:
-    """The photo and its mask, as far as there are any, and the size of all pictures of this photo."""
+def _lead(layout: _Layout, shown: _Photo) -> tuple[list[Image.Image], tuple[int, int]]:
+    """The photo and its mask, if there are any, and the size of all pictures of this photo."""
     source, mask = shown.first("source"), shown.first("mask")
     if source is None:
         return [], (layout.cell, layout.cell * 2 // 3)
@@ -240,7 +241,7 @@ def _lead(layout: _Layout, shown: _Shown) -> tuple[list[Image.Image], tuple[int,
 
 
 def _mask(folder: Folder, path: str, photo: Image.Image) -> tuple[Image.Image, str]:
-    """The photo with its mask in colour, and what it is called."""
+    """The photo with its mask tinted, and a caption."""
     try:
         tint, share = tinted(photo, folder, path)
     except OSError:
@@ -249,9 +250,9 @@ def _mask(folder: Folder, path: str, photo: Image.Image) -> tuple[Image.Image, s
 
 
 def _band(
-    layout: _Layout, name: str, left: Image.Image | None, results: Row | None, size: tuple[int, int]
+    layout: _Layout, name: str, left: Image.Image | None, results: _Row | None, size: tuple[int, int]
 ) -> Image.Image:
-    """What stands side by side: name and prompt above; photo or mask, if any, and results below."""
+    """One row: name and prompt above, photo or mask and results below."""
     prompt, lines = results or ("", [])
     widths = layout.width(layout.lead), layout.width(layout.columns - layout.lead)
     heading = row([label(name, widths[0], 24), label(prompt, widths[1], 24, lines=2)], _GAP)
@@ -264,14 +265,14 @@ def _result(layout: _Layout, line: Mapping[str, Any], size: tuple[int, int]) -> 
 
 
 def result(folder: Folder, line: Mapping[str, Any], size: tuple[int, int]) -> Image.Image:
-    """What became of a picture: its thumbnail, with the mask over it where nothing was repainted, or why there is none.
+    """A picture's thumbnail, with the mask over it if nothing was repainted; a notice if there is no picture.
 
-    What is flagged has a frame.
+    A flagged picture has a frame.
 
     Args:
         folder: the run folder.
-        line: of its journal.
-        size: width and height to fit into.
+        line: the picture's line of the journal.
+        size: width and height of the box that it must fit, in pixels.
     """
     if line["status"] != "done":
         return notice(size, line["status"], str(line.get("error") or ""))
@@ -283,18 +284,18 @@ def result(folder: Folder, line: Mapping[str, Any], size: tuple[int, int]) -> Im
 
 
 def caption(line: Mapping[str, Any]) -> str:
-    """What tells a picture from the others of its photo and prompt, and whether it is flagged."""
-    return _which(line) + " · flagged" * bool(line.get("flags"))
+    """What distinguishes a picture from others with its photo and prompt, and whether it is flagged."""
+    return _variant(line) + " · flagged" * bool(line.get("flags"))
 
 
-def _which(line: Mapping[str, Any]) -> str:
+def _variant(line: Mapping[str, Any]) -> str:
     if line.get("result") and line["result"] == line.get("source"):
         return "unchanged"
-    if "," in (line.get("variant") or ""):  # several repaints had variants: the last one's seed would not tell
-        return line["variant"]
+    if "," in (line.get("variant") or ""):  # several repaints have variants: the last seed does not identify it
+        return str(line["variant"])
     return "result" if line.get("seed") is None else f"seed {line['seed']}"
 
 
 def captioned(picture: Image.Image, text: str, width: int) -> Image.Image:
-    """A picture with a line below it."""
+    """A picture with a caption."""
     return stack([picture, label(text, width, 18, colour=SOFT)], 6)

@@ -1,4 +1,4 @@
-// The page of a run or a sweep. All text goes through textContent: what it shows comes from strangers.
+// The page of a run or a sweep. All text goes through textContent, because prompts and names come from strangers.
 "use strict";
 
 const data = JSON.parse(document.getElementById("data").textContent);
@@ -13,11 +13,11 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 
-// ---- What a picture is ---------------------------------------------------------------------------------------------
+// ---- A picture -----------------------------------------------------------------------------------------------------
 
 const url = (path) => "./" + path.split("/").map(encodeURIComponent).join("/");
 const untouched = (picture) => picture.status === "done" && picture.result === picture.source;
-const kept = (picture) => untouched(picture) && !data.masks; // where masks are all that was asked for, nothing is kept
+const kept = (picture) => untouched(picture) && !data.masks; // a run that makes masks only leaves every photo as it is
 const statusOf = (picture) => (kept(picture) ? "unchanged" : picture.status);
 const axisValue = (picture, axis) => data.runs[picture.run].values?.[axis.name];
 const counted = (number) => number.toLocaleString("en");
@@ -33,7 +33,7 @@ function distinct(value) {
 }
 
 const briefly = (label) => {
-  const brief = label.split(".").at(-1); // such as `seed`, unless two stages have one
+  const brief = label.split(".").at(-1); // such as `seed`, unless two axes end in it
   return data.axes.filter((axis) => axis.label.endsWith("." + brief)).length > 1 ? label : brief;
 };
 const swept = (key) => data.axes.some((axis) => axis.name.endsWith("." + key));
@@ -47,15 +47,15 @@ const fields = [
 ].map((field) => ({ ...field, values: distinct(field.value) }));
 const varying = fields.filter((field) => field.values.size > 1);
 
-/** What tells a picture from the others: texts a line each, then numbers and the like with their names. */
+/** What distinguishes a picture from the others: one line per text, then one line of named short values. */
 function caption(picture) {
-  const several = picture.variant?.includes(","); // repaints with variants: the last one's seed would not tell
-  const telling = varying.filter(
+  const several = picture.variant?.includes(","); // several repaints have variants: the seed of the last does not identify the picture
+  const distinguishing = varying.filter(
     (field) => !field.quiet && field.value(picture) !== undefined && !(several && field.label === "Seed"),
   );
   const texts = [];
   const named = [];
-  for (const field of telling) {
+  for (const field of distinguishing) {
     const value = shown(field.value(picture));
     if (field.name && value.length < 16) named.push(`${field.name} ${value}`);
     else texts.push(value);
@@ -69,9 +69,9 @@ function words(picture) {
   const axes = data.axes.map((axis) => axisValue(picture, axis));
   const item = Object.values(picture.item ?? {}).map(shown);
   const seed = picture.seed === undefined ? "" : `seed ${picture.seed}`;
-  const told = [picture.error, ...(picture.flags ?? []), ...(picture.warnings ?? [])];
-  const own = [picture.photo, picture.prompt, picture.negative_prompt, picture.variant, seed, ...told];
-  return [...own, ...axes, ...item, statusOf(picture)].join("\n").toLowerCase();
+  const notes = [picture.error, ...(picture.flags ?? []), ...(picture.warnings ?? [])];
+  const texts = [picture.photo, picture.prompt, picture.negative_prompt, picture.variant, seed, ...notes];
+  return [...texts, ...axes, ...item, statusOf(picture)].join("\n").toLowerCase();
 }
 
 // ---- The grid ------------------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ function notice(title, reason, kind = "") {
 
 function image(path, alt, properties = {}) {
   const element = make("img", { alt, decoding: "async", draggable: false, ...properties });
-  element.addEventListener("error", () => element.replaceWith(notice("missing", `${path} is no longer in the folder`, "missing")));
+  element.addEventListener("error", () => element.replaceWith(notice("missing", `${path} is not in the folder`, "missing")));
   element.src = url(path);
   return element;
 }
@@ -93,7 +93,7 @@ function card(picture) {
   const frame = make("div", { className: "frame" });
   if (picture.status === "done" && picture.thumbnail) {
     frame.append(image(picture.thumbnail, alt.filter(Boolean).join(", "), { loading: "lazy" }));
-    if (untouched(picture) && picture.mask_thumbnail) frame.append(image(picture.mask_thumbnail, "its mask", { loading: "lazy", className: "mask" }));
+    if (untouched(picture) && picture.mask_thumbnail) frame.append(image(picture.mask_thumbnail, "the mask", { loading: "lazy", className: "mask" }));
   } else {
     frame.append(notice(picture.status, picture.error ?? "", picture.status));
   }
@@ -107,7 +107,7 @@ function card(picture) {
 
 const cards = pictures.map(card);
 const haystacks = pictures.map(words);
-let visible = []; // indices of the pictures that the filters let through
+let visible = []; // indices of the pictures that match the filters
 
 // ---- Filters -------------------------------------------------------------------------------------------------------
 
@@ -131,7 +131,7 @@ function filter() {
     wanted.every(({ select, field, values }) => field.value(picture) === values[select.value]) &&
     terms.every((term) => haystacks[index].includes(term));
   visible = [...pictures.keys()].filter((index) => fits(pictures[index], index));
-  $("grid").replaceChildren(...visible.map((index) => cards[index])); // ten times as fast as to hide the others
+  $("grid").replaceChildren(...visible.map((index) => cards[index])); // ten times faster than hiding the other cards
   const all = visible.length === pictures.length;
   $("count").textContent = all ? "" : `${counted(visible.length)} of ${counted(pictures.length)}`;
   $("show-all").hidden = all;
@@ -155,7 +155,7 @@ function buildFilters() {
   $("filters").addEventListener("submit", (event) => event.preventDefault());
   $("show-all").addEventListener("click", showAll);
   $("filters").hidden = pictures.length < 2;
-  filter(); // a browser may have kept what was chosen before the page was loaded anew
+  filter(); // browsers restore form values when a page is reloaded
 }
 
 // ---- The large view ------------------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ function layers(picture) {
   const parts = [];
   if (picture.source) parts.push(image(picture.source, `the photo ${picture.photo}`, { className: "before" }));
   if (done && !untouched(picture)) parts.push(image(picture.result, `the result: ${picture.prompt ?? picture.photo}`, { className: "after" }));
-  if (picture.mask) parts.push(image(picture.mask, "the mask: what was repainted", { className: "mask" }));
+  if (picture.mask) parts.push(image(picture.mask, "the mask of the repainted area", { className: "mask" }));
   if (done && !untouched(picture) && picture.source) {
     const tags = [["tag left", "before"], ["tag right", "after"]];
     parts.push(...tags.map(([className, textContent]) => make("span", { className, textContent })), slider());
@@ -205,7 +205,7 @@ function layers(picture) {
   return parts;
 }
 
-/** The box takes the shape of the first picture that is there; until then that of the thumbnails. */
+/** Gives the box the shape of the first image that loads, and until then the shape of the thumbnails. */
 function fit(parts) {
   view.style.setProperty("--shape", data.shape);
   const first = parts.find((part) => part.tagName === "IMG");
@@ -233,9 +233,9 @@ function facts(picture) {
   const all = {
     Photo: picture.photo,
     Status: statusOf(picture),
-    Why: picture.error,
+    Reason: picture.error,
     Flagged: picture.flags?.join("\n"),
-    "Not heeded": picture.warnings?.join("\n"),
+    Warnings: picture.warnings?.join("\n"),
     ...Object.fromEntries(data.axes.map((axis) => [axis.label, run.values?.[axis.name]])),
     Prompt: swept("prompt") ? undefined : picture.prompt,
     "Negative prompt": picture.negative_prompt,
@@ -247,7 +247,7 @@ function facts(picture) {
   return Object.entries(all).filter(([, value]) => value !== undefined);
 }
 
-/** A command with the folder that this page is in now, as far as neither needs quotes. */
+/** A command with the current folder of this page, unless one of the two paths needs quotes. */
 function moved(command) {
   const here = location.protocol === "file:" ? decodeURIComponent(location.pathname).replace(/\/[^/]*$/, "") : data.folder;
   const plain = /^[\w/.+@%-]+$/;
@@ -261,7 +261,7 @@ function command(title, text) {
     try {
       await navigator.clipboard.writeText(code.textContent);
     } catch {
-      getSelection().selectAllChildren(code); // where a browser keeps files from the clipboard
+      getSelection().selectAllChildren(code); // some browsers deny pages from files the clipboard
       document.execCommand("copy");
     }
     button.textContent = "Copied";
@@ -275,8 +275,8 @@ function details(picture) {
   const parts = [table("Picture", facts(picture))];
   const again = [];
   if (picture.reproduce) again.push(command("From this run's records", picture.reproduce));
-  if (picture.ordinary) again.push(command("As an ordinary run of this picture alone", picture.ordinary));
-  if (again.length) parts.push(make("section", { className: "again" }, make("h3", { textContent: "Make it again" }), ...again));
+  if (picture.ordinary) again.push(command("As a new run of this picture only", picture.ordinary));
+  if (again.length) parts.push(make("section", { className: "again" }, make("h3", { textContent: "Make this picture again" }), ...again));
   if (picture.figures) parts.push(table("Measured", Object.entries(picture.figures)));
   if (picture.item) parts.push(table("Manifest", Object.entries(picture.item)));
   for (const step of (picture.settings ?? []).map((index) => data.stages[index])) {
@@ -315,10 +315,10 @@ function show(index) {
   document.documentElement.classList.add("viewing");
 }
 
-/** The next picture that the filters show. */
+/** The index of the next (1) or previous (-1) picture that matches the filters. */
 function neighbour(step) {
-  const place = visible.indexOf(state.index);
-  return place < 0 ? visible[step > 0 ? 0 : visible.length - 1] : visible[place + step];
+  const position = visible.indexOf(state.index);
+  return position < 0 ? visible[step > 0 ? 0 : visible.length - 1] : visible[position + step];
 }
 
 function go(step) {
@@ -335,7 +335,7 @@ function followAddress() {
     show(index);
     return;
   }
-  const page = data.pages.findLast((each) => each.first <= number);
+  const page = data.pages.findLast((candidate) => candidate.first <= number);
   if (page && number <= data.total && page !== data.pages[data.page]) location.replace(page.file + location.hash);
   else if (view.open) view.close();
 }
@@ -376,7 +376,7 @@ function buildView() {
 
 function build() {
   document.querySelector("h1").textContent = data.title;
-  $("told").textContent = data.told.join(" · ");
+  $("summary").textContent = data.summary.join(" · ");
   const constant = fields.filter((field) => field.values.size === 1 && !field.quiet && field.label !== "Seed");
   $("constant").append(
     ...constant.map((field) =>
