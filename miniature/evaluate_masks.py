@@ -139,8 +139,8 @@ def finds_something(mask: np.ndarray, _truth: np.ndarray) -> float:
 def table(found: dict[str, Results], fooled: Results) -> list[str]:
     """Mean IoU and how often it is above one half, on each set; and how often what is not there is found. Markdown."""
     heads = [head for name, each in found.items() for head in (f"{name} (n = {len(each[PLAIN])})", "above 0.5")]
-    heads.append(f"not there, yet found (n = {len(fooled[PLAIN])})")
-    lines = [f"| way | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
+    heads.append(f"false positives (n = {len(fooled[PLAIN])})")
+    lines = [f"| stage | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
     for way in WAYS:
         cells = [cell for each in found.values() for cell in _cells(np.array(each[way]))]
         cells.append("" if "CLICK" in way else f"{np.mean(fooled[way]):.0%}")
@@ -169,17 +169,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="default: %(default)s")
     torch.set_num_threads(parser.parse_args().threads)
     models = miniatures()
-    sets = {"as they come": as_they_come(50), "beside a lookalike": beside_a_lookalike(24)}
+    sets = {"ordinary scenes": as_they_come(50), "next to a lookalike": beside_a_lookalike(24)}
     found = {name: measure(models, cases, iou) for name, cases in sets.items()}
     fooled = measure(models, not_there(40), finds_something)
     swapped, chance = contrast(models, by_itself(24))
     won = margins(found)
     beaten = ", ".join(f"{margin:+.2f} ({name})" for name, margin in won.items())
-    lines = [*table(found, fooled), "", f"`snap` against `text`: {beaten}; at least {MARGIN:+.2f} is asked for."]
+    lines = [*table(found, fooled), "", f"`snap` compared with `text`: {beaten}; required: {MARGIN:+.2f}."]
     lines += [
         "",
-        f"`{CONTRAST}`, of things that are alone in their picture (n = {len(swapped)}): {np.mean(swapped):.2f}; by "
-        f"chance, the better of all pixels and as many random ones: {np.mean(chance):.2f}.",
+        f"`{CONTRAST}`, scenes with one object (n = {len(swapped)}): {np.mean(swapped):.2f}; "
+        f"chance: {np.mean(chance):.2f}.",
     ]
     print("\n".join(lines))
     write(lines)

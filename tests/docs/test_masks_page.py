@@ -24,7 +24,7 @@ def test_what_is_not_there_is_not_there():
 def test_the_page_shows_each_way_once_and_the_margin_that_is_asked_for():
     page = PAGE.read_text(encoding="utf-8")
     assert re.findall(r"^\| `(.*?)` \|", page, re.MULTILINE) == list(WAYS), "run: make eval-masks"
-    won = re.search(r"^`snap` against `text`: (.*);", page, re.MULTILINE)
+    won = re.search(r"^`snap` compared with `text`: (.*);", page, re.MULTILINE)
     assert won and all(float(each) >= MARGIN for each in re.findall(r"[+-][0-9.]+", won[1]))
 
 
@@ -35,7 +35,7 @@ def test_the_table_is_put_between_the_markers(tmp_path):
     write(table({"some": results}, {way: [0.0, 1.0] for way in WAYS}), page)
     lines = page.read_text().splitlines()
     assert lines[0] == "before" and lines[-1] == "after" and "old" not in lines
-    assert lines[2] == "| way | some (n = 2) | above 0.5 | not there, yet found (n = 2) |"
+    assert lines[2] == "| stage | some (n = 2) | above 0.5 | false positives (n = 2) |"
     assert lines[4] == "| `text: {phrase: THING}` | 0.50 | 50% | 50% |"
     assert np.isclose(margins({"some": results})["some"], 0.3)
 
