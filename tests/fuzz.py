@@ -41,8 +41,7 @@ from PIL import Image, PngImagePlugin
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # where `run.py` is
 
-import run as entry  # noqa: E402
-from darkroom.config import compose as hydra_glue  # noqa: E402
+from darkroom.cli import main as cli  # noqa: E402
 from darkroom.errors import DarkroomError  # noqa: E402
 from darkroom.report import contact_sheet, run_page, sweep_page, sweep_sheet  # noqa: E402
 
@@ -547,15 +546,11 @@ def damage(rng: random.Random, desk: Desk, kind: str) -> str:
 
 def command_line(folder: Path, *words: str) -> int:
     """`python run.py WORDS` from a folder, within this process; the exit code."""
-    here, arguments = Path.cwd(), sys.argv
+    here = Path.cwd()
     os.chdir(folder)
-    sys.argv = ["run.py", *words]
     try:
-        return entry.main()
-    except SystemExit as end:  # argparse's
-        return end.code if isinstance(end.code, int) else 1
+        return cli.main(words)
     finally:
-        sys.argv = arguments
         os.chdir(here)
 
 
@@ -617,8 +612,6 @@ def watch(desk: Desk, command: Command, seconds: float) -> list[str]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         faulthandler.cancel_dump_traceback_later()
-        entry._jobs.clear()
-        hydra_glue._sweeps.clear()
     if time.monotonic() - started > seconds and not any(each.startswith("hangs") for each in found):
         found.append("takes too long")
     found += [f"touched outside: {_shown(desk, each)}" for each in _differing(around, desk.around())]

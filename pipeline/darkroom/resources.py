@@ -12,3 +12,6 @@ ROOT = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parents[1]
 
 RECIPES = ROOT / "recipes"
 CONF = ROOT / "conf"
+
+COMMAND = "python run.py" if (ROOT / "run.py").is_file() else "darkroom"
+"""How the command line is called here, for help and reports."""

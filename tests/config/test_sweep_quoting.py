@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from hydra import compose, initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
 
-from darkroom.config import compose as hydra_glue
+from darkroom.config.compose import compose, expand
 from darkroom.config.recipe import Recipe, parse
-from darkroom.config.recipe_file import make_paths_absolute, read_prompt_files
 from support.runs import ROOT
 
 PAGE = (ROOT / "docs/sweeps.md").read_text()
@@ -29,15 +22,13 @@ PROMPTS_FILE = re.search(r"```\n(# prompts\.txt.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The current folder, with the page's prompts file in it, and Hydra as the command line starts it."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with the page's prompts file in it."""
     assert PROMPTS_FILE is not None
     (tmp_path / "prompts.txt").write_text(PROMPTS_FILE[1])
     (tmp_path / "more.txt").write_text("a beach\n")
     monkeypatch.chdir(tmp_path)
-    hydra_glue.register()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        yield tmp_path
+    return tmp_path
 
 
 def as_the_shell_reads(words: str) -> list[str]:
@@ -47,18 +38,8 @@ def as_the_shell_reads(words: str) -> list[str]:
 
 def compose_runs(words: list[str]) -> list[Recipe]:
     """The recipe of each run that a command line makes."""
-    jobs = [words]
-    if "-m" in words:
-        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-        parsed = parser.parse_overrides([word for word in words if word != "-m"])
-        (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-    recipes = []
-    for job in jobs:
-        config: Any = OmegaConf.to_container(compose("config", overrides=job), resolve=False)
-        make_paths_absolute(config, Path.cwd())
-        read_prompt_files(config)
-        recipes.append(parse(config, "the page"))
-    return recipes
+    jobs = expand([word for word in words if word != "-m"]) if "-m" in words else [words]
+    return [parse(compose(job).config, "the page") for job in jobs]
 
 
 def told(recipe: Recipe, words: list[str]) -> str:

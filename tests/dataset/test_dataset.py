@@ -129,7 +129,7 @@ def test_links_and_special_files(tmp_path: Path) -> None:
 
 def test_results_of_runs_are_no_photos_unless_named(tmp_path: Path) -> None:
     run, sweep = "outputs/run", "outputs/sweep"
-    for name in ("a.png", f"{run}/0_photo.png", f"{run}/journal.jsonl", f"{sweep}/sheet.png", f"{sweep}/multirun.yaml"):
+    for name in ("a.png", f"{run}/0_photo.png", f"{run}/journal.jsonl", f"{sweep}/sheet.png", f"{sweep}/sweep.json"):
         touch(tmp_path / name)
     assert names(Dataset(images=str(tmp_path))) == ["a.png"]
     assert names(Dataset(images=f"{tmp_path}/outputs/run")) == ["0_photo.png"]

@@ -365,7 +365,8 @@ def test_a_dry_run_says_why_too(desk: Desk, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_the_same_again_loads_no_model_and_leaves_the_same_files(cli: Cli) -> None:
-    program = "import sys, run; code = run.main(); print('torch' in sys.modules); sys.exit(code)"
+    program = "import sys\nfrom darkroom.cli.main import main\ncode = main(sys.argv[1:])\n"
+    program += "print('torch' in sys.modules)\nsys.exit(code)"
     words = ["recipe=car_on_mars", "models=miniature", "stages.inpaint.steps=2", "stages.inpaint.seed=0"]
     command = [sys.executable, "-c", program, *words]
     outputs = [

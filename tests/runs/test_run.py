@@ -243,4 +243,4 @@ def test_a_sweep_makes_a_run_of_every_value_and_a_failure_stops_no_other(cli: Cl
     assert done.returncode == 3
     sweep = cli.run_folder()
     statuses = [journal(sweep / number)[0]["status"] for number in ("0_car_on_mars", "1_car_on_mars")]
-    assert statuses == ["failed", "done"] and (sweep / "multirun.yaml").is_file()
+    assert statuses == ["failed", "done"] and (sweep / "sweep.json").is_file()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from darkroom.config.jobs import Ready
+from darkroom.config.jobs import Job
 from darkroom.engine.run_job import perform
 from darkroom.session import dry_run as module
 from darkroom.session.dry_run import dry_run
@@ -49,7 +49,7 @@ def photos(tmp_path: Path) -> Path:
     return manifest
 
 
-def jobs(photos: Path, models: FakeModels, number: int) -> list[Ready]:
+def jobs(photos: Path, models: FakeModels, number: int) -> list[Job]:
     """Four jobs that share masks and pictures."""
     masks = {"op": "mask_file", "folder": str(photos.parent / "masks")}
     recipes = [
@@ -65,7 +65,7 @@ def jobs(photos: Path, models: FakeModels, number: int) -> list[Ready]:
     ]
 
 
-def plan(ready: Sequence[Ready], store: Store) -> dict[str, tuple[int, int]]:
+def plan(ready: Sequence[Job], store: Store) -> dict[str, tuple[int, int]]:
     """What a dry run tells by op: to do, there already."""
     lines = re.findall(r"^  (\w+) +([\d,]+) to do +([\d,]+) there already$", dry_run(ready, store), re.MULTILINE)
     return {op: (int(todo.replace(",", "")), int(there.replace(",", ""))) for op, todo, there in lines}
@@ -177,7 +177,8 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes] | None]:
 
 
 def test_it_writes_nothing_and_needs_no_model(cli: Cli) -> None:
-    program = "import sys, run; code = run.main(); print('torch' in sys.modules); sys.exit(code)"
+    program = "import sys\nfrom darkroom.cli.main import main\ncode = main(sys.argv[1:])\n"
+    program += "print('torch' in sys.modules)\nsys.exit(code)"
 
     def dry(*words: str) -> str:
         command = [sys.executable, "-c", program, *words, "models=miniature", "dry_run=true"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 
 import pytest
 
-import run
-from darkroom.config.jobs import Ready
+from darkroom.cli.main import main
+from darkroom.config.jobs import Job
 from darkroom.config.recipe import parse
 from darkroom.config.settings import Results
 from darkroom.engine.run_job import perform
@@ -27,16 +26,14 @@ def command_line(folder: Path, *words: str) -> int:
     """`python run.py WORDS` from a folder; returns the exit code."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("HYDRA_FULL_ERROR", "1")  # put back as it was
-        patch.setattr(sys, "argv", ["run.py", *words])
-        return run.main()
+        return main(words)
 
 
-def job(folder: Path, config: Mapping[str, Any], models: FakeModels, *words: str, sweep: Path | None = None) -> Ready:
+def job(folder: Path, config: Mapping[str, Any], models: FakeModels, *words: str, sweep: Path | None = None) -> Job:
     """A checked job whose folder Hydra has made."""
     folder.mkdir(parents=True)
     config = {"name": "test", "on_empty": "fail", **config}
-    return Ready(parse(config, "test"), Asking(models), folder, {}, config, words, sweep)
+    return Job(parse(config, "test"), Asking(models), folder, {}, config, words, sweep)
 
 
 def session(outputs: Path, config: Mapping[str, Any], models: FakeModels) -> Path:

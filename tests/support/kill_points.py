@@ -37,8 +37,8 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-import run
-from darkroom.config.jobs import Ready
+from darkroom.cli.main import main
+from darkroom.config.jobs import Job
 from darkroom.config.recipe import parse
 from darkroom.config.settings import Settings
 from darkroom.imaging.compositing import to_alpha
@@ -171,7 +171,7 @@ def start(outputs: Path, folder: str, seeds: Sequence[Sequence[int]]) -> int:
     return 0 if run_session(jobs) else 3
 
 
-def _ready(outputs: Path, folder: Path, sweep: Path | None, seeds: Sequence[int]) -> Ready:
+def _ready(outputs: Path, folder: Path, sweep: Path | None, seeds: Sequence[int]) -> Job:
     folder.mkdir(exist_ok=True)
     config = {
         "name": "kill",
@@ -191,7 +191,7 @@ def _ready(outputs: Path, folder: Path, sweep: Path | None, seeds: Sequence[int]
     }
     files = {"recipe.yaml": "name: kill\n", ".hydra/config.yaml": "name: kill\n"}
     words = ("recipe=kill", f"stages.paint.seed={list(seeds)}")
-    return Ready(parse(config, "kill.yaml"), Settings.parse(config), folder, files, config, words, sweep)
+    return Job(parse(config, "kill.yaml"), Settings.parse(config), folder, files, config, words, sweep)
 
 
 def work(asked: dict[str, Any], tell: int) -> int:
@@ -204,8 +204,11 @@ def work(asked: dict[str, Any], tell: int) -> int:
     points.watch()
     for op in _OPS:
         note_batches(op, points, tell)
-    sys.argv = ["run.py", *asked.get("words", [])]
-    code = process.run(run.main) if "words" in asked else start(outputs, asked["folder"], asked["seeds"])
+    code = (
+        process.run(lambda: main(asked["words"]))
+        if "words" in asked
+        else start(outputs, asked["folder"], asked["seeds"])
+    )
     sys.stdout.flush()
     os.write(tell, json.dumps(points.number).encode() + b"\n")
     return code

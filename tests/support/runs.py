@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from darkroom.config.jobs import Ready
+from darkroom.config.jobs import Job
 from darkroom.config.recipe import parse
 from darkroom.config.settings import Results
 from darkroom.engine.run_job import perform
@@ -138,10 +138,10 @@ class Asking:
         return self.of
 
 
-def ready(config: dict, models: Models, folder: Path) -> Ready:
+def ready(config: dict, models: Models, folder: Path) -> Job:
     """A recipe given as a mapping, as a checked job that asks these models."""
     recipe = parse({"name": "test", **config}, "test")
-    return Ready(recipe, Asking(models), folder, {}, config, (), None)
+    return Job(recipe, Asking(models), folder, {}, config, (), None)
 
 
 def run(config: dict, models: Models, folder: Path) -> list[dict]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from darkroom.config import recipe_file
-from darkroom.config.jobs import Ready, Refused
+from darkroom.config.jobs import Job, RefusedJob
 from darkroom.config.recipe import Recipe, check_dataset, parse
 from darkroom.config.settings import Settings
 from darkroom.errors import RecipeError, RecordError, collect_errors, printable, suggest
@@ -64,15 +64,15 @@ def _resume(place: str, options: Mapping[str, str]) -> bool:
     folder = _latest(_outputs(options)) if place == "latest" else _folder(place)
     folder = folder.resolve()  # the store lies beside it, not beside a link to it
     jobs = list(_sweep_jobs(folder)) if (folder / SWEEP).is_file() else [_ready(folder, None)]
-    for refused in (job for job in jobs if isinstance(job, Refused)):
-        print(printable(f"{refused.folder.name}: {'; '.join(str(refused.error).splitlines())}"), file=sys.stderr)
+    for refused in (job for job in jobs if isinstance(job, RefusedJob)):
+        print(printable(f"{refused.folder.name}: {'; '.join(refused.error.splitlines())}"), file=sys.stderr)
     if not jobs:
         raise RecordError(f"{folder / SWEEP}: holds no runs")
-    ready = any(isinstance(job, Ready) for job in jobs)
-    return ready and run_session(jobs) and all(isinstance(job, Ready) for job in jobs)
+    ready = any(isinstance(job, Job) for job in jobs)
+    return ready and run_session(jobs) and all(isinstance(job, Job) for job in jobs)
 
 
-def _sweep_jobs(folder: Path) -> Iterator[Ready | Refused]:
+def _sweep_jobs(folder: Path) -> Iterator[Job | RefusedJob]:
     for job in read_sweep(folder)["jobs"]:
         place, error = folder / job["folder"], job["error"] or f"holds no {RUN}; start it anew"
         try:
@@ -85,10 +85,10 @@ def _sweep_jobs(folder: Path) -> Iterator[Ready | Refused]:
         except RecordError as damaged:  # costs this run; the others go on
             error = str(damaged)
         words = tuple(f"{key}={value}" for key, value in job["values"].items())
-        yield Refused(place, words, 2, error, folder)
+        yield RefusedJob(place, words, error, folder)
 
 
-def _ready(folder: Path, sweep: Path | None) -> Ready:
+def _ready(folder: Path, sweep: Path | None) -> Job:
     """The job of a run folder, as it was recorded."""
     facts = read_facts(folder)
     config, source = settled_config(facts), f"{folder / RUN}: config"
@@ -98,15 +98,15 @@ def _ready(folder: Path, sweep: Path | None) -> Ready:
         if settings.models().identity(kind)["weights"] != then.get("weights"):
             text = "is another model than the run began with; start a new run, which takes what has not changed"
             raise RecordError(f"{folder}: models.{kind}={then.get('name')} {text}")
-    return Ready(recipe, settings, folder, {}, config, tuple(facts["overrides"]), sweep, warnings, begun=True)
+    return Job(recipe, settings, folder, {}, config, tuple(facts["overrides"]), sweep, warnings, begun=True)
 
 
-def _waiting(folder: Path, sweep: Path, job: JobLine) -> Ready:
+def _waiting(folder: Path, sweep: Path, job: JobLine) -> Job:
     """The job of a sweep that was stopped before it began."""
     start = job["start"]
     recipe, settings, warnings = _checked(start["config"], f"{sweep / SWEEP}: {job['folder']}")
     words = tuple(start["overrides"])
-    return Ready(recipe, settings, folder, start["files"], start["config"], words, sweep, warnings)
+    return Job(recipe, settings, folder, start["files"], start["config"], words, sweep, warnings)
 
 
 def _checked(config: Mapping[str, Any], source: str) -> tuple[Recipe, Settings, Sequence[str]]:

@@ -1,4 +1,4 @@
-"""The jobs of a command line: what is checked and ready, and what was refused."""
+"""The jobs of a command line: a recipe with its settings and the folder of its run, or why it cannot run."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from darkroom.config.settings import Settings
 
 
 @dataclass(frozen=True)
-class Ready:
-    """A checked job: what to do, how, and where its results go.
+class Job:
+    """A checked job.
 
     Attributes:
-        recipe: what is done to which photos.
-        settings: which models, and where they run.
+        recipe: what to do with which photos.
+        settings: which models, where they run, and the format of the results.
         folder: the run folder.
-        files: the composed recipe and Hydra's own snapshot, by path within the run folder.
+        files: the composed recipe and Hydra's snapshot, texts by path within the run folder.
         config: all keys of the configuration.
-        words: the command line's.
-        sweep: folder of the sweep that it is one of, if it runs together with the others.
-        warnings: what of the recipe the models will not heed, a line each.
-        begun: its folder holds what an earlier attempt has left.
+        words: the overrides of the command line.
+        sweep: the folder of the sweep that the job belongs to; None for a job by itself.
+        warnings: what the models will ignore of the recipe, a line each.
+        begun: the run folder holds an earlier attempt.
     """
 
     recipe: Recipe
@@ -39,19 +39,17 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Refused:
-    """A job that cannot run.
+class RefusedJob:
+    """A job of a sweep that cannot run.
 
     Attributes:
         folder: where its results would have gone.
-        words: the command line's.
-        code: the exit code.
-        error: why.
-        sweep: see `Ready`.
+        words: the overrides of the command line.
+        error: why it cannot run.
+        sweep: the sweep's folder.
     """
 
     folder: Path
     words: Sequence[str]
-    code: int
     error: str
-    sweep: Path | None
+    sweep: Path

@@ -16,7 +16,7 @@ UNREAD = dict.fromkeys((".heic", ".heif", ".hif"), "HEIC") | dict.fromkeys(_RAW,
 """Suffixes of pictures that no decoder here reads, and what their formats are called."""
 
 _JUNK = {"@eadir", "#recycle", "@recycle", "$recycle.bin", "__macosx", "thumbs.db", "desktop.ini"}  # of file servers
-_RESULTS = {"journal.jsonl", "multirun.yaml"}  # a folder that holds one is a run's or a sweep's: no photos there
+_RESULTS = {"journal.jsonl", "sweep.json"}  # a folder that holds one is a run's or a sweep's: no photos there
 
 
 @dataclass(frozen=True)

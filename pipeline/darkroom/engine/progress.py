@@ -23,14 +23,16 @@ class Progress:
 
     Args:
         datasets: the photos of every job.
+        on_screen: show a bar where there is a terminal.
     """
 
-    def __init__(self, datasets: Sequence[Dataset]) -> None:
+    def __init__(self, datasets: Sequence[Dataset], on_screen: bool = True) -> None:
         self._datasets = datasets
         self._of: int | None = None  # photos there will be, once they are counted
         self._photos = self._planned = self._pictures = 0
         self._looked: Counter[str] = Counter()
-        self._bar = tqdm(file=bare(sys.stderr), unit="picture", disable=not sys.stderr.isatty(), dynamic_ncols=True)
+        hidden = not (on_screen and sys.stderr.isatty())
+        self._bar = tqdm(file=bare(sys.stderr), unit="picture", disable=hidden, dynamic_ncols=True)
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._count, daemon=True).start()

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from darkroom.config.jobs import Ready
+from darkroom.config.jobs import Job
 from darkroom.dataset import Photo
 from darkroom.engine.delivery import Delivery
 from darkroom.engine.fingerprints import Basis
@@ -33,7 +33,7 @@ log = logging.getLogger("darkroom")
 class Run:
     """A run folder that is being filled (`runner.Job`)."""
 
-    def __init__(self, ready: Ready, store: Store, progress: Progress) -> None:
+    def __init__(self, ready: Job, store: Store, progress: Progress) -> None:
         self.ready = ready
         self.totals = Counter(photos=0, done=0, failed=0, skipped=0, flagged=0)
         self.status = "running"
@@ -149,12 +149,13 @@ class _Look(NamedTuple):
         """See `runner.Tray`."""
 
 
-def perform(ready: Sequence[Ready], store: Store) -> list[Run]:
+def perform(ready: Sequence[Job], store: Store, on_screen: bool = True) -> list[Run]:
     """Run jobs as one: what they have in common is computed once, and every model is loaded once.
 
     Args:
         ready: the jobs.
         store: of the outputs folder in which they lie.
+        on_screen: show progress in the terminal.
 
     Raises:
         SetupError: a recipe needs what this machine lacks.
@@ -162,7 +163,7 @@ def perform(ready: Sequence[Ready], store: Store) -> list[Run]:
     """
     with ExitStack() as stack:
         stack.enter_context(_using(store))
-        progress = stack.enter_context(Progress([each.recipe.dataset for each in ready]))
+        progress = stack.enter_context(Progress([each.recipe.dataset for each in ready], on_screen))
         for folder in {each.sweep or each.folder for each in ready}:
             Folder(folder).remove_leftovers()
         runs = [Run(each, store, progress) for each in ready]

@@ -57,25 +57,27 @@ class _OneLine(logging.Formatter):
 
 
 @contextmanager
-def run_log(folder: Path) -> Iterator[logging.Logger]:
-    """The logger `darkroom`, writing to the terminal (INFO) and to `run.log` in the run folder (DEBUG).
+def run_log(folder: Path, on_screen: bool = True) -> Iterator[logging.Logger]:
+    """The logger `darkroom`, writing to `run.log` in the run folder (DEBUG), and to the terminal (INFO) if `on_screen`.
 
     Raises:
         OutputError: `run.log` cannot be opened.
     """
     log = logging.getLogger("darkroom")
-    screen = _AboveTheBar(logging.INFO)
-    screen.setFormatter(_OneLine())
     with writing(folder / "run.log"):
         file = _ToFile(TextIOWrapper(Folder(folder).append("run.log"), "utf-8", "backslashreplace"))
     file.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.DEBUG)
     log.propagate = False
-    for handler in (screen, file):
+    handlers: list[logging.Handler] = [file]
+    if on_screen:
+        handlers.append(_AboveTheBar(logging.INFO))
+        handlers[-1].setFormatter(_OneLine())
+    for handler in handlers:
         log.addHandler(handler)
     try:
         yield log
     finally:
-        for handler in (screen, file):
+        for handler in handlers:
             log.removeHandler(handler)
             handler.close()

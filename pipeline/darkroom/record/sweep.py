@@ -36,8 +36,7 @@ class SweepJob:
 
 def outputs_folder(run_folder: Path) -> Path:
     """The outputs folder, which also holds the store, of a run or sweep folder; a sweep's runs lie one level deeper."""
-    in_sweep = any((run_folder.parent / name).is_file() for name in (SWEEP, "multirun.yaml"))
-    return run_folder.parent.parent if in_sweep else run_folder.parent
+    return run_folder.parent.parent if (run_folder.parent / SWEEP).is_file() else run_folder.parent
 
 
 def write_sweep(folder: Path, jobs: Sequence[SweepJob], statuses: Mapping[Path, RunStatus]) -> None:

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from darkroom.report.redaction import Redactor
+from darkroom.resources import COMMAND
 
 Scalar = str | int | float | bool | None
 
@@ -79,7 +80,7 @@ def _plain(value: int | float | bool | None) -> str:
 
 
 def _command(words: list[str]) -> str:
-    return f"python run.py {shlex.join(words)}"
+    return f"{COMMAND} {shlex.join(words)}"
 
 
 def _variant_values(stages: Mapping[str, Any], line: Mapping[str, Any]) -> Iterator[tuple[str, str, Scalar]]:

@@ -10,7 +10,7 @@ from functools import cache, partial
 from itertools import islice
 from typing import Any
 
-from darkroom.config.jobs import Ready
+from darkroom.config.jobs import Job
 from darkroom.config.settings import Settings
 from darkroom.dataset import Photo
 from darkroom.dataset.dataset import stray_lines
@@ -79,7 +79,7 @@ class _Job:
     settings: Settings
 
 
-def dry_run(jobs: Sequence[Ready], store: Store) -> str:
+def dry_run(jobs: Sequence[Job], store: Store) -> str:
     """The plan of a command line, in words.
 
     Reads every photo's bytes, decodes none, and holds one photo's plan at a time. What photos and jobs have in common
@@ -130,7 +130,7 @@ def _count(photo: Photo, jobs: Sequence[_Job], store: Store, counts: _Counts) ->
     counts.problems(photo, problems)
 
 
-def _told(counts: _Counts, jobs: Sequence[Ready]) -> list[str]:
+def _told(counts: _Counts, jobs: Sequence[Job]) -> list[str]:
     several = f"{len(jobs)} jobs; " if len(jobs) > 1 else ""
     lines = [f"{several}{_many(counts.photos, 'photo')}, {_many(counts.pictures, 'picture')}"]
     width = max(map(len, [*counts.missing, *counts.there]), default=0)
@@ -142,7 +142,7 @@ def _told(counts: _Counts, jobs: Sequence[Ready]) -> list[str]:
     return lines
 
 
-def _estimated(counts: _Counts, jobs: Sequence[Ready], store: Store) -> list[str]:
+def _estimated(counts: _Counts, jobs: Sequence[Job], store: Store) -> list[str]:
     lines = []
     for settings in dict.fromkeys(job.settings for job in jobs):
         models, ops = settings.models(), counts.asked.get(settings, ())

@@ -1,4 +1,4 @@
-"""One command line's work as a person sees it: log, runs, reports, summary."""
+"""Runs the jobs of one command line, with their log, reports and summary."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from darkroom.config.jobs import Ready, Refused
+from darkroom.config.jobs import Job, RefusedJob
 from darkroom.dataset.dataset import stray_lines
 from darkroom.engine.run_job import Run, perform
 from darkroom.errors import DarkroomError, OutputError
@@ -22,70 +21,76 @@ from darkroom.record.record import claim_folder
 from darkroom.record.run_log import run_log
 from darkroom.record.sweep import SweepJob, outputs_folder, write_sweep
 from darkroom.report import contact_sheet, run_page, sweep_page, sweep_sheet
-from darkroom.session.dry_run import dry_run
 from darkroom.store import FOLDER, Store
 from darkroom.system.files import locked
 
 _WARNINGS = 10  # that are shown
 
+Jobs = Sequence[Job | RefusedJob]
 
-def run(jobs: Sequence[Ready | Refused]) -> bool:
-    """Run what is ready, write the reports and tell what came of it.
+
+def run(jobs: Jobs, on_screen: bool = True) -> bool:
+    """Run the jobs that can run, write the reports and log a summary.
 
     Args:
-        jobs: the command line's; one, where there is no sweep.
+        jobs: one job, or all jobs of a sweep.
+        on_screen: show log and progress in the terminal, too.
 
     Returns:
         whether every picture is there.
 
     Raises:
         OutputError: results cannot be written, or another process works in the folder.
+        SetupError: this machine lacks what the recipe needs.
     """
-    ready = [each for each in jobs if isinstance(each, Ready)]
-    sweep = jobs[0].sweep
-    folder = sweep or ready[0].folder
-    store = Store(outputs_folder(folder) / FOLDER)
-    if any(each.settings.dry_run for each in ready):
-        print(dry_run(ready, store))
-        for path in (*(each.folder for each in ready), outputs_folder(folder)):
-            with suppress(OSError):
-                path.rmdir()  # Hydra made it; only an empty folder can go
-        return True
+    ready, sweep = runnable(jobs), jobs[0].sweep
+    folder = sweep or jobs[0].folder
+    store = store_of(jobs)
     store.claim()
     with _alone(folder):
-        for each in ready:
-            if not each.begun:
-                claim_folder(each.folder, each.files)
-        if sweep:  # before anything else is written, so that whatever comes it can be resumed
-            write_sweep(sweep, list(map(_sweep_job, jobs)), {})
-        return _run(jobs, folder, store)
+        for job in ready:
+            if not job.begun:
+                claim_folder(job.folder, job.files)
+        if sweep:  # written before anything else, so that a killed sweep can always be resumed
+            _write_sweep(sweep, jobs, ())
+        return _run(jobs, folder, store, on_screen)
 
 
-def _run(jobs: Sequence[Ready | Refused], folder: Path, store: Store) -> bool:
-    ready, sweep = [each for each in jobs if isinstance(each, Ready)], jobs[0].sweep
-    with run_log(folder) as log:
-        for summary in dict.fromkeys(each.settings.models().summary for each in ready):
+def runnable(jobs: Jobs) -> list[Job]:
+    """The jobs that have not been refused."""
+    return [job for job in jobs if isinstance(job, Job)]
+
+
+def store_of(jobs: Jobs) -> Store:
+    """The store beside the run folder or the sweep of these jobs; it need not exist."""
+    return Store(outputs_folder(jobs[0].sweep or jobs[0].folder) / FOLDER)
+
+
+def _run(jobs: Jobs, folder: Path, store: Store, on_screen: bool) -> bool:
+    ready, sweep = runnable(jobs), jobs[0].sweep
+    with run_log(folder, on_screen) as log:
+        for summary in dict.fromkeys(job.settings.models().summary for job in ready):
             log.info("%s", summary)
-        _tell_warnings(log, ready)
+        _log_warnings(log, ready)
         try:
-            runs = perform(ready, store)
+            runs = perform(ready, store, on_screen)
         except (KeyboardInterrupt, DarkroomError):
             with suppress(OutputError):  # the disk may be what is wrong
                 _report(jobs, sweep)
             raise
-        _tell_work(log, runs, store)
+        _log_work(log, runs, store)
         reports = _report(jobs, sweep)
-        _tell_totals(log, jobs, runs)
+        _log_totals(log, jobs, runs)
         log.info("%s folder:  %s", "sweep" if sweep else "run", folder)
         for name, path in reports.items():
             log.info("%s %s", f"{name}:".ljust(14), path)
-        return all(each.status == "done" for each in runs)
+        return all(run.status == "done" for run in runs)
 
 
-def _tell_warnings(log: logging.Logger, jobs: Sequence[Ready]) -> None:
-    for line in stray_lines(each.recipe.dataset for each in jobs):
+def _log_warnings(log: logging.Logger, jobs: Sequence[Job]) -> None:
+    for line in stray_lines(job.recipe.dataset for job in jobs):
         log.info("%s", line)
-    lines = list(dict.fromkeys(line for each in jobs for line in each.warnings))
+    lines = list(dict.fromkeys(line for job in jobs for line in job.warnings))
     for line in lines[:_WARNINGS]:
         log.warning("warning: %s", line)
     if len(lines) > _WARNINGS:
@@ -94,7 +99,7 @@ def _tell_warnings(log: logging.Logger, jobs: Sequence[Ready]) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """No other run may work in the folder meanwhile, nor in the sweep that it is one of."""
+    """Keep other runs out of the folder, and out of the sweep that it belongs to."""
     busy = "{}: another run is at work here"
     with ExitStack() as stack:
         if (folder.parent / SWEEP).is_file():
@@ -103,62 +108,67 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _report(jobs: Sequence[Ready | Refused], sweep: Path | None) -> dict[str, Path]:
-    """Contact sheets and pages of what is there; returns those to look at first."""
-    begun = [each.folder for each in jobs if isinstance(each, Ready) and (each.folder / JOURNAL).is_file()]
+def _write_sweep(sweep: Path, jobs: Jobs, begun: Sequence[Path]) -> None:
+    write_sweep(sweep, [_sweep_job(job) for job in jobs], {folder: read_facts(folder)["status"] for folder in begun})
+
+
+def _sweep_job(job: Job | RefusedJob) -> SweepJob:
+    if isinstance(job, RefusedJob):
+        return SweepJob(job.folder, job.words, {}, {}, job.error)
+    return SweepJob(job.folder, job.words, job.config, job.files)
+
+
+def _report(jobs: Jobs, sweep: Path | None) -> dict[str, Path]:
+    """Write contact sheets and pages; returns the paths that the summary names."""
+    begun = [job.folder for job in runnable(jobs) if (job.folder / JOURNAL).is_file()]
     reports = {}
     for folder in begun:
         reports = {"results": folder / RESULTS} if (folder / RESULTS).is_dir() else {}
         reports |= {"contact sheet": contact_sheet(folder), "report": run_page(folder)}
     if sweep:
-        write_sweep(sweep, list(map(_sweep_job, jobs)), {folder: read_facts(folder)["status"] for folder in begun})
+        _write_sweep(sweep, jobs, begun)
         reports = {"contact sheet": sweep_sheet(sweep), "report": sweep_page(sweep)}
     return reports
 
 
-def _sweep_job(job: Ready | Refused) -> SweepJob:
-    if isinstance(job, Refused):
-        return SweepJob(job.folder, job.words, {}, {}, job.error)
-    return SweepJob(job.folder, job.words, job.config, job.files)
-
-
-def _tell_totals(log: logging.Logger, jobs: Sequence[Ready | Refused], runs: Sequence[Run]) -> None:
-    by_folder = {each.ready.folder: each for each in runs}
+def _log_totals(log: logging.Logger, jobs: Jobs, runs: Sequence[Run]) -> None:
+    by_folder = {run.ready.folder: run for run in runs}
     if len(jobs) == 1:
         log.info("photos: %d; %s", runs[0].totals["photos"], _pictures(runs[0].totals))
         return
-    for each in jobs:
-        if isinstance(each, Refused):
-            log.info("%s: not run: %s", each.folder.name, "; ".join(str(each.error).splitlines()))
+    for job in jobs:
+        if isinstance(job, RefusedJob):
+            log.info("%s: not run: %s", job.folder.name, "; ".join(job.error.splitlines()))
         else:
-            run = by_folder[each.folder]
+            run = by_folder[job.folder]
             stopped = "stopped; " if run.status == "stopped" else ""
-            log.info("%s: %s%s", each.folder.name, stopped, _pictures(run.totals))
+            log.info("%s: %s%s", job.folder.name, stopped, _pictures(run.totals))
 
 
 def _pictures(totals: Mapping[str, int]) -> str:
-    told = "pictures: {done} done, {failed} failed, {skipped} skipped".format_map(totals)
-    return told + f"; {totals['flagged']} of them flagged" * bool(totals["flagged"])
+    text = "pictures: {done} done, {failed} failed, {skipped} skipped".format_map(totals)
+    return text + f"; {totals['flagged']} of them flagged" * bool(totals["flagged"])
 
 
-def _tell_work(log: logging.Logger, runs: Sequence[Run], store: Store) -> None:
-    """What was computed, what was there already, and why the rest was not."""
-    computed = sum((Counter(work.get("computed")) for work in _works(runs)), Counter())
-    reused = sum((Counter(work.get("reused")) for work in _works(runs)), Counter())
-    log.info("computed: %s; reused: %s", _counts(computed), _counts(reused))
+def _log_work(log: logging.Logger, runs: Sequence[Run], store: Store) -> None:
+    """Log how many results were computed, how many were cache hits, and why the computed ones were none."""
+    computed = _total(runs, "computed")
+    log.info("computed: %s; reused: %s", _counts(computed), _counts(_total(runs, "reused")))
     if computed and len(runs) == 1:
         facts = read_facts(runs[0].ready.folder)
-        earlier = (each for each in earlier_runs(store.folder.parent, facts["name"]) if each[0] != runs[0].ready.folder)
+        earlier = (run for run in earlier_runs(store.folder.parent, facts["name"]) if run[0] != runs[0].ready.folder)
         for folder, then in islice(earlier, 1):
-            told = recomputation_causes(then, facts) or [unknown_cause(then, computed)]
             log.info("since %s:", folder.relative_to(store.folder.parent))
-            for line in told:
+            for line in recomputation_causes(then, facts) or [unknown_cause(then, computed)]:
                 log.info("    %s", line)
 
 
-def _works(runs: Sequence[Run]) -> list[Mapping[str, Any]]:
-    """Of jobs that ran together there is one account."""
-    return list({id(each.work): each.work for each in runs}.values())
+def _total(runs: Sequence[Run], kind: str) -> Counter[str]:
+    """How many results of each op; jobs that ran together share one account of their work."""
+    total: Counter[str] = Counter()
+    for work in {id(run.work): run.work for run in runs}.values():
+        total.update(work.get(kind, {}))
+    return total
 
 
 def _counts(counts: Counter[str]) -> str:

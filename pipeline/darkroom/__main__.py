@@ -1,0 +1,20 @@
+"""The process of the command line: `darkroom`, `python -m darkroom` and `python run.py`."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+from darkroom.system import interrupts
+
+
+def entry() -> NoReturn:
+    """Run the command line of this process and end it."""
+    interrupts.begin()  # before the imports that take their time
+    from darkroom.cli.main import main
+
+    sys.exit(interrupts.run(lambda: main(sys.argv[1:])))
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,53 @@
+"""The text of `--help`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from darkroom.resources import COMMAND
+
+_HELP = """\
+Darkroom: batch photo editing from YAML recipes.
+
+    {command} recipe=NAME [KEY=VALUE ...]       run a recipe
+    {command} recipe=my/own.yaml                run a recipe of your own
+    {command} recipe=NAME dry_run=true          show what would be computed and what is in the store
+    {command} -m recipe=NAME stages.inpaint.seed='range(0,8)'
+                                                    run a sweep: one run for every value
+    {command} recipe=NAME --cfg job             show every parameter and its value, run nothing
+
+    {command} resume=RUN_DIR|latest             finish a run or a sweep that was stopped
+    {command} reproduce=RUN_DIR|PICTURE.png     make pictures again and compare them with the recorded ones
+    {command} verify=RUN_DIR                    check every file, and that nothing outside the masks changed
+    {command} store=report|prune                list what runs share in the store; free what no run holds
+
+Any parameter can be given on the command line:
+    dataset.images=photos/                          a photo, a folder, or a glob such as '"photos/*.jpg"'
+    dataset.manifest=photos.csv dataset.images=null a table of photos; recipes use its columns as ${{item.NAME}}
+    'stages.inpaint.prompt="a car, (red)"'          quote twice a text that holds commas or special signs
+    ~stages.invert                                  leave a stage out
+    until=refine                                    stop after a stage and show the masks, before any repaint
+    models=auto|sdxl|sd15|miniature                 which models
+    memory=auto|fast|balanced|low                   low is meant for 8 GB cards
+    device=auto|cpu|cuda|mps   outputs=DIR          where it runs, where the results go
+    results.format=png|jpeg|webp results.quality=95 the file format of the finished pictures
+    strict=true                                     words of a prompt that the model cannot read are an error
+    tolerance=N                                     with reproduce=: accept differences up to N of 255, as between
+                                                    devices; device=, models.*= and memory.*= work there too
+
+Options: -m (--multirun), --cfg job, -sc (--shell-completion), --version, -h (--help)
+Shell completion: eval "$({command} -sc install=bash)"
+Exit codes: 0 all done, 2 bad recipe or usage, 3 some photos failed or differ, 4 results cannot be written,
+130 interrupted (and 1, with a traceback: a bug of Darkroom).
+
+Recipes:
+{recipes}"""
+
+
+def help_text(recipes: Iterable[tuple[str, str]]) -> str:
+    """What `--help` prints.
+
+    Args:
+        recipes: name and first line of every shipped recipe.
+    """
+    return _HELP.format(command=COMMAND, recipes="\n".join(f"    {name:<16} {line}" for name, line in recipes))

@@ -1,0 +1,107 @@
+"""The command line: arguments to an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import NoReturn
+
+from darkroom.cli import commands
+from darkroom.cli.help import help_text
+from darkroom.config import recipe_file
+from darkroom.config.jobs import Job, RefusedJob
+from darkroom.config.override_errors import check_words
+from darkroom.errors import DarkroomError, OutputError, RecipeError
+from darkroom.system import console
+from darkroom.system.interrupts import raise_if_interrupted
+
+DONE, BUG, USAGE, SOME_FAILED, CANNOT_WRITE = 0, 1, 2, 3, 4
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a command line.
+
+    Args:
+        argv: the words behind the program's name.
+
+    Returns:
+        the exit code: see `help_text`.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while waiting slow a shared machine down
+    with console.guarded():
+        try:
+            return _command(list(argv))
+        except DarkroomError as error:
+            print(error, file=sys.stderr)
+            return CANNOT_WRITE if isinstance(error, OutputError) else USAGE
+        except Exception:
+            raise_if_interrupted()
+            traceback.print_exc()
+            return BUG
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise RecipeError(f"command line: {message}")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("--version", action="store_true")
+    parser.add_argument("-m", "--multirun", action="store_true")
+    parser.add_argument("-c", "--cfg", choices=["job"])
+    parser.add_argument("-sc", "--shell-completion", action="store_true")
+    parser.add_argument("words", nargs="*")
+    return parser
+
+
+def _command(argv: list[str]) -> int:
+    if commands.named(argv):
+        return DONE if commands.run(argv) else SOME_FAILED
+    given = _parser().parse_intermixed_args(argv)
+    if given.help:
+        print(help_text(recipe_file.available()))
+        return DONE
+    if given.version:
+        print(f"Darkroom {version('darkroom')}")
+        return DONE
+    return _compose(given)
+
+
+def _compose(given: argparse.Namespace) -> int:
+    # Here and not above: Hydra takes longer to import than help and commands to answer.
+    from darkroom.config.compose import complete, compose
+    from darkroom.session.prepare import prepare, prepare_sweep
+
+    if given.shell_completion:
+        complete(given.words)
+        return DONE
+    check_words(given.words)
+    if given.cfg:
+        if given.multirun:
+            raise RecipeError("command line: --cfg job shows one job; leave out -m")
+        print(recipe_file.dump(compose(given.words).config), end="")
+        return DONE
+    return _run(prepare_sweep(given.words) if given.multirun else [prepare(given.words)])
+
+
+def _run(jobs: Sequence[Job | RefusedJob]) -> int:
+    from darkroom.session.dry_run import dry_run
+    from darkroom.session.session import run, runnable, store_of
+
+    refused = [job.error for job in jobs if isinstance(job, RefusedJob)]
+    for error in dict.fromkeys(refused):
+        print(error, file=sys.stderr)
+    ready = runnable(jobs)
+    if not ready:
+        return USAGE
+    if any(job.settings.dry_run for job in ready):
+        print(dry_run(ready, store_of(jobs)))
+    elif not run(jobs):
+        return SOME_FAILED
+    return USAGE if refused else DONE
