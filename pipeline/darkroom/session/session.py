@@ -22,7 +22,7 @@ from darkroom.record.run_log import run_log
 from darkroom.record.sweep import SweepJob, outputs_folder, write_sweep
 from darkroom.report import contact_sheet, run_page, sweep_page, sweep_sheet
 from darkroom.store import FOLDER, Store
-from darkroom.system.files import locked
+from darkroom.system.files import locked, writing
 
 _WARNINGS = 10  # that are shown
 
@@ -46,6 +46,8 @@ def run(jobs: Jobs, on_screen: bool = True) -> bool:
     ready, sweep = runnable(jobs), jobs[0].sweep
     folder = sweep or jobs[0].folder
     store = store_of(jobs)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     store.claim()
     with _alone(folder):
         for job in ready:
