@@ -145,7 +145,7 @@ def seam_table(made: dict[str, list[Edit]]) -> list[str]:
     """The recorded seams, and the colours' distance from the picture that was there. Markdown."""
     before = np.mean([edit.figures["seam_before"] for edit in made["none"]])
     lines = [
-        f"| {len(made['none'])} holes | seam (in the photo: {before:.1f}) | difference from what was there |",
+        f"| {len(made['none'])} holes | seam (in the photo: {before:.1f}) | difference from the photo |",
         "|---|---|---|",
     ]
     for how, edits in made.items():
