@@ -104,9 +104,9 @@ def test_a_mask_file_that_changes_under_way_costs_its_photo_and_no_later_run(pho
 
         def __init__(self) -> None:
             super().__init__()
-            self.clipseg.heat = self._heat
+            self.clipseg.heatmaps = self._heatmaps
 
-        def _heat(self, image: np.ndarray, phrases: Sequence[str]) -> np.ndarray:
+        def _heatmaps(self, image: np.ndarray, phrases: Sequence[str]) -> np.ndarray:
             Image.new("L", (60, 40), 100).save(masks / "0.png")
             return np.ones((len(phrases), *image.shape[:2]), np.float32)
 

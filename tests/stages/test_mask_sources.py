@@ -178,7 +178,7 @@ def test_mask_file_follows_the_photos_folders_but_not_out_of_its_own(tmp_path, n
     (tmp_path / "reds").mkdir()
     (tmp_path / "reds/car.png").touch()
     (tmp_path / "car.png").touch()
-    assert MaskFile(folder=str(tmp_path)).inputs(name) == [tmp_path / "reds/car.png"]
+    assert MaskFile(folder=str(tmp_path)).input_files(name) == [tmp_path / "reds/car.png"]
 
 
 def test_mask_file_takes_transparency():
