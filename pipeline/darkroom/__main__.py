@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-from darkroom.system import interrupts
+from darkroom.system import console, interrupts
 
 
 def entry() -> NoReturn:
     """Run the command line of this process and end it."""
     interrupts.begin()  # before the imports that take their time
+    console.begin()
     from darkroom.cli.main import main
 
     sys.exit(interrupts.run(lambda: main(sys.argv[1:])))

@@ -49,7 +49,7 @@ from darkroom.session.session import run as run_session
 from darkroom.stages import STAGES
 from darkroom.stages.base import Stage, stage
 from darkroom.stages.fields import Seeds
-from darkroom.system import interrupts as process
+from darkroom.system import interrupts
 
 _CHANGES = {f"os.{name}" for name in ("rename", "link", "symlink", "rmdir", "chmod", "truncate")}
 _OPS = ("grabcut", "refine", "paint")
@@ -205,7 +205,7 @@ def work(asked: dict[str, Any], tell: int) -> int:
     for op in _OPS:
         note_batches(op, points, tell)
     code = (
-        process.run(lambda: main(asked["words"]))
+        interrupts.run(lambda: main(asked["words"]))
         if "words" in asked
         else start(outputs, asked["folder"], asked["seeds"])
     )

@@ -21,7 +21,7 @@ from PIL import Image
 
 from darkroom.errors import OutputError, PhotoError, RecipeError, SetupError
 from darkroom.record.run_log import run_log
-from darkroom.system.console import guarded
+from darkroom.system.console import GuardedStream
 from support.runs import ROOT, Cli
 
 EVIL = "\x1b]0;owned\x07\r\x1b[2J\b\x7f\x9b31m\u202e\u2066\u2028\u0085\t"
@@ -161,23 +161,22 @@ def test_a_bar_is_drawn_and_messages_stand_above_it(desk: Cli) -> None:
 
 @given(st.text(st.characters()))
 def test_whatever_is_printed_is_printable(text: str) -> None:
-    with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="ascii")) as stream, guarded():
-        print(text)
-    stream.flush()
-    assert all(line.isprintable() for line in stream.buffer.getvalue().decode("ascii").split("\n"))
+    written = io.BytesIO()
+    print(text, file=GuardedStream(written, "ascii"))
+    assert all(line.isprintable() for line in written.getvalue().decode("ascii").split("\n"))
 
 
 def test_libraries_and_tracebacks_pass_through_the_same_place() -> None:
     program = """
 import logging, sys, traceback, warnings
-from darkroom.system.console import guarded
-with guarded():
-    warnings.warn(sys.argv[1])
-    logging.getLogger("a library").warning(sys.argv[1])
-    try:
-        raise ValueError(sys.argv[1])
-    except ValueError:
-        traceback.print_exc()
+from darkroom.system import console
+console.begin()
+warnings.warn(sys.argv[1])
+logging.getLogger("a library").warning(sys.argv[1])
+try:
+    raise ValueError(sys.argv[1])
+except ValueError:
+    traceback.print_exc()
 """
     done = subprocess.run([sys.executable, "-c", program, EVIL], cwd=ROOT, capture_output=True, timeout=60)
     assert all(map(str.isprintable, done.stderr.decode().split("\n")))

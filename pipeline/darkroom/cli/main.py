@@ -16,7 +16,6 @@ from darkroom.config import recipe_file
 from darkroom.config.jobs import Job, RefusedJob
 from darkroom.config.override_errors import check_words
 from darkroom.errors import DarkroomError, OutputError, RecipeError
-from darkroom.system import console
 from darkroom.system.interrupts import raise_if_interrupted
 
 DONE, BUG, USAGE, SOME_FAILED, CANNOT_WRITE = 0, 1, 2, 3, 4
@@ -32,16 +31,15 @@ def main(argv: Sequence[str]) -> int:
         the exit code: see `help_text`.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while waiting slow a shared machine down
-    with console.guarded():
-        try:
-            return _command(list(argv))
-        except DarkroomError as error:
-            print(error, file=sys.stderr)
-            return CANNOT_WRITE if isinstance(error, OutputError) else USAGE
-        except Exception:
-            raise_if_interrupted()
-            traceback.print_exc()
-            return BUG
+    try:
+        return _command(list(argv))
+    except DarkroomError as error:
+        print(error, file=sys.stderr)
+        return CANNOT_WRITE if isinstance(error, OutputError) else USAGE
+    except Exception:
+        raise_if_interrupted()
+        traceback.print_exc()
+        return BUG
 
 
 class _Parser(argparse.ArgumentParser):

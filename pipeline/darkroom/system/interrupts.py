@@ -1,126 +1,111 @@
-"""Signals and standard streams: a run survives closed output and stops cleanly at any time.
+"""Ctrl-C and SIGTERM: a run stops cleanly at any time, also inside libraries that catch every exception.
 
-`run.py` imports this module first of all, so that its own imports are light.
+Only the command line takes over signals, by `begin` and `run`. A run that a notebook or a thread starts leaves them
+alone; `raise_if_interrupted` then does nothing.
+
+The entry point imports this module before anything else, so it imports little itself.
 """
 
 from __future__ import annotations
 
-import errno
-import io
+import _thread
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import Any
 
-INTERRUPTED = 130
-_LINE = "interrupted; what is finished is kept\n"
-_IMPORTS = "<frozen importlib._bootstrap>"  # the file name of Python's own code that imports modules
-_AGAIN = 0.05  # seconds until an interruption that came at a bad time is tried again
+INTERRUPTED = 130  # exit code
 
-_orderly = False  # whether the work is under way, and an interruption is an exception; else it ends the process at once
-_asked = False  # whether a first signal has come
+_MESSAGE = "interrupted; what is finished is kept\n"
+_IMPORT_SYSTEM = "<frozen importlib._bootstrap>"  # co_filename of the code that runs every import
+_RETRY_AFTER = 0.05  # seconds
 
-
-class _Lasting(io.FileIO):
-    """A standard stream whose reader may go away, or whose disk may be full: what cannot be written is left out."""
-
-    _told = False
-
-    def write(self, data: Any) -> int | None:
-        try:
-            written = super().write(data)
-            return len(data) if written is None else written  # a pipe that is full and does not wait
-        except OSError as error:
-            if not self._told and error.errno != errno.EPIPE:  # nobody reads on, such as behind `| head`
-                self._told = True
-                with suppress(OSError):
-                    os.write(2, f"standard output: cannot be written: {error.strerror}\n".encode())
-            return len(data)
+_work_started = False  # until then an interruption ends the process at once
+_interrupted = False
+_retrying = False  # the next signal repeats an interruption that could not be raised
 
 
 def begin() -> None:
-    """Take over signals and standard streams; call it once, before anything that takes its time.
+    """Take over Ctrl-C and SIGTERM. Until `run`, both end the process at once, with one line.
 
-    Until `run`, Ctrl-C and SIGTERM end the process at once.
+    Call it once, from the main thread, before any slow import.
     """
-    sys.unraisablehook = _not_lost
-    signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as in jobs that a script starts in the background
-        signal.signal(signal.SIGINT, _interrupt)
-    for number in (0, 1, 2):  # else the next file that is opened gets the number, and all that is printed
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    sys.stdout, sys.stderr = _lasting(sys.stdout, 1), _lasting(sys.stderr, 2)
+    sys.unraisablehook = _retry_lost_interrupt
+    signal.signal(signal.SIGTERM, _on_signal)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # a shell ignores it in background jobs
+        signal.signal(signal.SIGINT, _on_signal)
 
 
 def run(work: Callable[[], int]) -> int:
-    """The exit code of the work, which a first Ctrl-C or SIGTERM ends by `KeyboardInterrupt`, a second one at once."""
-    global _orderly
-    _orderly = True
+    """Do the work of a command line and return its exit code.
+
+    A first Ctrl-C or SIGTERM raises KeyboardInterrupt in the work, a second one ends the process at once.
+    """
+    global _work_started
+    _work_started = True
     try:
         code = work()
     except KeyboardInterrupt:
-        print(_LINE, end="", file=sys.stderr)
+        print(_MESSAGE, end="", file=sys.stderr)
         code = INTERRUPTED
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
-        signal.signal(number, signal.SIG_IGN)  # the work is done; Python has only to tidy up
+    if threading.current_thread() is threading.main_thread():  # no other may set handlers
+        for number in (signal.SIGINT, signal.SIGTERM):  # only Python's own clean-up is left
+            signal.signal(number, signal.SIG_IGN)
     return code
 
 
 def raise_if_interrupted() -> None:
-    """Call this wherever any exception is caught: libraries turn an interruption into errors of their own.
+    """Call this wherever all exceptions are caught: libraries turn an interruption into errors of their own.
 
     Raises:
-        KeyboardInterrupt: one has come.
+        KeyboardInterrupt: the process was interrupted.
     """
-    if _asked:
+    if _interrupted:
         raise KeyboardInterrupt
 
 
-def _lasting(stream: Any, number: int) -> io.TextIOWrapper:
-    """In place of one of Python's own streams, which is None if the process was started with it closed."""
-    return io.TextIOWrapper(
-        io.BufferedWriter(_Lasting(number, "w", closefd=False)),
-        encoding=getattr(stream, "encoding", "utf-8"),
-        errors="backslashreplace",  # file names and prompts may hold what a terminal cannot show
-        line_buffering=getattr(stream, "line_buffering", False) or getattr(stream, "write_through", False),
-    )
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    global _asked
-    if not _orderly or (_asked and number != signal.SIGALRM):
+def _on_signal(_: int, frame: FrameType | None) -> None:
+    global _interrupted, _retrying
+    is_retry, _retrying = _retrying, False
+    if not _work_started or (_interrupted and not is_retry):
         with suppress(OSError):
-            os.write(2, _LINE.encode())
+            os.write(2, _MESSAGE.encode())
         os._exit(INTERRUPTED)
-    _asked = True
-    if _is_import(frame):  # an exception can be lost there, or turned into another
-        _try_again()
+    _interrupted = True
+    if _is_importing(frame):  # imports lose exceptions, or turn them into others
+        _retry_soon()
     else:
         raise KeyboardInterrupt
 
 
-def _is_import(frame: FrameType | None) -> bool:
+def _is_importing(frame: FrameType | None) -> bool:
     while frame is not None:
-        if frame.f_code.co_filename == _IMPORTS:
+        if frame.f_code.co_filename == _IMPORT_SYSTEM:
             return True
         frame = frame.f_back
     return False
 
 
-def _try_again() -> None:
-    signal.signal(signal.SIGALRM, _interrupt)
-    signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+def _retry_soon() -> None:
+    # Not threading.Timer: it takes a lock that the interrupted code may hold.
+    _thread.start_new_thread(_retry, ())
 
 
-def _not_lost(unraisable: Any) -> None:
-    """An interruption that came where Python cannot raise it, such as in a finaliser, comes once more."""
+def _retry() -> None:
+    global _retrying
+    time.sleep(_RETRY_AFTER)
+    _retrying = True
+    _thread.interrupt_main(signal.SIGTERM)  # runs its handler in the main thread, on every system
+
+
+def _retry_lost_interrupt(unraisable: Any) -> None:
+    """Repeat an interruption that Python could not raise, as in a finalizer."""
     if unraisable.exc_type is KeyboardInterrupt:
-        _try_again()
+        _retry_soon()
     else:
         sys.__unraisablehook__(unraisable)
