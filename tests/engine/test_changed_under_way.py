@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from darkroom.engine.run_job import perform
+from darkroom.engine.run_job import run_jobs
 from darkroom.models import InpaintRequest
 from darkroom.provenance.verify import verify
 from darkroom.store import Store
@@ -36,7 +36,7 @@ def attempt(photos: Path, stages: dict, models: FakeModels, name: str = "run", r
     """Run or resume a recipe over the photos, beside them; returns the journal's lines."""
     folder = photos.parent / name
     job = ready({"dataset": {"images": str(photos)}, "stages": stages}, models, folder)
-    perform([replace(job, begun=resume)], store(photos))
+    run_jobs([replace(job, begun=resume)], store(photos))
     return journal(folder)
 
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from darkroom.config.recipe import parse
-from darkroom.engine.run_job import perform
+from darkroom.engine.run_job import run_jobs
 from darkroom.errors import RecipeError
 from darkroom.provenance.verify import verify
 from darkroom.record import read_facts
@@ -158,7 +158,7 @@ def test_a_confidence_is_known_whatever_the_store_had_of_it(photos: Path) -> Non
         models, store = FakeModels(), Store(photos / f"{number}/.store")
         for name, stages in (("first", first), ("second", found | gate | {"again": {"op": "invert"}} | gate)):
             folder = photos / f"{number}/{name}"
-            perform([job(folder, {"dataset": dataset, "stages": stages}, models)], store)
+            run_jobs([job(folder, {"dataset": dataset, "stages": stages}, models)], store)
         lines = journal(folder)
         assert made(lines) == ["done"] * 6 and models.clipseg.calls == 6
         assert [step["figures"]["confidence"] for step in steps(lines)] == [1] * 6 * 4
@@ -245,7 +245,7 @@ def test_each_job_of_a_sweep_has_its_own_verdicts(photos: Path) -> None:
         stages = list(config["stages"].items())
         config["stages"] = dict([stages[0], ("wide", {"op": "refine", "grow": grow}), *stages[1:]])
         jobs.append(job(photos / f"outputs/{index}", config, models))
-    runs = perform(jobs, Store(photos / "outputs/.store"))
+    runs = run_jobs(jobs, Store(photos / "outputs/.store"))
     odd = ["done"] * 5 + ["skipped"]
     fates = [made(journal(photos / f"outputs/{index}")) for index in range(4)]
     assert fates == [odd, ["done"] * 6, odd, ["skipped", *odd[1:]]]

@@ -168,7 +168,7 @@ import numpy as np
 from PIL import Image
 from support.runs import ready
 from support.fake_models import FakeModels
-from darkroom.engine.run_job import perform
+from darkroom.engine.run_job import run_jobs
 from darkroom.store import Store
 
 STAGES = json.loads(sys.argv[1])
@@ -180,7 +180,7 @@ def peak(number):
         Image.fromarray(np.full((300, 400, 3), each, np.uint8)).save(folder / f"{each}.png")
     job = ready({"dataset": {"images": str(folder.absolute())}, "stages": STAGES}, FakeModels(), Path(f"run{number}"))
     tracemalloc.start()
-    (done,) = perform([job], Store(Path(f"store{number}")))
+    (done,) = run_jobs([job], Store(Path(f"store{number}")))
     size = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert done.totals["done"] == 4 * number

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from darkroom.engine.run_job import Run
+from darkroom.engine.run_job import JobRun
 from darkroom.provenance.differences import recomputation_causes, unknown_cause
 from darkroom.provenance.earlier_runs import earlier_runs
 from darkroom.session.session import run as run_session
@@ -328,7 +328,7 @@ def test_an_interrupted_run_is_not_what_a_run_is_compared_with(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Run, "append", interrupt)
+        patch.setattr(JobRun, "append", interrupt)
         table.run()
     assert table.run() == []
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from darkroom.engine.run_job import perform
+from darkroom.engine.run_job import run_jobs
 from darkroom.errors import OutputError, RecordError
 from darkroom.models import Models
 from darkroom.provenance.housekeeping import prune, report
@@ -62,7 +62,7 @@ def test_what_a_deleted_run_alone_held_is_freed_and_the_rest_stays_whole(
     (told,) = prune(outputs)
     assert told.startswith("removed 1 results and 1 files; freed") and size > 0
     assert in_store(outputs) == before
-    (again,) = perform([ready(masks(photo, 1), models, outputs / "again")], Store(outputs / ".store"))
+    (again,) = run_jobs([ready(masks(photo, 1), models, outputs / "again")], Store(outputs / ".store"))
     assert again.work["computed"] == {} and not verify(outputs / "kept").problems
 
 
@@ -71,7 +71,7 @@ def test_the_report_tells_what_each_run_holds_and_what_none_does(photo: Path, mo
     for name, grow in (("one", 1), ("sweep/0_two", 3), ("three", 5)):
         run(masks(photo, grow), models, outputs / name) if "/" not in name else None
         if "/" in name:
-            perform([ready(masks(photo, grow), models, outputs / name)], Store(outputs / ".store"))
+            run_jobs([ready(masks(photo, grow), models, outputs / name)], Store(outputs / ".store"))
     shutil.rmtree(outputs / "three")
     flipped = next(path for path in (outputs / ".store/blobs").glob("*/*") if path.stat().st_nlink == 1)
     (outputs / ".store/damaged").mkdir()

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from darkroom.config.jobs import Job
-from darkroom.engine.run_job import perform
+from darkroom.engine.run_job import run_jobs
 from darkroom.session import dry_run as module
 from darkroom.session.dry_run import dry_run
 from darkroom.store import Store
@@ -76,11 +76,11 @@ def test_it_tells_what_a_run_then_computes(batch_size: int, photos: Path, tmp_pa
     models, store = FakeModels(diffusion=FlatDiffusion(batch_size=batch_size)), Store(tmp_path / "outputs/.store")
     before = plan(first := jobs(photos, models, 0), store)
     assert before["text"] == (2, 0) and before["mask_file"] == (4, 0)  # two of them behind each seed's picture
-    some = perform(first[1:2], store)[0].work["computed"]
+    some = run_jobs(first[1:2], store)[0].work["computed"]
     between = plan(first, store)
     assert all(between[op] == (todo - some.get(op, 0), some.get(op, 0)) for op, (todo, _) in before.items())
     text = dry_run(others := jobs(photos, models, 1), store)
-    runs = perform(others, store)
+    runs = run_jobs(others, store)
     assert runs[0].work["computed"] == {op: todo for op, (todo, _) in between.items() if todo}
     assert plan(first, store) == {op: (0, todo) for op, (todo, _) in before.items()}
     made = sum(run.totals["done"] for run in runs)
@@ -123,7 +123,7 @@ def test_a_photo_that_turns_out_to_be_broken_was_counted(tmp_path: Path) -> None
     config = {"dataset": {"images": str(tmp_path / "photos")}, "stages": {"heat": {"op": "text", "phrase": "a car"}}}
     ready, store = [job(tmp_path / "outputs/0", config, FakeModels())], Store(tmp_path / "outputs/.store")
     assert plan(ready, store) == {"text": (2, 0)}
-    (run,) = perform(ready, store)
+    (run,) = run_jobs(ready, store)
     assert run.work["computed"] == {"text": 1} and run.totals["failed"] == 1
     assert plan(ready, store) == {"text": (1, 1)}
 
@@ -131,7 +131,7 @@ def test_a_photo_that_turns_out_to_be_broken_was_counted(tmp_path: Path) -> None
 def test_it_tells_for_each_kind_of_models_what_has_to_be_loaded(photos: Path, tmp_path: Path) -> None:
     one, other = FakeModels("one"), FakeModels("other")
     store = Store(tmp_path / "outputs/.store")
-    perform(jobs(photos, one, 0)[:1], store)
+    run_jobs(jobs(photos, one, 0)[:1], store)
     mixed = [jobs(photos, one, 1)[0], jobs(photos, other, 2)[0]]
     models = [line for line in dry_run(mixed, store).splitlines() if line.startswith("models: ")]
     assert [line.partition(";")[0] for line in models] == [

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from darkroom.engine.run_job import perform
+from darkroom.engine.run_job import run_jobs
 from darkroom.errors import OutputError
 from darkroom.models import Models
 from darkroom.provenance.verify import verify
@@ -51,7 +51,7 @@ def pictures(folder: Path) -> dict[str, bytes]:
 
 def computed(config: dict, models: Models, folder: Path) -> int:
     """Run, and count what was computed."""
-    (done,) = perform([ready(config, models, folder)], Store(folder.parent / ".store"))
+    (done,) = run_jobs([ready(config, models, folder)], Store(folder.parent / ".store"))
     return sum(done.work["computed"].values())
 
 

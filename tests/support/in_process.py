@@ -13,7 +13,7 @@ from darkroom.cli.main import main
 from darkroom.config.jobs import Job
 from darkroom.config.recipe import parse
 from darkroom.config.settings import Results
-from darkroom.engine.run_job import perform
+from darkroom.engine.run_job import run_jobs
 from darkroom.session.session import run as run_session
 from darkroom.store import Store
 from support.fake_models import FakeModels
@@ -48,5 +48,5 @@ def deliver(photos: Path, stages: dict, folder: Path, on_empty: str = "fail", **
     dataset = {"manifest" if photos.suffix else "images": str(photos)}
     config = {"dataset": dataset, "stages": stages, "on_empty": on_empty}
     settings = Asking(FakeModels(), results=Results(**results))
-    perform([replace(ready(config, settings.of, folder), settings=settings)], Store(folder.parent / ".store"))
+    run_jobs([replace(ready(config, settings.of, folder), settings=settings)], Store(folder.parent / ".store"))
     return journal(folder)

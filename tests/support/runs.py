@@ -19,7 +19,7 @@ from PIL import Image
 from darkroom.config.jobs import Job
 from darkroom.config.recipe import parse
 from darkroom.config.settings import Results
-from darkroom.engine.run_job import perform
+from darkroom.engine.run_job import run_jobs
 from darkroom.models import Models
 from darkroom.store import Store
 
@@ -146,5 +146,5 @@ def ready(config: dict, models: Models, folder: Path) -> Job:
 
 def run(config: dict, models: Models, folder: Path) -> list[dict]:
     """Run a recipe given as a mapping within this process; returns the journal's lines."""
-    perform([ready(config, models, folder)], Store(folder.parent / ".store"))
+    run_jobs([ready(config, models, folder)], Store(folder.parent / ".store"))
     return journal(folder)

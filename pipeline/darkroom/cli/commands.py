@@ -14,7 +14,7 @@ from darkroom.config.recipe import Recipe, check_dataset, parse
 from darkroom.config.settings import Settings
 from darkroom.errors import RecipeError, RecordError, collect_errors, printable, suggest
 from darkroom.planning.preflight import check
-from darkroom.record import JOURNAL, RUN, SWEEP, read_facts, read_sweep, settled_config
+from darkroom.record import JOURNAL, RUN, SWEEP, read_facts, read_sweep, resolved_config
 from darkroom.record.schema import JobLine
 from darkroom.system.files import Folder
 
@@ -91,7 +91,7 @@ def _sweep_jobs(folder: Path) -> Iterator[Job | RefusedJob]:
 def _ready(folder: Path, sweep: Path | None) -> Job:
     """The job of a run folder, as it was recorded."""
     facts = read_facts(folder)
-    config, source = settled_config(facts), f"{folder / RUN}: config"
+    config, source = resolved_config(facts), f"{folder / RUN}: config"
     recipe, settings, warnings = _checked(config, source)
     for kind in recipe.models():
         then = facts["models"].get("weights", {}).get(kind, {})

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from darkroom.dataset import Photo
+from darkroom.engine.step_result import StepResult, outcome
 from darkroom.errors import EmptyMask, PhotoError, Stopped
 from darkroom.planning.cache_keys import content
 from darkroom.planning.plan import Step, paths, settings_of, without
 from darkroom.planning.preflight import warnings
-from darkroom.record.artifacts import Made, Trail, fate
+from darkroom.record.artifacts import PictureFiles
 from darkroom.record.journal import journal_line
-from darkroom.record.schema import Line
+from darkroom.record.schema import JournalLine
 
 if TYPE_CHECKING:
-    from darkroom.engine.run_job import Run
+    from darkroom.engine.run_job import JobRun
 
 log = logging.getLogger("darkroom")
 
@@ -31,21 +32,21 @@ class _Planned(NamedTuple):
     """
 
     steps: Sequence[Step]
-    line: Line | None
+    line: JournalLine | None
     left: bool  # it is still to be made, perhaps since files of the finished one are gone
 
 
 class Delivery:
-    """One photo's pictures on their way into a run folder (`runner.Tray`).
+    """One photo's pictures on their way into a run folder (`runner.ResultSink`).
 
     What earlier attempts have finished is taken over as it is: a resume adds, and never replaces.
 
     Attributes:
-        left: see `runner.Tray`.
+        remaining: see `runner.ResultSink`.
         pictures: how many there will be.
     """
 
-    def __init__(self, run: Run, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> None:
+    def __init__(self, run: JobRun, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> None:
         self._run = run
         self._photo = photo
         self._digest = None if isinstance(digest, PhotoError) else digest
@@ -56,32 +57,32 @@ class Delivery:
         self._said: set[str] = set()
         self._plan = deque(self._unplanned(tree) if isinstance(tree, PhotoError) else self._planned(tree))
         self.pictures = len(self._plan)
-        self.left: Sequence[Step] | PhotoError = tree
+        self.remaining: Sequence[Step] | PhotoError = tree
         if not isinstance(tree, PhotoError):
-            self.left = without(tree, (not each.left for each in self._plan))
+            self.remaining = without(tree, (not each.left for each in self._plan))
         elif not any(each.left for each in self._plan):
-            self.left = ()
-        if self.left:
+            self.remaining = ()
+        if self.remaining:
             run.record.lend(photo.name, run.store)
         done = self._before.done
         self._note_changes(done, digest)
         if used := done[0]["digest"] if done else self._digest:
             run.record.add_photo(photo.name, used)
 
-    def deliver(self, steps: Sequence[Step], way: Sequence[Made | PhotoError]) -> None:
-        """See `runner.Tray`."""
+    def deliver(self, steps: Sequence[Step], way: Sequence[StepResult | PhotoError]) -> None:
+        """See `runner.ResultSink`."""
         planned = self._plan.popleft()
-        made, error = fate(way)
+        made, error = outcome(way)
         finds_only = not any(step.stage.repaints for step in steps)
         status = "done" if error is None else self._status(error)
         if error and status == "done":  # kept as it was when nothing more was found
             steps = [each.step for each in made if each.step]
-        trail = Trail.of(self._folder, made)
+        trail = _files_of(self._folder, made)
         if status == "done":
             results = self._run.ready.settings.results
             trail.deliver(self._run.store, finds_only, results.format, results.quality)
         if obstacle := self._run.record.obstacle(trail.files, self._before, self._run.store):
-            status, error, trail = "failed", PhotoError(f"not made: {obstacle}"), Trail(self._folder)
+            status, error, trail = "failed", PhotoError(f"not made: {obstacle}"), PictureFiles(self._folder)
         if planned.line and status != "done":
             self._say(f"{planned.line['result']}: stays, though files of it are gone: {error}")
             self._run.append(planned.line)
@@ -98,7 +99,7 @@ class Delivery:
             self._run.append(self._plan.popleft().line)
 
     def flush(self) -> None:
-        """See `runner.Tray`."""
+        """See `runner.ResultSink`."""
         self._run.record.flush()
 
     def _planned(self, tree: Sequence[Step]) -> Iterator[_Planned]:
@@ -112,7 +113,7 @@ class Delivery:
         if not (self._before.done and self._run.record.ended):
             yield _Planned((), None, left=True)
 
-    def _note_changes(self, done: Sequence[Line], digest: str | PhotoError) -> None:
+    def _note_changes(self, done: Sequence[JournalLine], digest: str | PhotoError) -> None:
         """Say of what was finished earlier that it stays, where what it was made from, or its files, have changed."""
         if not done:
             return
@@ -126,12 +127,12 @@ class Delivery:
                 if self._content(Path(path)) == then:
                     continue
             self._say(f"{self._photo.name}: {path} was changed or is gone since; {stay}")
-        if isinstance(self.left, PhotoError):
-            self._say(f"{self._photo.name}: {self.left}; {stay}")
+        if isinstance(self.remaining, PhotoError):
+            self._say(f"{self._photo.name}: {self.remaining}; {stay}")
         for path in self._run.record.changed(done):
             self._say(f"{path}: was changed since it was written; left as it is")
 
-    def _keep(self, trail: Trail, line: Line) -> None:
+    def _keep(self, trail: PictureFiles, line: JournalLine) -> None:
         """Put a picture's files into the folder and its line into the journal."""
         for path, blob in trail.files.items():
             if path not in self._linked:
@@ -140,8 +141,13 @@ class Delivery:
         self._run.append(line)
 
     def _line(
-        self, trail: Trail, steps: Sequence[Step], made: Sequence[Made], status: str, error: PhotoError | None
-    ) -> Line:
+        self,
+        trail: PictureFiles,
+        steps: Sequence[Step],
+        made: Sequence[StepResult],
+        status: str,
+        error: PhotoError | None,
+    ) -> JournalLine:
         reason = self._photo.located(error) if error and status != "done" else None
         inputs = self._inputs_of(each.step for each in made if each.step)
         line = journal_line(self._photo, self._digest, inputs, trail, steps, status, reason)
@@ -172,10 +178,21 @@ class Delivery:
             if flag != str(error):
                 self._say(f"flagged: {self._photo.name}: {flag}")
         if error:
-            outcome = "kept as it is" if status == "done" else status
-            self._say(f"{outcome}: {self._photo.name}: {self._photo.located(error)}")
+            what_happened = "kept as it is" if status == "done" else status
+            self._say(f"{what_happened}: {self._photo.name}: {self._photo.located(error)}")
 
     def _say(self, line: str) -> None:
         if line not in self._said:
             self._said.add(line)
             log.warning("%s", line)
+
+
+def _files_of(folder: str, results: Sequence[StepResult]) -> PictureFiles:
+    files = PictureFiles(folder)
+    for found in results:
+        if found.step is None:
+            files.add_photo(found.key, found.result)
+        else:
+            files.add_step(f"{found.step.index}_{found.step.name}", found.step.variant, found.key, found.result)
+        files.flags += [found.flag] if found.flag else []
+    return files

@@ -1,4 +1,4 @@
-"""Edits to results and back: what a stage has made becomes files of the store, and is there again when it is needed."""
+"""Turns edits into stored results, and stored results back into edits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from darkroom.record import metadata
 from darkroom.store import Result, Store
 
 
-class Edits:
+class EditCache:
     """The edits behind nodes, a few at a time in memory, all others in the store.
 
     Args:

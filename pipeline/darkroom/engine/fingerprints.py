@@ -15,7 +15,7 @@ from darkroom.planning.plan import Step
 from darkroom.stages import STAGES
 
 
-class Basis:
+class Fingerprints:
     """Takes up a run's photos in their order; the same photos, values and files give the same fingerprints.
 
     Args:

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from darkroom.dataset import Photo
+from darkroom.engine.step_result import StepResult
 from darkroom.errors import PhotoError
 from darkroom.imaging.codec import Picture
 from darkroom.planning.cache_keys import handed_on
 from darkroom.planning.plan import Step, paths
-from darkroom.record.artifacts import Made
 from darkroom.stages.gate import Judge
 from darkroom.store import Result
 
-Way = tuple[Sequence[Step], Sequence["Node"]]
+StepPath = tuple[Sequence[Step], Sequence["Node"]]
 """The way to a picture: its steps as planned, and the nodes of photo and steps.
 
 Where a step cannot be planned, the nodes end earlier than the steps, with the one that has the error.
@@ -96,7 +96,7 @@ class Node:
         return [*self.parent.steps(), self.step] if self.parent and self.step else []
 
 
-def merge(root: Node, tree: Sequence[Step] | PhotoError, find_key: FindKey) -> list[Way]:
+def merge(root: Node, tree: Sequence[Step] | PhotoError, find_key: FindKey) -> list[StepPath]:
     """Put a job's tree below a photo and collect the ways to its pictures, in the order of the tree.
 
     Jobs whose stages have other names share results, but no nodes: `combine` refers to masks by name.
@@ -120,16 +120,16 @@ def below(nodes: Sequence[Node]) -> list[Node]:
     return sorted(found, key=lambda node: ops.index(type(node.step.stage)))
 
 
-def outcomes(way: Way) -> list[Made | PhotoError] | None:
+def outcomes(way: StepPath) -> list[StepResult | PhotoError] | None:
     """What came of each node up to the first error; None where one still has its turn to come.
 
     It goes by the job's own steps: a node may have been another job's first, which calls this variant another name.
     """
     steps, nodes = way
-    found: list[Made | PhotoError] = []
+    found: list[StepResult | PhotoError] = []
     for step, node in zip((None, *steps), nodes, strict=False):  # a way that cannot be gone on ends early
         if node.result:
-            found.append(Made(step, node.key, node.result, node.flag))
+            found.append(StepResult(step, node.key, node.result, node.flag))
         if node.error:
             return [*found, node.error]
         if node.result is None:
@@ -143,7 +143,7 @@ def _ways(
     nodes: tuple[Node, ...],
     above: Mapping[str, str],
     find_key: FindKey,
-) -> Iterator[Way]:
+) -> Iterator[StepPath]:
     for step in tree:
         node = _child(nodes[-1], step, above, find_key)
         if node.error:

@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 from darkroom.config.jobs import Job
 from darkroom.dataset import Photo
 from darkroom.engine.delivery import Delivery
-from darkroom.engine.fingerprints import Basis
+from darkroom.engine.fingerprints import Fingerprints
 from darkroom.engine.progress import Progress
 from darkroom.engine.runner import Runner
+from darkroom.engine.step_result import StepResult
 from darkroom.errors import PhotoError, RecipeError, SetupError
 from darkroom.models import Models
 from darkroom.planning.plan import Step, StepPlanner
 from darkroom.record import Record
-from darkroom.record.artifacts import Made
-from darkroom.record.schema import Line
+from darkroom.record.schema import JournalLine
 from darkroom.stages.gate import FEWEST_PHOTOS, Usual
 from darkroom.store import Store
 from darkroom.system.files import Folder, locked
@@ -30,8 +30,8 @@ from darkroom.system.files import Folder, locked
 log = logging.getLogger("darkroom")
 
 
-class Run:
-    """A run folder that is being filled (`runner.Job`)."""
+class JobRun:
+    """A run folder that is being filled (`runner.Consumer`)."""
 
     def __init__(self, ready: Job, store: Store, progress: Progress) -> None:
         self.ready = ready
@@ -42,7 +42,7 @@ class Run:
         self.store = store
         self._progress = progress
         self._planner = StepPlanner(ready.recipe, self.usual)
-        self._basis = Basis(ready.recipe)
+        self._basis = Fingerprints(ready.recipe)
         if ready.begun:
             self.record = Record.resume(ready.folder)
         else:
@@ -57,21 +57,21 @@ class Run:
             self.record = Record.begin(ready.folder, ready.recipe.name, ready.files, facts)
 
     def tree(self, photo: Photo) -> Sequence[Step]:
-        """See `runner.Job`."""
+        """See `runner.Consumer`."""
         self._basis.add_values(photo)
         tree = self._planner.tree(photo.item)
         self._basis.add_files(photo, tree)
         return tree
 
     def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> Delivery:
-        """See `runner.Job`."""
+        """See `runner.Consumer`."""
         self.totals["photos"] += 1
         delivery = Delivery(self, photo, digest, tree)
         self._progress.begin_photo(delivery.pictures)
         delivery.hand_on()
         return delivery
 
-    def append(self, line: Line) -> None:
+    def append(self, line: JournalLine) -> None:
         """Put a picture's line into the journal and count it."""
         self.record.append(line)
         self.totals[line["status"]] += 1
@@ -92,14 +92,14 @@ class Run:
         facts = {"models": models, "totals": dict(self.totals), "usual": usual, "work": work}
         self.record.finish(self.status, facts | {"depends_on": self._basis.facts()})
 
-    def survey(self) -> Survey | None:
+    def survey(self) -> BaselineSurvey | None:
         """The first gate that compares photos and has not seen them all; None where there is none."""
         waiting = [name for name in self.ready.recipe.compared() if name not in self.usual]
-        return Survey(self, waiting[0], self._progress) if waiting else None
+        return BaselineSurvey(self, waiting[0], self._progress) if waiting else None
 
 
-class Survey:
-    """The masks of all photos at a gate, looked at before the first is judged by the others (`runner.Job`).
+class BaselineSurvey:
+    """The masks of all photos at a gate, looked at before the first is judged by the others (`runner.Consumer`).
 
     Args:
         run: whose gate.
@@ -107,7 +107,7 @@ class Survey:
         progress: is told of every photo.
     """
 
-    def __init__(self, run: Run, gate: str, progress: Progress) -> None:
+    def __init__(self, run: JobRun, gate: str, progress: Progress) -> None:
         self._run = run
         self._gate = gate
         self._progress = progress
@@ -115,11 +115,11 @@ class Survey:
         self._photos: list[set[float]] = []
 
     def tree(self, photo: Photo) -> Sequence[Step]:
-        """See `runner.Job`."""
+        """See `runner.Consumer`."""
         return self._planner.tree(photo.item)
 
     def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> _Look:
-        """See `runner.Job`."""
+        """See `runner.Consumer`."""
         self._progress.look(self._gate, photo.name)
         self._run.record.lend(photo.name, self._run.store)
         self._photos.append(set())
@@ -133,23 +133,23 @@ class Survey:
 
 
 class _Look(NamedTuple):
-    """The coverages of one photo's masks at a gate (`runner.Tray`)."""
+    """The coverages of one photo's masks at a gate (`runner.ResultSink`)."""
 
     gate: str
     coverages: set[float]
-    left: Sequence[Step] | PhotoError
+    remaining: Sequence[Step] | PhotoError
 
-    def deliver(self, steps: Sequence[Step], way: Sequence[Made | PhotoError]) -> None:
-        """See `runner.Tray`."""
+    def deliver(self, steps: Sequence[Step], way: Sequence[StepResult | PhotoError]) -> None:
+        """See `runner.ResultSink`."""
         for each in way:
-            if isinstance(each, Made) and each.step and each.step.name == self.gate:
+            if isinstance(each, StepResult) and each.step and each.step.name == self.gate:
                 self.coverages.add(each.result.figures["coverage"])
 
     def flush(self) -> None:
-        """See `runner.Tray`."""
+        """See `runner.ResultSink`."""
 
 
-def perform(ready: Sequence[Job], store: Store, on_screen: bool = True) -> list[Run]:
+def run_jobs(ready: Sequence[Job], store: Store, on_screen: bool = True) -> list[JobRun]:
     """Run jobs as one: what they have in common is computed once, and every model is loaded once.
 
     Args:
@@ -166,7 +166,7 @@ def perform(ready: Sequence[Job], store: Store, on_screen: bool = True) -> list[
         progress = stack.enter_context(Progress([each.recipe.dataset for each in ready], on_screen))
         for folder in {each.sweep or each.folder for each in ready}:
             Folder(folder).remove_leftovers()
-        runs = [Run(each, store, progress) for each in ready]
+        runs = [JobRun(each, store, progress) for each in ready]
         open_runs = list(runs)
         status: str | None = "stopped"
         try:
@@ -199,7 +199,7 @@ def _work(runner: Runner, models: Models) -> dict[str, Any]:
     }
 
 
-def _perform_group(group: Sequence[Run], store: Store, open_runs: list[Run]) -> None:
+def _perform_group(group: Sequence[JobRun], store: Store, open_runs: list[JobRun]) -> None:
     """Jobs that ask the same models. Jobs over the same photos go through them together."""
     models = group[0].ready.settings.models()
     runner = Runner(models, store)
@@ -219,9 +219,9 @@ def _perform_group(group: Sequence[Run], store: Store, open_runs: list[Run]) -> 
         run.finish(None, work)
 
 
-def _alike(runs: Sequence[Run]) -> Iterator[list[Run]]:
+def _alike(runs: Sequence[JobRun]) -> Iterator[list[JobRun]]:
     """Jobs by the models that they ask."""
-    groups: dict[Any, list[Run]] = {}
+    groups: dict[Any, list[JobRun]] = {}
     for run in runs:
         groups.setdefault(run.ready.settings, []).append(run)
     yield from groups.values()

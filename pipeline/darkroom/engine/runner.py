@@ -1,7 +1,7 @@
-"""The one loop: photos through the trees of all jobs that want them. Nothing here knows an op, a file or a name.
+"""The one loop: photos through the trees of all consumers that want them. Nothing here knows an op, a file or a name.
 
-What several jobs, or several pictures, have in common is one node and is computed once; what the store holds is not
-computed at all. A failure costs what hangs below it, and nothing else.
+Work that several consumers or pictures share is one node and runs once. Results in the store are not computed again.
+A failed step fails only the steps below it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from itertools import groupby, islice
 from typing import NamedTuple, Protocol, TypeVar
 
 from darkroom.dataset import Photo
-from darkroom.engine.edit_cache import Edits
-from darkroom.engine.graph import Node, Subject, Way, below, merge, outcomes
+from darkroom.engine.edit_cache import EditCache
+from darkroom.engine.graph import Node, StepPath, Subject, below, merge, outcomes
+from darkroom.engine.step_result import StepResult
 from darkroom.errors import DarkroomError, PhotoError
 from darkroom.imaging.edit import Edit
 from darkroom.models import Models
 from darkroom.planning.cache_keys import Keys
 from darkroom.planning.plan import Step
 from darkroom.planning.preflight import planned
-from darkroom.record.artifacts import Made
 from darkroom.store import Result, Store
 from darkroom.system.interrupts import raise_if_interrupted
 
@@ -31,17 +31,17 @@ log = logging.getLogger("darkroom")
 T = TypeVar("T")
 
 
-class Tray(Protocol):
+class ResultSink(Protocol):
     """Where the pictures of one photo go.
 
     Attributes:
-        left: the part of the job's tree that is still to be made, which may be nothing; or why there is none.
+        remaining: the part of the consumer's tree that is still to be made, which may be nothing; or why there is none.
     """
 
-    left: Sequence[Step] | PhotoError
+    remaining: Sequence[Step] | PhotoError
 
-    def deliver(self, steps: Sequence[Step], way: Sequence[Made | PhotoError]) -> None:
-        """A picture is finished or has failed. They come in the order of the job's tree.
+    def deliver(self, steps: Sequence[Step], way: Sequence[StepResult | PhotoError]) -> None:
+        """A picture is finished or has failed. They come in the order of the consumer's tree.
 
         Args:
             steps: the way to the picture, as planned.
@@ -52,13 +52,13 @@ class Tray(Protocol):
         """Nothing more comes for now."""
 
 
-class Job(Protocol):
+class Consumer(Protocol):
     """What somebody wants made of photos."""
 
     def tree(self, photo: Photo) -> Sequence[Step]:
         """The steps of a photo. Raises `PhotoError` where it cannot be planned."""
 
-    def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> Tray:
+    def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> ResultSink:
         """A photo is taken up.
 
         Args:
@@ -69,10 +69,10 @@ class Job(Protocol):
 
 
 class _Queue(NamedTuple):
-    """The pictures of one photo that a job still waits for."""
+    """The pictures of one photo that a consumer still waits for."""
 
-    tray: Tray
-    ways: deque[Way]
+    sink: ResultSink
+    ways: deque[StepPath]
 
 
 class _Work(NamedTuple):
@@ -99,15 +99,15 @@ class Runner:
         self._models = models
         self._store = store
         self._keys = Keys(models)
-        self._edits = Edits(models, store)
+        self._edits = EditCache(models, store)
         self._batch_size = models.batch_size  # that the keys at hand were made with
         self.reused: Counter[str] = Counter()
         self.computed: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self.seconds: Counter[str] = Counter()
 
-    def run(self, photos: Iterable[Photo], jobs: Sequence[Job]) -> None:
-        """Take every photo through the trees of all jobs.
+    def run(self, photos: Iterable[Photo], consumers: Sequence[Consumer]) -> None:
+        """Take every photo through the trees of all consumers.
 
         As many photos are in work together as the models take pictures in a batch.
 
@@ -118,7 +118,7 @@ class Runner:
         waiting = iter(photos)
         while together := list(islice(waiting, self._models.batch_size)):
             self._batch_size = self._models.batch_size
-            works = [self._take_up(photo, jobs) for photo in together]
+            works = [self._take_up(photo, consumers) for photo in together]
             roots = [work.root for work in works]
             self._decode([work.root for work in works if any(queue.ways for queue in work.queues)])
             _deliver(works)
@@ -131,15 +131,15 @@ class Runner:
             for root in roots:
                 root.subject.close()
 
-    def look_ahead(self, photos: Iterable[Photo], jobs: Sequence[Job]) -> None:
-        """Run jobs whose results a later run will ask for again, which then does not count as reuse; see `run`."""
+    def look_ahead(self, photos: Iterable[Photo], consumers: Sequence[Consumer]) -> None:
+        """Run consumers whose results a later run will ask for again, which then does not count as reuse; see `run`."""
         reused, computed = self.reused.copy(), self.computed.copy()
-        self.run(photos, jobs)
+        self.run(photos, consumers)
         self.reused = reused
         self.reused.subtract(self.computed - computed)
 
-    def _take_up(self, photo: Photo, jobs: Sequence[Job]) -> _Work:
-        """The photo's node, with the merged trees of all jobs below it."""
+    def _take_up(self, photo: Photo, consumers: Sequence[Consumer]) -> _Work:
+        """The photo's node, with the merged trees of all consumers below it."""
         root = Node("", None, None, Subject(photo))
         digest = _attempt(photo.digest, photo)
         if isinstance(digest, PhotoError):
@@ -147,14 +147,14 @@ class Runner:
         else:
             root.subject.digest, root.key = digest, self._keys.photo(digest)
         queues = []
-        for job in jobs:
-            tree = PhotoError(photo.problem) if photo.problem else _attempt(partial(self._plan, job, photo), photo)
-            tray = job.begin(photo, digest, tree)
-            queues.append(_Queue(tray, deque(merge(root, tray.left, self._find_key))))
+        for consumer in consumers:
+            tree = PhotoError(photo.problem) if photo.problem else _attempt(partial(self._plan, consumer, photo), photo)
+            sink = consumer.begin(photo, digest, tree)
+            queues.append(_Queue(sink, deque(merge(root, sink.remaining, self._find_key))))
         return _Work(root, queues)
 
-    def _plan(self, job: Job, photo: Photo) -> Sequence[Step]:
-        return planned(photo, partial(job.tree, photo), self._models)
+    def _plan(self, consumer: Consumer, photo: Photo) -> Sequence[Step]:
+        return planned(photo, partial(consumer.tree, photo), self._models)
 
     def _find_key(self, step: Step, parent: str, above: Mapping[str, str], photo: Photo) -> str | PhotoError:
         return _attempt(partial(self._keys.step, step.op, step.stage, parent, above, photo.name), photo)
@@ -251,15 +251,15 @@ def _take(node: Node, result: Result) -> None:
 
 
 def _deliver(works: Iterable[_Work]) -> None:
-    """Hand out what has come to its end, to each job in the order of its tree."""
+    """Hand out what has come to its end, to each consumer in the order of its tree."""
     for work in works:
-        for tray, ways in work.queues:
+        for sink, ways in work.queues:
             handed = False
             while ways and (way := outcomes(ways[0])) is not None:
-                tray.deliver(ways.popleft()[0], way)
+                sink.deliver(ways.popleft()[0], way)
                 handed = True
             if handed:
-                tray.flush()
+                sink.flush()
 
 
 def _attempt(work: Callable[[], T], photo: Photo) -> T | PhotoError:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from darkroom.errors import RecordError
 from darkroom.record import RUN, read_facts
-from darkroom.record.schema import Facts
+from darkroom.record.schema import RunFacts
 
 _MAX_FOLDERS = 200  # run folders to read; the wanted run is usually the newest
 
 
-def earlier_runs(outputs: Path, name: str) -> Iterator[tuple[Path, Facts]]:
+def earlier_runs(outputs: Path, name: str) -> Iterator[tuple[Path, RunFacts]]:
     """The completed runs of a recipe, newest first, those in sweeps included.
 
     Args:

@@ -14,6 +14,7 @@ from darkroom.config.recipe_file import with_defaults
 from darkroom.config.settings import Settings
 from darkroom.dataset import Photo
 from darkroom.engine.runner import Runner
+from darkroom.engine.step_result import StepResult, outcome
 from darkroom.errors import EmptyMask, PhotoError, RecipeError, RecordError
 from darkroom.imaging import codec as photo
 from darkroom.imaging.codec import Picture, decode_png
@@ -22,9 +23,8 @@ from darkroom.models import Models
 from darkroom.planning.plan import Step
 from darkroom.planning.preflight import refusals
 from darkroom.provenance.differences import environment_changes
-from darkroom.record import JOURNAL, environment, read_facts, read_journal, settled_config
-from darkroom.record.artifacts import Made, fate
-from darkroom.record.schema import Line
+from darkroom.record import JOURNAL, environment, read_facts, read_journal, resolved_config
+from darkroom.record.schema import JournalLine
 from darkroom.stages import STAGES, Stage
 from darkroom.store import Store
 from darkroom.system.files import Folder
@@ -71,7 +71,7 @@ class Reproduction:
         self._only = only
         self._tolerance = tolerance
         self._facts = read_facts(run_dir)
-        self._settings = Settings.parse(_changed(settled_config(self._facts), changed))
+        self._settings = Settings.parse(_changed(resolved_config(self._facts), changed))
         self._inputs: dict[str, None] = {}  # those that are missing or changed, each told once
         self.not_tried = 0
 
@@ -104,7 +104,7 @@ class Reproduction:
         full = [with_defaults(name, stages[name]) for name in names]
         return [op for op in STAGES if any(isinstance(stage, Mapping) and stage.get("op") == op for stage in full)]
 
-    def _lines(self) -> Iterator[Line]:
+    def _lines(self) -> Iterator[JournalLine]:
         found = False
         for line in read_journal(self._run_dir):
             if self._only not in (None, line["result"], line["delivered"]):
@@ -120,7 +120,7 @@ class Reproduction:
         if self._only and not found:
             raise RecordError(f"{self._run_dir / self._only}: no picture that this run's journal names")
 
-    def _photo(self, lines: Sequence[Line], models: Models, store: Store) -> Iterator[Verdict]:
+    def _photo(self, lines: Sequence[JournalLine], models: Models, store: Store) -> Iterator[Verdict]:
         for path, recorded in {path: each for line in lines for path, each in line["inputs"].items()}.items():
             if problem := _problem(Path(path), recorded):
                 self._inputs[f"{path}: {problem}"] = None
@@ -140,7 +140,7 @@ class Reproduction:
                 raise RecordError(f"{self._run_dir / JOURNAL}: the settings of {line['result']} are not whole")
             yield self._judge(line, again.made[way], store)
 
-    def _source(self, line: Line) -> Photo:
+    def _source(self, line: JournalLine) -> Photo:
         """The photo's file, where it is still what it was; else its decoded copy in the run folder."""
         original = Photo(Path(line["path"]), line["photo"], line["item"])
         problem = _problem(original.path, line["digest"])
@@ -156,8 +156,8 @@ class Reproduction:
         place = Path(line["source"])
         return _Copy(place, line["photo"], line["item"], folder=self._files, recorded=line["digest"])
 
-    def _judge(self, line: Line, way: Sequence[Made | PhotoError], store: Store) -> Verdict:
-        made, error = fate(way)
+    def _judge(self, line: JournalLine, way: Sequence[StepResult | PhotoError], store: Store) -> Verdict:
+        made, error = outcome(way)
         picture = line["result"]
         kept = isinstance(error, EmptyMask) and picture == line["source"]  # as it was, with on_empty: keep
         if error and not kept:
@@ -179,19 +179,19 @@ class Reproduction:
 
 
 class _Again:
-    """One photo's pictures, wanted again (`runner.Job` and `runner.Tray`)."""
+    """One photo's pictures, wanted again (`runner.Consumer` and `runner.ResultSink`)."""
 
     def __init__(self, tree: Sequence[Step]) -> None:
-        self.left = tree
-        self.made: dict[Way, Sequence[Made | PhotoError]] = {}
+        self.remaining = tree
+        self.made: dict[Way, Sequence[StepResult | PhotoError]] = {}
 
     def tree(self, photo: Photo) -> Sequence[Step]:
-        return self.left
+        return self.remaining
 
     def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> _Again:
         return self
 
-    def deliver(self, steps: Sequence[Step], way: Sequence[Made | PhotoError]) -> None:
+    def deliver(self, steps: Sequence[Step], way: Sequence[StepResult | PhotoError]) -> None:
         self.made[tuple((step.name, step.op, step.stage) for step in steps)] = way
 
     def flush(self) -> None:

@@ -17,7 +17,7 @@ from darkroom.imaging import codec as photo
 from darkroom.imaging.codec import Picture
 from darkroom.imaging.paste_back import breaches
 from darkroom.record import read_journal
-from darkroom.record.schema import Line, read_metadata
+from darkroom.record.schema import JournalLine, read_metadata
 from darkroom.system.files import Folder
 
 _ROLES = ("source", "mask", "result")
@@ -62,7 +62,7 @@ def verify(run_dir: Path) -> Verified:
 
 def _line_problems(
     run_files: Folder,
-    line: Line,
+    line: JournalLine,
     sound: dict[tuple[str, str | None], bool],
     read: Callable[[str], Picture],
 ) -> Iterator[str]:
@@ -105,7 +105,7 @@ def _read(files: Folder, path: str) -> Picture:
         raise PhotoError(f"{path}: {error}") from None
 
 
-def _paste_problems(line: Line, read: Callable[[str], Picture]) -> Iterator[str]:
+def _paste_problems(line: JournalLine, read: Callable[[str], Picture]) -> Iterator[str]:
     """Where the mask is 0 the result is the photo, bit for bit; size and colour profile are the photo's, and so is its
     transparency, filled by the mask."""
     try:
@@ -120,7 +120,7 @@ def _paste_problems(line: Line, read: Callable[[str], Picture]) -> Iterator[str]
     yield from (f"{line['result']}: {text}" for text in breaches(source, mask.pixels[..., 0], result))
 
 
-def _metadata_problems(run_files: Folder, line: Line) -> Iterator[str]:
+def _metadata_problems(run_files: Folder, line: JournalLine) -> Iterator[str]:
     """What a result says about itself is what the journal says; one without metadata says nothing."""
     text = photo.png_texts(run_files.read(line["result"])).get("darkroom")
     if text is None:

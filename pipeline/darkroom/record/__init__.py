@@ -1,7 +1,7 @@
 """The run folder: what a run writes, and what is read back of it."""
 
 from darkroom.record.machine import environment
-from darkroom.record.record import Record, settled_config
+from darkroom.record.record import Record, resolved_config
 from darkroom.record.schema import JOURNAL, RUN, SWEEP, read_facts, read_journal, read_sweep
 
 __all__ = [
@@ -13,5 +13,5 @@ __all__ = [
     "read_facts",
     "read_journal",
     "read_sweep",
-    "settled_config",
+    "resolved_config",
 ]

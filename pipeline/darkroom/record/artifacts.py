@@ -5,37 +5,21 @@ all: `results/car.seed7.png`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any, Self
 
-from darkroom.errors import EmptyMask, PhotoError
+from darkroom.errors import PhotoError
 from darkroom.imaging.codec import DELIVERED, convert_png
-from darkroom.planning.plan import Step
 from darkroom.record.naming import RESULTS, THUMBNAILS
-from darkroom.record.schema import Line
+from darkroom.record.schema import JournalLine, StepFiles, StepLine
 from darkroom.store import Result, Store
 from darkroom.system.files import Folder
 
 log = logging.getLogger("darkroom")
 
 
-@dataclass(frozen=True)
-class Made:
-    """A result, how it is called, and the step that made it; `step` is None for the photo as decoded.
-
-    A gate that did not let the photo pass unmarked has left a flag.
-    """
-
-    step: Step | None
-    key: str
-    result: Result
-    flag: str | None = None
-
-
 @dataclass
-class Trail:
+class PictureFiles:
     """The files of one picture, from the photo to the result; all paths are within the run folder.
 
     Attributes:
@@ -56,7 +40,7 @@ class Trail:
     folder: str
     variants: str = ""
     files: dict[str, str] = field(default_factory=dict)
-    steps: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[StepLine] = field(default_factory=list)
     source: str | None = None
     image: str | None = None
     mask: str | None = None
@@ -66,24 +50,28 @@ class Trail:
     flags: list[str] = field(default_factory=list)
     delivered: str | None = None
 
-    @classmethod
-    def of(cls, folder: str, way: Sequence[Made]) -> Self:
-        """Follow the way to a picture.
+    def add_photo(self, key: str, result: Result) -> None:
+        """Add the photo as decoded.
 
         Args:
-            folder: the photo's, within the run folder.
-            way: the photo and what was made of it, as far as it came.
+            key: its key in the store.
+            result: its files.
         """
-        trail = cls(folder)
-        for made in way:
-            before = trail.variants
-            if made.step is None:
-                stem, trail.source = f"{folder}/0_photo", f"{folder}/0_photo.png"
-            else:
-                stem = f"{folder}/{made.step.index}_{made.step.name}"
-                trail.variants += f"_{made.step.variant}" if made.step.variant else ""
-            trail._add(made, stem, before, trail.variants)
-        return trail
+        self.source = f"{self.folder}/0_photo.png"
+        self._add(f"{self.folder}/0_photo", "", key, result)
+
+    def add_step(self, number_and_name: str, variant: str, key: str, result: Result) -> None:
+        """Add what a step made.
+
+        Args:
+            number_and_name: such as `4_inpaint`; begins the names of its files.
+            variant: see `Step.variant`; ends the names of its files.
+            key: the result's key in the store.
+            result: its files and measurements.
+        """
+        shared = self.variants
+        self.variants += f"_{variant}" if variant else ""
+        self._add(f"{self.folder}/{number_and_name}", shared, key, result)
 
     @property
     def name(self) -> str:
@@ -118,37 +106,36 @@ class Trail:
         small = {kind: _thumbnail(path, ".png" if kind == "mask" else ".jpg") for kind, path in wanted.items() if path}
         return {kind: path for kind, path in small.items() if path in self.files}
 
-    def _add(self, made: Made, stem: str, shared: str, own: str) -> None:
-        result, entry = made.result, {"key": made.key}
+    def _add(self, stem: str, shared: str, key: str, result: Result) -> None:
+        own, found = self.variants, StepFiles()
         if result.artifacts:
-            entry["artifacts"] = {label: f"{stem}_{label}{own}.png" for label in result.artifacts}
-            for label, path in entry["artifacts"].items():
+            found["artifacts"] = {label: f"{stem}_{label}{own}.png" for label in result.artifacts}
+            for label, path in found["artifacts"].items():
                 self.files[path] = result.artifacts[label]
         if result.figures:
-            entry["figures"] = dict(result.figures)
+            found["figures"] = dict(result.figures)
         if result.image:
-            self.image = entry["image"] = f"{stem}{own}.png"
-            self._file(self.image, result.image, result.thumbnail, ".jpg")
-        if result.repainted:  # variants repaint the same mask, so one file serves them all
+            self.image = found["image"] = f"{stem}{own}.png"
+            self._add_file(self.image, result.image, result.thumbnail, ".jpg")
+        if result.repainted:  # variants repaint the same mask, so they share one file
             self.repainted = True
             self.outside_max_diff = result.outside_max_diff
-            self.mask = entry["repainted"] = f"{stem}_mask{shared}.png"
-            self._file(self.mask, result.repainted, result.mask_thumbnail, ".png")
+            self.mask = found["repainted"] = f"{stem}_mask{shared}.png"
+            self._add_file(self.mask, result.repainted, result.mask_thumbnail, ".png")
         if result.mask:
-            entry["mask"] = f"{stem}_mask{own}.png"
-            self._file(entry["mask"], result.mask, result.mask_thumbnail, ".png")
-            self.mask = self.mask if self.repainted else entry["mask"]
-        self.flags += [made.flag] if made.flag else []
+            found["mask"] = f"{stem}_mask{own}.png"
+            self._add_file(found["mask"], result.mask, result.mask_thumbnail, ".png")
+            self.mask = self.mask if self.repainted else found["mask"]
         self.seconds += result.seconds
-        self.steps.append(entry | {"empty": result.empty, "seconds": round(result.seconds, 3)})
+        self.steps.append({"key": key, **found, "empty": result.empty, "seconds": round(result.seconds, 3)})
 
-    def _file(self, path: str, blob: str, thumbnail: str | None, suffix: str) -> None:
+    def _add_file(self, path: str, blob: str, thumbnail: str | None, suffix: str) -> None:
         self.files[path] = blob
         if thumbnail:
             self.files[_thumbnail(path, suffix)] = thumbnail
 
 
-def adopt(store: Store, folder: Folder, line: Line) -> None:
+def adopt(store: Store, folder: Folder, line: JournalLine) -> None:
     """Lend a store what a line of a journal names, as far as the files still are what they were.
 
     What a gate has measured is no file, and is measured again.
@@ -177,21 +164,6 @@ def adopt(store: Store, folder: Folder, line: Line) -> None:
                 seconds=step["seconds"],
             )
             store.lend(step["key"], result)
-
-
-def fate(way: Sequence[Made | PhotoError]) -> tuple[list[Made], PhotoError | None]:
-    """How far a picture came, and what stopped it.
-
-    A recipe that repaints nothing has to find something: an empty mask at its end is a failure too.
-    """
-    made = []
-    for each in way:
-        if isinstance(each, PhotoError):
-            return made, each
-        made.append(each)
-    if made[-1].result.empty:
-        return made, EmptyMask("nothing found: the mask is empty")
-    return made, None
 
 
 def _thumbnail(path: str | None, suffix: str) -> str | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from darkroom.record.schema import JOURNAL, Line, read_line, read_places
+from darkroom.record.schema import JOURNAL, JournalLine, read_line, read_places
 from darkroom.system.files import Folder
 
 log = logging.getLogger("darkroom")
@@ -20,7 +20,7 @@ EARLIER = "journal.earlier.jsonl"  # the journal of the earlier attempts, while 
 _ASIDE = "journal.earlier.new"
 
 
-class Before:
+class EarlierPhoto:
     """What earlier attempts have made of one photo.
 
     Args:
@@ -30,13 +30,13 @@ class Before:
         done: the lines of finished pictures.
     """
 
-    def __init__(self, lines: Sequence[Line]) -> None:
+    def __init__(self, lines: Sequence[JournalLine]) -> None:
         self.done = [line for line in lines if line["status"] == "done"]
         self._by_settings = {json.dumps(line["settings"]): line for line in self.done}
         self._failed = {path: digest for line in lines for path, digest in line["files"].items()}
         self._finished = {path: digest for line in self.done for path, digest in line["files"].items()}
 
-    def picture(self, settings: Sequence[Mapping[str, Any]]) -> Line | None:
+    def picture(self, settings: Sequence[Mapping[str, Any]]) -> JournalLine | None:
         """The line of a finished picture.
 
         Args:
@@ -55,7 +55,7 @@ class Before:
         return self._failed.get(path), False
 
 
-class Earlier:
+class EarlierJournal:
     """The journal of the earlier attempts.
 
     It holds a few bytes for each line, and reads the lines when they are asked for.
@@ -89,21 +89,21 @@ class Earlier:
         """Whether a photo had this folder, or one that some file systems take for the same."""
         return folder.casefold() in self._taken
 
-    def begin(self, name: str, folder: str) -> Before:
+    def begin(self, name: str, folder: str) -> EarlierPhoto:
         """What was made of a photo, by its name in the dataset and its folder, which is now begun again."""
         self._begun.add(_hash(name, folder))
-        return Before(self._lines(name, folder))
+        return EarlierPhoto(self._lines(name, folder))
 
-    def all_of(self, name: str) -> Iterator[Line]:
+    def all_of(self, name: str) -> Iterator[JournalLine]:
         """What was made of all photos of a name."""
         for folder in self._folders.get(_hash(name), ()):
             yield from self._lines(name, folder)
 
-    def keep(self, line: Line) -> None:
+    def keep(self, line: JournalLine) -> None:
         """Note that a line has been written into the new journal."""
         self._kept.add(_picture(line))
 
-    def rest(self, failed: bool) -> Iterator[Line]:
+    def rest(self, failed: bool) -> Iterator[JournalLine]:
         """The lines that are not in the new journal: those of finished pictures, and, where `failed`, of photos that
         have not been begun again."""
         for picture, (start, done) in self._starts.items():
@@ -112,11 +112,11 @@ class Earlier:
                 if done or _hash(line["photo"], line["folder"]) not in self._begun:
                     yield line
 
-    def _lines(self, name: str, folder: str) -> list[Line]:
+    def _lines(self, name: str, folder: str) -> list[JournalLine]:
         pictures = self._pictures.get(_hash(name, folder), ())
         return [read_line(self._folder, EARLIER, self._starts[each][0]) for each in pictures]
 
-    def _add(self, start: int, line: Line) -> None:
+    def _add(self, start: int, line: JournalLine) -> None:
         picture, done = _picture(line), line["status"] == "done"
         if done or not self._starts.get(picture, (0, False))[1]:
             self._starts[picture] = start, done
@@ -153,7 +153,7 @@ def _write(file: Any, data: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
-def _picture(line: Line) -> bytes:
+def _picture(line: JournalLine) -> bytes:
     return _hash(line["photo"], line["folder"], line["settings"])
 
 

@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 
 from darkroom.dataset import Photo
 from darkroom.planning.plan import Step, settings_of
-from darkroom.record.artifacts import Trail
-from darkroom.record.schema import Line
+from darkroom.record.artifacts import PictureFiles
+from darkroom.record.schema import JournalLine
 
 
 def journal_line(
     photo: Photo,
     digest: str | None,
     inputs: Mapping[str, str],
-    trail: Trail,
+    trail: PictureFiles,
     steps: Sequence[Step],
     status: str,
     error: str | None,
-) -> Line:
+) -> JournalLine:
     """What the journal says of one picture; `docs/run_folder.md` explains the keys.
 
     Args:

@@ -18,10 +18,10 @@ from typing import Any, Self
 from darkroom.dataset import Photo
 from darkroom.errors import OutputError
 from darkroom.record.artifacts import adopt
-from darkroom.record.earlier import EARLIER, Before, Earlier, set_aside
+from darkroom.record.earlier import EARLIER, EarlierJournal, EarlierPhoto, set_aside
 from darkroom.record.machine import environment
 from darkroom.record.naming import folder_name, is_folder_name
-from darkroom.record.schema import JOURNAL, RUN, Config, Facts, Line, read_facts
+from darkroom.record.schema import JOURNAL, RUN, Config, JournalLine, RunFacts, read_facts
 from darkroom.store import Store
 from darkroom.system.files import Folder, writing
 
@@ -43,7 +43,7 @@ class Record:
         ended: an earlier attempt came to its end.
     """
 
-    def __init__(self, folder: Path, facts: Mapping[str, Any], earlier: Earlier | None = None) -> None:
+    def __init__(self, folder: Path, facts: Mapping[str, Any], earlier: EarlierJournal | None = None) -> None:
         self.folder = folder
         self.ended = facts.get("status") in ("done", "failed")
         self._files = Folder(folder)
@@ -85,7 +85,7 @@ class Record:
         facts = read_facts(folder)
         with writing(folder):
             set_aside(folder)
-        record = cls(folder, facts, Earlier(folder))
+        record = cls(folder, facts, EarlierJournal(folder))
         record._open()
         return record
 
@@ -103,9 +103,9 @@ class Record:
         self._folders.add(folder.casefold())
         return folder
 
-    def before(self, photo: Photo, folder: str) -> Before:
+    def before(self, photo: Photo, folder: str) -> EarlierPhoto:
         """What earlier attempts have made of a photo."""
-        return self._earlier.begin(photo.name, folder) if self._earlier else Before(())
+        return self._earlier.begin(photo.name, folder) if self._earlier else EarlierPhoto(())
 
     def lend(self, name: str, store: Store) -> None:
         """Let a store have, for this process, what earlier attempts have made of the photos of a name."""
@@ -116,7 +116,7 @@ class Record:
         """Count a photo into the dataset's fingerprint: the SHA-256 of all names and digests, in order."""
         self._photos.update(f"{name}\0{digest}\n".encode(errors="surrogateescape"))
 
-    def restore(self, line: Line, store: Store) -> list[str]:
+    def restore(self, line: JournalLine, store: Store) -> list[str]:
         """Put back what is missing of a finished picture and is in the store; tells what stays missing."""
         missing = []
         for path, digest in line["files"].items():
@@ -128,12 +128,12 @@ class Record:
                     missing.append(path)
         return missing
 
-    def changed(self, lines: Sequence[Line]) -> list[str]:
+    def changed(self, lines: Sequence[JournalLine]) -> list[str]:
         """The files of finished pictures that are not what was written."""
         files = dict.fromkeys(pair for line in lines for pair in line["files"].items())
         return [path for path, digest in files if self._differs(path, digest)]
 
-    def obstacle(self, files: Mapping[str, str], before: Before, store: Store) -> str | None:
+    def obstacle(self, files: Mapping[str, str], before: EarlierPhoto, store: Store) -> str | None:
         """Why a picture cannot have one of its files, in a line; None where it can have all.
 
         Args:
@@ -159,14 +159,14 @@ class Record:
         with writing(self.folder / path):
             self._files.link(path, store.files, store.path(blob))
 
-    def put(self, path: str, store: Store, blob: str, before: Before) -> None:
+    def put(self, path: str, store: Store, blob: str, before: EarlierPhoto) -> None:
         """`link`, unless the file is there already, or was there and has been changed by somebody."""
         digest = blob.partition(".")[0]
         stays = before.recorded(path)[0] == digest or not self._differs(path, digest)
         if not (self._earlier and self._files.holds(path) and stays):
             self.link(path, store, blob)
 
-    def append(self, line: Line) -> None:
+    def append(self, line: JournalLine) -> None:
         """Add a line to the journal. A killed process loses nothing of it; see `flush` for a power failure."""
         if self._earlier:
             self._earlier.keep(line)
@@ -260,6 +260,6 @@ def claim_folder(folder: Path, files: Mapping[str, str]) -> None:
                 raise OutputError(f"{folder}: holds {path} already; a run begins in a folder of its own")
 
 
-def settled_config(facts: Facts) -> Config:
+def resolved_config(facts: RunFacts) -> Config:
     """The configuration in `run.json`, with every `auto` as it was chosen when the run began."""
     return {**facts["config"], **facts["settled"]}

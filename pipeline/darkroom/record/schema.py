@@ -50,15 +50,20 @@ Plain = dict[str, Any]
 RunStatus = Literal["running", "done", "failed", "interrupted", "stopped"]
 
 
-class StepLine(TypedDict):
-    """What a step of a picture has made: its key in the store (empty: none), paths of its files, what it measured."""
+class StepFiles(TypedDict, total=False):
+    """Paths of a step's files, and what it measured."""
+
+    image: Inside
+    mask: Inside
+    repainted: Inside
+    artifacts: dict[str, Inside]
+    figures: dict[str, Finite]
+
+
+class StepLine(StepFiles):
+    """What a step of a picture made: its key in the store (empty: none), its files, its measurements."""
 
     key: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
-    image: NotRequired[Inside]
-    mask: NotRequired[Inside]
-    repainted: NotRequired[Inside]
-    artifacts: NotRequired[dict[str, Inside]]
-    figures: NotRequired[dict[str, Finite]]
     empty: bool
     seconds: Seconds
 
@@ -71,7 +76,7 @@ class StageLine(TypedDict):
     op: str
 
 
-class Line(TypedDict):
+class JournalLine(TypedDict):
     """A line of the journal, on one picture; `docs/run_folder.md` explains the keys."""
 
     photo: str
@@ -113,7 +118,7 @@ class Config(TypedDict, total=False):
     device: str
 
 
-class Weights(TypedDict, total=False):
+class ModelRecord(TypedDict, total=False):
     """A model of a run: `models.weights` in `run.json`."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
@@ -128,7 +133,7 @@ class ModelFacts(TypedDict, total=False):
 
     device: str
     memory: Plain
-    weights: dict[str, Weights]
+    weights: dict[str, ModelRecord]
 
 
 @with_config(ConfigDict(extra="allow"))
@@ -171,7 +176,7 @@ class DependsOn(TypedDict):
     files: dict[str, str]
 
 
-class Facts(TypedDict):
+class RunFacts(TypedDict):
     """`run.json`. What comes after `environment` is there once the run has come to an end."""
 
     name: str
@@ -226,9 +231,9 @@ class Metadata(TypedDict):
     models: dict[str, Plain]
 
 
-_LINE = TypeAdapter(Line)
+_LINE = TypeAdapter(JournalLine)
 _METADATA = TypeAdapter(Metadata)
-_FACTS = TypeAdapter(Facts)
+_FACTS = TypeAdapter(RunFacts)
 _SWEEP = TypeAdapter(SweepFacts)
 
 
@@ -240,7 +245,7 @@ def read_metadata(text: str) -> Metadata | None:
         return None
 
 
-def read_facts(folder: Path) -> Facts:
+def read_facts(folder: Path) -> RunFacts:
     """What a run folder's `run.json` says.
 
     Raises:
@@ -263,7 +268,7 @@ def read_sweep(folder: Path) -> SweepFacts:
     return facts
 
 
-def read_journal(folder: Path, name: str = JOURNAL, damaged: bool = False) -> Iterator[Line]:
+def read_journal(folder: Path, name: str = JOURNAL, damaged: bool = False) -> Iterator[JournalLine]:
     """The lines of a run's journal as they are read, oldest first.
 
     A run that was killed while writing leaves a torn last line; it is left out, its picture not finished.
@@ -280,7 +285,7 @@ def read_journal(folder: Path, name: str = JOURNAL, damaged: bool = False) -> It
         yield line
 
 
-def read_places(folder: Path, name: str = JOURNAL, damaged: bool = False) -> Iterator[tuple[int, Line]]:
+def read_places(folder: Path, name: str = JOURNAL, damaged: bool = False) -> Iterator[tuple[int, JournalLine]]:
     """See `read_journal`; each line with where it begins, in bytes."""
     try:
         with Folder(folder).open(name) as file:
@@ -302,7 +307,7 @@ def read_places(folder: Path, name: str = JOURNAL, damaged: bool = False) -> Ite
         raise RecordError(f"{folder / name}: cannot be read: {error.strerror}") from None
 
 
-def read_line(folder: Path, name: str, start: int) -> Line:
+def read_line(folder: Path, name: str, start: int) -> JournalLine:
     """The line that `read_places` found there.
 
     Raises:
@@ -319,7 +324,7 @@ def read_line(folder: Path, name: str, start: int) -> Line:
     return line
 
 
-def _line(text: bytes) -> Line | None:
+def _line(text: bytes) -> JournalLine | None:
     try:
         return _LINE.validate_python(strict_json.loads(text), strict=True)
     except ValueError:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from darkroom.errors import RecordError
 from darkroom.record import JOURNAL, read_facts, read_journal, read_sweep
-from darkroom.record.schema import Line
+from darkroom.record.schema import JournalLine
 from darkroom.system.files import Folder
 
 
@@ -36,7 +36,7 @@ class SweepJob:
         """The name of its recipe, from the name of its folder."""
         return self.folder.name.partition("_")[2] or self.folder.name
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self) -> Iterator[JournalLine]:
         """The lines of its journal; none if there is no journal."""
         if Folder(self.folder).has(JOURNAL):
             yield from read_journal(self.folder, damaged=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from darkroom.config.jobs import Job, RefusedJob
 from darkroom.dataset.dataset import stray_lines
-from darkroom.engine.run_job import Run, perform
+from darkroom.engine.run_job import JobRun, run_jobs
 from darkroom.errors import DarkroomError, OutputError
 from darkroom.provenance.differences import recomputation_causes, unknown_cause
 from darkroom.provenance.earlier_runs import earlier_runs
@@ -75,7 +75,7 @@ def _run(jobs: Jobs, folder: Path, store: Store, on_screen: bool) -> bool:
             log.info("%s", summary)
         _log_warnings(log, ready)
         try:
-            runs = perform(ready, store, on_screen)
+            runs = run_jobs(ready, store, on_screen)
         except (KeyboardInterrupt, DarkroomError):
             with suppress(OutputError):  # the disk may be what is wrong
                 _report(jobs, sweep)
@@ -133,7 +133,7 @@ def _report(jobs: Jobs, sweep: Path | None) -> dict[str, Path]:
     return reports
 
 
-def _log_totals(log: logging.Logger, jobs: Jobs, runs: Sequence[Run]) -> None:
+def _log_totals(log: logging.Logger, jobs: Jobs, runs: Sequence[JobRun]) -> None:
     by_folder = {run.ready.folder: run for run in runs}
     if len(jobs) == 1:
         log.info("photos: %d; %s", runs[0].totals["photos"], _pictures(runs[0].totals))
@@ -152,7 +152,7 @@ def _pictures(totals: Mapping[str, int]) -> str:
     return text + f"; {totals['flagged']} of them flagged" * bool(totals["flagged"])
 
 
-def _log_work(log: logging.Logger, runs: Sequence[Run], store: Store) -> None:
+def _log_work(log: logging.Logger, runs: Sequence[JobRun], store: Store) -> None:
     """Log how many results were computed, how many were cache hits, and why the computed ones were none."""
     computed = _total(runs, "computed")
     log.info("computed: %s; reused: %s", _counts(computed), _counts(_total(runs, "reused")))
@@ -165,7 +165,7 @@ def _log_work(log: logging.Logger, runs: Sequence[Run], store: Store) -> None:
                 log.info("    %s", line)
 
 
-def _total(runs: Sequence[Run], kind: str) -> Counter[str]:
+def _total(runs: Sequence[JobRun], kind: str) -> Counter[str]:
     """How many results of each op; jobs that ran together share one account of their work."""
     total: Counter[str] = Counter()
     for work in {id(run.work): run.work for run in runs}.values():
