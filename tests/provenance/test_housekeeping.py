@@ -80,9 +80,9 @@ def test_the_report_tells_what_each_run_holds_and_what_none_does(photo: Path, mo
     assert files == [
         "4 files  one",
         "4 files  sweep/0_two",
-        "6 files  together; what runs share counts once",
-        "1 files  held by no run: store=prune frees them",
-        "1 damaged files were put aside",
+        "6 files  in total; files that runs share count once",
+        "1 files  used by no run; store=prune removes them",
+        "1 damaged files were set aside",
     ]
     list(prune(outputs))
     assert [re.search(r"[\d,]+ files", line)[0] for line in report(outputs)] == [
@@ -152,7 +152,7 @@ def test_whatever_runs_there_are_what_they_hold_stays_and_nothing_else(
 def test_a_run_at_work_keeps_the_store_from_being_pruned(tmp_path: Path) -> None:
     fill(tmp_path / ".store")
     before = in_store(tmp_path)
-    with locked(tmp_path / ".store", shared=True, busy=""), pytest.raises(OutputError, match="a run is using it"):
+    with locked(tmp_path / ".store", shared=True, busy=""), pytest.raises(OutputError, match="in use by a run"):
         list(prune(tmp_path))
     assert in_store(tmp_path) == before
     list(prune(tmp_path))
@@ -194,4 +194,4 @@ def test_the_command_line_tells_it(photo: Path, models: Models, cli: Cli) -> Non
         refused = cli("store=prune")
     assert refused.returncode == 4 and len(refused.stderr.splitlines()) == 1
     nothing = cli("store=prune", "outputs=elsewhere")
-    assert nothing.returncode == 2 and nothing.stderr.endswith("elsewhere: there is no store here\n")
+    assert nothing.returncode == 2 and nothing.stderr.endswith("elsewhere: no store here\n")

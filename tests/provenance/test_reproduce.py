@@ -94,8 +94,8 @@ def test_a_run_and_a_picture_are_identical_and_nothing_is_left_behind(world: Wor
     before = sorted(world.root.rglob("*"))
     code, told = world.reproduce(world.run)
     assert code == 0 and told.count("identical   ") == 4
-    assert "4 of 4 pictures identical\n2 more had failed or been skipped, and were not tried\n" in told
-    assert "inputs:" not in told and sorted(world.root.rglob("*")) == before
+    assert "4 of 4 pictures identical\nnot tried: 2 that had failed or been skipped\n" in told
+    assert "changed inputs:" not in told and sorted(world.root.rglob("*")) == before
     for picture in (PICTURE, "b/0_photo.png"):  # one that was painted, one that was kept
         code, told = world.reproduce(world.run / picture)
         assert code == 0 and f"/{picture}\n" in told and "identical\n" in told and "/a/3_inpaint_prompt2" not in told
@@ -116,7 +116,7 @@ def test_a_run_folder_suffices(world: World) -> None:
     code, told = world.reproduce(world.run)
     assert code == 0 and "4 of 4 pictures identical" in told
     for name in "ab":
-        line = f"{world.root}/photos/{name}.png: cannot be read: No such file or directory; its decoded copy in the run"
+        line = f"{world.root}/photos/{name}.png: cannot be read: No such file or directory; using its decoded copy in"
         assert told.count(line) == 1
 
 
@@ -153,13 +153,21 @@ def older_version(world: World) -> None:
 @pytest.mark.parametrize(
     "change, code, expected",
     [
-        (photo_changed, 0, ["4 of 4", "/photos/a.png: was changed since; its decoded copy in the run folder is used"]),
-        (mask_changed, 3, ["2 of 4", "/masks/a.png: was changed since\n", "SSIM 0."]),
+        (
+            photo_changed,
+            0,
+            ["4 of 4", "/photos/a.png: has changed since the run; using its decoded copy in the run folder"],
+        ),
+        (mask_changed, 3, ["2 of 4", "/masks/a.png: has changed since the run\n", "SSIM 0."]),
         (mask_missing, 3, ["2 of 4", "/masks/a.png: cannot be read: No such file", "cannot be made: one mask "]),
-        (mask_empty, 3, ["2 of 4", "/masks/a.png: was changed since\n", "cannot be made: nothing to repaint"]),
-        (copy_and_photo_spoiled, 3, ["2 of 4", f"cannot be made: {SOURCE} is not what was written, and the photo is"]),
-        (other_weights, 0, ["4 of 4", "not as it was then:\n    inpaint.weights: sha256:000000000000 -> sha256:"]),
-        (older_version, 0, ["4 of 4", "not as it was then:", "memory: not recorded"]),
+        (mask_empty, 3, ["2 of 4", "/masks/a.png: has changed since the run\n", "cannot be made: nothing to repaint"]),
+        (
+            copy_and_photo_spoiled,
+            3,
+            ["2 of 4", f"cannot be made: {SOURCE} has changed since it was written, and the "],
+        ),
+        (other_weights, 0, ["4 of 4", "changed environment:\n    inpaint.weights: sha256:000000000000 -> sha256:"]),
+        (older_version, 0, ["4 of 4", "changed environment:", "memory: not recorded"]),
         (lambda world: (world.run / PICTURE).unlink(), 3, ["3 of 4", f"{PICTURE}: cannot be read: No such file"]),
         (
             lambda world: (world.run / PICTURE).unlink() or (world.run / PICTURE).write_bytes(b"\x89PNG\r\n\x1a\nxx"),
@@ -192,7 +200,7 @@ def test_how_far_off_a_picture_is_and_what_is_tolerated(world: World) -> None:
     code, told = world.reproduce(world.run)
     mean = 16 * 100 / (72 * 96 * 3)
     assert code == 3 and "3 of 4 pictures identical" in told
-    assert f"max 16 of 255, mean {mean:.4f}, SSIM 0.9" in told and "the file was changed since it was written" in told
+    assert f"max 16 of 255, mean {mean:.4f}, SSIM 0.9" in told and "the file has changed since it was written" in told
     assert [world.reproduce(world.run / PICTURE, f"tolerance={each}")[0] for each in (15, 16)] == [3, 0]
 
 
@@ -202,7 +210,7 @@ def test_how_far_off_a_picture_is_and_what_is_tolerated(world: World) -> None:
         (["reproduce=nowhere"], "nowhere: no such file or folder"),
         (["reproduce=photos"], "photos: not a run folder: it holds no run.json"),
         (["reproduce=photos/a.png"], "lies in no run folder"),
-        (["reproduce=RUN/contact_sheet.png"], "no picture that this run's journal names"),
+        (["reproduce=RUN/contact_sheet.png"], "this run's journal names no such picture"),
         (["reproduce=RUN", "tolerance=300"], "tolerance=300: a whole number from 0 to 255"),
         (["reproduce=RUN", "tolerance=-1"], "tolerance=-1: a whole number from 0 to 255"),
         (["reproduce=RUN", "stages.inpaint.seed=1"], "stages.inpaint.seed: does not go with reproduce=, valid: tole"),
@@ -238,7 +246,7 @@ def test_a_journal_cannot_lead_out_of_its_folder(outside: str, world: World, mon
         world.edit_journal(lambda line: line.update({key: outside, "files": {**line["files"], outside: digest}}))  # noqa: B023
         code, told = world.reproduce(world.run)
         if outside == "link.png":
-            assert code == 3 and re.search(r"not followed|link\.png is not what was written", told)
+            assert code == 3 and re.search(r"not followed|link\.png has changed since it was written", told)
         else:
             assert code == 2 and "line 1 is damaged" in told
         (world.run / "journal.jsonl").write_bytes(good)

@@ -132,8 +132,11 @@ def flip_a_byte(folder: Folder) -> None:
             lambda folder: folder.record(result=None),
             "car.png: done, but the journal does not name photo, mask and result",
         ),
-        (lambda folder: folder.record(result="kept/0_photo.png"), "kept/0_photo.png: the journal has no digest of it"),
-        (lambda folder: folder.record(files={}, result=PHOTO), f"{MASK}: the journal has no digest of it"),
+        (
+            lambda folder: folder.record(result="kept/0_photo.png"),
+            "kept/0_photo.png: not in the journal's list of files",
+        ),
+        (lambda folder: folder.record(files={}, result=PHOTO), f"{MASK}: not in the journal's list of files"),
     ],
 )
 def test_what_is_wrong_is_told(folder: Folder, tamper: Callable[[Folder], None], expected: str) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from darkroom.config import recipe_file
 from darkroom.config.jobs import Job, RefusedJob
@@ -17,6 +17,9 @@ from darkroom.planning.preflight import check
 from darkroom.record import JOURNAL, RUN, SWEEP, read_facts, read_sweep, resolved_config
 from darkroom.record.schema import JobLine
 from darkroom.system.files import Folder
+
+if TYPE_CHECKING:
+    from darkroom.provenance.reproduce import Reproduction
 
 
 def named(words: Sequence[str]) -> bool:
@@ -127,22 +130,19 @@ def _reproduce(place: str, options: Mapping[str, str]) -> bool:
     return _each_run(folder, lambda run: _reproduce_run(Reproduction(run, only, changed, tolerance), run))
 
 
-def _reproduce_run(again: Any, folder: Path) -> bool:
-    verdicts = identical = 0
-    well = True
-    for verdict in again.verdicts():
-        _say(f"{verdict.told:<44} {folder.name}/{verdict.picture}")
-        verdicts += 1
-        identical += verdict.identical
-        well &= verdict.within
-    _say(f"{identical} of {verdicts} pictures identical")
-    well &= verdicts > 0
-    if again.not_tried:
-        _say(f"{again.not_tried} more had failed or been skipped, and were not tried")
-    for title, lines in (("inputs:", again.inputs()), ("not as it was then:", again.differences())):
-        for line in [title, *(f"    {each}" for each in lines)] if lines else []:
+def _reproduce_run(reproduction: Reproduction, folder: Path) -> bool:
+    pictures = []
+    for picture in reproduction.pictures():
+        _say(f"{picture.summary:<44} {folder.name}/{picture.picture}")
+        pictures.append(picture)
+    _say(f"{sum(picture.identical for picture in pictures)} of {len(pictures)} pictures identical")
+    if reproduction.not_tried:
+        _say(f"not tried: {reproduction.not_tried} that had failed or been skipped")
+    inputs, changes = reproduction.input_problems(), reproduction.environment_changes()
+    for title, lines in (("changed inputs:", inputs), ("changed environment:", changes)):
+        for line in [title, *(f"    {line}" for line in lines)] if lines else []:
             _say(line)
-    return well
+    return bool(pictures) and all(picture.within_tolerance for picture in pictures)
 
 
 def _verify(place: str, options: Mapping[str, str]) -> bool:
@@ -156,7 +156,7 @@ def _verify_run(folder: Path) -> bool:
     problems = [*verified.problems, *_lacking(folder, verified.pictures)]
     for problem in problems:
         _say(f"{folder.name}/{problem}")
-    found = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "all as it was written"
+    found = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "no problems"
     _say(f"{folder}: {verified.pictures} pictures, {verified.files} files: {found}")
     return not problems
 
@@ -183,7 +183,7 @@ def _lacking(folder: Path, pictures: int) -> Iterator[str]:
     totals = facts.get("totals", {})
     expected = sum(totals.get(status, 0) for status in ("done", "failed", "skipped"))
     if facts["status"] in ("done", "failed") and pictures < expected:
-        yield f"{JOURNAL}: tells of {pictures} pictures, but {expected} were made or tried"
+        yield f"{JOURNAL}: lists {pictures} pictures, but the run made or tried {expected}"
 
 
 def _store(what: str, options: Mapping[str, str]) -> bool:

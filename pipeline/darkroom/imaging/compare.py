@@ -1,4 +1,4 @@
-"""How far one picture is from another. Knows arrays only."""
+"""Measures how much two pictures differ."""
 
 from __future__ import annotations
 
@@ -15,40 +15,43 @@ _SIGMA = 1.5
 _RADIUS = 5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
-_ROWS = 256  # worked on at a time, so that a photo of any size takes little memory
+_ROWS = 256  # per step, so that large photos need little memory
 
 
 class SizesDiffer(DarkroomError):
-    """Pictures of different sizes have no difference by pixels."""
+    """Two pictures have different sizes and cannot be compared."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What lies between two pictures.
+    """The difference of two pictures; as a text, `identical` or the three figures.
 
     Attributes:
-        max: the largest difference of any pixel in any channel, 0 to 255.
-        mean: the mean of all, 0 to 255.
-        ssim: mean structural similarity of the three channels, -1 to 1; 1 for equal pictures.
+        max: the largest difference over all pixels and channels, 0 to 255.
+        mean: the mean difference over all pixels and channels, 0 to 255.
+        ssim: mean structural similarity of the three channels, -1 to 1; 1 for identical pictures.
     """
 
     max: int
     mean: float
     ssim: float
 
+    def __str__(self) -> str:
+        return f"max {self.max} of 255, mean {self.mean:.4f}, SSIM {self.ssim:.5f}" if self.max else "identical"
+
 
 def compare(one: np.ndarray, other: np.ndarray) -> Difference:
-    """The difference of two pictures, the same in either order.
+    """The difference of two pictures, whichever comes first.
 
     Args:
-        one: (H, W, 3) uint8, of any size from 1 x 1.
+        one: (H, W, 3) uint8, at least 1 x 1.
         other: (H, W, 3) uint8.
 
     Raises:
-        SizesDiffer: they are not of the same size.
+        SizesDiffer: the pictures have different sizes.
     """
     if one.shape != other.shape:
-        first, second = (f"{each.shape[1]} x {each.shape[0]} px" for each in (one, other))
+        first, second = (f"{picture.shape[1]} x {picture.shape[0]} px" for picture in (one, other))
         raise SizesDiffer(f"{first} and {second}: only pictures of the same size can be compared")
     if np.array_equal(one, other):
         return Difference(0, 0.0, 1.0)
@@ -57,24 +60,26 @@ def compare(one: np.ndarray, other: np.ndarray) -> Difference:
 
 
 def _ssim(one: np.ndarray, other: np.ndarray) -> float:
-    """Mean over all pixels and channels. The pictures go on mirrored beyond their edges, as far as the window sees."""
-    beyond = ((_RADIUS, _RADIUS), (0, 0), (0, 0))
-    one, other = (np.pad(each, beyond, mode="symmetric") for each in (one, other))
+    """The mean over all pixels and channels. The window sees the pictures mirrored beyond their edges."""
+    padding = ((_RADIUS, _RADIUS), (0, 0), (0, 0))
+    one, other = (np.pad(picture, padding, mode="symmetric") for picture in (one, other))
     total = 0.0
     for start in range(0, len(one) - 2 * _RADIUS, _ROWS):
         rows = slice(start, start + _ROWS + 2 * _RADIUS)
         total += float(_similarity(one[rows].astype(float), other[rows].astype(float))[_RADIUS:-_RADIUS].sum())
-    return min(1.0, total / one[2 * _RADIUS :].size)  # rounding may carry nearly equal pictures above 1
+    return min(1.0, total / one[2 * _RADIUS :].size)  # rounding can exceed 1 for nearly equal pictures
 
 
 def _similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The SSIM index of every pixel and channel, (H, W, 3)."""
+    """The SSIM index of every pixel and channel, (H, W, 3) float64."""
 
     def mean(values: np.ndarray) -> np.ndarray:
-        return gaussian_filter(values, _SIGMA, radius=_RADIUS, axes=(0, 1))
+        filtered: np.ndarray = gaussian_filter(values, _SIGMA, radius=_RADIUS, axes=(0, 1))
+        return filtered
 
     mean_one, mean_other = mean(one), mean(other)
     means, squares = mean_one * mean_other, mean_one**2 + mean_other**2
     covariance = mean(one * other) - means
     variances = mean(one**2 + other**2) - squares
-    return (2 * means + _C1) * (2 * covariance + _C2) / ((squares + _C1) * (variances + _C2))
+    similarity: np.ndarray = (2 * means + _C1) * (2 * covariance + _C2) / ((squares + _C1) * (variances + _C2))
+    return similarity

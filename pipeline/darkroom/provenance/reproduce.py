@@ -1,4 +1,4 @@
-"""Making a run's pictures again from its own folder, and telling how far they are from what they were."""
+"""Makes a run's pictures again from its own folder and compares them with the files there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from darkroom.dataset import Photo
 from darkroom.engine.runner import Runner
 from darkroom.engine.step_result import StepResult, outcome
 from darkroom.errors import EmptyMask, PhotoError, RecipeError, RecordError
-from darkroom.imaging import codec as photo
+from darkroom.imaging import codec
 from darkroom.imaging.codec import Picture, decode_png
 from darkroom.imaging.compare import SizesDiffer, compare
 from darkroom.models import Models
@@ -29,40 +29,43 @@ from darkroom.stages import STAGES, Stage
 from darkroom.store import Store
 from darkroom.system.files import Folder
 
-Way = tuple[tuple[str, str, Stage], ...]  # to a picture: name, op and parameters of each stage
+_StagePath = tuple[tuple[str, str, Stage], ...]  # to a picture: name, op and parameters of every stage
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What came of one picture.
+class Reproduced:
+    """One picture made again.
 
     Attributes:
-        picture: its path within the run folder.
-        identical: every pixel is what it was.
-        within: no pixel is further from what it was than is tolerated.
-        told: `identical`, how far off it is, or why it could not be made.
+        picture: its path in the run folder.
+        identical: no pixel differs.
+        within_tolerance: no pixel differs by more than the tolerance.
+        summary: `identical`, the differences, or the reason why there is no picture to compare.
     """
 
     picture: str
     identical: bool
-    within: bool
-    told: str
+    within_tolerance: bool
+    summary: str
 
 
 class Reproduction:
-    """A run that is made again. Nothing is taken from the store, and nothing is left behind.
+    """Makes the pictures of a run again. It takes nothing from the store and leaves no files behind.
 
-    Run folders come from strangers, too: of the pictures that a journal names, none outside its folder is opened.
+    Run folders may come from strangers: no picture outside the folder is opened, whatever the journal names.
 
     Args:
-        run_dir: the run folder, wherever it lies now.
-        only: path within it of the one picture to make; None for all that were made.
-        changed: settings that differ from the recorded ones, by dotted key: `device`, `models.*`, `memory.*`.
-        tolerance: differences of any pixel up to this, of 255, are told but are well.
+        run_dir: the run folder, wherever it is now.
+        only: the path in it of the one picture to make; None for all finished pictures.
+        changed: settings that replace recorded ones, by dotted key: `device`, `models.*`, `memory.*`.
+        tolerance: the largest accepted difference of any pixel, 0 to 255.
+
+    Attributes:
+        not_tried: the number of pictures left out because the run has no result for them.
 
     Raises:
-        RecordError: it is no run folder, or its record is damaged or another version's.
-        SetupError: this machine lacks what the run needs.
+        RecordError: this is not a run folder, or its record is damaged or from another version.
+        SetupError: this machine lacks something that the run needs.
     """
 
     def __init__(self, run_dir: Path, only: str | None, changed: Mapping[str, Any], tolerance: int) -> None:
@@ -71,25 +74,25 @@ class Reproduction:
         self._only = only
         self._tolerance = tolerance
         self._facts = read_facts(run_dir)
-        self._settings = Settings.parse(_changed(resolved_config(self._facts), changed))
-        self._inputs: dict[str, None] = {}  # those that are missing or changed, each told once
+        self._settings = Settings.parse(_with_changes(resolved_config(self._facts), changed))
+        self._input_problems: dict[str, None] = {}  # an ordered set
         self.not_tried = 0
 
-    def verdicts(self) -> Iterator[Verdict]:
-        """Make the pictures, photo by photo, and judge each."""
+    def pictures(self) -> Iterator[Reproduced]:
+        """Make the pictures, photo by photo, and compare each with its file."""
         models = self._settings.models()
         models.require({kind for name in self._ops() for kind in STAGES[name].uses})
-        for _, group in groupby(self._lines(), key=lambda line: line["source"]):
-            lines = list(group)
+        for _, group in groupby(self._finished(), key=lambda finished: finished.source):
+            finished = list(group)
             with tempfile.TemporaryDirectory() as folder:
-                yield from self._photo(lines, models, Store(Path(folder)))
+                yield from self._photo(finished, models, Store(Path(folder)))
 
-    def inputs(self) -> list[str]:
-        """The inputs that are missing or changed, as far as they were met."""
-        return list(self._inputs)
+    def input_problems(self) -> list[str]:
+        """The inputs so far that are missing or have changed, one line each."""
+        return list(self._input_problems)
 
-    def differences(self) -> list[str]:
-        """What else is not as it was: versions, device, models, commit."""
+    def environment_changes(self) -> list[str]:
+        """How versions, device, models and commit differ from the recorded ones, one line each."""
         kinds = [kind for name in self._ops() for kind in STAGES[name].uses]
         then, now = self._facts["models"], self._settings.models().describe(kinds)
         both = ({key: value for key, value in models.items() if key != "pipeline"} for models in (then, now))
@@ -98,109 +101,141 @@ class Reproduction:
 
     def _ops(self) -> list[str]:
         stages = self._facts["config"].get("stages")
-        names = list(stages) if isinstance(stages, Mapping) else []
-        until = self._facts["config"].get("until")
+        if not isinstance(stages, Mapping):
+            return []
+        names, until = list(stages), self._facts["config"].get("until")
         names = names[: names.index(until) + 1] if until in names else names
         full = [with_defaults(name, stages[name]) for name in names]
         return [op for op in STAGES if any(isinstance(stage, Mapping) and stage.get("op") == op for stage in full)]
 
-    def _lines(self) -> Iterator[JournalLine]:
+    def _finished(self) -> Iterator[_Finished]:
         found = False
         for line in read_journal(self._run_dir):
             if self._only not in (None, line["result"], line["delivered"]):
                 continue
             found = True
             if line["status"] == "done":
-                if not (line["source"] and line["result"] and line["digest"]):
-                    text = "a finished picture has no photo or result: damaged, or of another version of Darkroom"
-                    raise RecordError(f"{self._run_dir / JOURNAL}: {text}")
-                yield line
+                yield _Finished.of(line, self._run_dir / JOURNAL)
             else:
                 self.not_tried += 1
         if self._only and not found:
-            raise RecordError(f"{self._run_dir / self._only}: no picture that this run's journal names")
+            raise RecordError(f"{self._run_dir / self._only}: this run's journal names no such picture")
 
-    def _photo(self, lines: Sequence[JournalLine], models: Models, store: Store) -> Iterator[Verdict]:
-        for path, recorded in {path: each for line in lines for path, each in line["inputs"].items()}.items():
+    def _photo(self, finished: Sequence[_Finished], models: Models, store: Store) -> Iterator[Reproduced]:
+        """Make all pictures of one photo again."""
+        inputs = {path: digest for each in finished for path, digest in each.line["inputs"].items()}
+        for path, recorded in inputs.items():
             if problem := _problem(Path(path), recorded):
-                self._inputs[f"{path}: {problem}"] = None
-        ways = [_way(line["settings"]) for line in lines]
-        stages = {(name, stage): None for way in ways for name, _, stage in way}
-        if refused := [line for name, stage in stages for line in refusals(name, stage, models)]:
+                self._input_problems[f"{path}: {problem}"] = None
+        paths = [_stage_path(each.line["settings"]) for each in finished]
+        stages = {(name, stage): None for path in paths for name, _, stage in path}
+        if refused := [text for name, stage in stages for text in refusals(name, stage, models)]:
             raise RecipeError(refused)
         try:
-            source = self._source(lines[0])
+            photo = self._source(finished[0])
         except PhotoError as error:
-            yield from (Verdict(line["result"], False, False, f"cannot be made: {error}") for line in lines)
+            yield from (_failure(each.result, f"cannot be made: {error}") for each in finished)
             return
-        again = _Again(tuple(_grow(ways)))
-        Runner(models, store).run([source], [again])
-        for line, way in zip(lines, ways, strict=True):
-            if way not in again.made:  # the way to another picture leads through it
-                raise RecordError(f"{self._run_dir / JOURNAL}: the settings of {line['result']} are not whole")
-            yield self._judge(line, again.made[way], store)
+        collector = _Collector(tuple(_tree(paths)))
+        Runner(models, store).run([photo], [collector])
+        for each, path in zip(finished, paths, strict=True):
+            if path not in collector.results:  # the path to another picture leads through this one
+                raise RecordError(f"{self._run_dir / JOURNAL}: the settings of {each.result} are incomplete")
+            yield self._compare(each, collector.results[path], store)
 
-    def _source(self, line: JournalLine) -> Photo:
-        """The photo's file, where it is still what it was; else its decoded copy in the run folder."""
+    def _source(self, finished: _Finished) -> Photo:
+        """The photo's own file if it is unchanged, else its decoded copy in the run folder."""
+        line = finished.line
         original = Photo(Path(line["path"]), line["photo"], line["item"])
-        problem = _problem(original.path, line["digest"])
+        problem = _problem(original.path, finished.digest)
         if problem is None:
             return original
-        self._inputs[f"{original.path}: {problem}; its decoded copy in the run folder is used"] = None
+        self._input_problems[f"{original.path}: {problem}; using its decoded copy in the run folder"] = None
         try:
-            whole = self._files.digest(line["source"]) == line["files"].get(line["source"])
+            intact = self._files.digest(finished.source) == line["files"].get(finished.source)
         except OSError:
-            whole = False
-        if not whole:
-            raise PhotoError(f"{line['source']} is not what was written, and the photo is not there either")
-        place = Path(line["source"])
-        return _Copy(place, line["photo"], line["item"], folder=self._files, recorded=line["digest"])
+            intact = False
+        if not intact:
+            raise PhotoError(f"{finished.source} has changed since it was written, and the photo is not available")
+        copy = Path(finished.source)
+        return _DecodedCopy(copy, line["photo"], line["item"], folder=self._files, recorded=finished.digest)
 
-    def _judge(self, line: JournalLine, way: Sequence[StepResult | PhotoError], store: Store) -> Verdict:
-        made, error = outcome(way)
-        picture = line["result"]
-        kept = isinstance(error, EmptyMask) and picture == line["source"]  # as it was, with on_empty: keep
+    def _compare(self, finished: _Finished, results: Sequence[StepResult | PhotoError], store: Store) -> Reproduced:
+        made, error = outcome(results)
+        kept = isinstance(error, EmptyMask) and finished.result == finished.source  # kept by on_empty: keep
         if error and not kept:
-            return Verdict(picture, False, False, f"cannot be made: {error}")
-        path, blob = picture, next(each.result.image for each in reversed(made) if each.result.image)
-        if picture == line["source"] and line["mask"]:  # nothing was repainted: the mask is what was made
-            path, blob = line["mask"], next(each.result.mask for each in reversed(made) if each.result.mask)
+            return _failure(finished.result, f"cannot be made: {error}")
+        mask = finished.line["mask"]
+        path, blob = finished.result, next(each.result.image for each in reversed(made) if each.result.image)
+        if finished.result == finished.source and mask:  # nothing was repainted: compare the masks
+            path, blob = mask, next(each.result.mask for each in reversed(made) if each.result.mask)
         try:
-            then = photo.decode(self._files.read(path))
-            far = compare(then.pixels, decode_png(store.read(blob), "RGB"))
-        except (PhotoError, SizesDiffer) as error:
-            return Verdict(picture, False, False, f"cannot be compared: {error}")
-        except OSError as error:
-            return Verdict(picture, False, False, f"{path}: cannot be read: {error.strerror}")
-        told = f"max {far.max} of 255, mean {far.mean:.4f}, SSIM {far.ssim:.5f}" if far.max else "identical"
-        if then.digest != line["files"].get(path):
-            told += "; the file was changed since it was written"
-        return Verdict(picture, far.max == 0, far.max <= self._tolerance, told)
+            then = codec.decode(self._files.read(path))
+            difference = compare(then.pixels, decode_png(store.read(blob), "RGB"))
+        except (PhotoError, SizesDiffer) as problem:
+            return _failure(finished.result, f"cannot be compared: {problem}")
+        except OSError as problem:
+            return _failure(finished.result, f"{path}: cannot be read: {problem.strerror}")
+        summary = str(difference)
+        if then.digest != finished.line["files"].get(path):
+            summary += "; the file has changed since it was written"
+        return Reproduced(finished.result, difference.max == 0, difference.max <= self._tolerance, summary)
 
 
-class _Again:
-    """One photo's pictures, wanted again (`runner.Consumer` and `runner.ResultSink`)."""
+@dataclass(frozen=True)
+class _Finished:
+    """A finished picture of the journal.
+
+    Attributes:
+        line: its line.
+        source: the path of the photo's decoded copy in the run folder.
+        result: the path of the picture.
+        digest: SHA-256 of the photo's file.
+    """
+
+    line: JournalLine
+    source: str
+    result: str
+    digest: str
+
+    @classmethod
+    def of(cls, line: JournalLine, journal: Path) -> _Finished:
+        """Check a line with status `done`. RecordError if it lacks a photo or a result."""
+        if not (line["source"] and line["result"] and line["digest"]):
+            text = "a finished picture has no photo or result: damaged, or written by another version of Darkroom"
+            raise RecordError(f"{journal}: {text}")
+        return cls(line, line["source"], line["result"], line["digest"])
+
+
+class _Collector:
+    """Collects the results of one photo (`runner.Consumer` and `runner.ResultSink`)."""
 
     def __init__(self, tree: Sequence[Step]) -> None:
-        self.remaining = tree
-        self.made: dict[Way, Sequence[StepResult | PhotoError]] = {}
+        self.remaining: Sequence[Step] | PhotoError = tree
+        self._tree = tree
+        self.results: dict[_StagePath, Sequence[StepResult | PhotoError]] = {}
 
     def tree(self, photo: Photo) -> Sequence[Step]:
-        return self.remaining
+        return self._tree
 
-    def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> _Again:
+    def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> _Collector:
         return self
 
     def deliver(self, steps: Sequence[Step], way: Sequence[StepResult | PhotoError]) -> None:
-        self.made[tuple((step.name, step.op, step.stage) for step in steps)] = way
+        self.results[tuple((step.name, step.op, step.stage) for step in steps)] = way
 
     def flush(self) -> None:
         pass
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Copy(Photo):
-    """A photo's decoded copy in a run folder, which passes for the photo that it was made from."""
+class _DecodedCopy(Photo):
+    """A photo's decoded copy in a run folder; it has the digest of the photo.
+
+    Attributes:
+        folder: the run folder.
+        recorded: SHA-256 of the photo's file.
+    """
 
     folder: Folder
     recorded: str
@@ -213,43 +248,47 @@ class _Copy(Photo):
             data = self.folder.read(self.path.as_posix())
         except OSError as error:
             raise PhotoError(f"{self.path}: cannot be read: {error.strerror}") from None
-        return replace(photo.decode(data), digest=self.recorded)
+        return replace(codec.decode(data), digest=self.recorded)
 
 
-def _problem(path: Path, recorded: str | None) -> str | None:
-    """What is wrong with a file that a run has read or written; None where it is what it was."""
+def _failure(picture: str, summary: str) -> Reproduced:
+    return Reproduced(picture, identical=False, within_tolerance=False, summary=summary)
+
+
+def _problem(path: Path, recorded: str) -> str | None:
+    """Why a file is not the one that the run has read; None if it is."""
     try:
-        return None if photo.digest(path) == recorded else "was changed since"
+        return None if codec.digest(path) == recorded else "has changed since the run"
     except PhotoError as error:
         return str(error)
 
 
-def _way(settings: Sequence[Any]) -> Way:
-    """What the settings of a journal's line say. A parameter that they do not know, being older, has its default."""
-    way = []
-    for each in settings:
+def _stage_path(settings: Sequence[Any]) -> _StagePath:
+    """The stages in the settings of a journal line. A parameter that an older version did not have gets its default."""
+    path = []
+    for step in settings:
         try:
-            parameters = dict(each)
+            parameters = dict(step)
             name, op = parameters.pop("stage"), parameters.pop("op")
-            way.append((str(name), op, STAGES[op](**parameters)))
+            path.append((str(name), op, STAGES[op](**parameters)))
         except (KeyError, TypeError, ValueError):
-            text = f"settings that this version of Darkroom does not have: {each!s:.200}"
+            text = f"settings that this version of Darkroom does not have: {step!s:.200}"
             raise RecordError(f"{JOURNAL}: {text}") from None
-    return tuple(way)
+    return tuple(path)
 
 
-def _grow(ways: Sequence[Way], depth: int = 0) -> Iterator[Step]:
-    """The tree that has these ways."""
-    together: dict[Any, list[Way]] = {}
-    for way in ways:
-        if depth < len(way):
-            together.setdefault(way[depth], []).append(way)
-    for (name, op, stage), group in together.items():
-        yield Step(depth + 1, name, op, stage, "", tuple(_grow(group, depth + 1)))
+def _tree(paths: Sequence[_StagePath], depth: int = 0) -> Iterator[Step]:
+    """The tree of steps with these paths from its root."""
+    groups: dict[tuple[str, str, Stage], list[_StagePath]] = {}
+    for path in paths:
+        if depth < len(path):
+            groups.setdefault(path[depth], []).append(path)
+    for (name, op, stage), group in groups.items():
+        yield Step(depth + 1, name, op, stage, "", tuple(_tree(group, depth + 1)))
 
 
-def _changed(config: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration with some dotted keys set anew."""
+def _with_changes(config: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with new values at some dotted keys."""
     new = deepcopy(dict(config))
     for key, value in changed.items():
         section, _, name = key.partition(".")

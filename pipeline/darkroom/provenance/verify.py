@@ -1,7 +1,6 @@
-"""Checks a run folder against its own journal: every file is as it was written, and nothing else was repainted than
-what the mask shows.
+"""Checks a run folder against its own journal: all files are as written, and repaints changed nothing outside the mask.
 
-Run folders come from strangers, too: nothing outside the folder is opened, whatever its journal names.
+Run folders may come from strangers: no file outside the folder is opened, whatever the journal names.
 """
 
 from __future__ import annotations
@@ -13,24 +12,22 @@ from itertools import groupby
 from pathlib import Path
 
 from darkroom.errors import PhotoError
-from darkroom.imaging import codec as photo
+from darkroom.imaging import codec
 from darkroom.imaging.codec import Picture
 from darkroom.imaging.paste_back import breaches
 from darkroom.record import read_journal
 from darkroom.record.schema import JournalLine, read_metadata
 from darkroom.system.files import Folder
 
-_ROLES = ("source", "mask", "result")
-
 
 @dataclass(frozen=True)
 class Verified:
-    """What came out of checking a run folder.
+    """The outcome of checking a run folder.
 
     Attributes:
-        pictures: how many the journal tells of, made or not.
-        files: how many files it names.
-        problems: one line each, the file and what is wrong with it; none where all is as it was written.
+        pictures: the number of pictures in the journal, finished or not.
+        files: the number of files that it names.
+        problems: one line per problem, which names the file; empty if there is none.
     """
 
     pictures: int
@@ -42,94 +39,106 @@ def verify(run_dir: Path) -> Verified:
     """Check every file of a run against its digest, and every repaint against its photo and its mask.
 
     Args:
-        run_dir: a run folder, wherever it has been moved to; it is only read.
+        run_dir: a run folder, wherever it is now; nothing is written into it.
 
     Raises:
-        RecordError: there is no such folder, no run in it, or its journal is damaged.
+        RecordError: there is no run in this folder, or its journal is damaged.
     """
     pictures = files = 0
-    problems: dict[str, None] = {}  # an ordered set: what pictures share is told once
-    run_files = Folder(run_dir)
-    read = lru_cache(maxsize=3)(partial(_read, run_files))  # pictures share photo and mask
+    problems: dict[str, None] = {}  # an ordered set: pictures that share a file share its problem
+    folder = Folder(run_dir)
+    decoded = lru_cache(maxsize=2)(partial(_decoded, folder))  # many pictures share a photo and a mask
     for _, lines in groupby(read_journal(run_dir), key=lambda line: line["photo"]):
-        sound: dict[tuple[str, str | None], bool] = {}  # the files of this photo, by path and digest
+        intact: dict[tuple[str, str | None], bool] = {}  # the files of this photo, by path and digest
         for line in lines:
             pictures += 1
-            problems |= dict.fromkeys(_line_problems(run_files, line, sound, read))
-        files += len(sound)
+            problems |= dict.fromkeys(_line_problems(folder, line, intact, decoded))
+        files += len(intact)
     return Verified(pictures, files, list(problems))
 
 
 def _line_problems(
-    run_files: Folder,
+    folder: Folder,
     line: JournalLine,
-    sound: dict[tuple[str, str | None], bool],
-    read: Callable[[str], Picture],
+    intact: dict[tuple[str, str | None], bool],
+    decoded: Callable[[str], Picture],
 ) -> Iterator[str]:
-    """All that is wrong with one picture; `sound` remembers which files have been checked, and how that went."""
-    pictures = [line[role] for role in _ROLES]
-    digests = {path: None for path in pictures if path} | line["files"]
-    for pair in digests.items():
-        if pair not in sound:
-            problem = _file_problem(run_files, *pair)
-            sound[pair] = problem is None
+    """The problems of one picture; `intact` remembers which files were checked, and the outcome."""
+    source, mask, result = line["source"], line["mask"], line["result"]
+    digests: dict[str, str | None] = {path: None for path in (source, mask, result) if path}
+    digests |= line["files"]
+    for path, digest in digests.items():
+        if (path, digest) not in intact:
+            problem = _file_problem(folder, path, digest)
+            intact[path, digest] = problem is None
             if problem:
-                yield f"{pair[0]}: {problem}"
-    source, _, result = pictures
+                yield f"{path}: {problem}"
     if line["status"] != "done" or result == source:  # a photo that was kept as it is
         return
-    if None in pictures:
+    if source is None or mask is None or result is None:
         yield f"{line['photo']}: done, but the journal does not name photo, mask and result"
-    elif all(sound[path, digests[path]] for path in pictures):
-        yield from _paste_problems(line, read)
-        yield from _metadata_problems(run_files, line)
+    elif all(intact[path, digests[path]] for path in (source, mask, result)):
+        yield from _repaint_problems(folder, line, (source, mask, result), decoded)
 
 
-def _file_problem(files: Folder, path: str, digest: str | None) -> str | None:
+def _file_problem(folder: Folder, path: str, digest: str | None) -> str | None:
     try:
         if digest is None:
-            return "the journal has no digest of it"
-        return None if files.digest(path) == digest else "changed since it was written"
+            return "not in the journal's list of files"
+        return None if folder.digest(path) == digest else "changed since it was written"
     except FileNotFoundError:
         return "missing"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
 
 
-def _read(files: Folder, path: str) -> Picture:
+def _repaint_problems(
+    folder: Folder, line: JournalLine, paths: tuple[str, str, str], decoded: Callable[[str], Picture]
+) -> Iterator[str]:
+    """The problems of a repaint: pixels and colour profile, then metadata; `paths` are photo, mask and result."""
     try:
-        return photo.decode(files.read(path))
+        source, mask = (decoded(path) for path in paths[:2])
+        data = _bytes(folder, paths[2])
+        result = _decode(paths[2], data)
+    except PhotoError as error:
+        yield str(error)
+        return
+    sizes = {path: _size(picture) for path, picture in zip(paths, (source, mask, result), strict=True)}
+    if other := next((path for path, size in sizes.items() if size != sizes[paths[0]]), None):
+        yield f"{other}: {sizes[other]}, but the photo is {sizes[paths[0]]}"
+    else:
+        yield from (f"{paths[2]}: {text}" for text in breaches(source, mask.pixels[..., 0], result))
+    if problem := _metadata_problem(data, line["digest"]):
+        yield f"{paths[2]}: {problem}"
+
+
+def _metadata_problem(data: bytes, digest: str | None) -> str | None:
+    """Compares the metadata of a result with the journal; a result may have no metadata."""
+    text = codec.png_texts(data).get("darkroom")
+    if text is None:
+        return None
+    metadata = read_metadata(text)
+    if metadata is None:
+        return "its metadata is damaged"
+    return None if metadata["photo"] == digest else "its metadata names another photo than the journal"
+
+
+def _bytes(folder: Folder, path: str) -> bytes:
+    try:
+        return folder.read(path)
     except OSError as error:
         raise PhotoError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _decode(path: str, data: bytes) -> Picture:
+    try:
+        return codec.decode(data)
     except PhotoError as error:
         raise PhotoError(f"{path}: {error}") from None
 
 
-def _paste_problems(line: JournalLine, read: Callable[[str], Picture]) -> Iterator[str]:
-    """Where the mask is 0 the result is the photo, bit for bit; size and colour profile are the photo's, and so is its
-    transparency, filled by the mask."""
-    try:
-        source, mask, result = (read(line[role]) for role in _ROLES)
-    except PhotoError as error:
-        yield str(error)
-        return
-    for path, picture in ((line["mask"], mask), (line["result"], result)):
-        if picture.pixels.shape != source.pixels.shape:
-            yield f"{path}: {_size(picture)}, but the photo is {_size(source)}"
-            return
-    yield from (f"{line['result']}: {text}" for text in breaches(source, mask.pixels[..., 0], result))
-
-
-def _metadata_problems(run_files: Folder, line: JournalLine) -> Iterator[str]:
-    """What a result says about itself is what the journal says; one without metadata says nothing."""
-    text = photo.png_texts(run_files.read(line["result"])).get("darkroom")
-    if text is None:
-        return
-    metadata = read_metadata(text)
-    if metadata is None:
-        yield f"{line['result']}: its metadata is damaged"
-    elif metadata["photo"] != line["digest"]:
-        yield f"{line['result']}: its metadata names another photo than the journal"
+def _decoded(folder: Folder, path: str) -> Picture:
+    return _decode(path, _bytes(folder, path))
 
 
 def _size(picture: Picture) -> str:
