@@ -117,7 +117,9 @@ def compose(overrides: Sequence[str]) -> Composed:
         raise_if_interrupted()
         raise explain(error, overrides) from error
     hydra = composed.hydra
-    config: Any = OmegaConf.to_container(OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"]))
+    config: Any = OmegaConf.to_container(
+        OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    )
     path = recipe_file.find(str(hydra.runtime.choices.get(GROUP)))
     if path is None:
         raise RecipeError(unknown_recipe(None))
@@ -154,7 +156,7 @@ def check_single(overrides: Sequence[str]) -> None:
     except Exception as error:
         raise_if_interrupted()
         raise explain(error, overrides) from error
-    if several := [each.input_line for each in parsed if each.is_sweep_override()]:
+    if several := [str(override.input_line) for override in parsed if override.is_sweep_override()]:
         raise RecipeError(several_values(several[0]))
 
 

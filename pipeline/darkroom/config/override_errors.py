@@ -101,7 +101,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _missing(file: str, options: list[str]) -> str:
+def _missing(file: str, options: Sequence[str]) -> str:
     if file.startswith(f"{GROUP}/"):
         return unknown_recipe(file.removeprefix(f"{GROUP}/"))
     group, _, name = file.rpartition("/")

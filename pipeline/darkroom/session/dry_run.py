@@ -1,4 +1,4 @@
-"""What a run would do: counted before any model loads, without a file being written."""
+"""Counts what a run would compute. It loads no model and writes no file."""
 
 from __future__ import annotations
 
@@ -23,47 +23,49 @@ from darkroom.provenance.earlier_runs import earlier_runs
 from darkroom.stages import STAGES
 from darkroom.store import Store
 
-_EARLIER_RUNS = 20  # that are asked what an op takes
-_REMEMBERED = 100_000  # results, so that what several photos or jobs have in common is counted once
-_REASONS = 5  # that are shown
+_EARLIER_RUNS = 20  # whose times per op give the estimate
+_REMEMBERED = 100_000  # cache keys, so that results that photos or jobs share count once
+_REASONS = 5  # shown
 
 
 @dataclass
 class _Counts:
-    """What there is to do.
+    """Numbers of a dry run.
 
     Attributes:
-        photos: in all jobs, each as often as it is asked for.
-        pictures: likewise; those that can be made.
-        undone: photos of which some or all cannot; `reasons`: the first of them, with why.
-        there: results in the store, by op; `missing`: those that are not.
-        asked: the ops of these, by the settings of the first job that needs them.
+        photos: in all jobs; a photo counts once for each job.
+        pictures: that can be made, counted likewise.
+        undone: photos with pictures that cannot be made.
+        reasons: the first of these photos, with the reason.
+        cached: results in the store, by op.
+        missing: results that are not in the store, by op.
+        missing_ops: the ops of missing results, by the settings of the first job that needs them.
     """
 
     photos: int = 0
     pictures: int = 0
     undone: int = 0
     reasons: list[str] = field(default_factory=list)
-    there: Counter[str] = field(default_factory=Counter)
+    cached: Counter[str] = field(default_factory=Counter)
     missing: Counter[str] = field(default_factory=Counter)
-    asked: dict[Settings, dict[str, None]] = field(default_factory=dict)
+    missing_ops: dict[Settings, dict[str, None]] = field(default_factory=dict)
     _seen: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
     def result(self, key: str, op: str, settings: Settings, store: Store) -> None:
-        """Count a result, if it is not known yet."""
+        """Count a result, unless it has been counted."""
         if key in self._seen:
             return
         self._seen[key] = None
         if len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
         if store.has(key):
-            self.there[op] += 1
+            self.cached[op] += 1
         else:
             self.missing[op] += 1
-            self.asked.setdefault(settings, {})[op] = None
+            self.missing_ops.setdefault(settings, {})[op] = None
 
     def problems(self, photo: Photo, problems: Mapping[str, None]) -> None:
-        """Count a photo, if there is anything that cannot be done with it."""
+        """Count a photo, if it has problems."""
         if problems:
             self.undone += 1
             if len(self.reasons) < _REASONS:
@@ -72,7 +74,7 @@ class _Counts:
 
 @dataclass(frozen=True)
 class _Job:
-    """A job that is looked through."""
+    """What counting needs of a job."""
 
     planner: StepPlanner
     keys: Keys
@@ -80,26 +82,26 @@ class _Job:
 
 
 def dry_run(jobs: Sequence[Job], store: Store) -> str:
-    """The plan of a command line, in words.
+    """The report of a dry run, one line per op, model and warning.
 
-    Reads every photo's bytes, decodes none, and holds one photo's plan at a time. What photos and jobs have in common
-    is counted once, unless a hundred thousand other results lie between.
+    It reads the bytes of every photo and decodes none. One photo's plan is in memory at a time. Results that photos or
+    jobs share count once, unless 100,000 other results come between.
 
     Args:
-        jobs: what would run.
-        store: what is there already.
+        jobs: that would run.
+        store: with the results of earlier runs.
     """
     counts = _Counts()
     waiting = list(jobs)
     while waiting:
-        together = [job for job in waiting if job.recipe.dataset == waiting[0].recipe.dataset]
-        waiting = [job for job in waiting if job not in together]
-        looked_through = [_Job(StepPlanner(job.recipe), Keys(job.settings.models()), job.settings) for job in together]
-        for photo in together[0].recipe.dataset.photos():
-            _count(photo, looked_through, store, counts)
+        same_photos = [job for job in waiting if job.recipe.dataset == waiting[0].recipe.dataset]
+        waiting = [job for job in waiting if job not in same_photos]
+        counted = [_Job(StepPlanner(job.recipe), Keys(job.settings.models()), job.settings) for job in same_photos]
+        for photo in same_photos[0].recipe.dataset.photos():
+            _count(photo, counted, store, counts)
     warnings = dict.fromkeys(f"warning: {line}" for job in jobs for line in job.warnings)
     strays = stray_lines(job.recipe.dataset for job in jobs)
-    return "\n".join(map(printable, [*_told(counts, jobs), *strays, *_estimated(counts, jobs, store), *warnings]))
+    return "\n".join(map(printable, [*_work(counts, jobs), *strays, *_estimates(counts, jobs, store), *warnings]))
 
 
 def _count(photo: Photo, jobs: Sequence[_Job], store: Store, counts: _Counts) -> None:
@@ -115,7 +117,7 @@ def _count(photo: Photo, jobs: Sequence[_Job], store: Store, counts: _Counts) ->
             counts.result(key, step.op, job.settings, store)
             if step.children:
                 content = handed_on(step.stage, key, parent)
-                walk(job, step.children, content, above | {step.name: content})
+                walk(job, step.children, content, {**above, step.name: content})
             else:
                 counts.pictures += 1
 
@@ -130,22 +132,22 @@ def _count(photo: Photo, jobs: Sequence[_Job], store: Store, counts: _Counts) ->
     counts.problems(photo, problems)
 
 
-def _told(counts: _Counts, jobs: Sequence[Job]) -> list[str]:
+def _work(counts: _Counts, jobs: Sequence[Job]) -> list[str]:
     several = f"{len(jobs)} jobs; " if len(jobs) > 1 else ""
     lines = [f"{several}{_many(counts.photos, 'photo')}, {_many(counts.pictures, 'picture')}"]
-    width = max(map(len, [*counts.missing, *counts.there]), default=0)
-    for op in (op for op in STAGES if op in counts.there or op in counts.missing):
-        lines.append(f"  {op:<{width}}  {counts.missing[op]:>9,} to do {counts.there[op]:>9,} there already")
+    width = max(map(len, [*counts.missing, *counts.cached]), default=0)
+    for op in (op for op in STAGES if op in counts.cached or op in counts.missing):
+        lines.append(f"  {op:<{width}}  {counts.missing[op]:>9,} to do {counts.cached[op]:>9,} there already")
     lines += [f"  cannot be done: {reason}" for reason in counts.reasons]
     if more := counts.undone - len(counts.reasons):
         lines.append(f"  ... and {_many(more, 'more photo')} that cannot be done")
     return lines
 
 
-def _estimated(counts: _Counts, jobs: Sequence[Job], store: Store) -> list[str]:
+def _estimates(counts: _Counts, jobs: Sequence[Job], store: Store) -> list[str]:
     lines = []
     for settings in dict.fromkeys(job.settings for job in jobs):
-        models, ops = settings.models(), counts.asked.get(settings, ())
+        models, ops = settings.models(), counts.missing_ops.get(settings, ())
         kinds = list(dict.fromkeys(kind for op in ops for kind in STAGES[op].uses))
         size, named = models.bytes_of(kinds) / 1e6, ", ".join(kinds)
         lines.append(f"models: {f'{named} to load, {size:,.0f} MB' if kinds else 'none to load'}; {models.summary}")
@@ -160,20 +162,18 @@ def _estimated(counts: _Counts, jobs: Sequence[Job], store: Store) -> list[str]:
 
 
 def _costs(missing: Counter[str], works: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Time and memory, by what one of each op took in earlier runs, the newest first."""
+    """Time and memory, estimated from the newest earlier run that computed each op."""
     if not missing:
         return ["time: that of reading the photos"]
-    each: dict[str, float] = {}
+    per_result: dict[str, float] = {}
     for work in reversed(works):
-        seconds = work.get("seconds", {})
-        each |= {
-            op: seconds[op] / number for op, number in work.get("computed", {}).items() if number and op in seconds
-        }
-    if not set(missing) <= set(each):
+        seconds, computed = work.get("seconds", {}), work.get("computed", {})
+        per_result |= {op: seconds[op] / number for op, number in computed.items() if number and op in seconds}
+    if not set(missing) <= set(per_result):
         return ["time and memory: not known before a first run of this recipe"]
-    seconds = sum(number * each[op] for op, number in missing.items())
+    total = timedelta(seconds=round(sum(number * per_result[op] for op, number in missing.items())))
     peak = max(work.get("peak_memory", 0) for work in works)
-    return [f"time: about {timedelta(seconds=round(seconds))}, memory: {peak / 1e9:.1f} GB, judging by earlier runs"]
+    return [f"time: about {total}, memory: {peak / 1e9:.1f} GB, judging by earlier runs"]
 
 
 def _many(number: int, thing: str) -> str:

@@ -1,0 +1,109 @@
+"""Run folders to checked jobs: what a run or a sweep that was stopped still has to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from darkroom.config.jobs import Job, RefusedJob
+from darkroom.config.recipe import Recipe, check_dataset, parse
+from darkroom.config.settings import Settings
+from darkroom.errors import RecordError, collect_errors
+from darkroom.planning.preflight import check
+from darkroom.record import RUN, SWEEP, read_facts, read_sweep, resolved_config
+from darkroom.record.schema import JobLine, Start
+from darkroom.system.files import Folder
+
+
+def jobs_to_resume(folder: Path) -> list[Job | RefusedJob]:
+    """The job of a run folder, or all jobs of a sweep, with the settings that they began with.
+
+    A damaged run of a sweep costs itself.
+
+    Raises:
+        RecordError: the folder holds no run, its record is damaged, or a model's weights are no longer the same.
+        RecipeError: this version of Darkroom cannot run the recorded recipe.
+    """
+    if not (folder / SWEEP).is_file():
+        return [_begun(folder, None)]
+    jobs = [_job_of_sweep(folder, line) for line in read_sweep(folder)["jobs"]]
+    if not jobs:
+        raise RecordError(f"{folder / SWEEP}: holds no runs")
+    return jobs
+
+
+def latest_stopped(outputs: Path) -> Path:
+    """The run or sweep folder that was started last of those that have not come to their end.
+
+    Raises:
+        RecordError: there is none.
+    """
+    found = [folder for folder in newest_first(outputs) if not folder.is_symlink()]
+    stopped = {folder: started for folder in found if (started := _stopped(folder))}
+    if not stopped:
+        reason = "; all have come to their end; resume=RUN_DIR tries again what failed in one" if found else ""
+        raise RecordError(f"{outputs}: holds no run that was stopped{reason}")
+    return max(stopped, key=stopped.__getitem__).absolute()
+
+
+def newest_first(outputs: Path) -> list[Path]:
+    """The run and sweep folders in a folder; their names begin with the time."""
+    return sorted((path.parent for name in (RUN, SWEEP) for path in outputs.glob(f"*/{name}")), reverse=True)
+
+
+def _job_of_sweep(sweep: Path, line: JobLine) -> Job | RefusedJob:
+    folder, error = sweep / line["folder"], line["error"] or f"holds no {RUN}; start it anew"
+    try:
+        if Folder(folder).holds(RUN):
+            return _begun(folder, sweep)
+        if "start" in line:
+            return _waiting(folder, sweep, line["start"])
+    except RecordError as damaged:
+        error = str(damaged)
+    words = tuple(f"{key}={value}" for key, value in line["values"].items())
+    return RefusedJob(folder, words, error, sweep)
+
+
+def _begun(folder: Path, sweep: Path | None) -> Job:
+    """The job of a run folder, as it was recorded."""
+    facts = read_facts(folder)
+    config = resolved_config(facts)
+    recipe, settings, warnings = _checked(config, f"{folder / RUN}: config")
+    for kind in recipe.models():
+        then = facts["models"].get("weights", {}).get(kind, {})
+        if settings.models().identity(kind)["weights"] != then.get("weights"):
+            advice = "is another model than the run began with; start a new run, which takes what has not changed"
+            raise RecordError(f"{folder}: models.{kind}={then.get('name')} {advice}")
+    return Job(recipe, settings, folder, {}, config, tuple(facts["overrides"]), sweep, warnings, begun=True)
+
+
+def _waiting(folder: Path, sweep: Path, start: Start) -> Job:
+    """The job of a sweep that was stopped before the job began."""
+    recipe, settings, warnings = _checked(start["config"], f"{sweep / SWEEP}: {folder.name}")
+    words = tuple(start["overrides"])
+    return Job(recipe, settings, folder, start["files"], start["config"], words, sweep, warnings)
+
+
+def _checked(config: Mapping[str, Any], source: str) -> tuple[Recipe, Settings, tuple[str, ...]]:
+    """Recipe and settings of a record, checked like new ones, and the warnings."""
+    recipe, settings = collect_errors(lambda: parse(config, source), lambda: Settings.parse(config))
+    check_dataset(recipe, source)
+    return recipe, settings, check(recipe, settings.models(), settings.strict, source)
+
+
+def _stopped(folder: Path) -> datetime | None:
+    """When a run or sweep was started that has not come to its end; None for any other folder."""
+    try:
+        if Folder(folder).holds(RUN):
+            facts = read_facts(folder)
+            started, statuses = facts["started"], [str(facts["status"])]
+        else:
+            sweep = read_sweep(folder)
+            started, statuses = sweep["started"], [str(job["status"]) for job in sweep["jobs"]]
+    except RecordError:
+        return None
+    if all(status in ("done", "failed") for status in statuses):
+        return None
+    return datetime.fromisoformat(started).astimezone()
