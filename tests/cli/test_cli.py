@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -33,9 +32,9 @@ def test_cfg_shows_every_parameter_from_any_folder_and_makes_nothing(cli: Cli) -
 
 def test_completion_knows_recipes_and_parameters(cli: Cli) -> None:
     def complete(line: str) -> str:
-        environment = {**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))}
+        variables = {**environment(), "COMP_LINE": line, "COMP_POINT": str(len(line))}
         command = cli.command("-sc", "query=bash")
-        return subprocess.run(command, env=environment(), cwd=cli.folder, capture_output=True, text=True).stdout
+        return subprocess.run(command, env=variables, cwd=cli.folder, capture_output=True, text=True).stdout
 
     assert "recipe=car_on_mars" in complete("python run.py recipe=car_on")
     assert "stages.inpaint.prompt=" in complete("python run.py recipe=car_on_mars stages.inpaint.pro")
