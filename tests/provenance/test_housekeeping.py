@@ -119,7 +119,7 @@ def blob(number: int) -> str:
 
 def fill(store: Path) -> None:
     """Ten results with a blob each."""
-    Store(store).claim()
+    Store(store).create()
     for number in range(10):
         for path in (
             store / "results" / key(number)[:2] / f"{key(number)}.json",

@@ -92,7 +92,7 @@ def test_a_damaged_blob_is_put_aside_and_made_again(damage: str, config: dict, m
     blobs = sorted(path.name for path in (outputs / ".store/blobs").glob("*/*"))
     assert len(right) == 14 and len(blobs) == 8  # a small mask is its own thumbnail
     for name in blobs:
-        DAMAGES[damage](outputs / ".store" / Store(outputs / ".store").path(name))
+        DAMAGES[damage](outputs / ".store" / Store(outputs / ".store").blob_path(name))
         folder = outputs / f"after_{name[:9]}"
         assert computed(config, models, folder) <= 1
         assert pictures(folder) == right
@@ -118,9 +118,9 @@ def test_a_damaged_result_is_made_again(text: bytes, config: dict, models: Model
 @settings(max_examples=150, deadline=None)
 def test_whatever_a_result_says_it_is_whole_or_a_miss(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     store = Store(tmp_path_factory.getbasetemp() / "wild")
-    blob = store.add(b"some picture", ".png")
-    store.keep(KEY, Result(image=blob, artifacts={"heat": blob}, seconds=1.5))
-    assert store.recall(KEY) == Result(image=blob, artifacts={"heat": blob}, seconds=1.5)
+    blob = store.add_blob(b"some picture", ".png")
+    store.put(KEY, Result(image=blob, artifacts={"heat": blob}, seconds=1.5))
+    assert store.get(KEY) == Result(image=blob, artifacts={"heat": blob}, seconds=1.5)
     (path,) = store.folder.glob("results/*/*")
     good = json.loads(path.read_bytes())
     names = st.sampled_from([blob, "0" * 64 + ".png", f"../{blob}", blob[:-4], f"{blob}\n"])
@@ -129,7 +129,7 @@ def test_whatever_a_result_says_it_is_whole_or_a_miss(tmp_path_factory: pytest.T
     path.write_bytes(
         data.draw(st.binary() | st.just(json.dumps(changed).encode()) | _json.map(json.dumps).map(str.encode))
     )
-    result = store.recall(KEY)
+    result = store.get(KEY)
     if result is not None:
         assert set(result.blobs()) <= {blob} and isinstance(result.empty, bool)
         assert result.seconds >= 0 and 0 <= result.outside_max_diff <= 255
@@ -138,18 +138,18 @@ def test_whatever_a_result_says_it_is_whole_or_a_miss(tmp_path_factory: pytest.T
 @given(st.lists(st.binary(max_size=99)), st.sampled_from([".png", ".jpg"]))
 def test_what_was_put_in_comes_out(tmp_path_factory: pytest.TempPathFactory, several: list[bytes], suffix: str) -> None:
     store = Store(tmp_path_factory.getbasetemp() / "roundtrip")
-    names = [store.add(data, suffix) for data in several]
+    names = [store.add_blob(data, suffix) for data in several]
     assert names == [hashlib.sha256(data).hexdigest() + suffix for data in several]
-    assert [Store(store.folder).read(name) for name in names] == several
+    assert [Store(store.folder).read_blob(name) for name in names] == several
 
 
 @pytest.mark.parametrize("name", ["../../mine.png", "mine.png", "/mine.png", "", f"{KEY}.png\n", f"{KEY}.txt"])
 def test_nothing_outside_is_named(name: str, tmp_path: Path) -> None:
     store, mine = Store(tmp_path / "outputs/.store"), tmp_path / "mine.png"
     mine.write_bytes(b"my own")
-    assert not store.adopt(Folder(tmp_path), "mine.png", name if name != "/mine.png" else str(mine))
+    assert not store.import_blob(Folder(tmp_path), "mine.png", name if name != "/mine.png" else str(mine))
     with pytest.raises(ValueError, match="is no key"):
-        store.keep(name, Result())
+        store.put(name, Result())
     assert [path.name for path in tmp_path.rglob("*")] == ["mine.png"] and mine.read_bytes() == b"my own"
 
 
@@ -218,7 +218,7 @@ def test_a_store_that_cannot_be_written_is_told_in_one_line(place: str, cli: Cli
     words = write_recipe(cli)
     blocked = cli.folder / "outputs" / place
     if place != ".store":
-        Store(cli.folder / "outputs/.store").claim()
+        Store(cli.folder / "outputs/.store").create()
     blocked.parent.mkdir(parents=True, exist_ok=True)
     blocked.write_bytes(b"")
     done = cli(*words)
@@ -259,6 +259,6 @@ def test_no_room_for_a_result_leaves_nothing_behind(tmp_path: Path, monkeypatch:
     store = Store(tmp_path / ".store")
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match=r"blobs.*cannot be written: No space left on device"):
-        store.add(b"some picture", ".png")
+        store.add_blob(b"some picture", ".png")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert store.recall(KEY) is None
+    assert store.get(KEY) is None

@@ -49,30 +49,30 @@ class EditCache:
         before, result = self.at(node.parent), node.result
         changes: dict[str, Any] = {}
         if result.image:
-            changes["image"] = decode_png(self._store.read(result.image), "RGB")
-            changes["repainted"] = decode_png(self._store.read(result.repainted), "L")
+            changes["image"] = decode_png(self._store.read_blob(result.image), "RGB")
+            changes["repainted"] = decode_png(self._store.read_blob(result.repainted), "L")
         if result.mask:
-            changes["mask"] = decode_png(self._store.read(result.mask), "L") / np.float32(255)
+            changes["mask"] = decode_png(self._store.read_blob(result.mask), "L") / np.float32(255)
             changes["confidence"] = result.figures.get("confidence")
         return self._remember(node, replace(before, **changes))
 
     def lent(self, node: Node) -> Result | None:
         """A result out of a run folder that is being resumed, if it keeps the contract of paste-back."""
-        result = self._store.lent(node.key)
+        result = self._store.get_unverified(node.key)
         if result is None:
             return None
         try:
             photo = node.subject.load()
             size = photo.pixels.shape[:2]
             mask, repainted = (
-                blob and read_png(self._store.read(blob), "L", size) for blob in (result.mask, result.repainted)
+                blob and read_png(self._store.read_blob(blob), "L", size) for blob in (result.mask, result.repainted)
             )
             if result.image is None:
                 return None if mask is None else result
             if (node.step is None) != (repainted is None):  # the photo itself, or something repainted
                 return None
             share = np.zeros(size, np.uint8) if repainted is None else repainted
-            picture = decode(self._store.read(result.image))
+            picture = decode(self._store.read_blob(result.image))
         except PhotoError:
             return None
         return None if any(breaches(photo, share, picture)) else result
@@ -82,7 +82,7 @@ class EditCache:
         picture = root.subject.load()
         data = _encode(picture)
         small = photo_thumbnail(picture.pixels, picture.alpha, picture.icc)
-        return Result(image=self._store.add(data, ".png"), thumbnail=self._store.add(small, ".jpg"))
+        return Result(image=self._store.add_blob(data, ".png"), thumbnail=self._store.add_blob(small, ".jpg"))
 
     def keep(self, node: Node, before: Edit, edit: Edit, seconds: float) -> Result:
         """Check what a step has made and put its files into the store.
@@ -117,18 +117,18 @@ class EditCache:
         if edit.image is not before.image:
             picture = _repainted(node.subject.load(), edit)
             return {
-                "image": self._store.add(_encode(picture, self._texts(node)), ".png"),
-                "thumbnail": self._store.add(photo_thumbnail(picture.pixels, picture.alpha, picture.icc), ".jpg"),
+                "image": self._store.add_blob(_encode(picture, self._texts(node)), ".png"),
+                "thumbnail": self._store.add_blob(photo_thumbnail(picture.pixels, picture.alpha, picture.icc), ".jpg"),
                 "repainted": self._add_png(edit.repainted),
-                "mask_thumbnail": self._store.add(mask_thumbnail(edit.repainted), ".png"),
+                "mask_thumbnail": self._store.add_blob(mask_thumbnail(edit.repainted), ".png"),
             }
         if edit.mask is not before.mask:
             alpha = to_alpha(edit.mask)
-            return {"mask": self._add_png(alpha), "mask_thumbnail": self._store.add(mask_thumbnail(alpha), ".png")}
+            return {"mask": self._add_png(alpha), "mask_thumbnail": self._store.add_blob(mask_thumbnail(alpha), ".png")}
         return {}
 
     def _add_png(self, grey: np.ndarray) -> str:
-        return self._store.add(encode_png(grey), ".png")
+        return self._store.add_blob(encode_png(grey), ".png")
 
     def _texts(self, node: Node) -> Mapping[str, str]:
         steps = [step for step in node.steps() if not step.stage.is_gate]  # with or without a gate: the same picture

@@ -230,6 +230,6 @@ def _alike(runs: Sequence[JobRun]) -> Iterator[list[JobRun]]:
 @contextmanager
 def _using(store: Store) -> Iterator[None]:
     """Keep the store from being pruned meanwhile."""
-    store.claim()
+    store.create()
     with locked(store.folder, shared=True, busy=f"{store.folder}: is being pruned; try again in a moment"):
         yield

@@ -180,7 +180,7 @@ class Runner:
         _deliver(works)
 
     def _recall(self, node: Node) -> bool:
-        result = self._store.recall(node.key)
+        result = self._store.get(node.key)
         if result is None:
             result = self._edits.lent(node)
             node.lent = result is not None
@@ -234,7 +234,7 @@ class Runner:
         if node.lent:
             return  # a run folder may be anybody's: what is made of its files is no result of this key
         if self._batch_size == self._models.batch_size:
-            self._store.keep(node.key, result)
+            self._store.put(node.key, result)
         else:
             node.key = ""  # the numerics are not those that it stands for
 

@@ -89,7 +89,7 @@ def _store(outputs: Path) -> Store:
     store = Store(outputs / FOLDER)
     if not store.folder.is_dir():
         raise RecordError(f"{outputs}: no store here")
-    if not store.is_marked():
+    if not store.exists():
         raise RecordError(f"{store.folder}: is not a store of Darkroom; left untouched")
     return store
 

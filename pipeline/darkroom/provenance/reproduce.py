@@ -171,7 +171,7 @@ class Reproduction:
             path, blob = mask, next(each.result.mask for each in reversed(made) if each.result.mask)
         try:
             then = codec.decode(self._files.read(path))
-            difference = compare(then.pixels, decode_png(store.read(blob), "RGB"))
+            difference = compare(then.pixels, decode_png(store.read_blob(blob), "RGB"))
         except (PhotoError, SizesDiffer) as problem:
             return _failure(finished.result, f"cannot be compared: {problem}")
         except OSError as problem:

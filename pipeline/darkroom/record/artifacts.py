@@ -93,8 +93,8 @@ class PictureFiles:
         blob, suffix = self.files[self.mask if is_mask else self.image], DELIVERED["png"]
         if format != "png" and not is_mask:
             try:
-                data = convert_png(store.read(blob), format, quality)
-                blob, suffix = store.add(data, DELIVERED[format]), DELIVERED[format]
+                data = convert_png(store.read_blob(blob), format, quality)
+                blob, suffix = store.add_blob(data, DELIVERED[format]), DELIVERED[format]
             except PhotoError as error:
                 log.warning("%s: kept as PNG: %s", self.name, error)
         self.delivered = f"{RESULTS}/{self.name}{suffix}"
@@ -146,7 +146,7 @@ def adopt(store: Store, folder: Folder, line: JournalLine) -> None:
         line: of its journal.
     """
     blobs = {path: digest + PurePosixPath(path).suffix for path, digest in line["files"].items()}
-    whole = {path for path, blob in blobs.items() if store.adopt(folder, path, blob)}
+    whole = {path for path, blob in blobs.items() if store.import_blob(folder, path, blob)}
     for step in line["steps"]:
         named = {kind: step[kind] for kind in ("image", "mask", "repainted") if kind in step}
         artifacts = step.get("artifacts", {})
@@ -163,7 +163,7 @@ def adopt(store: Store, folder: Folder, line: JournalLine) -> None:
                 empty=step["empty"],
                 seconds=step["seconds"],
             )
-            store.lend(step["key"], result)
+            store.put_unverified(step["key"], result)
 
 
 def _thumbnail(path: str | None, suffix: str) -> str | None:

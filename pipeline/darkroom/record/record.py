@@ -122,7 +122,7 @@ class Record:
         for path, digest in line["files"].items():
             if not self._files.holds(path):
                 blob = f"{digest}.{path.rpartition('.')[2]}"
-                if store.holds(blob):
+                if store.has_blob(blob):
                     self.link(path, store, blob)
                 else:
                     missing.append(path)
@@ -150,14 +150,14 @@ class Record:
                 return (
                     f"{path} would become another, and belongs to a finished picture; start a new run for what changed"
                 )
-            if (recorded is None or self._differs(path, recorded)) and not store.is_blob(self._files, path):
+            if (recorded is None or self._differs(path, recorded)) and not store.is_linked(self._files, path):
                 return f"{path} is in the way and not this run's; move it away and resume again"
         return None
 
     def link(self, path: str, store: Store, blob: str) -> None:
         """Give a blob of the store a name in the run folder."""
         with writing(self.folder / path):
-            self._files.link(path, store.files, store.path(blob))
+            self._files.link(path, store.files, store.blob_path(blob))
 
     def put(self, path: str, store: Store, blob: str, before: EarlierPhoto) -> None:
         """`link`, unless the file is there already, or was there and has been changed by somebody."""

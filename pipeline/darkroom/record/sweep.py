@@ -16,7 +16,7 @@ from darkroom.system.files import Folder, writing
 
 
 @dataclass(frozen=True)
-class SweepJob:
+class SweepEntry:
     """A job of a sweep.
 
     Attributes:
@@ -39,7 +39,7 @@ def outputs_folder(run_folder: Path) -> Path:
     return run_folder.parent.parent if (run_folder.parent / SWEEP).is_file() else run_folder.parent
 
 
-def write_sweep(folder: Path, jobs: Sequence[SweepJob], statuses: Mapping[Path, RunStatus]) -> None:
+def write_sweep(folder: Path, jobs: Sequence[SweepEntry], statuses: Mapping[Path, RunStatus]) -> None:
     """Write `sweep.json`: the values and the status of each job.
 
     A job without a run folder is written with everything that it needs to begin, so that a resume can begin it.
@@ -65,7 +65,7 @@ def write_sweep(folder: Path, jobs: Sequence[SweepJob], statuses: Mapping[Path, 
         Folder(folder).write(SWEEP, json.dumps(facts, indent=2).encode() + b"\n")
 
 
-def _job_line(job: SweepJob, axes: Sequence[str], statuses: Mapping[Path, RunStatus]) -> JobLine:
+def _job_line(job: SweepEntry, axes: Sequence[str], statuses: Mapping[Path, RunStatus]) -> JobLine:
     values = _values(job.overrides)
     line: JobLine = {
         "folder": job.folder.name,

@@ -19,7 +19,7 @@ from darkroom.record import JOURNAL, SWEEP, read_facts
 from darkroom.record.naming import RESULTS
 from darkroom.record.record import claim_folder
 from darkroom.record.run_log import run_log
-from darkroom.record.sweep import SweepJob, outputs_folder, write_sweep
+from darkroom.record.sweep import SweepEntry, outputs_folder, write_sweep
 from darkroom.report import contact_sheet, run_page, sweep_page, sweep_sheet
 from darkroom.store import FOLDER, Store
 from darkroom.system.files import locked, writing
@@ -48,7 +48,7 @@ def run(jobs: Jobs, on_screen: bool = True) -> bool:
     store = store_of(jobs)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    store.claim()
+    store.create()
     with _alone(folder):
         for job in ready:
             if not job.begun:
@@ -114,10 +114,10 @@ def _write_sweep(sweep: Path, jobs: Jobs, begun: Sequence[Path]) -> None:
     write_sweep(sweep, [_sweep_job(job) for job in jobs], {folder: read_facts(folder)["status"] for folder in begun})
 
 
-def _sweep_job(job: Job | RefusedJob) -> SweepJob:
+def _sweep_job(job: Job | RefusedJob) -> SweepEntry:
     if isinstance(job, RefusedJob):
-        return SweepJob(job.folder, job.words, {}, {}, job.error)
-    return SweepJob(job.folder, job.words, job.config, job.files)
+        return SweepEntry(job.folder, job.words, {}, {}, job.error)
+    return SweepEntry(job.folder, job.words, job.config, job.files)
 
 
 def _report(jobs: Jobs, sweep: Path | None) -> dict[str, Path]:

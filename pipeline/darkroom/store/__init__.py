@@ -1,4 +1,4 @@
-"""Results by content key, shared by all runs: what they are called, where they are kept, what is freed."""
+"""Results by content key, shared by all runs: their names, where they lie, and what can be pruned."""
 
 from darkroom.store.store import FOLDER, Result, Store
 

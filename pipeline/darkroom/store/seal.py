@@ -1,4 +1,4 @@
-"""The key with which a user's store seals its entries, so that none can be slipped in from elsewhere."""
+"""Seals of store entries: HMACs under a key of the user, so that nobody else can add entries to the store."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def seal(text: str) -> str:
     return hmac.new(_key(user_data_path("darkroom") / "store.key"), text.encode(), hashlib.sha256).hexdigest()
 
 
-def is_sealed(text: str, mark: str) -> bool:
-    """Whether `seal` gives this for the text."""
-    return hmac.compare_digest(seal(text), mark)
+def is_sealed(text: str, digest: str) -> bool:
+    """Whether a digest is this user's seal of a text."""
+    return hmac.compare_digest(seal(text), digest)
 
 
 @cache
 def _key(path: Path) -> bytes:
-    """The user's key, made at first use. Where it cannot be kept, one for this process alone."""
+    """The user's key, made at first use; a temporary key for this process if none can be kept."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
@@ -40,12 +40,12 @@ def _key(path: Path) -> bytes:
         key = read_file(path, limit=_BYTES)
         if len(key) == _BYTES:
             return key
-    log.warning("%s: cannot be kept or read; what this run stores will be computed again by the next", path)
+    log.warning("%s: cannot be written or read; the next run will compute this run's results again", path)
     return secrets.token_bytes(_BYTES)
 
 
 def _make(path: Path) -> None:
-    """Of several processes that make it at once, the first wins."""
+    """Write a new key. If several processes do so at once, the first wins."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
@@ -56,7 +56,7 @@ def _make(path: Path) -> None:
             path.hardlink_to(temporary)
         except FileExistsError:
             pass
-        except OSError:  # a file system without hard links
+        except OSError:  # the file system has no hard links
             temporary.rename(path)
     finally:
         temporary.unlink(missing_ok=True)

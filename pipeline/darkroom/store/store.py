@@ -1,11 +1,11 @@
-"""Results by content key, shared by all runs under one outputs folder. It knows files and JSON; no stages, no runs.
+"""Results by content key, shared by all runs in one outputs folder. The store knows files and JSON, no stages or runs.
 
-    .store/CACHEDIR.TAG             says that it is one of Darkroom's
-    .store/blobs/ab/<sha256>.png    what was made, named by its content
-    .store/results/ab/<key>.json    what a step has made: the names of its blobs; with the user's seal
-    .store/damaged/                 blobs whose content was not what their name says
+    .store/CACHEDIR.TAG             marks the folder as a cache of Darkroom
+    .store/blobs/ab/<sha256>.png    files, named by their content
+    .store/results/ab/<key>.json    the result of a step: the names of its blobs, sealed with the user's key
+    .store/damaged/                 blobs whose content did not match their name
 
-It is a cache: losing it costs time and nothing else, since run folders hold their files themselves.
+The store is a cache: losing it costs time and nothing else, because run folders hold their own files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
 from pydantic.dataclasses import dataclass
-from typing_extensions import TypedDict  # pydantic asks for it before Python 3.12
+from typing_extensions import TypedDict  # pydantic requires it before Python 3.12
 
 from darkroom.errors import OutputError
 from darkroom.store.seal import is_sealed, seal
@@ -30,8 +30,8 @@ from darkroom.system.files import Folder, writing
 
 FOLDER = ".store"
 
-_READ_ONLY = 0o444  # a blob has names in run folders; a program that edits one in place would change them all
-_REMEMBERED = 50_000  # blobs that this process has checked
+_READ_ONLY = 0o444  # run folders hold hard links to blobs; a program that writes into one would change them all
+_REMEMBERED = 50_000  # names of checked blobs that are kept in memory
 _MAX_ENTRY = 1_000_000  # bytes
 
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -42,19 +42,19 @@ Blob = Annotated[str, StringConstraints(pattern=f"^{_BLOB.pattern}$")]
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
 class Result:
-    """What a step has made: names of blobs, where it changed something.
+    """The result of a step: names of blobs for what it changed, and measurements.
 
     Attributes:
         image: the picture, a PNG.
-        mask: the mask that the next stage gets, a grey PNG.
-        repainted: the alpha of everything repainted so far, a grey PNG; of repaints only.
-        artifacts: what else the stage shows, by label.
-        figures: what the stage has measured, by label.
+        mask: the mask for the next stage, a grey PNG.
+        repainted: the alpha of everything repainted so far, a grey PNG; only from repaints.
+        artifacts: further pictures, by label; grey PNGs.
+        figures: measurements, by label.
         thumbnail: of the image, a JPEG.
-        mask_thumbnail: of `repainted`, else of the mask; a grey PNG.
-        empty: there is a mask, nothing is white in it, and nothing has been repainted.
+        mask_thumbnail: of `repainted`, or else of the mask; a grey PNG.
+        empty: the mask is black everywhere, and nothing has been repainted.
         outside_max_diff: largest difference, 0 to 255, between image and photo where nothing was repainted.
-        seconds: what the stage took.
+        seconds: computing time.
     """
 
     image: Blob | None = None
@@ -65,17 +65,17 @@ class Result:
     thumbnail: Blob | None = None
     mask_thumbnail: Blob | None = None
     empty: bool = False
-    outside_max_diff: int = Field(0, ge=0, le=255)
-    seconds: float = Field(0.0, ge=0)
+    outside_max_diff: Annotated[int, Field(ge=0, le=255)] = 0
+    seconds: Annotated[float, Field(ge=0)] = 0.0
 
     def blobs(self) -> Iterator[str]:
-        """All names."""
-        named = (self.image, self.mask, self.repainted, self.thumbnail, self.mask_thumbnail)
-        yield from (name for name in (*named, *self.artifacts.values()) if name)
+        """The names of all its blobs."""
+        names = (self.image, self.mask, self.repainted, self.thumbnail, self.mask_thumbnail)
+        yield from (name for name in (*names, *self.artifacts.values()) if name)
 
 
 class _Entry(TypedDict):
-    """A file of `results/`: a `Result` as JSON, and the seal of this JSON with its key."""
+    """A file of `results/`: a `Result` as JSON text, and the seal of this text with its key."""
 
     result: str
     seal: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -83,8 +83,8 @@ class _Entry(TypedDict):
 
 _ENTRY = TypeAdapter(_Entry)
 _RESULT = TypeAdapter(Result)
-_MARK = "CACHEDIR.TAG"
-_MARK_TEXT = (
+_TAG = "CACHEDIR.TAG"
+_TAG_TEXT = (
     "Signature: 8a477f597d28d172789f06886806bc55\n"  # https://bford.info/cachedir/
     "# This folder is a store of Darkroom. Everything in it can be computed again.\n"
 )
@@ -93,125 +93,132 @@ _MARK_TEXT = (
 class Store:
     """The store of an outputs folder.
 
-    Its entries are sealed with the user's own key: what somebody else has put there, or changed, counts as missing.
+    Entries are sealed with the user's own key: an entry that somebody else wrote or changed counts as missing.
 
     Args:
-        folder: `outputs/.store`; made when something is put into it.
+        folder: `outputs/.store`; created with the first file.
 
     Attributes:
         folder: as given.
-        files: what is in it.
+        files: the folder's files.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.files = Folder(folder)
         self._checked: OrderedDict[str, None] = OrderedDict()
-        self._lent: dict[str, Result] = {}
+        self._unverified: dict[str, Result] = {}
 
-    def claim(self) -> None:
-        """Make the folder and mark it as a store.
+    def create(self) -> None:
+        """Create the folder and tag it as a store, if it is none yet.
 
         Raises:
-            OutputError: it cannot be made, is a link, or holds something else.
+            OutputError: the folder cannot be created, is a link, or holds other files.
         """
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            if not self.is_marked():
+            if not self.exists():
                 if not all(map(Folder.is_leftover, self.files.files())):
                     text = "is not a store of Darkroom; rename it or choose another folder: outputs=DIR"
                     raise OutputError(f"{self.folder}: {text}")
-                self.files.write(_MARK, _MARK_TEXT.encode())
+                self.files.write(_TAG, _TAG_TEXT.encode())
 
-    def is_marked(self) -> bool:
-        """Whether the folder is a store, not a link to one and not another program's folder of that name."""
+    def exists(self) -> bool:
+        """Whether the folder is tagged as a store. Raises `OutputError` if it is a link."""
         if self.folder.is_symlink():
             raise OutputError(f"{self.folder}: is a link; a store is a folder of its own")
         with suppress(OSError):
-            return self.files.read(_MARK, len(_MARK_TEXT) + 1) == _MARK_TEXT.encode()
+            return self.files.read(_TAG, len(_TAG_TEXT) + 1) == _TAG_TEXT.encode()
         return False
 
     def has(self, key: str) -> bool:
-        """Whether there is a result, without checking its blobs."""
+        """Whether there is a result for a key; its blobs are not checked."""
         return self._entry(key) is not None
 
-    def recall(self, key: str) -> Result | None:
-        """The result, whole and checked; None where it is missing or any of it is damaged."""
-        result = self._entry(key)
-        return result if result and all(map(self.holds, result.blobs())) else None
+    def get(self, key: str) -> Result | None:
+        """The result for a key; None if there is none, or a blob of it is missing or damaged."""
+        return self._if_complete(self._entry(key))
 
-    def keep(self, key: str, result: Result) -> None:
-        """Put a result in; its blobs are there already.
+    def put(self, key: str, result: Result) -> None:
+        """Add a result whose blobs have been added.
 
         Raises:
             OutputError: it cannot be written.
-            ValueError: this is no key, but perhaps somebody's way out of the store.
+            ValueError: the key has the wrong form, so that it might be a path out of the store.
         """
         if not _KEY.fullmatch(key):
             raise ValueError(f"{key!r:.80} is no key")
         text = json.dumps(asdict(result), sort_keys=True)
         self._write(_entry_path(key), json.dumps({"result": text, "seal": seal(f"{key} {text}")}).encode())
 
-    def lend(self, key: str, result: Result) -> None:
-        """Use a result of a run folder in this process only; its key cannot be verified."""
-        self._lent[key] = result
+    def get_unverified(self, key: str) -> Result | None:
+        """The result that `put_unverified` added; None if a blob of it is missing or damaged."""
+        return self._if_complete(self._unverified.get(key))
 
-    def lent(self, key: str) -> Result | None:
-        """A result that was lent, with all its blobs there."""
-        result = self._lent.get(key)
-        return result if result and all(map(self.holds, result.blobs())) else None
+    def put_unverified(self, key: str, result: Result) -> None:
+        """Add a result out of a run folder, for this process only: nobody can verify that it belongs to its key."""
+        self._unverified[key] = result
 
-    def add(self, data: bytes, suffix: str) -> str:
-        """Put a blob in and return its name.
+    def add_blob(self, data: bytes, suffix: str) -> str:
+        """Add a blob.
 
         Args:
             data: its content.
-            suffix: of its name, such as `.png`.
+            suffix: such as `.png`.
+
+        Returns:
+            its name.
 
         Raises:
             OutputError: it cannot be written.
         """
         name = hashlib.sha256(data).hexdigest() + suffix
-        if not self.holds(name):
-            self._write(self.path(name), data, _READ_ONLY)
+        if not self.has_blob(name):
+            self._write(self.blob_path(name), data, _READ_ONLY)
             self._remember(name)
         return name
 
-    def adopt(self, folder: Folder, path: str, name: str) -> bool:
-        """Take a file of a run folder in as a blob, if that is what it is; returns whether the blob is there now.
+    def import_blob(self, folder: Folder, path: str, name: str) -> bool:
+        """Copy a file of a run folder into the store as a blob. It is no hard link: others may write to the file.
 
-        It is copied: the store shares no file that others may write to.
+        Args:
+            folder: the run folder.
+            path: the file's, within it.
+            name: the blob's; a file of other content is not copied.
+
+        Returns:
+            whether the store has the blob now.
         """
-        if not _BLOB.fullmatch(name):  # run folders come from strangers, too
+        if not _BLOB.fullmatch(name):  # the run folder may come from a stranger
             return False
-        if self.holds(name):
+        if self.has_blob(name):
             return True
         try:
             data = folder.read(path)
         except OSError:
             return False
-        return hashlib.sha256(data).hexdigest() == Path(name).stem and self.add(data, Path(name).suffix) == name
+        return hashlib.sha256(data).hexdigest() == Path(name).stem and self.add_blob(data, Path(name).suffix) == name
 
-    def read(self, name: str) -> bytes:
-        """A blob's content. It was checked by `recall`, `lent`, `add` or `adopt`.
+    def read_blob(self, name: str) -> bytes:
+        """The content of a blob that the store has.
 
         Raises:
-            OSError: it has gone since.
+            OSError: the blob has been removed in the meantime.
         """
-        return self.files.read(self.path(name))
+        return self.files.read(self.blob_path(name))
 
-    def path(self, name: str) -> str:
-        """Where a blob lies in the store."""
+    def blob_path(self, name: str) -> str:
+        """The path of a blob within the store."""
         return f"blobs/{name[:2]}/{name}"
 
-    def holds(self, name: str) -> bool:
-        """Whether a blob is there with the content that its name says; one that has another is put aside."""
+    def has_blob(self, name: str) -> bool:
+        """Whether there is a blob whose content matches its name; one that does not match is moved to `damaged/`."""
         if name in self._checked:
             self._checked.move_to_end(name)
             return True
         if not _BLOB.fullmatch(name):
             return False
-        path = self.path(name)
+        path = self.blob_path(name)
         try:
             digest = self.files.digest(path)
         except OSError:
@@ -223,17 +230,17 @@ class Store:
         self._remember(name)
         return True
 
-    def is_blob(self, folder: Folder, path: str) -> bool:
-        """Whether a file of a run folder is a hard link to one of the blobs, so that nothing is lost with it."""
+    def is_linked(self, folder: Folder, path: str) -> bool:
+        """Whether a file of a run folder is a hard link to a blob, so that replacing the file loses nothing."""
         try:
             name = folder.digest(path) + Path(path).suffix
-            one, other = folder.status(path), self.files.status(self.path(name))
+            one, other = folder.status(path), self.files.status(self.blob_path(name))
         except OSError:
             return False
         return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 
     def blobs(self) -> Iterator[tuple[str, int, int]]:
-        """Path, size in bytes and number of names of every blob, the damaged ones too."""
+        """Path, size in bytes and number of hard links of every blob, including damaged ones."""
         for path in self.files.files():
             folder, _, name = path.rpartition("/")
             if _BLOB.fullmatch(name) and folder in (f"blobs/{name[:2]}", "damaged"):
@@ -248,7 +255,7 @@ class Store:
                 yield path, name[:-5]
 
     def _entry(self, key: str) -> Result | None:
-        """What is stored under a key, if this user stored it."""
+        """The stored result for a key, if this user stored it."""
         try:
             entry = _ENTRY.validate_json(self.files.read(_entry_path(key), _MAX_ENTRY))
             if is_sealed(f"{key} {entry['result']}", entry["seal"]):
@@ -256,6 +263,9 @@ class Store:
         except (OSError, ValueError):
             pass
         return None
+
+    def _if_complete(self, result: Result | None) -> Result | None:
+        return result if result and all(map(self.has_blob, result.blobs())) else None
 
     def _write(self, path: str, data: bytes, mode: int | None = None) -> None:
         with writing(self.folder / path):
