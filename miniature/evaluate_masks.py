@@ -116,7 +116,7 @@ def measure(models: Models, cases: Iterator[Case], judge: Callable[[np.ndarray, 
         edit = Edit(case.picture.image, case.picture.image)
         for way in WAYS:
             mask = case.stage(way).apply(edit, models).need_mask()
-            results[way].append(judge(mask > 0.5, case.truth))
+            results[way].append(judge(mask >= 128, case.truth))
     return results
 
 
@@ -124,7 +124,7 @@ def contrast(models: Models, cases: Iterator[Case]) -> tuple[list[float], list[f
     """IoU of ``CONTRAST`` in every case; and of chance, whichever is more: as many random pixels, or all of them."""
     found, chance = [], []
     for case in cases:
-        mask = case.stage(CONTRAST).apply(Edit(case.picture.image, case.picture.image), models).need_mask() > 0.5
+        mask = case.stage(CONTRAST).apply(Edit(case.picture.image, case.picture.image), models).need_mask() >= 128
         found.append(iou(mask, case.truth))
         both = mask.mean() * case.truth.mean()
         chance.append(float(max(case.truth.mean(), both / (mask.mean() + case.truth.mean() - both))))

@@ -17,7 +17,7 @@ import torch
 from diffusers import AutoencoderKL
 from PIL import Image
 
-from darkroom.imaging.compositing import paste, to_alpha, to_working_crop
+from darkroom.imaging.compositing import paste, to_working_crop
 from darkroom.imaging.crops import CropMode, CropPlanner
 from darkroom.imaging.edit import Edit
 from darkroom.imaging.harmonise import Harmoniser
@@ -95,11 +95,11 @@ def at_best(case: Case, mode: CropMode) -> np.ndarray:
     Nothing that a model paints can have more detail than this.
     """
     vae = AutoencoderKL.from_pretrained(WEIGHTS / "sdxl_inpaint" / "vae")
-    alpha = to_alpha(case.edit.mask)
-    (crop,) = CropPlanner(alpha.shape, SIDE, 8, Inpaint(prompt="").context).plan(mode, alpha)
-    seen = to_tensor([to_working_crop(case.edit.image, alpha, crop).image]).cpu()
+    mask = case.edit.need_mask()
+    (crop,) = CropPlanner(mask.shape, SIDE, 8, Inpaint(prompt="").context).plan(mode, mask)
+    seen = to_tensor([to_working_crop(case.edit.image, mask, crop).image]).cpu()
     back = ((vae.decode(vae.encode(seen).latent_dist.mean).sample[0] + 1) * 127.5).clamp(0, 255)
-    return paste(case.edit.image, alpha, crop, back.permute(1, 2, 0).round().numpy().astype(np.uint8))
+    return paste(case.edit.image, mask, crop, back.permute(1, 2, 0).round().numpy().astype(np.uint8))
 
 
 def likeness(case: Case, image: np.ndarray) -> float:

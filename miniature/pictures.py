@@ -160,14 +160,14 @@ def _cell(picture: np.ndarray, caption: str, width: int = WIDTH) -> Image.Image:
 
 
 def _grey(heat: np.ndarray) -> np.ndarray:
-    return np.repeat(np.rint(heat * 255).astype(np.uint8)[..., None], 3, axis=2)
+    return np.repeat(heat[..., None], 3, axis=2)
 
 
 def _tinted(edit: Edit) -> np.ndarray:
     """The photo with the masked part in violet."""
     photo = Image.fromarray(edit.image)
     violet = Image.blend(photo.convert("L").convert("RGB"), Image.new("RGB", photo.size, TINT), 0.6)
-    mask = Image.fromarray(np.rint(edit.need_mask() * 255).astype(np.uint8))
+    mask = Image.fromarray(edit.need_mask())
     return np.asarray(Image.composite(violet, photo, mask))
 
 

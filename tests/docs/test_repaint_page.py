@@ -31,10 +31,10 @@ def test_every_way_to_harmonise_was_measured():
 def test_the_cases_are_small_objects_of_another_colour_and_holes_in_empty_scenes():
     (case,) = small_objects(1)
     assert SMALL[0] < case.thing.mask.mean() < SMALL[1] and case.thing.colour != case.colour
-    assert (case.edit.mask[case.thing.mask] == 1).all() and case.edit.mask.mean() < 0.1
+    assert (case.edit.mask[case.thing.mask] == 255).all() and case.edit.mask.mean() < 0.1 * 255
     assert case.colour in case.prompt and case.thing.kind in case.prompt
     edit, place = next(holes(1))
-    assert 0.05 < edit.mask.mean() < 0.3 and place
+    assert 0.05 * 255 < edit.mask.mean() < 0.3 * 255 and place
 
 
 def test_the_judges_tell_right_from_wrong():

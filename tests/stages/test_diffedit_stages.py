@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from darkroom.errors import EmptyMask, PhotoError
-from darkroom.imaging.compositing import to_alpha
 from darkroom.imaging.edit import Edit
 from darkroom.models import Models
 from darkroom.stages.diffedit import DiffEdit, relative
@@ -45,12 +44,12 @@ def test_the_whole_photo_is_asked_about_at_the_models_area():
 def test_the_mask_is_where_the_differences_are_and_the_heat_is_kept():
     edit = DiffEdit(**TEXTS).apply(red_square(), stage_models(native=124))
     truth = edit.image[..., 0] > 200
-    assert iou(edit.mask == 1, truth) > 0.8
-    assert set(np.unique(edit.mask)) == {0, 1}
+    assert iou(edit.mask == 255, truth) > 0.8
+    assert set(np.unique(edit.mask)) == {0, 255}
     heat = edit.artifacts["heat"]
-    assert heat.min() >= 0 and heat.max() == 1 and (heat >= 0.5)[edit.mask == 1].all()
+    assert heat.max() == 255 and (heat >= 128)[edit.mask == 255].all()
     soft = DiffEdit(**TEXTS, threshold=None).apply(red_square(), stage_models(native=124))
-    np.testing.assert_allclose(soft.mask, heat, atol=1 / 255)
+    np.testing.assert_array_equal(soft.mask, heat)
 
 
 def test_the_heat_is_relative_to_the_mean_and_cut():
@@ -70,7 +69,7 @@ def test_on_held_out_scenes_it_clearly_beats_chance(models: Models):
     stage = DiffEdit(reference="a photo of a brown horse", query="a photo of a zebra")
     found, whole, random = [], [], []
     for scene in held_out(8, 1000, scale=2, objects=[("horse", "brown")]):
-        truth, mask = scene.objects[0].mask, stage.apply(Edit(scene.image, scene.image), models).mask == 1
+        truth, mask = scene.objects[0].mask, stage.apply(Edit(scene.image, scene.image), models).mask == 255
         found.append(iou(mask, truth))
         whole.append(truth.mean())
         random.append(iou(np.random.default_rng(0).permutation(mask.ravel()), truth.ravel()))
@@ -96,7 +95,7 @@ def test_nothing_outside_the_mask_changes_in_any_number_of_passes(data, size, pa
         given_ = data.draw(manners())
         del given_["soft_mask"]
         edit = DiffEditRepaint(prompt="x" * number, **given_).apply(edit, stage_models())
-        touched = np.maximum(touched, to_alpha(edit.mask))
+        touched = np.maximum(touched, edit.mask)
     np.testing.assert_array_equal(edit.image[touched == 0], edit.original[touched == 0])
     assert not edit.repainted[touched == 0].any()
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from darkroom.errors import EmptyMask, PhotoError
-from darkroom.imaging.compositing import to_alpha
 from darkroom.imaging.edit import Edit
+from darkroom.imaging.masks import to_uint8
 from darkroom.stages.erase import Erase
 from miniature.world import scene
 from support.fake_models import edit_of, stage_models
@@ -39,7 +39,7 @@ def test_a_blot_on_a_sky_is_gone_without_a_trace(method):
 def test_nothing_outside_changes_and_soft_edges_blend(method):
     mask = np.maximum(disc(90, 70, 30, 0, 12, soft=6), disc(90, 70, 80, 60, 9, soft=3))
     edit = Erase(method=method).apply(edit_of(90, 70, mask), stage_models())
-    alpha = to_alpha(mask)
+    alpha = to_uint8(mask)
     assert edit.outside_max_diff() == 0 and not np.array_equal(edit.image, edit.original)
     np.testing.assert_array_equal(edit.repainted, alpha)
     np.testing.assert_array_equal(edit.mask, edit_of(90, 70, mask).mask)

@@ -12,9 +12,10 @@ from PIL import ExifTags, Image, ImageOps
 
 from darkroom.errors import EmptyMask, PhotoError
 from darkroom.imaging.codec import decode, decode_png, encode_png
-from darkroom.imaging.compositing import inward_ramp, paste, to_alpha, to_working_crop
+from darkroom.imaging.compositing import inward_ramp, paste, to_working_crop
 from darkroom.imaging.crops import Crop, CropPlanner
 from darkroom.imaging.edit import Edit
+from darkroom.imaging.masks import to_uint8
 from darkroom.models.prompts import Prompt
 from darkroom.stages.inpaint import Inpaint
 from support.fake_models import edit_of, stage_models
@@ -60,18 +61,17 @@ def test_nothing_outside_the_mask_changes_from_file_to_file_in_any_number_of_pas
 def test_where_the_mask_is_white_nothing_of_the_old_picture_is_left(data, size, crop):
     mask = data.draw(masks(*size))
     one, other = (Inpaint(prompt="x", crop=crop).apply(edit_of(*size, mask, seed=s), stage_models()) for s in (1, 2))
-    np.testing.assert_array_equal(one.image[mask == 1], other.image[mask == 1])
+    np.testing.assert_array_equal(one.image[mask == 255], other.image[mask == 255])
 
 
 def test_the_model_sees_nothing_of_what_a_soft_edge_blends_out():
-    soft = np.zeros((64, 64), np.float32)
-    soft[20:40, 20:40] = 0.01
-    alpha = to_alpha(soft)
-    same_size = to_working_crop(edit_of(64, 64).image, alpha, CropPlanner((64, 64), 64, 8).photo())
-    np.testing.assert_array_equal(same_size.mask, alpha > 0)
-    np.testing.assert_array_equal(same_size.change_map, alpha / np.float32(255))
+    soft = np.zeros((64, 64), np.uint8)
+    soft[20:40, 20:40] = 3
+    same_size = to_working_crop(edit_of(64, 64).image, soft, CropPlanner((64, 64), 64, 8).photo())
+    np.testing.assert_array_equal(same_size.mask, soft > 0)
+    np.testing.assert_array_equal(same_size.change_map, soft / np.float32(255))
     for native in (24, 200):  # reduced, enlarged: never smaller than the region itself
-        part = to_working_crop(edit_of(64, 64).image, alpha, CropPlanner((64, 64), native, 8).photo())
+        part = to_working_crop(edit_of(64, 64).image, soft, CropPlanner((64, 64), native, 8).photo())
         ys, xs = (
             ((np.arange(20, 40) + 0.5) * native / 64).astype(int),
             slice(20 * native // 64 + 1, 39 * native // 64),
@@ -128,7 +128,7 @@ def test_greys_reach_the_model_only_if_asked_for_and_do_not_blend_then():
     (without,), (given,) = models.diffusion.calls
     assert without.change_map is None
     np.testing.assert_allclose(given.change_map, mask, atol=1e-6 + 1 / 510)
-    np.testing.assert_array_equal(hard.repainted, to_alpha(mask))
+    np.testing.assert_array_equal(hard.repainted, to_uint8(mask))
     np.testing.assert_array_equal(soft.repainted, (mask > 0) * np.uint8(255))
 
 

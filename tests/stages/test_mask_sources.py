@@ -9,8 +9,10 @@ from PIL import Image
 
 from darkroom.errors import PhotoError
 from darkroom.imaging.edit import Edit
+from darkroom.imaging.masks import to_uint8
 from darkroom.stages.clip_diff import ClipDiff
 from darkroom.stages.grabcut import GrabCut
+from darkroom.stages.heatmap import heat_of
 from darkroom.stages.mask_file import MaskFile
 from darkroom.stages.sam import Sam
 from darkroom.stages.text import Text
@@ -25,7 +27,7 @@ def area(radius: int) -> int:
 @pytest.mark.parametrize("choose, radius", [("score", 8), ("smallest", 4), ("largest", 16)])
 def test_sam_chooses_among_three(choose, radius):
     mask = Sam(points=[50, 60], choose=choose).apply(edit_of(100, 120), stage_models()).mask
-    assert mask.sum() == area(radius) and mask[60, 50] == 1
+    assert np.count_nonzero(mask) == area(radius) and mask[60, 50] == 255
 
 
 @pytest.mark.parametrize(
@@ -72,10 +74,10 @@ def test_sam_refuses_what_lies_outside(parameters, words):
 
 def test_text_takes_the_hottest_phrase_and_keeps_the_heat():
     edit = Text(phrase=["0-3:0.6", "2-5:0.4"], threshold=0.5).apply(edit_of(2, 6), stage_models())
-    assert edit.mask[0].tolist() == [1, 1, 1, 0, 0, 0]
-    np.testing.assert_array_equal(edit.artifacts["heat"][0], np.float32([0.6, 0.6, 0.6, 0.4, 0.4, 0]))
+    assert edit.mask[0].tolist() == [255, 255, 255, 0, 0, 0]
+    assert edit.artifacts["heat"][0].tolist() == [153, 153, 153, 102, 102, 0]
     soft = Text(phrase="0-3:0.6", threshold=None).apply(edit, stage_models())
-    np.testing.assert_allclose(soft.mask, soft.artifacts["heat"], atol=0.5 / 255)
+    np.testing.assert_array_equal(soft.mask, soft.artifacts["heat"])
 
 
 @pytest.mark.parametrize(
@@ -89,14 +91,16 @@ def test_text_takes_the_hottest_phrase_and_keeps_the_heat():
 def test_what_is_unwanted_is_taken_away_in_the_space_asked_for(combine, expected):
     """Columns: wanted alone; unwanted but unlikely; both, the unwanted more so; wanted but cold; unwanted alone."""
     stage = Text(phrase=["0-3:0.8", "3-4:0.2"], without=["1-2:0.2", "2-3:0.9", "4-5:0.9"], combine=combine)
-    heat = stage.apply(edit_of(1, 5), stage_models()).artifacts["heat"]
+    edit = edit_of(1, 5)
+    heat = heat_of(stage_models(), edit.image, stage.phrase, stage.without, combine)
     np.testing.assert_allclose(heat[0], expected, atol=1e-6)
+    np.testing.assert_array_equal(stage.apply(edit, stage_models()).artifacts["heat"], to_uint8(heat))
 
 
 def test_in_softmax_wanted_phrases_add_up_and_certainty_is_no_accident():
     edit = edit_of(1, 4)
     heat = Text(phrase=["0-2:0.5", "0-2:0.5", "2-3:1"], without="2-4:1", combine="softmax").apply(edit, stage_models())
-    np.testing.assert_allclose(heat.artifacts["heat"][0], [2 / 3, 2 / 3, 0.5, 0], atol=1e-3)
+    assert heat.artifacts["heat"][0].tolist() == [170, 170, 127, 0]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +111,7 @@ def test_a_threshold_is_a_heat_a_share_of_the_photo_or_a_gap_between_warm_and_co
     """Ten columns: one of 0.91, two of 0.9, three of 0.4, three of 0.3 and a cold one."""
     phrases = ["0-1:0.91", "1-3:0.9", "3-6:0.4", "6-9:0.3"]
     mask = Text(phrase=phrases, threshold=threshold).apply(edit_of(1, 10), stage_models()).mask
-    assert mask[0].tolist() == [1] * white + [0] * (10 - white)
+    assert mask[0].tolist() == [255] * white + [0] * (10 - white)
 
 
 @pytest.mark.parametrize("phrase", ["0-10:0", "0-10:0.7"])
@@ -119,8 +123,8 @@ def test_clip_diff_subtracts_and_stops_at_zero():
     edit = ClipDiff(source="0-4:0.75", target=["2-4:0.25", "3-6:0.5"], threshold=0.5).apply(
         edit_of(2, 6), stage_models()
     )
-    np.testing.assert_allclose(edit.artifacts["heat"][0], [0.75, 0.75, 0.5, 0.25, 0, 0])
-    assert edit.mask[0].tolist() == [1, 1, 1, 0, 0, 0]
+    assert edit.artifacts["heat"][0].tolist() == [191, 191, 128, 64, 0, 0]
+    assert edit.mask[0].tolist() == [255, 255, 255, 0, 0, 0]
 
 
 def a_ball_on_grass(size: int = 300) -> tuple[Edit, np.ndarray]:
@@ -136,10 +140,10 @@ def a_ball_on_grass(size: int = 300) -> tuple[Edit, np.ndarray]:
 def test_grabcut_finds_a_ball_and_finds_it_again(working_size):
     edit, ball = a_ball_on_grass()
     stage = GrabCut(box=[0.2, 0.3, 0.7, 0.8], units="fraction", working_size=working_size)
-    mask = stage.apply(edit, stage_models()).mask == 1
+    mask = stage.apply(edit, stage_models()).mask == 255
     assert (mask & ball).sum() / (mask | ball).sum() > 0.97
     cv2.setRNGSeed(99)  # what ran before has no say
-    np.testing.assert_array_equal(stage.apply(edit, stage_models()).mask == 1, mask)
+    np.testing.assert_array_equal(stage.apply(edit, stage_models()).mask == 255, mask)
 
 
 def test_grabcut_believes_clicks():
@@ -159,10 +163,10 @@ def test_grabcut_needs_an_inside_and_an_outside(box):
 @pytest.mark.parametrize(
     "pixels, expected",
     [
-        (np.array([[0, 51, 255]], np.uint8), [0, 0.2, 1]),
-        (np.array([[0, 13107, 65535]], np.uint16), [0, 0.2, 1]),  # Pillow alone would make it 0, 1, 1
-        (np.array([[False, True, True]]), [0, 1, 1]),
-        (np.array([[[0, 0, 0], [51, 51, 51], [255, 255, 255]]], np.uint8), [0, 0.2, 1]),
+        (np.array([[0, 51, 255]], np.uint8), [0, 51, 255]),
+        (np.array([[0, 13107, 65535]], np.uint16), [0, 51, 255]),  # Pillow alone would make it 0, 1, 1
+        (np.array([[False, True, True]]), [0, 255, 255]),
+        (np.array([[[0, 0, 0], [51, 51, 51], [255, 255, 255]]], np.uint8), [0, 51, 255]),
     ],
 )
 def test_mask_file_reads_what_people_draw(tmp_path, pixels, expected):
@@ -170,7 +174,7 @@ def test_mask_file_reads_what_people_draw(tmp_path, pixels, expected):
     Image.fromarray(pixels).save(tmp_path / "other.png")
     stage = MaskFile(folder=str(tmp_path))
     assert [path.name for path in stage.input_files("a.b.jpg")] == ["a.b.png"]
-    np.testing.assert_allclose(stage.apply(edit_of(1, 3, name="a.b.jpg"), stage_models()).mask[0], expected)
+    assert stage.apply(edit_of(1, 3, name="a.b.jpg"), stage_models()).mask[0].tolist() == expected
 
 
 @pytest.mark.parametrize("name", ["reds/car.jpg", "/reds/car.jpg", "../reds/car.jpg"])
@@ -184,7 +188,7 @@ def test_mask_file_follows_the_photos_folders_but_not_out_of_its_own(tmp_path, n
 def test_mask_file_takes_transparency():
     alpha = np.array([[0, 204, 255]], np.uint8)
     mask = MaskFile(alpha=True).apply(edit_of(1, 3, alpha=alpha), stage_models()).mask
-    np.testing.assert_allclose(mask[0], [1, 0.2, 0], atol=1e-6)
+    assert mask[0].tolist() == [255, 51, 0]
     with pytest.raises(PhotoError, match="the photo has no transparency"):
         MaskFile(alpha=True).apply(edit_of(1, 3), stage_models())
 

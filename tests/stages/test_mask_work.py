@@ -9,17 +9,22 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from darkroom.errors import EmptyMask, PhotoError
+from darkroom.imaging.masks import to_float, to_uint8
 from darkroom.stages import STAGES
 from support.fake_models import edit_of, stage_models
 
 STEP = 1 / 255  # of a mask's values
+FULL = np.full((2, 2), 255, np.uint8)
 
 SOFT = arrays.arrays(np.float32, (7, 9), elements=st.integers(0, 255).map(lambda v: np.float32(v / 255)))
 HARD = arrays.arrays(np.bool_, arrays.array_shapes(min_dims=2, max_dims=2, max_side=20))
 
 
 def run(op: str, mask: np.ndarray, **parameters) -> np.ndarray:
-    return STAGES[op](**parameters).apply(edit_of(*mask.shape, mask), stage_models()).mask
+    """The mask that an op makes of another, (H, W) float32 in [0, 1]."""
+    made = STAGES[op](**parameters).apply(edit_of(*mask.shape, mask), stage_models()).mask
+    assert made.dtype == np.uint8
+    return to_float(made)
 
 
 def disc(radius: float, size: int = 201) -> np.ndarray:
@@ -133,16 +138,23 @@ def test_empty_and_full_masks_pass_through_all_steps(value):
 )
 def test_combine(how, expected):
     mask, other = np.array([[0, 1, 0, 1, 0.5, 0.5]]), np.array([[0, 0, 1, 1, 0, 0.75]])
-    edit = edit_of(1, 6, mask, masks={"sky": other})
+    edit = edit_of(1, 6, mask, masks={"sky": to_uint8(other)})
     joined = STAGES["combine"](mask="sky", how=how).apply(edit, stage_models()).mask[0]
-    np.testing.assert_allclose(joined, expected, atol=STEP)
+    np.testing.assert_allclose(to_float(joined), expected, atol=STEP)
+
+
+def test_the_difference_of_any_two_greys_is_rounded_once():
+    mask, other = (each.astype(np.uint8) for each in np.mgrid[:256, :256])
+    edit = edit_of(256, 256, mask, masks={"sky": other})
+    joined = STAGES["combine"](mask="sky", how="difference").apply(edit, stage_models()).mask
+    np.testing.assert_array_equal(joined, np.rint(mask.astype(float) * (255.0 - other) / 255))
 
 
 @pytest.mark.parametrize(
     "own, other, joined", [(0.9, 0.4, 0.4), (0.3, None, 0.3), (None, 0.7, 0.7), (None, None, None)]
 )
 def test_who_works_on_a_mask_hands_its_confidence_on(own, other, joined):
-    edit = edit_of(2, 2, masks={"sky": np.ones((2, 2))}, confidences={"sky": other}).with_mask(np.ones((2, 2)), own)
+    edit = edit_of(2, 2, masks={"sky": FULL}, confidences={"sky": other}).with_mask(np.ones((2, 2)), own)
     assert STAGES["combine"](mask="sky").apply(edit, stage_models()).confidence == joined
     for stage in (STAGES["refine"](grow=1), STAGES["refine"](threshold=None), STAGES["invert"]()):
         made = stage.apply(edit, stage_models())
@@ -153,7 +165,7 @@ def test_combine_names_its_need_and_says_what_there_is():
     stage = STAGES["combine"](mask="sly")
     assert stage.needed_masks() == ("sly",)
     with pytest.raises(PhotoError, match="no earlier stage 'sly' made a mask, did you mean 'sky'"):
-        stage.apply(edit_of(2, 2, np.ones((2, 2)), masks={"sky": np.ones((2, 2))}), stage_models())
+        stage.apply(edit_of(2, 2, np.ones((2, 2)), masks={"sky": FULL}), stage_models())
 
 
 def test_an_empty_mask_is_not_inverted_into_a_full_one():

@@ -41,7 +41,6 @@ from darkroom.cli.main import main
 from darkroom.config.jobs import Job
 from darkroom.config.recipe import parse
 from darkroom.config.settings import Settings
-from darkroom.imaging.compositing import to_alpha
 from darkroom.imaging.edit import Edit
 from darkroom.record import Record, machine
 from darkroom.report import sheet
@@ -71,9 +70,9 @@ class Paint(Stage):
         return 2
 
     def apply(self, edit: Edit, models: Any) -> Edit:
-        alpha = to_alpha(edit.need_mask())
+        mask = edit.need_mask()
         noise = np.random.default_rng(self.seed).integers(0, 256, edit.image.shape, np.uint8)
-        return replace(edit, image=np.where(alpha[..., None] > 0, noise, edit.image), repainted=alpha)
+        return replace(edit, image=np.where(mask[..., None] > 0, noise, edit.image), repainted=mask)
 
 
 class Points:

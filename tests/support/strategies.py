@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from darkroom.imaging.crops import LARGEST_ASPECT
+from darkroom.imaging.masks import to_uint8
 from darkroom.stages.refine import Refine
 from support.fake_models import edit_of, stage_models
 
@@ -14,7 +15,7 @@ SIZES = st.tuples(st.integers(1, 90), st.integers(1, 90)).filter(lambda s: max(s
 
 @st.composite
 def masks(draw: st.DrawFn, height: int, width: int) -> np.ndarray:
-    """A mask with some white: one pixel, a rectangle, everything, or soft noise; perhaps feathered."""
+    """A mask, (H, W) uint8, with some white: one pixel, a rectangle, everything, or soft noise; perhaps feathered."""
     mask = np.zeros((height, width), np.float32)
     y0, x0 = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
     y1, x1 = draw(st.integers(y0 + 1, height)), draw(st.integers(x0 + 1, width))
@@ -29,8 +30,8 @@ def masks(draw: st.DrawFn, height: int, width: int) -> np.ndarray:
     mask[y0, x0] = 1
     if kind in ("pixel", "rectangle"):
         feather = draw(st.sampled_from([0, 1.5, 7]))
-        mask = Refine(feather=feather).apply(edit_of(height, width, mask), stage_models()).mask
-    return mask
+        return Refine(feather=feather).apply(edit_of(height, width, mask), stage_models()).mask
+    return to_uint8(mask)
 
 
 @st.composite

@@ -14,7 +14,7 @@ from darkroom.engine.graph import Node
 from darkroom.errors import PhotoError
 from darkroom.imaging.bands import by_bands
 from darkroom.imaging.codec import Picture, decode, decode_png, encode_png, read_png
-from darkroom.imaging.compositing import fill_alpha, to_alpha
+from darkroom.imaging.compositing import fill_alpha
 from darkroom.imaging.edit import Edit
 from darkroom.imaging.paste_back import breaches
 from darkroom.imaging.thumbnails import mask_thumbnail, photo_thumbnail
@@ -52,7 +52,7 @@ class EditCache:
             changes["image"] = decode_png(self._store.read_blob(result.image), "RGB")
             changes["repainted"] = decode_png(self._store.read_blob(result.repainted), "L")
         if result.mask:
-            changes["mask"] = decode_png(self._store.read_blob(result.mask), "L") / np.float32(255)
+            changes["mask"] = decode_png(self._store.read_blob(result.mask), "L")
             changes["confidence"] = result.figures.get("confidence")
         return self._remember(node, replace(before, **changes))
 
@@ -99,9 +99,9 @@ class EditCache:
         outside_max_diff = _check(edit, before)
         result = Result(
             **self._files(node, before, edit),
-            artifacts={label: self._add_png(to_alpha(heat)) for label, heat in edit.artifacts.items()},
+            artifacts={label: self._add_png(picture) for label, picture in edit.artifacts.items()},
             figures=dict(edit.figures),
-            empty=edit.repainted is None and edit.mask is not None and not to_alpha(edit.mask).any(),
+            empty=edit.repainted is None and edit.mask is not None and not edit.mask.any(),
             outside_max_diff=outside_max_diff,
             seconds=round(seconds, 3),
         )
@@ -123,8 +123,8 @@ class EditCache:
                 "mask_thumbnail": self._store.add_blob(mask_thumbnail(edit.repainted), ".png"),
             }
         if edit.mask is not before.mask:
-            alpha = to_alpha(edit.mask)
-            return {"mask": self._add_png(alpha), "mask_thumbnail": self._store.add_blob(mask_thumbnail(alpha), ".png")}
+            small = self._store.add_blob(mask_thumbnail(edit.mask), ".png")
+            return {"mask": self._add_png(edit.mask), "mask_thumbnail": small}
         return {}
 
     def _add_png(self, grey: np.ndarray) -> str:

@@ -1,7 +1,8 @@
-"""What the model gets of a photo, and how its picture comes back without touching anything else.
+"""Prepares the crop that the model works on, and blends the model's picture back into the photo.
 
-Knows arrays only. The inpainting model works at its own size and returns a whole picture, changed
-everywhere by its autoencoder; `paste` takes from it only what the mask asks for.
+The model returns a whole picture at its own size, and its autoencoder changes every pixel of it. `paste` takes from
+that picture only what the blend mask asks for: where the blend mask is 0, the photo stays as it is, bit for bit.
+Arrays only.
 """
 
 from __future__ import annotations
@@ -14,16 +15,17 @@ from PIL import Image
 
 from darkroom.imaging.bands import bands, by_bands
 from darkroom.imaging.crops import Crop
+from darkroom.imaging.masks import to_float, to_uint8
 
 
 @dataclass(frozen=True)
 class WorkingCrop:
-    """A part of a photo at the size at which the model works on it.
+    """A part of a photo and of its mask, resized to the size at which the model works.
 
     Attributes:
         image: (h, w, 3) uint8 RGB.
-        mask: (h, w) bool, True where it is repainted: all that will show any new pixel, so that the model sees
-            nothing of the old picture in a soft edge.
+        mask: (h, w) bool, True where the model repaints: every pixel that the mask touches at all, so that the model
+            sees nothing of the old picture under a soft edge.
         change_map: (h, w) float32 in [0, 1], the mask itself; above 0 exactly where `mask` is True.
     """
 
@@ -32,88 +34,86 @@ class WorkingCrop:
     change_map: np.ndarray
 
 
-def to_alpha(mask: np.ndarray) -> np.ndarray:
-    """A mask in [0, 1] as the (H, W) uint8 share of new picture, which is all that later steps look at."""
-    return by_bands(lambda part: np.rint(part * np.float32(255)).astype(np.uint8), mask)
-
-
 def fill_alpha(alpha: np.ndarray, repainted: np.ndarray) -> np.ndarray:
-    """A photo's alpha where new picture fills what is see-through: the one rule for the alpha of every result.
+    """The alpha of a result: the photo's alpha plus the share of the new picture, at most opaque.
 
-    A place is as opaque as the photo and the new picture are together: 0 of new picture keeps the alpha as it was, 255
-    makes it opaque, and so does a mask that is the photo's own transparency, whose greys are what the photo leaves.
+    Where nothing was repainted the alpha stays; where the new picture shows fully the result is opaque. A mask made
+    from the photo's own transparency (255 - alpha) makes the whole result opaque.
 
     Args:
-        alpha: (H, W) uint8 or uint16, the photo's; 0 is see-through.
-        repainted: (H, W) uint8, the share of new picture.
+        alpha: (H, W) uint8 or uint16, the photo's; 0 is transparent.
+        repainted: (H, W) uint8, the share of the new picture.
 
     Returns:
         As `alpha`.
     """
-    full = np.iinfo(alpha.dtype).max
+    opaque = np.iinfo(alpha.dtype).max
 
-    def opaque(alpha: np.ndarray, repainted: np.ndarray) -> np.ndarray:
-        return alpha + np.minimum(full - alpha, repainted * alpha.dtype.type(full // 255))
+    def fill(alpha: np.ndarray, repainted: np.ndarray) -> np.ndarray:
+        return alpha + np.minimum(opaque - alpha, repainted * alpha.dtype.type(opaque // 255))
 
-    return by_bands(opaque, alpha, repainted)
+    return by_bands(fill, alpha, repainted)
 
 
 def flatten(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """A picture as it shows on white paper, (H, W, 3) uint8: colours hidden in see-through places do not.
+    """A picture over white, (H, W, 3) uint8; colours under transparent pixels do not show.
 
     Args:
         image: (H, W, 3) uint8.
-        alpha: (H, W) uint8; 0 is see-through.
+        alpha: (H, W) uint8; 0 is transparent.
     """
 
-    def seen(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    def over_white(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         share = alpha[..., None].astype(np.uint16)
         return ((image * share + (255 - share) * 255 + 127) // 255).astype(np.uint8)
 
-    return by_bands(seen, image, alpha)
+    return by_bands(over_white, image, alpha)
 
 
-def inward_ramp(alpha: np.ndarray, width: float) -> np.ndarray:
-    """Wholly new wherever alpha is not 0, but for a linear ramp of `width` px along the edge, inside it.
+def inward_ramp(mask: np.ndarray, width: float) -> np.ndarray:
+    """A blend mask, (H, W) uint8: 255 wherever the mask is above 0, with an inward linear ramp of `width` px.
 
-    The photo's border is no edge. What is 0 stays 0, so all outside stays untouched.
+    The photo's border is no edge. Where the mask is 0 the blend mask is 0, so everything outside stays untouched.
 
     Args:
-        alpha: (H, W) uint8.
+        mask: (H, W) uint8.
         width: 0 to 250 px; 0 is no ramp.
     """
-    depth = cv2.distanceTransform((alpha > 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return by_bands(lambda part: to_alpha(np.minimum(part / np.float32(width + 1), 1)), depth)
+    depth = cv2.distanceTransform((mask > 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return by_bands(lambda band: to_uint8(band / np.float32(width + 1)), depth)
 
 
-def to_working_crop(image: np.ndarray, alpha: np.ndarray, crop: Crop) -> WorkingCrop:
-    """What the model gets. Resized bilinearly, a mask has some share of all working pixels that hold some of it.
+def to_working_crop(image: np.ndarray, mask: np.ndarray, crop: Crop) -> WorkingCrop:
+    """Cut a crop out of a photo and its mask and resize both for the model.
+
+    Bilinear resizing keeps every working pixel that the mask overlaps above 0.
 
     Args:
         image: (H, W, 3) uint8.
-        alpha: (H, W) uint8.
+        mask: (H, W) uint8.
         crop: which part of them.
     """
     size = crop.width, crop.height
     picture = Image.fromarray(image[crop.slices]).resize(size, Image.Resampling.LANCZOS)
-    share = Image.fromarray(alpha[crop.slices] / np.float32(255)).resize(size, Image.Resampling.BILINEAR)
+    share = Image.fromarray(to_float(mask[crop.slices])).resize(size, Image.Resampling.BILINEAR)
     change_map = np.asarray(share)
     return WorkingCrop(np.asarray(picture), change_map > 0, change_map)
 
 
 def paste(
-    image: np.ndarray, alpha: np.ndarray, crop: Crop, picture: np.ndarray, opacity: np.ndarray | None = None
+    image: np.ndarray, blend_mask: np.ndarray, crop: Crop, picture: np.ndarray, opacity: np.ndarray | None = None
 ) -> np.ndarray:
-    """A copy of the image with the model's picture blended in by alpha; where alpha is 0 not a bit differs.
+    """A copy of the image with the model's picture blended in; where the blend mask is 0 every bit is the image's.
 
-    What is see-through counts for no more than it shows, so that no hidden colour gets into a soft edge.
+    A partly transparent pixel of the image counts only as much as it shows, so that hidden colours do not bleed into
+    soft edges.
 
     Args:
         image: (H, W, 3) uint8.
-        alpha: (H, W) uint8; 0 keeps the image, 255 takes the picture.
+        blend_mask: (H, W) uint8; 0 keeps the image, 255 takes the picture.
         crop: where the picture belongs.
         picture: (height, width, 3) uint8 at the crop's working size.
-        opacity: (H, W) uint8, the image's own alpha; None for an opaque one.
+        opacity: (H, W) uint8, the image's own alpha; None for an opaque image.
     """
     new, size = picture, (crop.x1 - crop.x0, crop.y1 - crop.y0)
     if picture.shape[1::-1] != size:
@@ -121,17 +121,20 @@ def paste(
     result = image.copy()
     for rows in bands(*new.shape[:2]):
         place = slice(crop.y0 + rows.start, crop.y0 + rows.stop), crop.slices[1]
-        shown = None if opacity is None else opacity[place]
-        result[place] = _blended(image[place], alpha[place], new[rows], shown)
+        result[place] = _blended(
+            image[place], blend_mask[place], new[rows], None if opacity is None else opacity[place]
+        )
     return result
 
 
-def _blended(old: np.ndarray, alpha: np.ndarray, new: np.ndarray, opacity: np.ndarray | None) -> np.ndarray:
-    """See `paste`: whole numbers give back the old value exactly where alpha is 0."""
-    share = alpha[..., None].astype(np.uint16)
+def _blended(old: np.ndarray, blend_mask: np.ndarray, new: np.ndarray, opacity: np.ndarray | None) -> np.ndarray:
+    """See `paste`. Integer arithmetic returns the old value exactly where the blend mask is 0."""
+    share = blend_mask[..., None].astype(np.uint16)
+    blended: np.ndarray
     if opacity is None:
-        # 255 * 255 + 127 fits into 16 bits.
-        return (old * (255 - share) + new * share + 127) // 255
-    # Porter and Duff's `over` for coverages that overlap as little as they can (XRender: DisjointOver)
-    kept = np.where(share > 0, np.minimum(opacity[..., None], 255 - share), 1)
-    return (old * kept + new * share + (kept + share) // 2) // (kept + share)
+        blended = (old * (255 - share) + new * share + 127) // 255  # 255 * 255 + 127 fits into 16 bits
+    else:
+        # Porter and Duff's `over` for coverages that overlap as little as possible (XRender: DisjointOver)
+        kept = np.where(share > 0, np.minimum(opacity[..., None], 255 - share), 1)
+        blended = (old * kept + new * share + (kept + share) // 2) // (kept + share)
+    return blended

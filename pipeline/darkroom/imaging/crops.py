@@ -84,13 +84,13 @@ class CropPlanner:
     multiple: int
     context: float = 1.0
 
-    def plan(self, mode: CropMode, alpha: np.ndarray) -> list[Crop]:
+    def plan(self, mode: CropMode, mask: np.ndarray) -> list[Crop]:
         """The parts to work on. Each white pixel lies in exactly one of them, together with all of its region.
 
         Args:
             mode: `mask`, one part around everything white; `regions`, one around each connected region, but one
                 for all regions that would show in each other's; `photo`, everything.
-            alpha: (H, W) uint8, not 0 everywhere.
+            mask: (H, W) uint8, not 0 everywhere.
 
         Returns:
             One crop, or for `regions` one or more: from top to bottom, by the upper edges of what is white in them.
@@ -101,7 +101,7 @@ class CropPlanner:
         """
         if mode == "photo":
             return [self.photo()]
-        white = (alpha > 0).astype(np.uint8)
+        white = (mask > 0).astype(np.uint8)
         if mode == "mask":
             x0, y0, width, height = cv2.boundingRect(white)
             return [self._around(np.array([y0, x0, y0 + height, x0 + width]))]

@@ -1,4 +1,4 @@
-"""`Edit`: one photo part-way through a recipe. It knows arrays only: no files, no models, no stages."""
+"""`Edit`: one photo part-way through a recipe. Arrays only: no files, no models, no stages."""
 
 from __future__ import annotations
 
@@ -10,31 +10,34 @@ from typing import Any
 import numpy as np
 
 from darkroom.errors import PhotoError
-from darkroom.imaging.bands import bands, by_bands
+from darkroom.imaging.bands import bands
 from darkroom.imaging.compositing import fill_alpha, flatten
+from darkroom.imaging.masks import to_uint8
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A photo and what the stages so far have made of it. Stages return new edits; arrays are never written to.
+    """A photo on its way through the stages: the picture so far, the mask so far, and what the latest stage reports.
+
+    Immutable: a stage returns a new edit and never writes to an array of the one it was given. All arrays are uint8.
 
     Attributes:
         original: the photo as decoded and upright, (H, W, 3) uint8 RGB. The same object through all stages.
         image: the picture so far, (H, W, 3) uint8 RGB; equal to `original` before the first repaint.
-        mask: where the next repaint acts, (H, W) float32 in [0, 1] in steps of 1/255, so that the PNG that is
-            kept of it is the mask itself; 1 (white) means repaint; None before the first mask stage.
+        mask: where the next repaint acts, (H, W) uint8: 0 keeps, 255 (white) repaints, values between make soft edges.
+            None before the first mask stage.
         confidence: how sure the stage was that found the mask, 0 to 1; None where it does not say. Stages that work
-            on a mask hand it on.
-        masks: the masks after earlier stages, by stage name, as far as later ones ask for them; `confidences`: how sure
-            every earlier stage was.
-        repainted: (H, W) uint8, the alpha of everything repainted so far (the pointwise maximum over the passes);
-            None before the first repaint. Where it is 0 the image equals the original bit for bit.
+            on a mask keep it.
+        masks: the masks of earlier stages that a later stage needs, by stage name, (H, W) uint8.
+        confidences: the confidence of every earlier mask stage, by stage name.
+        repainted: (H, W) uint8, how much of the new picture shows: the maximum of the blend masks of all repaints so
+            far. None before the first repaint. Where it is 0 the image equals the original bit for bit.
         alpha: the photo's own transparency, (H, W) uint8, or None for an opaque photo.
         name: the photo's file name, for stages that match files to it, such as `mask_file`.
-        artifacts: what the latest stage wants kept besides mask and image, by label: (H, W) float32 in [0, 1].
-        figures: what the latest stage has measured and wants recorded, by label.
+        artifacts: pictures that the latest stage wants kept besides mask and image, by label, (H, W) uint8.
+        figures: measurements of the latest stage for the journal, by label.
     """
 
     original: np.ndarray
@@ -51,13 +54,14 @@ class Edit:
 
     @property
     def opacity(self) -> np.ndarray | None:
-        """The transparency of the picture so far, (H, W) uint8: the photo's, filled where something was repainted."""
+        """The alpha of the picture so far, (H, W) uint8: the photo's, raised where something was repainted."""
         return self.alpha if self.alpha is None or self.repainted is None else fill_alpha(self.alpha, self.repainted)
 
     @property
     def flattened(self) -> np.ndarray:
-        """The picture so far as people see it, (H, W, 3) uint8: on white paper. It is what models get to see."""
-        return self.image if self.alpha is None else flatten(self.image, self.opacity)
+        """The picture so far over white, (H, W, 3) uint8. Models see this: a transparent pixel may hide any colour."""
+        opacity = self.opacity
+        return self.image if opacity is None else flatten(self.image, opacity)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -68,22 +72,23 @@ class Edit:
         """This edit with another mask.
 
         Args:
-            mask: (H, W) bool or float; clipped to [0, 1], rounded to steps of 1/255.
-            confidence: see above; clipped to [0, 1], and rounded, as it is recorded.
-            artifacts: see above.
+            mask: (H, W) uint8, bool, or float in [0, 1]; see `to_uint8`.
+            confidence: 0 to 1, clipped, and rounded to four digits as in the journal.
+            artifacts: (H, W) uint8, bool, or float in [0, 1], by label.
         """
         sure = None if confidence is None else round(min(max(float(confidence), 0.0), 1.0), 4)
         figures = {} if sure is None else {"confidence": sure}
-        return replace(self, mask=by_bands(_in_steps, mask), confidence=sure, artifacts=artifacts, figures=figures)
+        pictures = {label: to_uint8(picture) for label, picture in artifacts.items()}
+        return replace(self, mask=to_uint8(mask), confidence=sure, artifacts=pictures, figures=figures)
 
-    def with_image(self, image: np.ndarray, alpha: np.ndarray) -> Edit:
+    def with_image(self, image: np.ndarray, blend_mask: np.ndarray) -> Edit:
         """This edit repainted once more.
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            alpha: (H, W) uint8, the share of new picture; where it is 0 the image is what it was.
+            blend_mask: (H, W) uint8, the share of the new picture in `image`; where it is 0 the image did not change.
         """
-        repainted = alpha if self.repainted is None else np.maximum(self.repainted, alpha)
+        repainted = blend_mask if self.repainted is None else np.maximum(self.repainted, blend_mask)
         return replace(self, image=image, repainted=repainted, artifacts=_EMPTY, figures=_EMPTY)
 
     def need_mask(self) -> np.ndarray:
@@ -104,7 +109,3 @@ class Edit:
                 difference[self.repainted[rows] > 0] = 0
             largest = max(largest, int(difference.max(initial=0)))
         return largest
-
-
-def _in_steps(mask: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(np.asarray(mask, np.float32), 0, 1) * np.float32(255)) / np.float32(255)

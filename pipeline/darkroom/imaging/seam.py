@@ -37,15 +37,15 @@ def _across(image: np.ndarray, touched: np.ndarray, height: int) -> Iterator[tup
     yield image[:height, 1:][right], image[:height, :-1][right]
 
 
-def seam_figures(before: np.ndarray, after: np.ndarray, alpha: np.ndarray) -> dict[str, float]:
+def seam_figures(before: np.ndarray, after: np.ndarray, blend_mask: np.ndarray) -> dict[str, float]:
     """What a repaint records of its seam: the step across its edge, and the same in the picture before it.
 
     Args:
         before: (H, W, 3) uint8 RGB.
         after: likewise.
-        alpha: (H, W) uint8, the share of new picture.
+        blend_mask: (H, W) uint8, the share of the new picture.
     """
-    figures = {"seam": seam(after, alpha > 0), "seam_before": seam(before, alpha > 0)}
+    figures = {"seam": seam(after, blend_mask > 0), "seam_before": seam(before, blend_mask > 0)}
     return {label: round(value, 3) for label, value in figures.items() if value is not None}
 
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from pydantic import Field, model_validator
 
+from darkroom.imaging.masks import to_uint8
 from darkroom.stages.base import Problem, Stage, stage
 from darkroom.stages.fields import OptionalTexts, Point, Share, Units, literal
 from darkroom.stages.geometry import check_fractions, points_in_pixels
@@ -152,8 +153,8 @@ def _at_full_size(models: Models, image: np.ndarray, coarse: np.ndarray, click: 
 
 
 def _drawn(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """All masks in one picture, (H, W) float32, each with a grey of its own, the small ones on top."""
+    """All masks in one picture, (H, W) uint8, each with a grey of its own, the small ones on top."""
     picture = np.zeros(masks.shape[1:], np.float32)
     for rank, index in enumerate(np.argsort(-masks.sum(axis=(1, 2)), kind="stable"), 1):
         picture[masks[index]] = rank / len(masks)
-    return cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(to_uint8(picture), size, interpolation=cv2.INTER_NEAREST)

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from darkroom.imaging.edit import Edit
     from darkroom.models import Models
 
-# Zadeh's max and min for soft masks; on masks of 0 and 1 all three are the operations on sets.
+# Zadeh's max and min for soft masks; on hard masks all three are the operations on sets.
 _JOIN: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "union": np.maximum,
     "intersection": np.minimum,
-    "difference": lambda a, b: a * (1.0 - b),
+    "difference": lambda a, b: ((a * (255 - b).astype(np.uint16) + 127) // 255).astype(np.uint8),
 }
 
 

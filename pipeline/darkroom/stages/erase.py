@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from darkroom.errors import EmptyMask, PhotoError
-from darkroom.imaging.compositing import paste, to_alpha
+from darkroom.imaging.compositing import paste
 from darkroom.imaging.crops import Crop
 from darkroom.imaging.seam import seam_figures
 from darkroom.stages.base import Stage, stage
@@ -47,22 +47,22 @@ class Erase(Stage):
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `EmptyMask`; `PhotoError` where the mask leaves nothing to fill it from."""
-        alpha = to_alpha(edit.need_mask())
-        if not alpha.any():
+        mask = edit.need_mask()
+        if not mask.any():
             raise EmptyMask("nothing to erase: the mask is empty")
-        if alpha.all():
+        if mask.all():
             raise PhotoError("the mask covers the whole photo: nothing is left to fill it from")
-        crop = self._crop(alpha)
-        hole = (alpha[crop.slices] > 0).astype(np.uint8)
+        crop = self._crop(mask)
+        hole = (mask[crop.slices] > 0).astype(np.uint8)
         shown = edit.flattened
         filled = cv2.inpaint(np.ascontiguousarray(shown[crop.slices]), hole, self.radius, _METHODS[self.method])
-        after = edit.with_image(paste(edit.image, alpha, crop, filled, edit.opacity), alpha)
-        return replace(after, figures=seam_figures(shown, after.flattened, alpha))
+        after = edit.with_image(paste(edit.image, mask, crop, filled, edit.opacity), mask)
+        return replace(after, figures=seam_figures(shown, after.flattened, mask))
 
-    def _crop(self, alpha: np.ndarray) -> Crop:
+    def _crop(self, mask: np.ndarray) -> Crop:
         """The box of the hole and all that the filling looks at."""
         margin = int(np.ceil(self.radius)) + 2  # the second pixel is for the gradients
-        x, y, width, height = cv2.boundingRect((alpha > 0).astype(np.uint8))
+        x, y, width, height = cv2.boundingRect((mask > 0).astype(np.uint8))
         x0, y0 = max(x - margin, 0), max(y - margin, 0)
-        x1, y1 = min(x + width + margin, alpha.shape[1]), min(y + height + margin, alpha.shape[0])
+        x1, y1 = min(x + width + margin, mask.shape[1]), min(y + height + margin, mask.shape[0])
         return Crop(x0, y0, x1, y1, x1 - x0, y1 - y0)

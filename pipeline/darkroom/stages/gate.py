@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from darkroom.errors import EmptyMask, PhotoError, Stopped
-from darkroom.imaging.compositing import to_alpha
+from darkroom.imaging.masks import to_float
 from darkroom.stages.base import Stage, stage
 from darkroom.stages.fields import Share, is_number
 
@@ -86,7 +86,7 @@ class Gate(Stage):
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`: measures. Raises `EmptyMask`."""
         mask = edit.need_mask()
-        if not to_alpha(mask).any():
+        if not mask.any():
             raise EmptyMask("nothing found: the mask is empty")
         return replace(edit, figures=measured(mask, edit.confidence), artifacts={})
 
@@ -185,18 +185,18 @@ class Judge:
 
 
 def measured(mask: np.ndarray, confidence: float | None) -> dict[str, float]:
-    """The measures of an (H, W) mask in [0, 1]: `coverage` and `border`, shares; `regions`, a number.
+    """The measures of an (H, W) uint8 mask: `coverage` and `border`, shares; `regions`, a number.
 
     Args:
         mask: what is measured.
         confidence: goes with them where it is known.
     """
-    white = mask >= 0.5
+    white = mask >= 128
     regions, _ = cv2.connectedComponents(white.astype(np.uint8), connectivity=8)
     rim = np.ones_like(white)
     rim[1:-1, 1:-1] = False
     figures = {
-        "coverage": round(float(mask.mean(dtype=np.float64)), 6),
+        "coverage": round(float(to_float(mask).mean(dtype=np.float64)), 6),
         "regions": regions - 1,  # 0 is the background
         "border": round(float(white[rim].mean()), 6),
     }

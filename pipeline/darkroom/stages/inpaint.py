@@ -131,9 +131,9 @@ class Inpaint(Repainting):
             scheduler=self.scheduler,
         )
 
-    def pasted(self, alpha: np.ndarray) -> np.ndarray:
+    def blend_mask(self, mask: np.ndarray) -> np.ndarray:
         """See `Repainting.pasted`. Greys that the model has heeded do not count once more."""
-        return inward_ramp(alpha, self.blend or 0) if self.soft_mask else super().pasted(alpha)
+        return inward_ramp(mask, self.blend or 0) if self.soft_mask else super().blend_mask(mask)
 
     @classmethod
     def paint(cls, requests: Sequence[InpaintRequest], models: Models) -> list[np.ndarray]:

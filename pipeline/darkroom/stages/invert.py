@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from darkroom.errors import EmptyMask
-from darkroom.imaging.compositing import to_alpha
 from darkroom.stages.base import Stage, stage
 
 if TYPE_CHECKING:
@@ -15,13 +14,13 @@ if TYPE_CHECKING:
 
 @stage
 class Invert(Stage):
-    """The mask becomes 1 - mask; soft edges stay soft."""
+    """The mask becomes 255 - mask; soft edges stay soft."""
 
     needs_mask: ClassVar[bool] = True
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `EmptyMask`: where nothing was found, nothing is kept from the repaint."""
         mask = edit.need_mask()
-        if not to_alpha(mask).any():
+        if not mask.any():
             raise EmptyMask("nothing found: the mask to invert is empty")
-        return edit.with_mask(1.0 - mask, edit.confidence)
+        return edit.with_mask(255 - mask, edit.confidence)

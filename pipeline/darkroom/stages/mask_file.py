@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from pydantic import Field, model_validator
 
 from darkroom.errors import PhotoError
-from darkroom.imaging.mask_picture import Unclear, meaning
+from darkroom.imaging.drawn_mask import AmbiguousMask, interpret_mask
 from darkroom.stages.base import Problem, Stage, stage
 from darkroom.stages.fields import Flag
 
@@ -80,7 +80,7 @@ class MaskFile(Stage):
         if self.alpha:
             if edit.alpha is None:
                 raise PhotoError("mask_file with `alpha: true`: the photo has no transparency")
-            return edit.with_mask(1.0 - edit.alpha / np.float32(255))
+            return edit.with_mask(255 - edit.alpha)
         (path,) = self.input_files(edit.name)
         mask, assumed = read_mask(path, edit.size)
         if assumed:
@@ -109,7 +109,7 @@ def _is_file(path: Path) -> bool:
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, str]:
-    """The mask in a picture file, (H, W) float32 in [0, 1], and what had to be assumed; see `drawn.meaning`.
+    """The mask in a picture file, (H, W) uint8, and the assumption behind it; see `interpret_mask`.
 
     Args:
         path: any format of `SUFFIXES`, 1 to 16 bits.
@@ -126,8 +126,8 @@ def read_mask(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, str]:
                 upright = ImageOps.exif_transpose(file)
                 found = upright.size
                 if found == size:
-                    return meaning(upright, _is_lossy(file, path))
-    except Unclear as error:
+                    return interpret_mask(upright, _is_lossy(file, path))
+    except AmbiguousMask as error:
         raise PhotoError(f"the mask {path} is not clear: {error}") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise PhotoError(f"the mask {path} cannot be read: {error}") from error

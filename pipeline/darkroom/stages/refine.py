@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from pydantic import Field, model_validator
 
+from darkroom.imaging.masks import to_float
 from darkroom.stages.base import Stage, stage
 from darkroom.stages.fields import Flag, Share
 
@@ -58,7 +59,7 @@ class Refine(Stage):
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`."""
-        soft = edit.need_mask()
+        soft = to_float(edit.need_mask())
         if self.blur:
             soft = cv2.GaussianBlur(soft, (0, 0), self.blur, borderType=cv2.BORDER_REPLICATE)
         if self.threshold is None:

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from darkroom.errors import EmptyMask
-from darkroom.imaging.compositing import WorkingCrop, inward_ramp, paste, to_alpha, to_working_crop
+from darkroom.imaging.compositing import WorkingCrop, inward_ramp, paste, to_working_crop
 from darkroom.imaging.crops import Crop, CropMode, CropPlanner
 from darkroom.imaging.harmonise import Harmoniser, harmonised
 from darkroom.imaging.seam import seam_figures
@@ -95,22 +95,22 @@ class Repainting(Stage):
             for one, edit, parts in zip(stages, edits, cuttings, strict=True)
         ]
 
-    def pasted(self, alpha: np.ndarray) -> np.ndarray:
+    def blend_mask(self, mask: np.ndarray) -> np.ndarray:
         """The share of new picture, (H, W) uint8, for a mask as (H, W) uint8; 0 where that is 0."""
-        return alpha if self.blend is None else inward_ramp(alpha, self.blend)
+        return mask if self.blend is None else inward_ramp(mask, self.blend)
 
     def _cut(self, edit: Edit, models: Models) -> list[tuple[Crop, WorkingCrop]]:
-        alpha = to_alpha(edit.need_mask())
-        if not alpha.any():
+        mask = edit.need_mask()
+        if not mask.any():
             raise EmptyMask("nothing to repaint: the mask is empty")
         native = self.resolution or models.diffusion.native
-        planner = CropPlanner(alpha.shape, native, models.diffusion.multiple, self.context)
-        shown = edit.flattened
-        return [(crop, to_working_crop(shown, alpha, crop)) for crop in planner.plan(self.crop, alpha)]
+        planner = CropPlanner(mask.shape, native, models.diffusion.multiple, self.context)
+        image = edit.flattened
+        return [(crop, to_working_crop(image, mask, crop)) for crop in planner.plan(self.crop, mask)]
 
     def _finished(self, edit: Edit, painted: Sequence[tuple[Crop, WorkingCrop, np.ndarray]]) -> Edit:
-        alpha, opacity, image = self.pasted(to_alpha(edit.need_mask())), edit.opacity, edit.image
+        blend_mask, opacity, image = self.blend_mask(edit.need_mask()), edit.opacity, edit.image
         for crop, part, picture in painted:
-            image = paste(image, alpha, crop, harmonised(part.image, part.mask, picture, self.harmonise), opacity)
-        after = edit.with_image(image, alpha)
-        return replace(after, figures=seam_figures(edit.flattened, after.flattened, alpha))
+            image = paste(image, blend_mask, crop, harmonised(part.image, part.mask, picture, self.harmonise), opacity)
+        after = edit.with_image(image, blend_mask)
+        return replace(after, figures=seam_figures(edit.flattened, after.flattened, blend_mask))

@@ -88,6 +88,7 @@ def _snapped(models: Models, image: np.ndarray, piece: np.ndarray, heat: np.ndar
 def _click(piece: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """Where a piece is hot and deep, x and y in px: the peak itself may lie on its edge. The border is an edge."""
     depth = cv2.distanceTransform(np.pad(piece, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    depth = np.sqrt(np.rint(depth * depth))  # the last bits of OpenCV's roots depend on the array's address in memory
     row, column = np.unravel_index(np.argmax(depth * heat), heat.shape)
     return np.array([column, row], float)
 

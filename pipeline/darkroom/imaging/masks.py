@@ -1,0 +1,34 @@
+"""The number format of masks and heatmaps: uint8, 0 to 255, from the stage that makes one to the file.
+
+Blurs, ramps and models need fractions: `to_float` and `to_uint8` are the way there and back.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from darkroom.imaging.bands import by_bands
+
+
+def to_uint8(values: np.ndarray) -> np.ndarray:
+    """A mask or heatmap in the number format of `Edit`, (H, W) uint8; always a new array.
+
+    Args:
+        values: (H, W): bool, where True becomes 255; float, which is clipped to [0, 1] and rounded to steps of 1/255;
+            or uint8, which is copied.
+    """
+    if values.dtype == np.uint8:
+        return values.copy()
+    if values.dtype == np.bool_:
+        return values * np.uint8(255)
+    return by_bands(_rounded, values)
+
+
+def to_float(mask: np.ndarray) -> np.ndarray:
+    """An (H, W) uint8 mask as float32 in [0, 1]."""
+    return mask / np.float32(255)
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    clipped = np.clip(values.astype(np.float32), 0, 1)
+    return np.rint(clipped * np.float32(255)).astype(np.uint8)
