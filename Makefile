@@ -3,9 +3,10 @@ PYTHON ?= python3
 SECONDS ?= 60
 VENV := .venv
 PY := $(VENV)/bin/python
+PARALLEL := $(PY) -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench train train-smoke eval-miniature eval-masks eval-repaint test-full-size fuzz docs clean
+.PHONY: help setup demo test test-all lint bench train train-smoke eval-miniature eval-masks eval-repaint test-full-size fuzz docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -22,8 +23,11 @@ setup: $(VENV)/ready  ## make .venv and install everything into it
 demo: setup  ## put a car on Mars, and print where the pictures are
 	$(PY) run.py recipe=car_on_mars models=miniature
 
-test: setup  ## run the tests
-	$(PY) -m pytest
+test: setup  ## run the tests, in parallel (a few minutes)
+	$(PARALLEL)
+
+test-all: setup  ## run the tests, the slow ones too
+	$(PARALLEL) -m 'not full_size'
 
 lint: setup  ## check style, formatting, types, and that the pages in docs/ are current
 	$(PY) -m ruff check .
