@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from darkroom.models import Memory, ModelNames, Models
+from support.in_process import CliInProcess
 from support.runs import Cli
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as run.py does; torch is not loaded yet
@@ -22,7 +23,14 @@ atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], ignore_errors=True)
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
+    """The command line in a process of its own. Prefer `quick_cli` where the process is not the subject."""
     return Cli(tmp_path)
+
+
+@pytest.fixture
+def quick_cli(tmp_path: Path) -> CliInProcess:
+    """The command line in this process."""
+    return CliInProcess(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The command line, in a process of its own: help, configuration, errors and exit codes. No model loads here."""
+"""The command line: help, configuration, errors and exit codes. No model loads here."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from support.in_process import CliInProcess
 from support.runs import ROOT, Cli, environment
 
 
@@ -21,13 +22,13 @@ def test_help_lists_recipes_and_verbs(cli: Cli) -> None:
     assert "-m recipe=NAME" in done.stdout
 
 
-def test_cfg_shows_every_parameter_from_any_folder_and_makes_nothing(cli: Cli) -> None:
-    done = cli(MARS, "--cfg", "job")
+def test_cfg_shows_every_parameter_from_any_folder_and_makes_nothing(quick_cli: CliInProcess) -> None:
+    done = quick_cli(MARS, "--cfg", "job")
     assert done.returncode == 0, done.stderr
     for line in ("prompt: red desert of Mars, dusty sky", "guidance_scale:", "feather:", "choose: score", "seed:"):
         assert line in done.stdout
     assert str(ROOT / "examples/car.png") in done.stdout
-    assert not list(cli.folder.iterdir())
+    assert not list(quick_cli.folder.iterdir())
 
 
 def test_completion_knows_recipes_and_parameters(cli: Cli) -> None:
@@ -82,13 +83,15 @@ OUTPUTS = "outputs: the folder for run folders"
         (["recipe=photo_preview", "stages.subject.box=[1,1,9,9]"], "dataset: give either `images`"),
     ],
 )
-def test_usage_errors_are_one_line_and_leave_nothing_behind(cli: Cli, words: list[str], expected: str) -> None:
-    done = cli(*words)
+def test_usage_errors_are_one_line_and_leave_nothing_behind(
+    quick_cli: CliInProcess, words: list[str], expected: str
+) -> None:
+    done = quick_cli(*words)
     assert done.returncode == 2
     assert expected in done.stderr
     assert "Traceback" not in done.stderr and "HYDRA_FULL_ERROR" not in done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert [path.name for path in cli.folder.rglob("*")] == []
+    assert [path.name for path in quick_cli.folder.rglob("*")] == []
 
 
 OWN_FILES = {"recipe.yaml": "mine", "index.html": "mine", "journal.jsonl": "mine", "results/a.png": "mine"}
@@ -117,14 +120,16 @@ OWN_FILES = {"recipe.yaml": "mine", "index.html": "mine", "journal.jsonl": "mine
         (["--experimental-rerun", "x.pickle"], "unrecognized arguments: --experimental-rerun"),
     ],
 )
-def test_nothing_moves_what_a_run_writes(cli: Cli, words: list[str], expected: str) -> None:
+def test_nothing_moves_what_a_run_writes(quick_cli: CliInProcess, words: list[str], expected: str) -> None:
     for name, text in OWN_FILES.items():
-        (cli.folder / name).parent.mkdir(exist_ok=True)
-        (cli.folder / name).write_text(text)
-    done = cli(MARS, *words)
+        (quick_cli.folder / name).parent.mkdir(exist_ok=True)
+        (quick_cli.folder / name).write_text(text)
+    done = quick_cli(MARS, *words)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith(f"command line: {expected}")
-    files = {path.relative_to(cli.folder).as_posix(): path for path in cli.folder.rglob("*") if path.is_file()}
+    files = {
+        path.relative_to(quick_cli.folder).as_posix(): path for path in quick_cli.folder.rglob("*") if path.is_file()
+    }
     assert {name: path.read_text() for name, path in files.items()} == OWN_FILES
 
 
@@ -160,28 +165,28 @@ def test_nothing_moves_what_a_run_writes(cli: Cli, words: list[str], expected: s
         ([MARS, "--cfg", "jobs"], "argument -c/--cfg: invalid choice: 'jobs'"),
     ],
 )
-def test_a_slip_is_answered_with_what_to_type(cli: Cli, words: list[str], expected: str) -> None:
-    done = cli(*words)
+def test_a_slip_is_answered_with_what_to_type(quick_cli: CliInProcess, words: list[str], expected: str) -> None:
+    done = quick_cli(*words)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("command line: ") and expected in line and "hydra.cc" not in line
 
 
-def test_a_folder_that_is_not_there_is_blamed_on_the_file_that_names_it(cli: Cli) -> None:
-    (cli.folder / "mine.yaml").write_text("dataset: {images: nowhere}\nstages: {mask: {op: text, phrase: car}}")
-    done = cli("recipe=mine.yaml")
+def test_a_folder_that_is_not_there_is_blamed_on_the_file_that_names_it(quick_cli: CliInProcess) -> None:
+    (quick_cli.folder / "mine.yaml").write_text("dataset: {images: nowhere}\nstages: {mask: {op: text, phrase: car}}")
+    done = quick_cli("recipe=mine.yaml")
     assert done.returncode == 2
-    assert done.stderr == f"mine.yaml: dataset.images: {cli.folder}/nowhere: no such file or folder\n"
+    assert done.stderr == f"mine.yaml: dataset.images: {quick_cli.folder}/nowhere: no such file or folder\n"
 
 
-def test_options_may_stand_anywhere(cli: Cli) -> None:
-    done = cli(MARS, "-m", "stages.inpaint.seed=1,2", "dry_run=true", "models=miniature")
+def test_options_may_stand_anywhere(quick_cli: CliInProcess) -> None:
+    done = quick_cli(MARS, "-m", "stages.inpaint.seed=1,2", "dry_run=true", "models=miniature")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("2 jobs; 2 photos, 2 pictures\n")
-    done = cli(MARS, "--cfg", "job", "stages.inpaint.seed=41")
+    done = quick_cli(MARS, "--cfg", "job", "stages.inpaint.seed=41")
     assert done.returncode == 0 and "seed: 41" in done.stdout
-    assert not (cli.folder / "outputs").exists()
-    assert cli("--cfg", "job", "--", MARS).returncode == 0
+    assert not (quick_cli.folder / "outputs").exists()
+    assert quick_cli("--cfg", "job", "--", MARS).returncode == 0
 
 
 def test_the_version_is_our_own(cli: Cli) -> None:
@@ -196,9 +201,11 @@ def test_problems_of_recipe_and_settings_are_told_together(cli: Cli) -> None:
     assert len(done.stderr.splitlines()) == 4
 
 
-def test_every_job_of_a_sweep_has_its_own_reason(cli: Cli) -> None:
-    done = cli("-m", "recipe=car_on_mars,car_on_mrs,two_passes", "stages.car.choose=best", "stages.inpaint.steps=0")
-    assert done.returncode == 2 and not list(cli.folder.iterdir())
+def test_every_job_of_a_sweep_has_its_own_reason(quick_cli: CliInProcess) -> None:
+    done = quick_cli(
+        "-m", "recipe=car_on_mars,car_on_mrs,two_passes", "stages.car.choose=best", "stages.inpaint.steps=0"
+    )
+    assert done.returncode == 2 and not list(quick_cli.folder.iterdir())
     for expected in (
         "recipe 'car_on_mrs' not found",
         "car.choose: should be",
@@ -207,25 +214,25 @@ def test_every_job_of_a_sweep_has_its_own_reason(cli: Cli) -> None:
         assert expected in done.stderr
 
 
-def test_a_sweep_over_recipes_needs_no_special_words(cli: Cli) -> None:
-    done = cli("-m", "recipe=car_on_mars,manifest", "stages.inpaint.steps=3", "models=miniature", "dry_run=true")
+def test_a_sweep_over_recipes_needs_no_special_words(quick_cli: CliInProcess) -> None:
+    done = quick_cli("-m", "recipe=car_on_mars,manifest", "stages.inpaint.steps=3", "models=miniature", "dry_run=true")
     assert done.returncode == 0 and done.stdout.startswith("2 jobs; ")
 
 
-def test_a_sweep_over_a_bad_recipe_names_its_problem(cli: Cli) -> None:
-    (cli.folder / "bad.yaml").write_text("stages: [sam, invert]")
-    done = cli("-m", "recipe=bad.yaml,car_on_mars", "models=miniature", "dry_run=true")
+def test_a_sweep_over_a_bad_recipe_names_its_problem(quick_cli: CliInProcess) -> None:
+    (quick_cli.folder / "bad.yaml").write_text("stages: [sam, invert]")
+    done = quick_cli("-m", "recipe=bad.yaml,car_on_mars", "models=miniature", "dry_run=true")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("bad.yaml: stages: a mapping, each stage on a line with a colon")
 
 
-def test_a_refused_sweep_gives_every_reason_once_and_leaves_nothing_behind(cli: Cli) -> None:
-    done = cli("-m", "recipe=car_on_mars,manifest", "stages.inpaint.steps=choice(0)", "stages.inpaint.seed=1,2")
+def test_a_refused_sweep_gives_every_reason_once_and_leaves_nothing_behind(quick_cli: CliInProcess) -> None:
+    done = quick_cli("-m", "recipe=car_on_mars,manifest", "stages.inpaint.steps=choice(0)", "stages.inpaint.seed=1,2")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()  # the same for all four
     assert "stages.inpaint.steps: should be greater" in line
-    assert not (cli.folder / "outputs").exists()
+    assert not (quick_cli.folder / "outputs").exists()
 
 
 def test_a_bug_is_told_with_its_traceback(cli: Cli) -> None:
@@ -262,31 +269,31 @@ def test_the_recorded_recipe_can_be_run_again_from_anywhere(cli: Cli, tmp_path: 
     "verify= and reproduce= with the folder that holds the runs, or with a path in quotes",
     "the line names the newest run; one layer of quotes is taken off, as recipes take it",
 )
-def test_a_run_is_found_by_those_who_mean_it(cli: Cli) -> None:
-    (cli.folder / "mine.yaml").write_text(GRABCUT)
+def test_a_run_is_found_by_those_who_mean_it(quick_cli: CliInProcess) -> None:
+    (quick_cli.folder / "mine.yaml").write_text(GRABCUT)
     for name in ("nowhere.png", "photos/a.png", "photos/b.heic", "photos/c.txt"):
-        (cli.folder / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / "examples/car.png", cli.folder / name)
-    assert cli("recipe=mine.yaml", "device=cpu").returncode == 0
-    done = cli("recipe=mine.yaml", "device=cpu", "dataset.images=photos")
+        (quick_cli.folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / "examples/car.png", quick_cli.folder / name)
+    assert quick_cli("recipe=mine.yaml", "device=cpu").returncode == 0
+    done = quick_cli("recipe=mine.yaml", "device=cpu", "dataset.images=photos")
     strays = "skipped 2 files (.heic 1, .txt 1): HEIC cannot be read yet: convert them to JPEG"
     assert done.stdout.count(strays) == 1 and done.stdout.index(strays) < done.stdout.index("a.png: done")
-    assert strays in cli("recipe=mine.yaml", "dataset.images=photos", "dry_run=true").stdout
-    _, newest = cli.run_folders()
+    assert strays in quick_cli("recipe=mine.yaml", "dataset.images=photos", "dry_run=true").stdout
+    _, newest = quick_cli.run_folders()
     for command in ("verify", "reproduce"):
-        done = cli(f"{command}=outputs")
-        expected = f"{cli.folder}/outputs: holds runs, and is none itself; the newest in it: {newest}\n"
+        done = quick_cli(f"{command}=outputs")
+        expected = f"{quick_cli.folder}/outputs: holds runs, and is none itself; the newest in it: {newest}\n"
         assert (done.returncode, done.stderr) == (2, expected)
-        assert cli(f'{command}="outputs/{newest.name}"').returncode == 0
-    assert cli("verify='outputs").stderr == "'outputs: no such file or folder\n"
+        assert quick_cli(f'{command}="outputs/{newest.name}"').returncode == 0
+    assert quick_cli("verify='outputs").stderr == "'outputs: no such file or folder\n"
 
 
-def test_an_op_changed_on_the_command_line_takes_its_own_defaults(cli: Cli) -> None:
-    shutil.copy(ROOT / "examples/car.png", cli.folder / "nowhere.png")
-    (cli.folder / "mine.yaml").write_text(GRABCUT + "  more: {op: refine, grow: 3}\n")
-    done = cli("-m", "recipe=mine.yaml", "stages.more.op=invert", "device=cpu", "name=one,two")
+def test_an_op_changed_on_the_command_line_takes_its_own_defaults(quick_cli: CliInProcess) -> None:
+    shutil.copy(ROOT / "examples/car.png", quick_cli.folder / "nowhere.png")
+    (quick_cli.folder / "mine.yaml").write_text(GRABCUT + "  more: {op: refine, grow: 3}\n")
+    done = quick_cli("-m", "recipe=mine.yaml", "stages.more.op=invert", "device=cpu", "name=one,two")
     assert done.returncode == 0, done.stderr
-    sweep = cli.run_folder()  # one folder, whatever the runs are called
+    sweep = quick_cli.run_folder()  # one folder, whatever the runs are called
     assert sweep.name.endswith("_sweep")
     assert {path.name for path in sweep.iterdir() if path.is_dir()} == {"0_one", "1_two"}
     assert yaml.safe_load((sweep / "0_one/recipe.yaml").read_text())["stages"]["more"] == {"op": "invert"}
@@ -301,50 +308,50 @@ stages:
 """
 
 
-def test_the_record_holds_the_prompts_of_a_prompts_file(cli: Cli) -> None:
+def test_the_record_holds_the_prompts_of_a_prompts_file(quick_cli: CliInProcess) -> None:
     """A file named in a recipe lies beside it, one named on the command line in the current folder."""
-    recipes = cli.folder / "recipes"
+    recipes = quick_cli.folder / "recipes"
     (recipes / "masks").mkdir(parents=True)
     (recipes / "mine.yaml").write_text(NOTHING_WHITE)
     (recipes / "prompts.txt").write_text("mars, (dusty)\n# not this\nvenus: ${\n")
-    (cli.folder / "prompts.txt").write_text("mars, (dusty)\n# not this\nvenus: $5\n")
+    (quick_cli.folder / "prompts.txt").write_text("mars, (dusty)\n# not this\nvenus: $5\n")
     Image.new("RGB", (16, 16)).save(recipes / "photo.png")
     Image.new("L", (16, 16)).save(recipes / "masks/photo.png")
-    done = cli("recipe=recipes/mine.yaml", "device=cpu")
+    done = quick_cli("recipe=recipes/mine.yaml", "device=cpu")
     assert done.returncode == 2 and "recipes/prompts.txt: line 3: ${...} is not supported" in done.stderr
-    done = cli("recipe=recipes/mine.yaml", "stages.inpaint.prompts_file=prompts.txt", "device=cpu")
+    done = quick_cli("recipe=recipes/mine.yaml", "stages.inpaint.prompts_file=prompts.txt", "device=cpu")
     assert done.returncode == 0, done.stderr
     for file in ("recipe.yaml", ".hydra/config.yaml"):
-        stage = yaml.safe_load((cli.run_folder() / file).read_text())["stages"]["inpaint"]
+        stage = yaml.safe_load((quick_cli.run_folder() / file).read_text())["stages"]["inpaint"]
         assert stage["prompt"] == ["mars, (dusty)", "venus: $5"] and stage["prompts_file"] is None
 
 
-def test_a_column_of_the_manifest_named_on_the_command_line(cli: Cli) -> None:
-    (cli.folder / "masks").mkdir()
-    Image.new("RGB", (16, 16)).save(cli.folder / "photo.png")
-    Image.new("L", (16, 16)).save(cli.folder / "masks/photo.png")
-    (cli.folder / "list.csv").write_text("image,what\nphoto.png,red car\n")
-    (cli.folder / "mine.yaml").write_text(NOTHING_WHITE.replace("prompts_file: prompts.txt", "prompt: a boat"))
+def test_a_column_of_the_manifest_named_on_the_command_line(quick_cli: CliInProcess) -> None:
+    (quick_cli.folder / "masks").mkdir()
+    Image.new("RGB", (16, 16)).save(quick_cli.folder / "photo.png")
+    Image.new("L", (16, 16)).save(quick_cli.folder / "masks/photo.png")
+    (quick_cli.folder / "list.csv").write_text("image,what\nphoto.png,red car\n")
+    (quick_cli.folder / "mine.yaml").write_text(NOTHING_WHITE.replace("prompts_file: prompts.txt", "prompt: a boat"))
     words = "recipe=mine.yaml", "dataset.images=null", "dataset.manifest=list.csv", "device=cpu"
-    done = cli(*words, 'stages.inpaint.prompt="a ${item.what}"')
+    done = quick_cli(*words, 'stages.inpaint.prompt="a ${item.what}"')
     assert done.returncode == 0, done.stderr
-    run = cli.run_folder()
+    run = quick_cli.run_folder()
     assert yaml.safe_load((run / "recipe.yaml").read_text())["stages"]["inpaint"]["prompt"] == "a ${item.what}"
-    again = cli(f"recipe={run}/recipe.yaml", "device=cpu")
+    again = quick_cli(f"recipe={run}/recipe.yaml", "device=cpu")
     assert again.returncode == 0, again.stderr
-    assert cli(f"reproduce={run}").returncode == 0
+    assert quick_cli(f"reproduce={run}").returncode == 0
 
 
-def test_a_recipe_of_ones_own_with_spaces_in_its_path(cli: Cli) -> None:
-    folder = cli.folder / "my recipes"
+def test_a_recipe_of_ones_own_with_spaces_in_its_path(quick_cli: CliInProcess) -> None:
+    folder = quick_cli.folder / "my recipes"
     folder.mkdir()
     (folder / "mine.yaml").write_text("base: car_on_mars\nstages: {inpaint: {seed: 41}}\n")
-    done = cli("recipe='my recipes/mine.yaml'", "--cfg", "job")
+    done = quick_cli("recipe='my recipes/mine.yaml'", "--cfg", "job")
     assert done.returncode == 0 and "seed: 41" in done.stdout and "name: mine" in done.stdout
 
 
-def test_stages_can_be_left_out_and_added(cli: Cli) -> None:
-    done = cli(MARS, "~stages.invert", "+stages.last={op: invert}", "--cfg", "job")
+def test_stages_can_be_left_out_and_added(quick_cli: CliInProcess) -> None:
+    done = quick_cli(MARS, "~stages.invert", "+stages.last={op: invert}", "--cfg", "job")
     assert done.returncode == 0, done.stderr
     assert "invert:" not in done.stdout and "last:" in done.stdout
 
