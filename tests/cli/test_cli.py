@@ -11,7 +11,6 @@ import pytest
 import yaml
 from PIL import Image
 
-from support.in_process import CliInProcess
 from support.runs import ROOT, Cli, environment
 
 
@@ -22,7 +21,7 @@ def test_help_lists_recipes_and_verbs(cli: Cli) -> None:
     assert "-m recipe=NAME" in done.stdout
 
 
-def test_cfg_shows_every_parameter_from_any_folder_and_makes_nothing(quick_cli: CliInProcess) -> None:
+def test_cfg_shows_every_parameter_from_any_folder_and_makes_nothing(quick_cli: Cli) -> None:
     done = quick_cli(MARS, "--cfg", "job")
     assert done.returncode == 0, done.stderr
     for line in ("prompt: red desert of Mars, dusty sky", "guidance_scale:", "feather:", "choose: score", "seed:"):
@@ -83,9 +82,7 @@ OUTPUTS = "outputs: the folder for run folders"
         (["recipe=photo_preview", "stages.subject.box=[1,1,9,9]"], "dataset: give either `images`"),
     ],
 )
-def test_usage_errors_are_one_line_and_leave_nothing_behind(
-    quick_cli: CliInProcess, words: list[str], expected: str
-) -> None:
+def test_usage_errors_are_one_line_and_leave_nothing_behind(quick_cli: Cli, words: list[str], expected: str) -> None:
     done = quick_cli(*words)
     assert done.returncode == 2
     assert expected in done.stderr
@@ -120,7 +117,7 @@ OWN_FILES = {"recipe.yaml": "mine", "index.html": "mine", "journal.jsonl": "mine
         (["--experimental-rerun", "x.pickle"], "unrecognized arguments: --experimental-rerun"),
     ],
 )
-def test_nothing_moves_what_a_run_writes(quick_cli: CliInProcess, words: list[str], expected: str) -> None:
+def test_nothing_moves_what_a_run_writes(quick_cli: Cli, words: list[str], expected: str) -> None:
     for name, text in OWN_FILES.items():
         (quick_cli.folder / name).parent.mkdir(exist_ok=True)
         (quick_cli.folder / name).write_text(text)
@@ -165,21 +162,21 @@ def test_nothing_moves_what_a_run_writes(quick_cli: CliInProcess, words: list[st
         ([MARS, "--cfg", "jobs"], "argument -c/--cfg: invalid choice: 'jobs'"),
     ],
 )
-def test_a_slip_is_answered_with_what_to_type(quick_cli: CliInProcess, words: list[str], expected: str) -> None:
+def test_a_slip_is_answered_with_what_to_type(quick_cli: Cli, words: list[str], expected: str) -> None:
     done = quick_cli(*words)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("command line: ") and expected in line and "hydra.cc" not in line
 
 
-def test_a_folder_that_is_not_there_is_blamed_on_the_file_that_names_it(quick_cli: CliInProcess) -> None:
+def test_a_folder_that_is_not_there_is_blamed_on_the_file_that_names_it(quick_cli: Cli) -> None:
     (quick_cli.folder / "mine.yaml").write_text("dataset: {images: nowhere}\nstages: {mask: {op: text, phrase: car}}")
     done = quick_cli("recipe=mine.yaml")
     assert done.returncode == 2
     assert done.stderr == f"mine.yaml: dataset.images: {quick_cli.folder}/nowhere: no such file or folder\n"
 
 
-def test_options_may_stand_anywhere(quick_cli: CliInProcess) -> None:
+def test_options_may_stand_anywhere(quick_cli: Cli) -> None:
     done = quick_cli(MARS, "-m", "stages.inpaint.seed=1,2", "dry_run=true", "models=miniature")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("2 jobs; 2 photos, 2 pictures\n")
@@ -201,7 +198,7 @@ def test_problems_of_recipe_and_settings_are_told_together(cli: Cli) -> None:
     assert len(done.stderr.splitlines()) == 4
 
 
-def test_every_job_of_a_sweep_has_its_own_reason(quick_cli: CliInProcess) -> None:
+def test_every_job_of_a_sweep_has_its_own_reason(quick_cli: Cli) -> None:
     done = quick_cli(
         "-m", "recipe=car_on_mars,car_on_mrs,two_passes", "stages.car.choose=best", "stages.inpaint.steps=0"
     )
@@ -214,12 +211,12 @@ def test_every_job_of_a_sweep_has_its_own_reason(quick_cli: CliInProcess) -> Non
         assert expected in done.stderr
 
 
-def test_a_sweep_over_recipes_needs_no_special_words(quick_cli: CliInProcess) -> None:
+def test_a_sweep_over_recipes_needs_no_special_words(quick_cli: Cli) -> None:
     done = quick_cli("-m", "recipe=car_on_mars,manifest", "stages.inpaint.steps=3", "models=miniature", "dry_run=true")
     assert done.returncode == 0 and done.stdout.startswith("2 jobs; ")
 
 
-def test_a_sweep_over_a_bad_recipe_names_its_problem(quick_cli: CliInProcess) -> None:
+def test_a_sweep_over_a_bad_recipe_names_its_problem(quick_cli: Cli) -> None:
     (quick_cli.folder / "bad.yaml").write_text("stages: [sam, invert]")
     done = quick_cli("-m", "recipe=bad.yaml,car_on_mars", "models=miniature", "dry_run=true")
     assert done.returncode == 2
@@ -227,7 +224,7 @@ def test_a_sweep_over_a_bad_recipe_names_its_problem(quick_cli: CliInProcess) ->
     assert line.startswith("bad.yaml: stages: a mapping, each stage on a line with a colon")
 
 
-def test_a_refused_sweep_gives_every_reason_once_and_leaves_nothing_behind(quick_cli: CliInProcess) -> None:
+def test_a_refused_sweep_gives_every_reason_once_and_leaves_nothing_behind(quick_cli: Cli) -> None:
     done = quick_cli("-m", "recipe=car_on_mars,manifest", "stages.inpaint.steps=choice(0)", "stages.inpaint.seed=1,2")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()  # the same for all four
@@ -269,7 +266,7 @@ def test_the_recorded_recipe_can_be_run_again_from_anywhere(cli: Cli, tmp_path: 
     "verify= and reproduce= with the folder that holds the runs, or with a path in quotes",
     "the line names the newest run; one layer of quotes is taken off, as recipes take it",
 )
-def test_a_run_is_found_by_those_who_mean_it(quick_cli: CliInProcess) -> None:
+def test_a_run_is_found_by_those_who_mean_it(quick_cli: Cli) -> None:
     (quick_cli.folder / "mine.yaml").write_text(GRABCUT)
     for name in ("nowhere.png", "photos/a.png", "photos/b.heic", "photos/c.txt"):
         (quick_cli.folder / name).parent.mkdir(exist_ok=True)
@@ -288,7 +285,7 @@ def test_a_run_is_found_by_those_who_mean_it(quick_cli: CliInProcess) -> None:
     assert quick_cli("verify='outputs").stderr == "'outputs: no such file or folder\n"
 
 
-def test_an_op_changed_on_the_command_line_takes_its_own_defaults(quick_cli: CliInProcess) -> None:
+def test_an_op_changed_on_the_command_line_takes_its_own_defaults(quick_cli: Cli) -> None:
     shutil.copy(ROOT / "examples/car.png", quick_cli.folder / "nowhere.png")
     (quick_cli.folder / "mine.yaml").write_text(GRABCUT + "  more: {op: refine, grow: 3}\n")
     done = quick_cli("-m", "recipe=mine.yaml", "stages.more.op=invert", "device=cpu", "name=one,two")
@@ -308,7 +305,7 @@ stages:
 """
 
 
-def test_the_record_holds_the_prompts_of_a_prompts_file(quick_cli: CliInProcess) -> None:
+def test_the_record_holds_the_prompts_of_a_prompts_file(quick_cli: Cli) -> None:
     """A file named in a recipe lies beside it, one named on the command line in the current folder."""
     recipes = quick_cli.folder / "recipes"
     (recipes / "masks").mkdir(parents=True)
@@ -326,7 +323,7 @@ def test_the_record_holds_the_prompts_of_a_prompts_file(quick_cli: CliInProcess)
         assert stage["prompt"] == ["mars, (dusty)", "venus: $5"] and stage["prompts_file"] is None
 
 
-def test_a_column_of_the_manifest_named_on_the_command_line(quick_cli: CliInProcess) -> None:
+def test_a_column_of_the_manifest_named_on_the_command_line(quick_cli: Cli) -> None:
     (quick_cli.folder / "masks").mkdir()
     Image.new("RGB", (16, 16)).save(quick_cli.folder / "photo.png")
     Image.new("L", (16, 16)).save(quick_cli.folder / "masks/photo.png")
@@ -342,7 +339,7 @@ def test_a_column_of_the_manifest_named_on_the_command_line(quick_cli: CliInProc
     assert quick_cli(f"reproduce={run}").returncode == 0
 
 
-def test_a_recipe_of_ones_own_with_spaces_in_its_path(quick_cli: CliInProcess) -> None:
+def test_a_recipe_of_ones_own_with_spaces_in_its_path(quick_cli: Cli) -> None:
     folder = quick_cli.folder / "my recipes"
     folder.mkdir()
     (folder / "mine.yaml").write_text("base: car_on_mars\nstages: {inpaint: {seed: 41}}\n")
@@ -350,7 +347,7 @@ def test_a_recipe_of_ones_own_with_spaces_in_its_path(quick_cli: CliInProcess) -
     assert done.returncode == 0 and "seed: 41" in done.stdout and "name: mine" in done.stdout
 
 
-def test_stages_can_be_left_out_and_added(quick_cli: CliInProcess) -> None:
+def test_stages_can_be_left_out_and_added(quick_cli: Cli) -> None:
     done = quick_cli(MARS, "~stages.invert", "+stages.last={op: invert}", "--cfg", "job")
     assert done.returncode == 0, done.stderr
     assert "invert:" not in done.stdout and "last:" in done.stdout
