@@ -1,1 +1,1 @@
-"""What is done with runs that are there: verify them, make them again, tell what has changed since."""
+"""What is done with existing runs: verify them, reproduce them, explain differences, report on and prune the store."""

@@ -123,10 +123,7 @@ class Reproduction:
 
     def _photo(self, finished: Sequence[_Finished], models: Models, store: Store) -> Iterator[Reproduced]:
         """Make all pictures of one photo again."""
-        inputs = {path: digest for each in finished for path, digest in each.line["inputs"].items()}
-        for path, recorded in inputs.items():
-            if problem := _problem(Path(path), recorded):
-                self._input_problems[f"{path}: {problem}"] = None
+        self._check_inputs(finished)
         paths = [_stage_path(each.line["settings"]) for each in finished]
         stages = {(name, stage): None for path in paths for name, _, stage in path}
         if refused := [text for name, stage in stages for text in refusals(name, stage, models)]:
@@ -142,6 +139,12 @@ class Reproduction:
             if path not in collector.results:  # the path to another picture leads through this one
                 raise RecordError(f"{self._run_dir / JOURNAL}: the settings of {each.result} are incomplete")
             yield self._compare(each, collector.results[path], store)
+
+    def _check_inputs(self, finished: Sequence[_Finished]) -> None:
+        recorded = {path: digest for each in finished for path, digest in each.line["inputs"].items()}
+        for path, digest in recorded.items():
+            if problem := _problem(Path(path), digest):
+                self._input_problems[f"{path}: {problem}"] = None
 
     def _source(self, finished: _Finished) -> Photo:
         """The photo's own file if it is unchanged, else its decoded copy in the run folder."""

@@ -58,6 +58,7 @@ def read_thumbnail(folder: Folder, path: str) -> Image.Image:
             if image.width * image.height <= _MAX_PIXELS:
                 image.load()
                 return image
+    # No raise_if_interrupted() here: the report of an interrupted run is drawn after the interruption.
     except Exception as error:  # foreign bytes: OSError, SyntaxError, struct.error, zlib.error, ...
         raise OSError(f"cannot be decoded: {error}") from None
     raise OSError("too large for a thumbnail")

@@ -16,7 +16,7 @@ from darkroom.system.files import Folder
 
 
 @dataclass(frozen=True)
-class SweepJob:
+class ReportedJob:
     """One run of a sweep.
 
     Attributes:
@@ -54,7 +54,7 @@ class Sweep:
 
     facts: Mapping[str, Any]
     axes: Mapping[str, Sequence[str]]
-    jobs: Sequence[SweepJob]
+    jobs: Sequence[ReportedJob]
 
     @classmethod
     def read(cls, sweep_dir: Path) -> Self:
@@ -65,7 +65,7 @@ class Sweep:
         """
         facts = read_sweep(sweep_dir)
         jobs = [
-            SweepJob(sweep_dir / job["folder"], job["values"], job["status"], job["error"]) for job in facts["jobs"]
+            ReportedJob(sweep_dir / job["folder"], job["values"], job["status"], job["error"]) for job in facts["jobs"]
         ]
         return cls(facts, {name: values for name, values in facts["axes"].items() if len(values) > 1}, jobs)
 

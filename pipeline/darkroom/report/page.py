@@ -21,7 +21,7 @@ from typing import Any
 from darkroom.record import read_journal
 from darkroom.report.commands import reproduce_command, run_command
 from darkroom.report.drawing import read_thumbnail
-from darkroom.report.folder import Sweep, SweepJob, counted, date, facts_or_nothing, short_name, shows_masks, tally
+from darkroom.report.folder import ReportedJob, Sweep, counted, date, facts_or_nothing, short_name, shows_masks, tally
 from darkroom.report.redaction import Redactor
 from darkroom.system.files import Folder, writing
 
@@ -52,7 +52,7 @@ class _Run:
     folder: Path
     within: str
     facts: Mapping[str, Any]
-    job: SweepJob | None = None
+    job: ReportedJob | None = None
 
     def lines(self) -> Iterator[Mapping[str, Any]]:
         """The lines of its journal. A job that was refused or made nothing gets one line that says so."""

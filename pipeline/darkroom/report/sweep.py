@@ -13,7 +13,7 @@ from PIL import Image
 
 from darkroom.imaging.thumbnails import PAPER
 from darkroom.report.drawing import SOFT, label, notice, padded, row, stack, thumbnail
-from darkroom.report.folder import Sweep, SweepJob, counted, date, facts_or_nothing, short_name, tally
+from darkroom.report.folder import ReportedJob, Sweep, counted, date, facts_or_nothing, short_name, tally
 from darkroom.report.redaction import Redactor
 from darkroom.report.sheet import MAX_HEIGHT, SHEET, caption, captioned, result, save, title
 from darkroom.system.files import Folder, writing
@@ -40,7 +40,7 @@ class _FirstPicture:
 class _Run:
     """A run of the sweep and the first pictures of its first photos, in their order."""
 
-    job: SweepJob
+    job: ReportedJob
     firsts: Sequence[_FirstPicture]
 
 
@@ -115,7 +115,7 @@ def _bands(tables: _Tables) -> Iterator[Image.Image]:
         yield from _table(tables, choice, photo)
 
 
-def _firsts(job: SweepJob, statuses: Counter[str], redactor: Redactor) -> list[_FirstPicture]:
+def _firsts(job: ReportedJob, statuses: Counter[str], redactor: Redactor) -> list[_FirstPicture]:
     firsts: dict[str, _FirstPicture] = {}
     for line in job.lines():
         statuses.update([line["status"], *["flagged"] * bool(line.get("flags"))])
