@@ -23,7 +23,7 @@ from PIL import Image
 from darkroom.models import Models
 from darkroom.provenance.verify import verify
 from darkroom.record.run_log import run_log
-from darkroom.system.files import locked
+from darkroom.system.locks import locked
 from support.runs import ROOT, Cli, environment, journal, run
 
 SEEDS = [[3, 4, 5]]  # one run; `kill_points.py` has the rest of its recipe, and paints two in a batch

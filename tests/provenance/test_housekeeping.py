@@ -22,7 +22,7 @@ from darkroom.models import Models
 from darkroom.provenance.housekeeping import prune, report
 from darkroom.provenance.verify import verify
 from darkroom.store import Store
-from darkroom.system.files import locked
+from darkroom.system.locks import locked
 from support.runs import Cli, journal_line, ready, run
 
 _runs = st.lists(st.sets(st.integers(0, 9)), max_size=4)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from darkroom.errors import RecordError
 from darkroom.record import read_facts, read_journal, read_sweep
-from darkroom.system.files import Folder, inside
+from darkroom.system.files import Folder, relative_parts
 from support.runs import ROOT, journal_line, run_facts
 
 # What opens files by themselves, and what for.
@@ -26,7 +26,8 @@ _OPENERS = {
     "report/drawing.py": "thumbnails, out of bytes that `Folder` has read",
     "report/page.py": "its own template",
     "stages/parameter_tables.py": "its own page",
-    "system/interrupts.py": "/dev/null",
+    "system/console.py": "/dev/null",
+    "system/locks.py": "folders, or a file in them, to lock them",
     "system/strict_json.py": "none: it reads text",
     "record/earlier.py": "journals, through `Folder`",
     "record/schema.py": "run.json, sweep.json and journals, through `Folder`",
@@ -89,9 +90,9 @@ def test_whatever_a_record_holds_it_is_sound_or_one_line(tmp_path_factory: pytes
         return
     for line in found if name == "journal.jsonl" else ():
         paths = [*line["files"], *(line[key] for key in ("result", "mask", "source", "delivered") if line[key])]
-        assert all(inside(path) for path in paths) and inside(line["folder"])
+        assert all(relative_parts(path) for path in paths) and relative_parts(line["folder"])
     for job in found["jobs"] if name == "sweep.json" else ():
-        assert len(inside(job["folder"])) == 1
+        assert len(relative_parts(job["folder"])) == 1
 
 
 @given(st.text(max_size=12) | st.lists(st.sampled_from(["..", ".", "", "a", "link", "~"])).map("/".join))

@@ -335,7 +335,7 @@ def test_without_openat_the_same_paths_are_refused(tmp_path: Path, monkeypatch: 
     """As on Windows, where every part of a path is looked at before a file is opened."""
     from darkroom.system import files
 
-    monkeypatch.setattr(files, "_OPENAT", False)
+    monkeypatch.setattr(files, "_HAS_OPENAT", False)
     (tmp_path / "out").mkdir()
     (tmp_path / "out/secret").write_bytes(b"secret")
     folder = Folder(tmp_path / "run")

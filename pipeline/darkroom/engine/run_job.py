@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import resource
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,7 +23,9 @@ from darkroom.record import Record
 from darkroom.record.schema import JournalLine
 from darkroom.stages.gate import FEWEST_PHOTOS, Usual
 from darkroom.store import Store
-from darkroom.system.files import Folder, locked
+from darkroom.system.files import Folder
+from darkroom.system.locks import locked
+from darkroom.system.memory import peak_memory
 
 log = logging.getLogger("darkroom")
 
@@ -188,14 +188,13 @@ def run_jobs(ready: Sequence[Job], store: Store, on_screen: bool = True) -> list
 
 def _work(runner: Runner, models: Models) -> dict[str, Any]:
     """What a runner has done, as plain data: counts and seconds by op, models loaded, peak memory in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {
         "reused": dict(+runner.reused),
         "computed": dict(runner.computed),
         "failed": dict(runner.failed),
         "seconds": {op: round(seconds, 3) for op, seconds in runner.seconds.items()},
         "loaded": models.loaded(),
-        "peak_memory": peak,
+        "peak_memory": peak_memory(),
     }
 
 

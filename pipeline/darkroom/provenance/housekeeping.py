@@ -10,7 +10,8 @@ from darkroom.errors import RecordError
 from darkroom.record import JOURNAL, RUN, read_journal
 from darkroom.record.earlier import EARLIER
 from darkroom.store import FOLDER, Store
-from darkroom.system.files import Folder, locked, writing
+from darkroom.system.files import Folder, writing
+from darkroom.system.locks import locked
 
 
 @dataclass

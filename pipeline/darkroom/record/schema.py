@@ -16,7 +16,7 @@ from typing_extensions import TypedDict  # pydantic asks for it before Python 3.
 
 from darkroom.errors import RecordError
 from darkroom.system import strict_json
-from darkroom.system.files import Folder, inside
+from darkroom.system.files import Folder, relative_parts
 
 RUN, SWEEP, JOURNAL = "run.json", "sweep.json", "journal.jsonl"
 
@@ -25,12 +25,12 @@ MAX_LINE = 16_000_000  # bytes of a line of the journal
 
 
 def _path(text: str) -> str:
-    inside(text)
+    relative_parts(text)
     return text
 
 
 def _name(text: str) -> str:
-    if len(inside(text)) > 1:
+    if len(relative_parts(text)) > 1:
         raise ValueError("not the name of a folder")
     return text
 

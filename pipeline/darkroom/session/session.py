@@ -22,7 +22,8 @@ from darkroom.record.run_log import run_log
 from darkroom.record.sweep import SweepEntry, outputs_folder, write_sweep
 from darkroom.report import contact_sheet, run_page, sweep_page, sweep_sheet
 from darkroom.store import FOLDER, Store
-from darkroom.system.files import locked, writing
+from darkroom.system.files import writing
+from darkroom.system.locks import locked
 
 _WARNINGS = 10  # that are shown
 
