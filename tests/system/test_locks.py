@@ -59,7 +59,7 @@ def test_one_process_alone_or_several_that_share(
             with locked(tmp_path, shared=ours, busy="busy"):
                 pass
         else:
-            with pytest.raises(OutputError, match="^busy$"), locked(tmp_path, shared=ours, busy="busy"):
+            with pytest.raises(OutputError, match=r"^busy$"), locked(tmp_path, shared=ours, busy="busy"):
                 pass
     finally:
         process.kill()
@@ -76,7 +76,7 @@ def test_a_lock_leaves_no_file_that_a_run_or_a_check_sees(tmp_path: Path, system
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path, system: str) -> None:
-    with pytest.raises(OutputError, match="gone: cannot be opened: No such file"), locked(tmp_path / "gone", busy=""):
+    with pytest.raises(OutputError, match=r"gone: cannot be opened: No such file"), locked(tmp_path / "gone", busy=""):
         pass
 
 
