@@ -310,7 +310,8 @@ def _placed(config: dict[str, Any], places: Mapping[str, _Place], source: str) -
     if problems:
         raise RecipeError(problems)
     order = _in_order([name for name in stages if name not in places], places)
-    if lost := [name for name in places if name not in set(order)]:
+    placed = set(order)
+    if lost := [name for name in places if name not in placed]:
         circle = ", ".join(f"{name} {places[name].side} {places[name].other}" for name in lost)
         raise RecipeError(f"{source}: stages: these wait for each other's place: {circle}")
     return config | {"stages": {name: stages[name] for name in order}}
