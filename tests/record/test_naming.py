@@ -9,8 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from darkroom.config.recipe_file import is_name
 from darkroom.dataset import Photo
-from darkroom.record.naming import folder_name
+from darkroom.record import Record
+from darkroom.record.artifacts import PictureFiles
+from darkroom.record.naming import folder_name, is_folder_name
+from darkroom.store import Result
+from darkroom.system.file_names import is_portable
 from support.in_process import command_line
 from support.runs import journal
 
@@ -18,7 +23,7 @@ _part = st.text(st.sampled_from('ab_.~ -é海😀:\\"\n\u202e'), min_size=1, max
 _names = st.builds(
     lambda folders, stem, suffix: "/".join([*folders, stem + suffix]),
     st.lists(_part, max_size=2),
-    _part | st.sampled_from(["con", "results", "x" * 90, "海" * 60, "thumbnails", "a__b"]),
+    _part | st.sampled_from(["con", "Aux", "LPT1", "com¹", "results", "x" * 90, "海" * 60, "thumbnails", "a__b"]),
     st.sampled_from([".jpg", ".png", ".JPG", ".txt", ""]),
 ).filter(lambda name: Path(name).name not in ("", "..") and ".." not in name.split("/"))
 
@@ -38,6 +43,40 @@ def test_every_name_gives_a_folder_of_its_own_that_any_system_can_have(names: se
     for folder in (one, other):
         assert folder and len(folder.encode()) <= 110 and folder == folder.strip() and folder.isprintable()
         assert not set(folder) & set('<>:"/\\|?*.') and folder.casefold() not in ("con", "results", "thumbnails")
+        assert is_portable(folder) and is_folder_name(folder)
+
+
+_words = st.text(st.sampled_from("abC_-1é海"), min_size=1, max_size=8) | st.sampled_from(["con", "NUL", "com1"])
+_BLOB = "0" * 64 + ".png"
+_EVERYTHING = Result(
+    image=_BLOB,
+    mask=_BLOB,
+    repainted=_BLOB,
+    artifacts={"heat": _BLOB, "masked": _BLOB},
+    thumbnail=_BLOB,
+    mask_thumbnail=_BLOB,
+)
+
+
+@pytest.mark.fault(
+    "Photos",
+    "photos, stages and recipes with names that Windows forbids, or that differ in case only",
+    "every file of the run folder has a name that every system allows, and shares it with no other",
+)
+@given(st.lists(_names, min_size=1, max_size=3), st.lists(_words, min_size=1, max_size=3), st.integers(-99, 99))
+@settings(max_examples=300, deadline=None)
+def test_every_file_of_a_run_has_a_name_that_windows_allows(names: list[str], stages: list[str], seed: int) -> None:
+    assert all(map(is_name, stages)), "the recipe's check lets these pass"
+    record, found = Record(Path("nowhere"), {}), []
+    for name in names:
+        picture = PictureFiles(record.photo_folder(Photo(Path("/nowhere") / name, name)))
+        picture.add_photo("", _EVERYTHING)
+        for number, stage in enumerate(stages, 1):
+            picture.add_step(f"{number}_{stage}", f"prompt{number}-seed{seed}", "", _EVERYTHING)
+        picture.deliver(None, finds_only=False, format="png", quality=90)
+        found += [f"2026-11-20_14-03-22-481_{stages[0]}/{path}" for path in picture.files]
+    assert all(is_portable(part) for path in found for part in path.split("/"))
+    assert len({path.casefold() for path in found}) == len(found)
 
 
 @pytest.mark.parametrize(
