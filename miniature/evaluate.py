@@ -17,9 +17,10 @@ import torch
 
 from darkroom.imaging.edit import Edit
 from darkroom.models import Memory, ModelNames, Models
+from darkroom.models.weights import MINIATURE_WEIGHTS
 from darkroom.stages.inpaint import Inpaint
 from miniature.examples import click
-from miniature.judge import WEIGHTS, classify_colour, classify_object, classify_place, object_chances
+from miniature.judge import classify_colour, classify_object, classify_place, object_chances
 from miniature.training.masks import around, grow
 from miniature.training.scenes import HELD_OUT_SEEDS, SIZES, SMALLEST
 from miniature.training.vae import psnr, to_tensor
@@ -198,7 +199,7 @@ def measure_vae(_models: Models, count: int = 60) -> list[Row]:
     """Pictures through the autoencoder and back."""
     from diffusers import AutoencoderKL
 
-    vae, quality = AutoencoderKL.from_pretrained(WEIGHTS / "sdxl_inpaint" / "vae"), []
+    vae, quality = AutoencoderKL.from_pretrained(MINIATURE_WEIGHTS / "sdxl_inpaint" / "vae"), []
     for picture in held_out(count):
         x = to_tensor([picture.image]).cpu()
         y = vae.decode(vae.encode(x).latent_dist.mean).sample.clamp(-1, 1)

@@ -22,13 +22,14 @@ from darkroom.imaging.crops import CropMode, CropPlanner
 from darkroom.imaging.edit import Edit
 from darkroom.imaging.harmonise import Harmoniser
 from darkroom.models import Models
+from darkroom.models.weights import MINIATURE_WEIGHTS
 from darkroom.report.drawing import padded, row, stack
 from darkroom.report.sheet import captioned
 from darkroom.stages.inpaint import Inpaint
 from darkroom.stages.refine import Refine
 from miniature.evaluate import held_out, miniatures
 from miniature.evaluate_masks import write
-from miniature.judge import WEIGHTS, classify_object
+from miniature.judge import classify_object
 from miniature.training.vae import to_tensor
 from miniature.world import KINDS, PALETTE, PLACES, Scene, Thing
 
@@ -94,7 +95,7 @@ def at_best(case: Case, mode: CropMode) -> np.ndarray:
 
     Nothing that a model paints can have more detail than this.
     """
-    vae = AutoencoderKL.from_pretrained(WEIGHTS / "sdxl_inpaint" / "vae")
+    vae = AutoencoderKL.from_pretrained(MINIATURE_WEIGHTS / "sdxl_inpaint" / "vae")
     mask = case.edit.need_mask()
     (crop,) = CropPlanner(mask.shape, SIDE, 8, Inpaint(prompt="").context).plan(mode, mask)
     seen = to_tensor([to_working_crop(case.edit.image, mask, crop).image]).cpu()

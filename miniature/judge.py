@@ -9,19 +9,20 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from darkroom.models.miniature.networks import build_classifier
+from miniature.networks import build_classifier
 from miniature.training.classifier import view
 from miniature.training.vae import to_tensor
 
-WEIGHTS = Path(__file__).parents[1] / "pipeline/darkroom/models/miniature/weights"
+JUDGES = Path(__file__).parent / "judges"
+"""Their weights, which only tests and the evaluation need."""
 
 
 @cache
 def _load(name: str) -> tuple[nn.Module, list[str]]:
     """A judge and the classes in the order of its outputs."""
-    classes = json.loads((WEIGHTS / "classifier" / f"{name}.json").read_text())
+    classes = json.loads((JUDGES / f"{name}.json").read_text())
     net = build_classifier(len(classes))
-    net.load_state_dict(load_file(WEIGHTS / "classifier" / f"{name}.safetensors"))
+    net.load_state_dict(load_file(JUDGES / f"{name}.safetensors"))
     return net.eval(), classes
 
 

@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 
-from miniature.judge import WEIGHTS
+from darkroom.models.weights import MINIATURE_WEIGHTS
 
 _UNET = Path("unet") / "diffusion_pytorch_model.safetensors"
 
@@ -26,7 +26,7 @@ def write_text_to_image(folder: Path) -> Path:
     Returns:
         The folder.
     """
-    source = WEIGHTS / "sdxl_inpaint"
+    source = MINIATURE_WEIGHTS / "sdxl_inpaint"
     shutil.copytree(source, folder, dirs_exist_ok=True)
     vae = AutoencoderKL.from_pretrained(source / "vae")
     grey = vae.encode(torch.zeros(1, 3, 64, 64)).latent_dist.mean[0, :, 8, 8] * vae.config.scaling_factor

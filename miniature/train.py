@@ -1,18 +1,23 @@
-"""Trains the miniature models from nothing: ``python -m miniature.train``.
+"""Trains the miniature models from scratch: `python -m miniature.train`.
 
-Renders the scenes, trains the models one after another and writes their weights. It can be stopped at any
-time, also by SIGKILL, and goes on from its last checkpoint when started again. With one thread, as by default, on the
-same kind of processor and with the same torch it makes the same weights, to the bit.
+Renders the scenes, trains the models one after another and writes their weights. It can be stopped at any time, even
+by SIGKILL; started again, it resumes from its last checkpoint. With one thread, the default, on the same kind of
+processor and with the same torch it makes the same weights, to the bit.
 """
+
+from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from darkroom.models.weights import MINIATURE_WEIGHTS
 from miniature.training import export
 from miniature.training.classifier import ColourTask, ObjectTask, PlaceTask
 from miniature.training.clipseg import ClipsegTask
@@ -23,7 +28,11 @@ from miniature.training.unet import LatentCache, UnetTask
 from miniature.training.vae import VaeTask
 from miniature.words import build_tokenizer
 
-WEIGHTS = Path(__file__).parents[1] / "pipeline/darkroom/models/miniature/weights"
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+    from transformers import CLIPTokenizer
+
+HERE = Path(__file__).parent  # the judges and the training log are not shipped, so they stay beside the training
 SCENES, CLASSIFIER_SCENES = 9_000, 2_400
 
 # In the order they are trained.
@@ -43,16 +52,18 @@ SMOKE_STEPS, SMOKE_SCENES = 6, 80
 
 
 class Workshop:
-    """What the training needs, each made when first asked for.
+    """Scenes, tokenizer, latents and tasks of a training, each made when it is first needed.
 
-    folder: caches, checkpoints and the log.
+    Args:
+        folder: for caches, checkpoints and logs.
+        smoke: take a few steps on a few scenes, only to see that the code runs.
     """
 
-    def __init__(self, folder: Path, smoke: bool = False):
+    def __init__(self, folder: Path, smoke: bool = False) -> None:
         self.folder, self.smoke = folder, smoke
 
     def plan(self, name: str) -> Plan:
-        """How to train a model; for the smoke run a few steps of the same."""
+        """How to train a model; in a smoke run, the same with a few steps."""
         plan = PLANS[name]
         if not self.smoke:
             return plan
@@ -64,19 +75,22 @@ class Workshop:
 
     @cached_property
     def scenes(self) -> SceneCache:
+        """The scenes that the models are trained on."""
         return self._scenes(SCENES, TRAINING_SEEDS)
 
     @cached_property
     def classifier_scenes(self) -> SceneCache:
+        """The scenes that the judges are trained on, which no model sees."""
         return self._scenes(CLASSIFIER_SCENES, CLASSIFIER_SEEDS)
 
     @cached_property
-    def tokenizer(self):
+    def tokenizer(self) -> CLIPTokenizer:
+        """The tokenizer of CLIPSeg and of both text encoders."""
         return build_tokenizer()
 
     def task(self, name: str) -> Task:
-        """A model as its training begins, the same at every call, and its training data."""
-        makers = {
+        """A model at the start of its training, the same at every call, with its training data."""
+        makers: dict[str, Callable[[], Task]] = {
             "vae": lambda: VaeTask(self.scenes),
             "sam": lambda: SamTask(self.scenes),
             "sam_crowd": lambda: SamCrowdTask(self.scenes, self.trained("sam").net),
@@ -93,11 +107,13 @@ class Workshop:
 
     @cached_property
     def latents(self) -> LatentCache:
+        """The scenes as latents of the trained autoencoder."""
         return LatentCache(self.folder / "data", self.scenes, self.vae)
 
     @cached_property
-    def vae(self):
-        task = self.trained("vae")
+    def vae(self) -> AutoencoderKL:
+        """The trained autoencoder."""
+        task: Any = self.trained("vae")
         task.set_scale()
         return task.net
 
@@ -105,7 +121,7 @@ class Workshop:
         """A trained model.
 
         Raises:
-            SystemExit: its training has not come to its end.
+            SystemExit: its training has not finished.
         """
         task, steps = self.task(name), self.plan(name).steps
         try:
@@ -117,35 +133,36 @@ class Workshop:
         return task
 
     def train(self, name: str) -> None:
-        """Trains one model, or the rest of it."""
+        """Train one model, or resume its training."""
         train(self.task(name), self.plan(name), self.folder)
 
-    def export(self, folder: Path, names: list[str]) -> None:
-        """Writes the weights of these models and the logs that led to them; what others build on comes with those."""
-        tokenizer = build_tokenizer()  # a used one would be stored with the lengths that it was used for
-        writers = {
-            "sam_crowd": lambda: export.export_sam(self.trained("sam_crowd").net, folder / "sam"),
-            "clipseg": lambda: export.export_clipseg(
-                self.trained("clipseg").net.clipseg, tokenizer, folder / "clipseg"
-            ),
-            "place_classifier": lambda: self._export_classifier("place_classifier", folder),
-            "object_classifier": lambda: self._export_classifier("object_classifier", folder),
-            "colour_classifier": lambda: self._export_classifier("colour_classifier", folder),
-            "unet": lambda: export.export_inpainter(
-                self.trained("unet").net, self.vae, tokenizer, folder / "sdxl_inpaint"
-            ),
+    def export(self, names: list[str], shipped: Path, unshipped: Path) -> None:
+        """Write the weights of these models, and the logs of the trainings that led to them.
+
+        Args:
+            names: of the models; the log also gets what they build on.
+            shipped: the folder for the weights that Darkroom loads.
+            unshipped: the folder for the judges and the training log.
+        """
+        tokenizer = build_tokenizer()  # a fresh one: a used one would be stored with the lengths that it was used for
+        judges = unshipped / "judges"
+        writers: dict[str, Callable[[Any], None]] = {
+            "sam_crowd": lambda task: export.export_sam(task.net, shipped / "sam"),
+            "clipseg": lambda task: export.export_clipseg(task.net.clipseg, tokenizer, shipped / "clipseg"),
+            "place_classifier": lambda task: export.export_classifier(task, judges),
+            "object_classifier": lambda task: export.export_classifier(task, judges),
+            "colour_classifier": lambda task: export.export_classifier(task, judges),
+            "unet": lambda task: export.export_inpainter(task.net, self.vae, tokenizer, shipped / "sdxl_inpaint"),
         }
         written = [name for name in names if name in writers]
         for name in written:
-            writers[name]()
-        led = {*written, *(BUILDS_ON[name] for name in written if name in BUILDS_ON)}
-        export.export_log(self.folder, [name for name in PLANS if name in led], folder)
-
-    def _export_classifier(self, name: str, folder: Path) -> None:
-        export.export_classifier(self.trained(name), folder / "classifier")
+            writers[name](self.trained(name))
+        logged = {*written, *(BUILDS_ON[name] for name in written if name in BUILDS_ON)}
+        export.export_log(self.folder, [name for name in PLANS if name in logged], unshipped)
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Train and export, as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--folder",
@@ -158,7 +175,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--export",
         type=Path,
         metavar="DIR",
-        help="where the weights go (default: the package; with --smoke the work folder)",
+        help="where all that is made goes (default: the package and miniature/; with --smoke the work folder)",
     )
     parser.add_argument("--smoke", action="store_true", help="a few steps of everything, to see that it runs")
     parser.add_argument("--threads", type=int, default=1, help="others make other weights (default: %(default)s)")
@@ -170,7 +187,8 @@ def main(arguments: list[str] | None = None) -> None:
     names = [name for name in PLANS if name in (options.only or PLANS)]
     for name in names:
         workshop.train(name)
-    workshop.export(options.export or (folder / "weights" if options.smoke else WEIGHTS), names)
+    target = options.export or (folder / "weights" if options.smoke else None)
+    workshop.export(names, target or MINIATURE_WEIGHTS, target or HERE)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from darkroom.models.miniature.networks import TOKENS
+from miniature.networks import TOKENS
 from miniature.world import KINDS, LIGHTS, PLACES, describe, random_specs
 
 CAPTIONS = 20_000

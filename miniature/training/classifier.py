@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from darkroom.models.miniature.networks import build_classifier
+from miniature.networks import build_classifier
 from miniature.training.loop import device
 from miniature.training.masks import box_of
 from miniature.training.scenes import Sample, SceneCache

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from darkroom.models.miniature.networks import build_clipseg
+from miniature.networks import build_clipseg
 from miniature.training.loop import device
 from miniature.training.photo import photographic
 from miniature.training.scenes import Sample, SceneCache

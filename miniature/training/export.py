@@ -7,7 +7,7 @@ import numpy as np
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from darkroom.models.miniature.networks import SAM_CONFIG, build_scheduler
+from miniature.networks import SAM_CONFIG, build_scheduler
 from miniature.training.classifier import ObjectTask, PlaceTask
 from miniature.training.scenes import CLASSIFIER_SEEDS, SIZES
 from miniature.words import save_tokenizer

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from darkroom.models.miniature.networks import SAM_CONFIG, build_sam
+from darkroom.models.miniature.networks import build_sam
+from miniature.networks import SAM_CONFIG
 from miniature.training.loop import device, plain_attention
 from miniature.training.masks import box_of
 from miniature.training.photo import photographic

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from darkroom.models.miniature.networks import build_scheduler, build_text_encoders, build_unet
+from miniature.networks import build_scheduler, build_text_encoders, build_unet
 from miniature.training.loop import device
 from miniature.training.masks import CLOSEUPS, Repaint, closeup, prompt, random_repaint
 from miniature.training.scenes import SIZES, Sample, SceneCache

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from darkroom.models.miniature.networks import build_vae
+from miniature.networks import build_vae
 from miniature.training.loop import device
 from miniature.training.scenes import SceneCache
 

@@ -15,3 +15,6 @@ CONF = ROOT / "conf"
 
 COMMAND = "python run.py" if (ROOT / "run.py").is_file() else "darkroom"
 """How the command line is called here, for help and reports."""
+
+CHECKOUT = ROOT if ROOT != _INSTALLED and (ROOT / "pyproject.toml").is_file() else None
+"""The folder of a checkout, or None in an installed package."""

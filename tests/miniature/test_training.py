@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from darkroom.models.miniature.networks import SAM_CONFIG, build_sam
+from darkroom.models.miniature.networks import build_sam
+from miniature.networks import SAM_CONFIG
 from miniature.train import Workshop
 from miniature.training.loop import Plan, plain_attention, restore, train
 from miniature.training.muon import orthogonal

@@ -1,9 +1,12 @@
 """The weights in the repository do what the model card says, measured through the public classes."""
 
+from pathlib import Path
+
 import pytest
 
+from darkroom.models.weights import MINIATURE_WEIGHTS
 from miniature import evaluate
-from miniature.judge import WEIGHTS
+from miniature.judge import JUDGES
 
 
 def means(rows: list[evaluate.Row]) -> dict[str, float]:
@@ -51,14 +54,24 @@ def test_the_judges_know_the_world(models):
         assert row.mean >= 0.95, row.what
 
 
-@pytest.mark.parametrize("name", ["sam", "clipseg", "sdxl_inpaint", "classifier"])
-def test_the_weights_are_small(name):
-    size = sum(path.stat().st_size for path in (WEIGHTS / name).rglob("*"))
-    assert 10_000 < size < 30e6
+FOLDERS = [MINIATURE_WEIGHTS / "sam", MINIATURE_WEIGHTS / "clipseg", MINIATURE_WEIGHTS / "sdxl_inpaint", JUDGES]
 
 
-def test_all_weights_together_stay_within_what_was_asked():
-    assert sum(path.stat().st_size for path in WEIGHTS.rglob("*")) < 40e6
+def size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_weights_are_small(folder: Path) -> None:
+    assert 10_000 < size_of(folder) < 30e6
+
+
+def test_all_weights_together_stay_within_what_was_asked() -> None:
+    assert size_of(MINIATURE_WEIGHTS) + size_of(JUDGES) < 40e6
+
+
+def test_only_what_runs_need_is_shipped() -> None:
+    assert {path.name for path in MINIATURE_WEIGHTS.iterdir()} == {"sam", "clipseg", "sdxl_inpaint"}
 
 
 def test_the_table_replaces_what_stood_between_the_markers(tmp_path):

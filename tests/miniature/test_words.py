@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from darkroom.models.miniature.networks import TOKENS
+from miniature.networks import TOKENS
 from miniature.training.masks import grow, prompt, random_repaint
 from miniature.training.scenes import SIZES, render
 from miniature.words import build_tokenizer, save_tokenizer

@@ -167,5 +167,5 @@ def test_out_of_memory_halves_the_batch_and_keeps_the_pictures(
     assert "batch size of 2" in caplog.text
     assert np.array_equal(pictures, Diffusion(pipe, batch_size=2).inpaint(requests))
     room = 0
-    with pytest.raises(PhotoError, match="not memory enough"):
+    with pytest.raises(PhotoError, match="runs out of GPU memory"):
         diffusion.inpaint(requests)

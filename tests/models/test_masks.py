@@ -15,9 +15,10 @@ from safetensors.torch import load_file, save_file
 from darkroom.errors import PhotoError, SetupError
 from darkroom.models import Memory, ModelNames, Models
 from darkroom.models.clipseg import ClipSeg, load_clipseg
-from darkroom.models.miniature.networks import SAM_CONFIG, build_sam
-from darkroom.models.miniature.two_pass_sam import TwoPassSam
+from darkroom.models.miniature.networks import build_sam
+from darkroom.models.miniature.two_pass_sam import TwoPassSam, load_sam_folder
 from darkroom.models.sam import Sam, load_sam
+from miniature.networks import SAM_CONFIG
 from support.checkpoint_files import random_state, write_tokenizer
 from support.tiny_models import LENGTH, TEXT, TOKENS
 
@@ -56,7 +57,7 @@ def clipseg_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sam(sam_folder: Path) -> Sam:
-    return load_sam(sam_folder, "cpu").sam  # without the second look
+    return load_sam_folder(sam_folder, "cpu").sam  # without the second pass
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
 def test_sam_gives_what_its_own_predictor_gives(sam: Sam, sam_folder: Path) -> None:
     from segment_anything import SamPredictor
 
-    predictor = SamPredictor(load_sam(sam_folder, "cpu").sam._predictor.model)
+    predictor = SamPredictor(load_sam_folder(sam_folder, "cpu").sam._predictor.model)
     image, box = photo(50, 90), np.array([10.0, 10.0, 60.0, 40.0])
     predictor.set_image(image)
     expected, scores, _ = predictor.predict(CLICK, LABEL, box=box)
@@ -101,7 +102,7 @@ def test_sam_encodes_a_photo_once_and_never_takes_one_for_another(sam: Sam, sam_
     first[:] = second  # the same array with other pixels is another photo
     masks, _ = sam.masks(first, CLICK, LABEL, None)
     assert len(encoded) == 2
-    assert np.array_equal(masks, load_sam(sam_folder, "cpu").sam.masks(second, CLICK, LABEL, None)[0])
+    assert np.array_equal(masks, load_sam_folder(sam_folder, "cpu").sam.masks(second, CLICK, LABEL, None)[0])
 
 
 def test_sam_everywhere_equals_sam_click_by_click(sam: Sam, sam_folder: Path) -> None:
@@ -109,7 +110,7 @@ def test_sam_everywhere_equals_sam_click_by_click(sam: Sam, sam_folder: Path) ->
     from segment_anything import SamPredictor
     from segment_anything.utils.amg import calculate_stability_score
 
-    predictor = SamPredictor(load_sam(sam_folder, "cpu").sam._predictor.model)
+    predictor = SamPredictor(load_sam_folder(sam_folder, "cpu").sam._predictor.model)
     image = photo(100, 200)
     predictor.set_image(image)
     segments = sam.segment_everything(image, grid=9)

@@ -15,7 +15,7 @@ from darkroom.errors import SetupError
 from darkroom.models import InpaintRequest
 from darkroom.models.checkpoint_info import CheckpointInfo, clip_tokenizer
 from darkroom.models.diffusion import Diffusion
-from darkroom.models.prompts import Prompt, PromptEmbeds, compel_error, encode
+from darkroom.models.prompts import Prompt, PromptEmbeds, compel_error, encode_prompt
 from darkroom.stages.inpaint import Inpaint
 from support.pipelines import PLACES, pipeline_of, plainly
 from support.tiny_models import LENGTH, models_of, request_of
@@ -49,18 +49,18 @@ def test_the_second_encoder_hears_its_own_prompt_as_in_plain_diffusers(tiny_fold
 @pytest.mark.parametrize("negative", [None, "", "a dog, sky"])
 def test_without_weights_compel_hears_what_diffusers_does(checkpoint: Path, negative: str | None) -> None:
     pipe = pipeline_of(checkpoint)
-    plain = encode(pipe, Prompt("a red car, sky", negative))
-    assert same(encode(pipe, compel("a red car, sky", negative)), plain)
-    assert same(encode(pipe, compel("a (red)1.0 car, sky", negative)), plain)
+    plain = encode_prompt(pipe, Prompt("a red car, sky", negative))
+    assert same(encode_prompt(pipe, compel("a red car, sky", negative)), plain)
+    assert same(encode_prompt(pipe, compel("a (red)1.0 car, sky", negative)), plain)
 
 
 def test_the_more_weight_the_further_a_prompt_moves(checkpoint: Path) -> None:
     pipe = pipeline_of(checkpoint)
-    plain, *heavier = (encode(pipe, compel(f"a (red){weight} car"))[0] for weight in (1.0, 1.2, 1.5, 2.0))
+    plain, *heavier = (encode_prompt(pipe, compel(f"a (red){weight} car"))[0] for weight in (1.0, 1.2, 1.5, 2.0))
     moves = [(each.embeds - plain.embeds).abs().mean().item() for each in heavier]
     assert 0 < moves[0] < moves[1] < moves[2]
     assert plain.pooled is None or all(torch.equal(each.pooled, plain.pooled) for each in heavier)
-    lighter, gone = (encode(pipe, compel(f"a (red){weight} car"))[0] for weight in (0.5, 0))
+    lighter, gone = (encode_prompt(pipe, compel(f"a (red){weight} car"))[0] for weight in (0.5, 0))
     assert not torch.equal(lighter.embeds, gone.embeds)
 
 
@@ -106,7 +106,7 @@ def test_weights_are_heard_wherever_the_encoders_wait(tiny_folder: Path, place: 
 @given(text=st.text(st.sampled_from('ab ,.:()[]"+-1\\'), max_size=20) | st.text(max_size=8))
 def test_what_compel_is_said_to_read_it_reads(tiny_pipe: object, text: str) -> None:
     if compel_error(text) is None:
-        shown, unwanted = encode(tiny_pipe, compel(text, "a dog"))
+        shown, unwanted = encode_prompt(tiny_pipe, compel(text, "a dog"))
         assert shown.embeds.shape == unwanted.embeds.shape and torch.isfinite(shown.embeds).all()
 
 

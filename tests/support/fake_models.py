@@ -10,8 +10,8 @@ import numpy as np
 from darkroom.errors import PhotoError
 from darkroom.imaging.edit import Edit
 from darkroom.models import InpaintRequest
+from darkroom.models.interfaces import Segments
 from darkroom.models.request import DiffEditMaskRequest, DiffEditRequest
-from darkroom.models.sam import Segments
 
 
 class FlatDiffusion:

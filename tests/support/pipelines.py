@@ -12,7 +12,7 @@ from PIL import Image
 
 from darkroom.models import InpaintRequest, Memory
 from darkroom.models.checkpoint import load_pipeline
-from darkroom.models.offload import put
+from darkroom.models.offload import apply_memory_settings
 from darkroom.models.weights import find_weights
 
 
@@ -51,8 +51,13 @@ def put_sequentially(pipe: diffusers.DiffusionPipeline) -> None:
             cpu_offload(part, torch.device("cpu"), offload_buffers=len(part._parameters) > 0)
 
 
+SLICED = {"vae_slicing": True, "vae_tiling": False}
 PLACES = {
-    "model": lambda pipe: put(pipe, Memory(offload="model", vae_slicing=True, vae_tiling=False), "cpu"),
-    "group": lambda pipe: put(pipe, Memory(offload="group", vae_slicing=True, vae_tiling=False), "cpu"),
+    "model": lambda pipe: apply_memory_settings(
+        pipe, Memory(offload="model", vae_slicing=True, vae_tiling=False), "cpu"
+    ),
+    "group": lambda pipe: apply_memory_settings(
+        pipe, Memory(offload="group", vae_slicing=True, vae_tiling=False), "cpu"
+    ),
     "sequential": put_sequentially,
 }

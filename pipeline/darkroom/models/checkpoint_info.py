@@ -1,4 +1,4 @@
-"""What a checkpoint is like, told before a run by its small files: no weights are read, no heavy library imported."""
+"""Properties of a checkpoint, read from its small files: before a run, without weights and without heavy libraries."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from darkroom.errors import SetupError
 from darkroom.models.checkpoint_formats import read_index
-from darkroom.models.load_errors import reading
+from darkroom.models.load_errors import as_setup_error
 from darkroom.models.single_file import configuration
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_SPECIAL = ("<|startoftext|>", "<|endoftext|>")  # one before and one behind each text that is read
-_PARTS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+_SPECIAL = ("<|startoftext|>", "<|endoftext|>")  # one before and one after every text
+_WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
 class CheckpointInfo:
@@ -26,49 +26,49 @@ class CheckpointInfo:
         path: a folder with `model_index.json`, or a single `.safetensors` file.
 
     Raises:
-        SetupError: here and wherever something is asked: small files are missing or damaged.
+        SetupError: here and in every method: small files are missing or damaged.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with reading(path, "a Stable Diffusion checkpoint"):
+        with as_setup_error(path, "a Stable Diffusion checkpoint"):
             self._folder = path if path.is_dir() else configuration(path)
             self._index = read_index(self._folder)
 
     @cached_property
     def channels(self) -> int:
-        """Of what the UNet is shown: 4 for text-to-image, 9 for inpainting."""
+        """Input channels of the UNet: 4 for text-to-image, 9 for inpainting."""
         return self._number("unet/config.json", "in_channels")
 
     @property
     def text_encoders(self) -> int:
-        """How many text encoders it has: 2 for SDXL, else 1."""
+        """The number of text encoders: 2 for SDXL, else 1."""
         return sum(bool(self._index.get(name, [None])[0]) for name in ("text_encoder", "text_encoder_2"))
 
     def max_tokens(self, encoder: int) -> int:
-        """How many tokens of a text a text encoder reads, 0 being the first: 75 for all that are published."""
-        return self._number(f"{_folder_of(encoder)}/tokenizer_config.json", "model_max_length") - len(_SPECIAL)
+        """The number of tokens of a text that a text encoder (0 or 1) reads: 75 in all published checkpoints."""
+        return self._number(f"{_tokenizer_folder(encoder)}/tokenizer_config.json", "model_max_length") - len(_SPECIAL)
 
     def truncated_text(self, text: str, encoder: int = 0) -> str:
-        """The end of a text that a text encoder never sees, from the first word on that does not fit; mostly empty."""
-        folder, room = self._folder / _folder_of(encoder), self.max_tokens(encoder)
-        with reading(self._path, "a Stable Diffusion checkpoint"):
-            whole = text.encode(errors="replace").decode()  # half a sign, as JSON can hold it, is no text
-            tokens = clip_tokenizer(folder).encode(whole, add_special_tokens=False).offsets
-        start = tokens[room][0] if len(tokens) > room else len(text)
+        """The end of a text that a text encoder does not read, from the first word that does not fit; mostly empty."""
+        folder, limit = self._folder / _tokenizer_folder(encoder), self.max_tokens(encoder)
+        with as_setup_error(self._path, "a Stable Diffusion checkpoint"):
+            valid = text.encode(errors="replace").decode()  # JSON can hold half of a surrogate pair
+            offsets = clip_tokenizer(folder).encode(valid, add_special_tokens=False).offsets
+        start = offsets[limit][0] if len(offsets) > limit else len(text)
         while 0 < start < len(text) and text[start - 1].isalnum() and text[start].isalnum():
             start -= 1
         return text[start:]
 
     def _number(self, name: str, key: str) -> int:
-        with reading(self._path, "a Stable Diffusion checkpoint"):
+        with as_setup_error(self._path, "a Stable Diffusion checkpoint"):
             value = _read(self._folder / name).get(key)
             if not isinstance(value, int):
                 raise SetupError(f"{self._path}: {name} lacks {key}")
             return value
 
 
-def _folder_of(encoder: int) -> str:
+def _tokenizer_folder(encoder: int) -> str:
     return "tokenizer_2" if encoder else "tokenizer"
 
 
@@ -76,12 +76,13 @@ def _folder_of(encoder: int) -> str:
 def _read(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise SetupError(f"{file.parents[1]}: lacks {file.parent.name}/{file.name}")
-    return json.loads(file.read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content
 
 
 @lru_cache(maxsize=4)
 def clip_tokenizer(folder: Path) -> Tokenizer:
-    """CLIP's tokenizer from the published files; transformers' own takes seconds to import, and gives the same."""
+    """CLIP's tokenizer from the published files. transformers has the same one, but takes seconds to import."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
     if (file := folder / "tokenizer.json").is_file():
@@ -93,7 +94,7 @@ def clip_tokenizer(folder: Path) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE.from_file(vocabulary, merges, end_of_word_suffix="</w>", unk_token=_SPECIAL[1]))
     cleaning = [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
     tokenizer.normalizer = normalizers.Sequence(cleaning)
-    splitting = pre_tokenizers.Split(Regex(_PARTS), behavior="removed", invert=True)
+    splitting = pre_tokenizers.Split(Regex(_WORDS), behavior="removed", invert=True)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([splitting, pre_tokenizers.ByteLevel(add_prefix_space=False)])
     tokenizer.add_special_tokens(list(_SPECIAL))
     return tokenizer

@@ -1,25 +1,25 @@
-"""CLIPSeg: where in a picture is what a phrase says (Lüddecke and Ecker, CVPR 2022, arXiv 2112.10003)."""
+"""CLIPSeg: finds in a photo what a phrase describes (Lüddecke and Ecker, CVPR 2022, arXiv 2112.10003)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from darkroom.errors import SetupError
 from darkroom.models.image_cache import ImageCache
 from darkroom.models.library_logging import silence_libraries
-from darkroom.models.load_errors import reading
+from darkroom.models.load_errors import as_setup_error
 
 if TYPE_CHECKING:
     import torch
     from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor
 
-LONG = 2  # times as long as wide: a photo beyond it is looked at in parts
-MOST_PARTS = 15
+MAX_ASPECT = 2  # long side ÷ short side; longer photos are processed in tiles
+MAX_TILES = 15
 
 
 class ClipSeg:
@@ -34,21 +34,20 @@ class ClipSeg:
         self._network = network
         self._processor = processor
         self._side = processor.image_processor.size["height"]
-        self._see = ImageCache(self._look)
+        self._encode = ImageCache(self._encode_tiles)
 
     def heatmaps(self, image: np.ndarray, phrases: Sequence[str]) -> np.ndarray:
-        """How likely each pixel belongs to each phrase.
+        """The probability that each pixel belongs to each phrase.
 
-        The photo is fitted into the model's square (352 px for the published model) with its aspect kept and
-        the rest filled with the mean colour: a distorted photo would show shapes that the model was not
-        trained on. One more than `LONG` times as long as wide is looked at in overlapping squares, whose heats
-        are blended: as a whole it would be a narrow strip of few patches. Over 33 scenes each of 2.25, 3 and 4
-        times the width, the miniature's mean IoU as a whole is .56, .44 and .30, in squares .64, .61 and .61. The
-        price is that absent things are marked in 49 % of them rather than in 18 %: nearer to the 31 % that it has in
-        scenes of ordinary shape.
+        The photo is fitted into the model's square input (352 px for the published model). Its aspect is kept and the
+        rest is filled with the mean colour, because the model was not trained on distorted shapes. A photo with an
+        aspect above `MAX_ASPECT` is processed in overlapping square tiles, whose heatmaps are blended: as a whole it
+        would be a narrow strip of few patches. Over 33 scenes each with aspects of 2.25, 3 and 4, the miniature's mean
+        IoU is .56, .44 and .30 for the whole photo, and .64, .61 and .61 for tiles. The price: absent things are marked
+        in 49 % of these scenes instead of 18 %; in scenes of ordinary shape it is 31 %.
 
-        The photo is looked at once for all phrases and remembered for the next call; each phrase is computed alone,
-        so that its heat does not depend on its companions.
+        The photo is encoded once for all phrases, and the encoding is kept for the next call. Each phrase is decoded
+        alone, so that its heatmap does not depend on the other phrases.
 
         Args:
             image: (H, W, 3) uint8 RGB, of any shape.
@@ -57,53 +56,56 @@ class ClipSeg:
         Returns:
             (P, H, W) float32 in [0, 1].
         """
-        heats = np.empty((len(phrases), *image.shape[:2]), np.float32)
-        parts = _parts(*image.shape[:2])
-        for heat, phrase in zip(heats, phrases, strict=True):
+        heatmaps = np.empty((len(phrases), *image.shape[:2]), np.float32)
+        tiles = _tiles(*image.shape[:2])
+        for heatmap, phrase in zip(heatmaps, phrases, strict=True):
             condition = self._condition(phrase)
-            heat[:] = _blended(
-                parts,
+            heatmap[:] = _blended(
+                tiles,
                 (
-                    _unfit(self._square_heat(seen, condition), *image[part].shape[:2])
-                    for part, seen in zip(parts, self._see(image), strict=True)
+                    _unfit(self._decode(activations, condition), *image[tile].shape[:2])
+                    for tile, activations in zip(tiles, self._encode(image), strict=True)
                 ),
             )
-        return heats
+        return heatmaps
 
     def _condition(self, phrase: str) -> torch.Tensor:
-        """A phrase as the decoder reads it, 1 x width."""
+        """The embedding of a phrase, (1, width)."""
         import torch
 
         tokens = self._processor.tokenizer([phrase], truncation=True, return_tensors="pt")
         with torch.inference_mode():
-            return self._network.get_conditional_embeddings(batch_size=1, **tokens.to(self._network.device))
+            embedding: torch.Tensor = self._network.get_conditional_embeddings(
+                batch_size=1, **tokens.to(self._network.device)
+            )
+        return embedding
 
-    def _square_heat(self, seen: list[torch.Tensor], condition: torch.Tensor) -> torch.Tensor:
-        """(side, side) float32 in [0, 1]."""
+    def _decode(self, activations: list[torch.Tensor], condition: torch.Tensor) -> torch.Tensor:
+        """The heatmap of a tile, (side, side) float32 in [0, 1]."""
         import torch
 
         with torch.inference_mode():
-            logits = self._network.decoder(seen, condition).logits
+            logits = self._network.decoder(activations, condition).logits
         return torch.sigmoid(logits.reshape(self._side, self._side)).cpu()
 
-    def _look(self, image: np.ndarray) -> list[list[torch.Tensor]]:
-        """What is seen in each part of a photo."""
+    def _encode_tiles(self, image: np.ndarray) -> list[list[torch.Tensor]]:
+        """The activations of each tile of a photo."""
         import torch
 
         with torch.inference_mode():
-            return [self._activations(image[part]) for part in _parts(*image.shape[:2])]
+            return [self._activations(image[tile]) for tile in _tiles(*image.shape[:2])]
 
     def _activations(self, image: np.ndarray) -> list[torch.Tensor]:
-        """What the decoder reads of the vision tower: for each layer it looks at, 1 x tokens x width."""
-        prepare = self._processor.image_processor
-        square = _fit(image, self._side, prepare.image_mean, prepare.resample)
-        pixels = prepare(square, return_tensors="pt").pixel_values
+        """The activations of the vision tower that the decoder reads: (1, tokens, width) for each of its layers."""
+        preprocess = self._processor.image_processor
+        square = _fit(image, self._side, preprocess.image_mean, preprocess.resample)
+        pixels = preprocess(square, return_tensors="pt").pixel_values
         hidden = self._network.clip.vision_model(
             pixel_values=pixels.to(self._network.device),
             output_hidden_states=True,
-            interpolate_pos_encoding=True,  # the published model was trained at 224 px and looks at 352
+            interpolate_pos_encoding=True,  # the published model was trained at 224 px and runs at 352
         ).hidden_states
-        return [hidden[layer + 1] for layer in self._network.extract_layers]  # the first is no layer's
+        return [hidden[layer + 1] for layer in self._network.extract_layers]  # the first is the input's
 
 
 def load_clipseg(folder: Path, device: str) -> ClipSeg:
@@ -115,44 +117,45 @@ def load_clipseg(folder: Path, device: str) -> ClipSeg:
     from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor
 
     silence_libraries()
-    with reading(folder, "CLIPSeg weights"):
-        network, report = CLIPSegForImageSegmentation.from_pretrained(
+    with as_setup_error(folder, "CLIPSeg weights"):
+        loaded: Any = CLIPSegForImageSegmentation.from_pretrained(
             folder, local_files_only=True, dtype="float32", output_loading_info=True
         )
+        network, report = loaded
         processor = CLIPSegProcessor.from_pretrained(folder, local_files_only=True)
     if report["missing_keys"]:  # transformers fills them with noise
         raise SetupError(f"{folder}: lacks tensors: {', '.join(sorted(report['missing_keys'])[:3])} ...")
     return ClipSeg(network.eval().to(device), processor)
 
 
-def _parts(height: int, width: int) -> list[tuple[slice, slice]]:
-    """What is looked at, in order: the whole, or squares along a long photo, each overlapping half of the next.
+def _tiles(height: int, width: int) -> list[tuple[slice, slice]]:
+    """The tiles of a photo, in order: the whole photo, or squares along a long one, each overlapping half of the next.
 
-    Of an extremely long one they are longer than squares, so that there are no more than `MOST_PARTS`.
+    On an extremely long photo the tiles are longer than squares, so that there are at most `MAX_TILES`.
     """
     long, short = max(height, width), min(height, width)
-    if long <= LONG * short:
+    if long <= MAX_ASPECT * short:
         return [(slice(0, height), slice(0, width))]
-    count = min(2 * long // short - 1, MOST_PARTS)
+    count = min(2 * long // short - 1, MAX_TILES)
     side = math.ceil(2 * long / (count + 1))
     across = slice(0, short)
     along = [slice(start, start + side) for start in np.rint(np.linspace(0, long - side, count)).astype(int).tolist()]
-    return [(across, each) if width > height else (each, across) for each in along]
+    return [(across, section) if width > height else (section, across) for section in along]
 
 
-def _blended(parts: Sequence[tuple[slice, slice]], heats: Iterable[np.ndarray]) -> np.ndarray:
-    """The heats of a photo's parts as one, each fading out along the photo from its middle; the whole one as it is."""
-    if len(parts) == 1:
-        return next(iter(heats))
-    total = np.zeros((parts[-1][0].stop, parts[-1][1].stop), np.float32)
-    weight = np.zeros_like(total)
+def _blended(tiles: Sequence[tuple[slice, slice]], heatmaps: Iterable[np.ndarray]) -> np.ndarray:
+    """One heatmap from those of the tiles, whose weights fall linearly from the middle of a tile to its ends."""
+    if len(tiles) == 1:
+        return next(iter(heatmaps))
+    total = np.zeros((tiles[-1][0].stop, tiles[-1][1].stop), np.float32)
+    weights = np.zeros_like(total)
     axis = int(total.shape[1] > total.shape[0])
-    for part, heat in zip(parts, heats, strict=True):
-        place = np.arange(heat.shape[axis], dtype=np.float32) + np.float32(0.5)
-        share = np.expand_dims(np.minimum(place, len(place) - place), 1 - axis)
-        total[part] += heat * share
-        weight[part] += share
-    return np.clip(total / weight, 0, 1)
+    for tile, heatmap in zip(tiles, heatmaps, strict=True):
+        position = np.arange(heatmap.shape[axis], dtype=np.float32) + np.float32(0.5)
+        weight = np.expand_dims(np.minimum(position, len(position) - position), 1 - axis)
+        total[tile] += heatmap * weight
+        weights[tile] += weight
+    return np.clip(total / weights, 0, 1)
 
 
 def _fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
@@ -161,20 +164,22 @@ def _fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
 
 
 def _fit(image: np.ndarray, side: int, mean: Sequence[float], resample: int) -> np.ndarray:
-    """(side, side, 3) uint8: the image in the upper left corner, the rest in the mean colour, which is 0."""
+    """(side, side, 3) uint8: the image in the upper left corner, the rest in the mean colour, 0 after preprocessing."""
     from PIL import Image
 
-    height, width = _fitted_size(*image.shape[:2], side)
+    height, width = _fitted_size(image.shape[0], image.shape[1], side)
     square = np.empty((side, side, 3), np.uint8)
     square[:] = np.rint(np.asarray(mean) * 255)
-    square[:height, :width] = Image.fromarray(image).resize((width, height), Image.Resampling(resample))
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling(resample))
+    square[:height, :width] = np.asarray(resized)
     return square
 
 
-def _unfit(heat: torch.Tensor, height: int, width: int) -> np.ndarray:
-    """(height, width) float32: the part of the square that shows the image, at the image's size."""
+def _unfit(square: torch.Tensor, height: int, width: int) -> np.ndarray:
+    """(height, width) float32: the part of a square heatmap that shows the image, at the image's size."""
     from torch.nn.functional import interpolate
 
-    fitted_height, fitted_width = _fitted_size(height, width, heat.shape[-1])
-    part = heat[None, None, :fitted_height, :fitted_width].float()
-    return interpolate(part, (height, width), mode="bilinear", align_corners=False)[0, 0].clamp(0, 1).numpy()
+    fitted_height, fitted_width = _fitted_size(height, width, square.shape[-1])
+    fitted = square[None, None, :fitted_height, :fitted_width].float()
+    resized = interpolate(fitted, (height, width), mode="bilinear", align_corners=False)
+    return resized[0, 0].clamp(0, 1).numpy()

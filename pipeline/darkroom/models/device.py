@@ -1,4 +1,4 @@
-"""The device, and the memory settings that suit it."""
+"""Chooses the device, and the memory settings for it."""
 
 from __future__ import annotations
 
@@ -22,57 +22,57 @@ def choose_device(wanted: str) -> str:
     """The device to compute on: `cpu`, `cuda`, `cuda:1` or `mps`.
 
     Args:
-        wanted: one of these, or `auto` for the first there is of CUDA (or ROCm), Apple's MPS and the CPU.
+        wanted: one of these, or `auto` for the first available of CUDA (or ROCm), Apple's MPS and the CPU.
 
     Raises:
         SetupError: this machine has no such device.
     """
     if wanted == "cpu" or (wanted == "auto" and not _may_have_gpu()):
-        return "cpu"  # said without the two seconds that importing torch takes
+        return "cpu"  # without the two seconds that importing torch takes
     import torch
 
     cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     mps = ["mps"] if torch.backends.mps.is_available() else []
     if wanted == "auto":
         return "cuda" if cuda else "mps" if mps else "cpu"
-    there = [*(["cuda"] if cuda else []), *cuda, *mps, "cpu"]
-    if wanted not in there:
-        raise SetupError(f"device={wanted}: this machine has {', '.join(there)} (torch {torch.__version__})")
+    available = [*(["cuda"] if cuda else []), *cuda, *mps, "cpu"]
+    if wanted not in available:
+        raise SetupError(f"device={wanted}: this machine has {', '.join(available)} (torch {torch.__version__})")
     return wanted
 
 
 def resolve_memory(memory: Memory, device: str) -> Memory:
-    """The settings with every `auto` chosen for the device.
+    """The settings with a value for the device in place of every `auto`.
 
     The limits are estimates for SDXL at 1024 px (7 GB of weights in fp16, the VAE decoding in fp32), not
     measured.
 
     Raises:
-        SetupError: the device cannot do what a setting asks for.
+        SetupError: the device does not support a setting.
     """
     given = {key: value for key, value in asdict(memory).items() if value != "auto"}
-    settled = replace(_suited_to(device), **given)
-    if device == "cpu" and settled.offload in ("model", "sequential"):
-        raise SetupError(f"memory.offload={settled.offload}: moves models to a GPU; this runs on the CPU")
-    if device == "cpu" and settled.batch_size != 1:
+    resolved = replace(_defaults(device), **given)
+    if device == "cpu" and resolved.offload in ("model", "sequential"):
+        raise SetupError(f"memory.offload={resolved.offload}: moves models to a GPU; this runs on the CPU")
+    if device == "cpu" and resolved.batch_size != 1:
         raise SetupError(
-            f"memory.batch_size={settled.batch_size}: on a CPU every picture runs alone, which is as fast "
+            f"memory.batch_size={resolved.batch_size}: on a CPU every picture runs alone, which is as fast "
             "and equals plain diffusers bit for bit; use memory=auto or memory.batch_size=1"
         )
-    return settled
+    return resolved
 
 
-def _suited_to(device: str) -> Memory:
+def _defaults(device: str) -> Memory:
     if device == "cpu":
         return _CPU
     if device == "mps":
         return _MPS
     import torch
 
-    gib = torch.cuda.mem_get_info(device)[1] / 2**30  # all it has: what is free now would be another answer tomorrow
+    gib = torch.cuda.mem_get_info(device)[1] / 2**30  # the total: the free memory changes from one run to the next
     return _FAST if gib >= 20 else _BALANCED if gib >= 10 else _LOW
 
 
 def _may_have_gpu() -> bool:
-    """False only where there is certainly none: a Linux without any device node of a GPU's driver."""
+    """False only on a Linux without a device node of any GPU driver, where there is certainly no GPU."""
     return not sys.platform.startswith("linux") or any(Path(node).exists() for node in _GPU_NODES)

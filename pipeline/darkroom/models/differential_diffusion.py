@@ -5,41 +5,44 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from darkroom.models.latents import encode, to_latent_grid
+from darkroom.models.latents import encode_images, to_latent_grid
 from darkroom.models.request import InpaintRequest
 
 if TYPE_CHECKING:
     import torch
-    from diffusers import DiffusionPipeline
+
+    from darkroom.models.interfaces import Pipeline
 
 
 class DifferentialDiffusion:
-    """Holds each grey place of the mask to the old picture for its share of the steps.
+    """Restores the original latents of a pixel for the share of the steps that its change map asks for.
 
-    After a step, a place of grey g is put back to the old picture, with the noise of the next step, for as long as less
-    than 1 - g of the steps are done; from then on the model goes on with what it finds there. So white changes freely,
-    and a hard mask changes nothing about a repaint. Source: Levin and Fried, Differential Diffusion: Giving
-    Each Pixel Its Strength, 2023 (arXiv 2306.00950), here within the mask, as the outside is the pipeline's to keep.
+    While fewer than 1 - g of the steps are done, a pixel with the value g in the change map gets the original latents
+    back after each step, with the noise of the next one; after that the model continues from there. A pixel of 1
+    changes freely, so a hard mask gives the same repaint as none. Source: Levin and Fried, Differential Diffusion:
+    Giving Each Pixel Its Strength, 2023 (arXiv 2306.00950); here inside the mask only, as the pipeline itself keeps
+    the outside.
 
     Args:
         pipe: an inpainting pipeline of 4 or 9 channels.
         requests: the requests of one batch, all with a `change_map`.
     """
 
-    def __init__(self, pipe: DiffusionPipeline, requests: Sequence[InpaintRequest]) -> None:
+    def __init__(self, pipe: Pipeline, requests: Sequence[InpaintRequest]) -> None:
         import torch
 
         self._pipe = pipe
-        self._old = encode(pipe, [request.image for request in requests])
-        self._change_map = to_latent_grid([request.change_map for request in requests], self._old)
-        self._noise = torch.cat([self._draw(request.seed) for request in requests]).to(self._old.device)
+        self._original = encode_images(pipe, [request.image for request in requests])
+        change_maps = [request.change_map for request in requests if request.change_map is not None]
+        self._change_map = to_latent_grid(change_maps, self._original)
+        self._noise = torch.cat([self._draw_noise(request.seed) for request in requests]).to(self._original.device)
 
     def __call__(self, step: int, latents: torch.Tensor) -> torch.Tensor:
-        """What the pipeline goes on with, in place: another layout in memory would alter last bits.
+        """Restore latents in place, since another memory layout would change last bits, and return them.
 
         Args:
-            step: how many steps were done before the one that has just been done.
-            latents: (N, 4, h, w), its outcome.
+            step: the index of the step that has just finished.
+            latents: (N, 4, h, w), the result of that step.
         """
         import torch
 
@@ -47,12 +50,12 @@ class DifferentialDiffusion:
         done = step + 1
         if done == steps:
             return latents
-        time = self._pipe.scheduler.timesteps[-steps:][done]
-        noisy = self._pipe.scheduler.add_noise(self._old, self._noise, time[None])
+        timestep = self._pipe.scheduler.timesteps[-steps:][done]
+        noisy = self._pipe.scheduler.add_noise(self._original, self._noise, timestep[None])
         held = (self._change_map > 0) & (1 - self._change_map > done / steps)
         return latents.copy_(torch.where(held, noisy.to(latents.dtype), latents))
 
-    def _draw(self, seed: int) -> torch.Tensor:
+    def _draw_noise(self, seed: int) -> torch.Tensor:
         import torch
 
-        return torch.randn(self._old[:1].shape, generator=torch.Generator("cpu").manual_seed(seed))
+        return torch.randn(self._original[:1].shape, generator=torch.Generator("cpu").manual_seed(seed))

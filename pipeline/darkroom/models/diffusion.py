@@ -14,9 +14,8 @@ from darkroom.models.checkpoint import load_pipeline
 from darkroom.models.ddim_inversion import invert_and_decode
 from darkroom.models.diffedit_mask import DiffEditMask
 from darkroom.models.library_logging import silence_libraries
-from darkroom.models.miniature.upscaled_diffusion import SMALL, UpscaledDiffusion
-from darkroom.models.offload import put, torch_dtype
-from darkroom.models.prompts import encode
+from darkroom.models.offload import apply_memory_settings, torch_dtype
+from darkroom.models.prompts import encode_prompt
 from darkroom.models.repaint import repaint
 from darkroom.models.request import DiffEditMaskRequest, DiffEditRequest, InpaintRequest
 from darkroom.models.schedulers import build_scheduler
@@ -24,7 +23,7 @@ from darkroom.models.settings import Memory
 from darkroom.models.weights import ModelFiles
 
 if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
+    from darkroom.models.interfaces import Pipeline
 
 log = logging.getLogger("darkroom")
 
@@ -34,83 +33,83 @@ _Work = Callable[[Sequence[_Item]], list[np.ndarray]]
 
 
 class Diffusion:
-    """A Stable Diffusion inpainting pipeline of any kind behind one method.
+    """A Stable Diffusion inpainting pipeline: requests in, pictures out.
 
     Args:
-        pipe: a loaded pipeline, placed on its device.
+        pipe: a loaded pipeline, on its device.
         batch_size: pictures per UNet call; smaller batches are padded to it.
 
     Attributes:
         multiple: height and width of a request must be divisible by this.
-        native: side in pixels of the square the model was trained on: 1024 for SDXL, 512 for SD 1.5.
+        native: side in pixels of the squares that the model was trained on: 1024 for SDXL, 512 for SD 1.5.
         batch_size: as given, or less once the GPU ran out of memory.
     """
 
     multiple = 8
 
-    def __init__(self, pipe: DiffusionPipeline, batch_size: int = 1) -> None:
+    def __init__(self, pipe: Pipeline, batch_size: int = 1) -> None:
         self._pipe = pipe
         self._base_scheduler = pipe.scheduler
-        self._encode = lru_cache(maxsize=16)(partial(encode, pipe))  # one prompt, many seeds
+        self._encode = lru_cache(maxsize=16)(partial(encode_prompt, pipe))  # one prompt, many seeds
         self.batch_size = batch_size
         self.native: int = pipe.unet.config.sample_size * pipe.vae_scale_factor
 
     def inpaint(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
         """Repaint the masked parts of pictures.
 
-        A picture depends on its own request alone: it has its own noise generator, on the CPU, and every UNet
-        call has the same number of pictures, since that number alters the last bits. With a batch size of 1,
-        as on a CPU, it equals what diffusers gives for a generator of that seed, bit for bit.
+        A picture depends on its own request alone: it has its own noise generator, on the CPU, and every UNet call has
+        the same number of pictures, since that number alters the last bits. With a batch size of 1, as on a CPU, it
+        equals the picture of diffusers for a generator of that seed, bit for bit.
 
-        Pixels outside the mask change too, because all pixels go through the VAE: composite the result.
+        Pixels outside the mask change too, because all pixels pass through the VAE: composite the result.
 
         Returns:
             (h, w, 3) uint8 RGB for each request, in order.
 
         Raises:
-            PhotoError: the model gave no picture for one of them, or there is not memory enough for one.
+            PhotoError: the model produced no picture for a request, or a single picture runs out of memory.
         """
-        return self._in_groups(requests, self._repaint, self._shared)
+        return self._in_groups(requests, self._repaint, self._batch_key)
 
     def diffedit_map(self, request: DiffEditMaskRequest) -> np.ndarray:
-        """How differently the model sees a noisy picture with two texts, averaged over several noises.
+        """The distance of the model's predictions for a noisy picture with two prompts, averaged over several noises.
 
-        The noises are the request's own, drawn on the CPU, and batched as pictures are in `inpaint`: two answers for
-        each of `batch_size` noises in every UNet call.
+        The noises are the request's own, drawn on the CPU, and batched as pictures are in `inpaint`: every UNet call
+        makes two predictions for each of `batch_size` noises.
 
         Returns:
             (rows, columns) float32 of at least 0, on the grid of the model's latents, which has the picture's aspect.
 
         Raises:
-            PhotoError: the model gave not-a-number, or there is not memory enough.
+            PhotoError: the model produced NaN or ran out of memory.
         """
         diffedit_mask = DiffEditMask(self._pipe, self._base_scheduler, request)
-        mean = np.mean(self._in_batches(diffedit_mask.noises, diffedit_mask.maps), axis=0)
+        mean: np.ndarray = np.mean(self._in_batches(diffedit_mask.noises, diffedit_mask.maps), axis=0)
         self._pipe.maybe_free_model_hooks()
         if not np.isfinite(mean).all():
-            raise PhotoError("the model predicted not-a-number for this photo; try memory.dtype=fp32")
+            raise PhotoError("the model predicted NaN for this photo; try memory.dtype=fp32")
         return mean
 
     def diffedit(self, requests: Sequence[DiffEditRequest]) -> list[np.ndarray]:
-        """Encode pictures by DDIM inversion and decode the masked parts with another text; nothing is random.
+        """Encode pictures by DDIM inversion and decode the masked parts with another prompt; nothing is random.
 
-        It takes a text-to-image checkpoint: one for inpainting would be shown the picture, and give it back.
+        It takes a text-to-image checkpoint: an inpainting one would see the picture itself, and reproduce it.
 
-        Pixels outside the mask change too, because all pixels go through the VAE: composite the result.
+        Pixels outside the mask change too, because all pixels pass through the VAE: composite the result.
 
         Returns:
             (h, w, 3) uint8 RGB for each request, in order.
 
         Raises:
-            PhotoError: the model gave no picture for one of them, or there is not memory enough for one.
+            PhotoError: the model produced no picture for a request, or a single picture runs out of memory.
         """
         work = partial(invert_and_decode, self._pipe, self._base_scheduler)
-        pictures = self._in_groups(requests, work, DiffEditRequest.shared)
+        pictures = self._in_groups(requests, work, DiffEditRequest.batch_key)
         self._pipe.maybe_free_model_hooks()
         return pictures
 
     def describe(self) -> dict[str, Any]:
-        """How pictures are made, as plain data."""
+        """The pipeline and its settings, as plain data for `run.json`."""
         return {
             "pipeline": type(self._pipe).__name__,
             "dtype": str(self._pipe.dtype).removeprefix("torch."),
@@ -125,62 +124,62 @@ class Diffusion:
         self._pipe.scheduler = build_scheduler(requests[0].scheduler, self._base_scheduler)
         return repaint(self._pipe, requests, [self._encode(request.prompt) for request in requests])
 
-    def _shared(self, request: InpaintRequest) -> tuple[object, ...]:
-        """What the pictures of one batch must have in common; also the length of their prompts, as encoded.
-
-        The shorter ones could be filled up with nothing, but the model would hear it.
-        """
-        return *request.shared(), self._encode(request.prompt)[0].embeds.shape[1]
+    def _batch_key(self, request: InpaintRequest) -> tuple[object, ...]:
+        """Prompts in a batch also have the same length in tokens: padding the shorter ones would change the result."""
+        return *request.batch_key(), self._encode(request.prompt)[0].embeds.shape[1]
 
     def _in_groups(
-        self, requests: Sequence[_Request], work: _Work[_Request], shared: Callable[[_Request], tuple[object, ...]]
+        self, requests: Sequence[_Request], work: _Work[_Request], batch_key: Callable[[_Request], tuple[object, ...]]
     ) -> list[np.ndarray]:
-        """Requests of any kind; those that may share batches do."""
+        """The pictures of requests in any mix; those with the same key share batches."""
         groups: dict[tuple[object, ...], list[int]] = {}
         for index, request in enumerate(requests):
-            groups.setdefault(shared(request), []).append(index)
+            groups.setdefault(batch_key(request), []).append(index)
         pictures: dict[int, np.ndarray] = {}
         for group in groups.values():
             pictures.update(zip(group, self._in_batches([requests[index] for index in group], work), strict=True))
         return [pictures[index] for index in range(len(requests))]
 
     def _in_batches(self, items: Sequence[_Item], work: _Work[_Item]) -> list[np.ndarray]:
-        """Any number of items that may share batches."""
+        """The results of any number of items with the same key."""
         done: list[np.ndarray] = []
         while len(done) < len(items):
             results = self._unless_out_of_memory(items[len(done) : len(done) + self.batch_size], work)
             if results is None:
-                self._halve_batch()
+                self._halve_batch_size()
             else:
                 done += results
         return done
 
     def _unless_out_of_memory(self, items: Sequence[_Item], work: _Work[_Item]) -> list[np.ndarray] | None:
-        """One batch, filled up with copies of its last item."""
+        """The results of one batch, padded with copies of its last item; None if the GPU ran out of memory."""
         import torch
 
-        filled = [*items, *[items[-1]] * (self.batch_size - len(items))]
+        padded = [*items, *[items[-1]] * (self.batch_size - len(items))]
         try:
-            return work(filled)[: len(items)]
+            return work(padded)[: len(items)]
         except torch.OutOfMemoryError:
-            return None  # the caller goes on outside this clause, whose traceback holds on to tensors
+            return None  # the caller continues outside this clause, whose traceback keeps tensors alive
 
-    def _halve_batch(self) -> None:
+    def _halve_batch_size(self) -> None:
         """For the rest of the run."""
         import torch
 
         self._pipe.maybe_free_model_hooks()
         torch.cuda.empty_cache()
         if self.batch_size == 1:
-            raise PhotoError("the GPU has not memory enough for one picture: try memory=low or smaller ones")
+            raise PhotoError("one picture runs out of GPU memory: try memory=low or a lower resolution")
         self.batch_size //= 2
-        log.warning("out of GPU memory: going on with a batch size of %d", self.batch_size)
+        log.warning("out of GPU memory: continuing with a batch size of %d", self.batch_size)
 
 
-def load_diffusion(files: ModelFiles, memory: Memory, device: str) -> Diffusion | UpscaledDiffusion:
-    """The inpainting model from weights on this machine, placed as the settled memory settings say.
+def load_diffusion(files: ModelFiles, memory: Memory, device: str) -> Diffusion:
+    """The inpainting model of a checkpoint, on its device.
 
-    One whose native side is below `reduced.SMALL` paints larger pictures at its own size.
+    Args:
+        files: the checkpoint.
+        memory: resolved settings (`darkroom.models.device.resolve_memory`).
+        device: `cpu`, `cuda`, `cuda:1` or `mps`.
 
     Raises:
         SetupError: files are missing or damaged, or the checkpoint is of another kind.
@@ -188,6 +187,5 @@ def load_diffusion(files: ModelFiles, memory: Memory, device: str) -> Diffusion 
     silence_libraries()
     pipe = load_pipeline(files, torch_dtype(memory))
     pipe.set_progress_bar_config(disable=True)
-    put(pipe, memory, device)
-    diffusion = Diffusion(pipe, memory.batch_size)
-    return UpscaledDiffusion(diffusion) if diffusion.native < SMALL else diffusion
+    apply_memory_settings(pipe, memory, device)
+    return Diffusion(pipe, int(memory.batch_size))

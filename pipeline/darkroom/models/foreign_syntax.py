@@ -1,4 +1,4 @@
-"""Finds the syntax of other tools in prompts; Darkroom reads it as plain words."""
+"""Finds the syntax of other tools in prompts, which Darkroom reads as plain words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 Syntax = Literal["plain", "compel"]
 
-# Of a text such as `red:1.4`; not of `ratio 3:4`. Lengths are bounded everywhere: texts come from strangers.
+# Matches `(red:1.4)`, not `(ratio 3:4)`. Every repetition is bounded, because texts come from strangers.
 WEIGHT = re.compile(r"(?<!\\)\(([^()\\]{0,300}[^()\\\s\d][\d.]{0,5})\s*:(\s*-?\d?\.\d+|-?\d)\s*\)")
 
 _WEIGHTS = {
@@ -20,31 +20,31 @@ _JOINTS = {
     "plain": '`prompt_syntax: compel` joins texts, written ("a car", "a road").and()',
     "compel": 'compel joins texts by ("a car", "a road").and()',
 }
-_LIST = {each: "a list of prompts, or a prompts_file, makes a picture of each" for each in ("plain", "compel")}
-_KEYS = {each: "such things are parameters of the stage" for each in ("plain", "compel")}
+_LIST = dict.fromkeys(("plain", "compel"), "a list of prompts, or a prompts_file, makes a picture of each")
+_KEYS = dict.fromkeys(("plain", "compel"), "such things are parameters of the stage")
 _COMPEL = {"plain": "set `prompt_syntax: compel`"}
 _JOINT_WORDS = {"BREAK", "AND", "ADDCOMM", "ADDBASE", "ADDCOL", "ADDROW"}
 _FLAGS = "ar|aspect|v|niji|no|s|stylize|style|q|quality|seed|chaos|c|iw|tile|stop|sref|cref|weird|raw|steps|cfg"
 
 
 class _Form(NamedTuple):
-    """A way in which other tools write something.
+    """A piece of another tool's syntax.
 
     Attributes:
-        signs: what it looks like.
-        what: what it is there.
-        instead: what would be right, by syntax; where it is not listed, to leave it out.
-        syntaxes: under which it is read as words; None stands for texts that have no syntax.
+        pattern: a regular expression.
+        meaning: what it does in the other tool, as part of a sentence.
+        remedies: the alternative for each syntax; for a syntax without one, to leave the piece out.
+        syntaxes: those that read it as plain words; None stands for texts without syntax.
     """
 
-    signs: str
-    what: str
-    instead: Mapping[str, str] = {}
+    pattern: str
+    meaning: str
+    remedies: Mapping[str, str] = {}
     syntaxes: tuple[Syntax | None, ...] = ("plain", "compel", None)
 
 
 _FORMS = [
-    (re.compile(form.signs), form)
+    (re.compile(form.pattern), form)
     for form in (
         _Form(r"<[A-Za-z]\w{0,20}:[^<>]{1,200}>", "how web UIs load a LoRA or the like"),
         _Form(r"<[A-Za-z][\w-]{0,60}>|\bembedding:[\w.-]{1,100}", "how other tools call an embedding"),
@@ -74,23 +74,26 @@ _FORMS = [
 
 @lru_cache(maxsize=1000)  # a negative prompt that thousands of photos share
 def find_foreign_syntax(text: str, syntax: Syntax | None) -> tuple[str, ...]:
-    """Syntax of other tools in a text, one line each: the piece, its meaning there, the remedy.
+    """A line for each piece of another tool's syntax in a text: the piece, its meaning there, the remedy.
 
-    Ordinary prose passes: a parenthesis, `3:4`, a word in capitals among others.
+    Ordinary prose passes: a parenthesis, `3:4`, a word in capitals among other such words.
 
     Args:
-        text: a prompt, or a phrase that says what to look for.
-        syntax: of a prompt; None for a text that has none.
+        text: a prompt, or a phrase that names what to find.
+        syntax: of a prompt; None for a text without syntax.
     """
-    found = [(match[0], form) for signs, form in _FORMS if syntax in form.syntaxes and (match := signs.search(text))]
-    found += [(word, _Form("", "how web UIs join prompts", _JOINTS)) for word in _joints(text)]
-    told = (f"`{signs}` is {form.what}, and is read as words here" for signs, form in found)
-    remedies = (form.instead.get(syntax or "", "leave it out") for _, form in found)
-    return tuple(f"{line}: {remedy}" for line, remedy in zip(told, remedies, strict=True))
+    found = [
+        (match[0], form) for pattern, form in _FORMS if syntax in form.syntaxes and (match := pattern.search(text))
+    ]
+    found += [(word, _Form("", "how web UIs join prompts", _JOINTS)) for word in _joint_words(text)]
+    return tuple(
+        f"`{piece}` is {form.meaning}, and is read as words here: {form.remedies.get(syntax or '', 'leave it out')}"
+        for piece, form in found
+    )
 
 
-def _joints(text: str) -> Iterator[str]:
-    """The first word such as BREAK, if those beside it are not in capitals too, as on a sign."""
+def _joint_words(text: str) -> Iterator[str]:
+    """The first word such as BREAK, unless its neighbours are in capitals too, as on a sign."""
     words = [word.strip(",.;") for word in text.split()]
     for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
         if word in _JOINT_WORDS and not (before.isupper() or after.isupper()):

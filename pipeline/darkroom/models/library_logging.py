@@ -1,4 +1,4 @@
-"""Keeping the libraries' progress bars and notes out of the run's own output."""
+"""Keeps the libraries' progress bars and notes out of Darkroom's own output."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from functools import cache
 
 @cache
 def silence_libraries() -> None:
-    """Show only errors of diffusers and transformers, and no bars: what matters is checked and said here.
+    """Show only errors of diffusers and transformers, and no progress bars.
 
-    Silenced among others: four lines per picture about modules "kept in float32", and cut prompts, which
-    `darkroom.models.prompts` reports.
+    Darkroom checks and reports what matters itself. Among what is silenced: four lines per picture about modules "kept
+    in float32", and notes on truncated prompts, which the check before a run reports.
     """
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging

@@ -1,4 +1,4 @@
-"""Turning whatever a parser of weights raises into one line."""
+"""Turns whatever a parser of weights raises into one line."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from darkroom.system.interrupts import raise_if_interrupted
 
 
 @contextmanager
-def reading(path: Path, what: str) -> Iterator[None]:
-    """Around the reading of a file of weights.
+def as_setup_error(path: Path, kind: str) -> Iterator[None]:
+    """Wrap the reading of a model's files.
+
+    Args:
+        path: the file or folder that is read.
+        kind: what it should be, for the message.
 
     Raises:
         SetupError: in place of all that safetensors, pickle, json, torch, transformers and diffusers raise.
@@ -24,4 +28,4 @@ def reading(path: Path, what: str) -> Iterator[None]:
     except Exception as error:
         raise_if_interrupted()
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise SetupError(f"{path}: cannot be read as {what}: {reason[:200]}") from error
+        raise SetupError(f"{path}: cannot be read as {kind}: {reason[:200]}") from error

@@ -1,4 +1,4 @@
-"""The names that recipes and settings may use. Imports nothing, so that checking a recipe costs nothing."""
+"""The names that recipes and settings may use. Imports nothing, so that checking a recipe is fast."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SCHEDULERS = (
     "unipc",
     "lcm",
 )
-"""Samplers by the names of the field; `default` is the one the checkpoint was published with."""
+"""Samplers by the names that users know them by; `default` is the one that the checkpoint was published with."""
 
 SAM_CHECKPOINTS = {
     "vit_b": "sam_vit_b_01ec64.pth",

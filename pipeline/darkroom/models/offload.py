@@ -1,4 +1,4 @@
-"""Putting an inpainting pipeline where its memory settings say."""
+"""Applies the memory settings to an inpainting pipeline."""
 
 from __future__ import annotations
 
@@ -9,37 +9,38 @@ from darkroom.models.settings import Memory
 
 if TYPE_CHECKING:
     import torch
-    from diffusers import DiffusionPipeline
+
+    from darkroom.models.interfaces import Pipeline
 
 
 def torch_dtype(memory: Memory) -> torch.dtype:
-    """The number format of settled settings."""
+    """The dtype of resolved settings."""
     import torch
 
     return {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[memory.dtype]
 
 
-def put(pipe: DiffusionPipeline, memory: Memory, device: str) -> None:
-    """Move a pipeline from the CPU to where it shall work.
+def apply_memory_settings(pipe: Pipeline, memory: Memory, device: str) -> None:
+    """Move a pipeline to its device, or let its parts take turns there.
 
     Args:
-        pipe: a loaded pipeline.
-        memory: settled settings (`darkroom.models.device.resolve_memory`).
+        pipe: a loaded pipeline, on the CPU.
+        memory: resolved settings (`darkroom.models.device.resolve_memory`).
         device: `cpu`, `cuda`, `cuda:1` or `mps`.
 
     Raises:
-        SetupError: the device has not memory enough for the model's weights.
+        SetupError: the model's weights do not fit into the device's memory.
     """
     import torch
 
     torch.backends.cudnn.deterministic = True  # the same picture every time
     try:
-        _put(pipe, memory, device)
+        _apply(pipe, memory, device)
     except torch.OutOfMemoryError:
         raise SetupError(f"memory.offload={memory.offload}: too much for {device}; try memory=low") from None
 
 
-def _put(pipe: DiffusionPipeline, memory: Memory, device: str) -> None:
+def _apply(pipe: Pipeline, memory: Memory, device: str) -> None:
     if memory.vae_slicing:
         pipe.vae.enable_slicing()
     if memory.vae_tiling:
@@ -51,7 +52,7 @@ def _put(pipe: DiffusionPipeline, memory: Memory, device: str) -> None:
     elif memory.offload == "group":
         import torch
 
-        # Without streams: they keep pinned copies, which the VAE's change to fp32 and back would not reach.
+        # Without streams: they keep pinned copies, which would not follow the VAE to fp32 and back.
         pipe.enable_group_offload(onload_device=torch.device(device), offload_type="leaf_level")
     else:
         pipe.to(device)

@@ -11,64 +11,61 @@ import numpy as np
 
 from darkroom.errors import PhotoError
 from darkroom.models.differential_diffusion import DifferentialDiffusion
-from darkroom.models.prompts import PromptEmbeds
+from darkroom.models.prompts import EncodedPrompt, PromptEmbeds
 from darkroom.models.request import InpaintRequest
 
 if TYPE_CHECKING:
     import torch
-    from diffusers import DiffusionPipeline
+
+    from darkroom.models.interfaces import Pipeline
 
 
-def repaint(
-    pipe: DiffusionPipeline, requests: Sequence[InpaintRequest], texts: Sequence[tuple[PromptEmbeds, PromptEmbeds]]
-) -> list[np.ndarray]:
-    """All requests in one batch; they must agree in `InpaintRequest.shared`.
+def repaint(pipe: Pipeline, requests: Sequence[InpaintRequest], prompts: Sequence[EncodedPrompt]) -> list[np.ndarray]:
+    """Repaint all requests in one batch; they must agree in `InpaintRequest.batch_key`.
 
     Args:
-        pipe: what paints.
-        requests: what is painted.
-        texts: the prompt of each, as `prompts.encode` gives it; all of one length.
+        pipe: the pipeline.
+        requests: the pictures to repaint.
+        prompts: the encoded prompt of each request, all of one length.
 
     Returns:
         (h, w, 3) uint8 RGB for each request.
 
     Raises:
-        PhotoError: the model gave not-a-number or a single colour, which never passes for a picture.
+        PhotoError: the model produced NaN or a single colour, which never passes for a picture.
     """
     latents: list[torch.Tensor] = []
-    hold = None if requests[0].change_map is None else DifferentialDiffusion(pipe, requests)
+    restore = None if requests[0].change_map is None else DifferentialDiffusion(pipe, requests)
 
-    def after_step(_pipe: Any, step: int, _time: int, tensors: dict[str, Any]) -> dict[str, Any]:
-        if hold:
-            tensors["latents"] = hold(step, tensors["latents"])
+    def after_step(_pipe: Any, step: int, _timestep: int, tensors: dict[str, Any]) -> dict[str, Any]:
+        if restore:
+            tensors["latents"] = restore(step, tensors["latents"])
         latents[:] = tensors["latents"]
         return tensors
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # diffusers deprecates upcast_vae, and calls it
-        arguments = _arguments(requests, texts)
+        arguments = _arguments(requests, prompts)
         pictures = pipe(**arguments, callback_on_step_end=after_step, output_type="np").images
     return [
-        _to_bytes(picture if _is_picture(picture) else _decode_again(pipe, latent, request))
+        _to_uint8(picture if _is_picture(picture) else _decode_in_fp32(pipe, latent, request))
         for request, picture, latent in zip(requests, pictures, latents, strict=True)
     ]
 
 
-def _arguments(
-    requests: Sequence[InpaintRequest], texts: Sequence[tuple[PromptEmbeds, PromptEmbeds]]
-) -> dict[str, Any]:
+def _arguments(requests: Sequence[InpaintRequest], prompts: Sequence[EncodedPrompt]) -> dict[str, Any]:
     import torch
     from PIL import Image
 
     first = requests[0]
-    shown, unwanted = (reduce(PromptEmbeds.and_then, each) for each in zip(*texts, strict=True))
-    summaries = {"pooled_prompt_embeds": shown.pooled, "negative_pooled_prompt_embeds": unwanted.pooled}
-    # An image and a generator for each: diffusers encodes a single image with the first generator only, and
+    positive, negative = (reduce(PromptEmbeds.and_then, side) for side in zip(*prompts, strict=True))
+    pooled = {"pooled_prompt_embeds": positive.pooled, "negative_pooled_prompt_embeds": negative.pooled}
+    # One image and one generator per request: diffusers encodes a single image with the first generator only, and
     # then all other pictures differ from what they are alone.
     return {
-        "prompt_embeds": shown.embeds,
-        "negative_prompt_embeds": unwanted.embeds,
-        **(summaries if shown.pooled is not None else {}),
+        "prompt_embeds": positive.embeds,
+        "negative_prompt_embeds": negative.embeds,
+        **(pooled if positive.pooled is not None else {}),
         "image": [Image.fromarray(request.image) for request in requests],
         "mask_image": [Image.fromarray(request.mask.astype(np.uint8) * 255) for request in requests],
         "generator": [torch.Generator("cpu").manual_seed(request.seed) for request in requests],
@@ -80,8 +77,8 @@ def _arguments(
     }
 
 
-def _decode_again(pipe: DiffusionPipeline, latent: torch.Tensor, request: InpaintRequest) -> np.ndarray:
-    """(h, w, 3) floats decoded in fp32: some VAEs overflow in half precision (diffusers issue 4325)."""
+def _decode_in_fp32(pipe: Pipeline, latent: torch.Tensor, request: InpaintRequest) -> np.ndarray:
+    """The picture again, (h, w, 3) float: some VAEs overflow in half precision (diffusers issue 4325)."""
     import torch
 
     vae, dtype = pipe.vae, pipe.vae.dtype
@@ -91,17 +88,17 @@ def _decode_again(pipe: DiffusionPipeline, latent: torch.Tensor, request: Inpain
             decoded = vae.decode(latent[None].float() / vae.config.scaling_factor, return_dict=False)[0]
         vae.to(dtype)
         pipe.maybe_free_model_hooks()
-        picture = pipe.image_processor.postprocess(decoded, output_type="np")[0]
+        picture: np.ndarray = pipe.image_processor.postprocess(decoded, output_type="np")[0]
         if _is_picture(picture):
             return picture
-    raise PhotoError(f"the model gave no picture for seed {request.seed}: not-a-number or a single colour")
+    raise PhotoError(f"the model produced no picture for seed {request.seed}: NaN or a single colour")
 
 
 def _is_picture(pixels: np.ndarray) -> bool:
-    """Whether floats are finite and not one colour all over, as an overflow is after clipping."""
+    """Whether the pixels are finite and not all of one colour; after clipping, an overflow is one colour."""
     return bool(np.isfinite(pixels).all()) and bool(np.ptp(pixels) > 0)
 
 
-def _to_bytes(pixels: np.ndarray) -> np.ndarray:
+def _to_uint8(pixels: np.ndarray) -> np.ndarray:
     """Floats in [0, 1] as uint8, rounded as diffusers rounds them."""
     return (pixels * 255).round().astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What the inpainting model is asked for."""
+"""Requests to the inpainting model."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ class InpaintRequest:
     Attributes:
         image: (h, w, 3) uint8 RGB; h and w multiples of `Diffusion.multiple`.
         mask: (h, w) bool, True where the model paints.
-        prompt: what to paint there, and what to keep out.
+        prompt: what to paint there, and what to avoid.
         seed: of the noise, at least 0.
         steps: of the full schedule; `int(steps * strength)` of them are run and must be at least 1.
-        guidance_scale: classifier-free guidance (Ho and Salimans, arXiv 2207.12598); 1 and less is none.
-        strength: how far the masked picture is drowned in noise, above 0 to 1, exactly as diffusers defines
-            it; 1 starts from pure noise.
+        guidance_scale: classifier-free guidance (Ho and Salimans, arXiv 2207.12598); 1 or less turns it off.
+        strength: how much noise is added to the masked picture, above 0 to 1, exactly as diffusers defines it; 1 starts
+            from pure noise.
         scheduler: one of `darkroom.models.names.SCHEDULERS`.
-        change_map: (h, w) float32, how much of the mask may change, above 0 to 1: it is held to the old picture for the
-            first 1 - grey of the steps that are run. 0 outside the mask. None for all from the start.
+        change_map: (h, w) float32 in [0, 1], how much each pixel may change: it keeps the original for the first
+            1 - value of the steps that are run. Above 0 exactly where `mask` is True. None lets the whole mask change
+            from the first step.
     """
 
     image: np.ndarray
@@ -37,8 +38,8 @@ class InpaintRequest:
     scheduler: str
     change_map: np.ndarray | None = None
 
-    def shared(self) -> tuple[object, ...]:
-        """What the pictures of one batch must have in common."""
+    def batch_key(self) -> tuple[object, ...]:
+        """Requests with the same key may share a batch."""
         return (
             self.image.shape,
             self.change_map is not None,
@@ -51,14 +52,14 @@ class InpaintRequest:
 
 @dataclass(frozen=True)
 class DiffEditMaskRequest:
-    """Two texts to contrast on a picture.
+    """Two prompts to compare on a picture.
 
     Attributes:
         image: (h, w, 3) uint8 RGB; h and w multiples of `Diffusion.multiple`.
-        reference: what the picture shows.
-        query: what it shall show.
-        maps: under how many noises the model is asked.
-        strength: where in the noise schedule these are, above 0 to 1.
+        reference: describes the picture as it is.
+        query: describes the picture as it should be.
+        maps: the number of noises under which the predictions are compared.
+        strength: the noise level, as a share of the noise schedule, above 0 to 1.
         seed: of the noises, at least 0.
     """
 
@@ -72,16 +73,16 @@ class DiffEditMaskRequest:
 
 @dataclass(frozen=True)
 class DiffEditRequest:
-    """One picture to encode by DDIM inversion and to decode with another text.
+    """One picture to encode by DDIM inversion and to decode with another prompt.
 
     Attributes:
         image: (h, w, 3) uint8 RGB; h and w multiples of `Diffusion.multiple`.
-        mask: (h, w) bool, True where the new text acts.
-        reference: the text to encode with; None for no text.
-        query: the text to decode with.
+        mask: (h, w) bool, True where the query applies.
+        reference: the prompt to encode with; None for the empty prompt.
+        query: the prompt to decode with.
         steps: of the full schedule; `int(steps * ratio)` of them are run each way and must be at least 1.
-        ratio: how far into the noise schedule it is encoded, above 0 to 1.
-        guidance_scale: of the decoding; 1 and less is none.
+        ratio: how far into the noise schedule the picture is encoded, above 0 to 1.
+        guidance_scale: of the decoding; 1 or less turns it off.
     """
 
     image: np.ndarray
@@ -92,6 +93,6 @@ class DiffEditRequest:
     ratio: float
     guidance_scale: float
 
-    def shared(self) -> tuple[object, ...]:
-        """What the pictures of one batch must have in common."""
+    def batch_key(self) -> tuple[object, ...]:
+        """Requests with the same key may share a batch."""
         return self.image.shape, self.steps, self.ratio, self.guidance_scale

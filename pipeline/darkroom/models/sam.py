@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from darkroom.errors import PhotoError, SetupError
 from darkroom.models.image_cache import ImageCache
-from darkroom.models.load_errors import reading
-from darkroom.models.miniature.two_pass_sam import SMALL, TwoPassSam
+from darkroom.models.interfaces import Segments
+from darkroom.models.load_errors import as_setup_error
 
 if TYPE_CHECKING:
     import torch
     from segment_anything.modeling import Sam as Network
 
 _VARIANTS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}  # by the width of the image encoder
-_STEP = 1.0  # by how much a mask's cut is moved to see how stable it is, in logits
-_CLICKS = 64  # of a grid that are decoded together: 50 MB of masks
-
-
-class Segments(NamedTuple):
-    """What SAM takes for things in a photo, N of them; many stand for the same thing.
-
-    Attributes:
-        masks: (N, h, w) bool as SAM's decoder makes them; the longer side has 256 px in the published models.
-        clicks: (N, 2) float, the click that each was found by, x and y in pixels of the photo.
-        scores: (N,) float32, SAM's own estimates of their IoU, about 0 to 1.
-        stability: (N,) float32 in [0, 1], the IoU of a mask cut a little tighter with one cut a little wider.
-    """
-
-    masks: np.ndarray
-    clicks: np.ndarray
-    scores: np.ndarray
-    stability: np.ndarray
+_STABILITY_OFFSET = 1.0  # in logits: how far the threshold is moved up and down
+_CLICKS_PER_BATCH = 64  # of a grid, decoded together: 50 MB of masks
 
 
 class Sam:
@@ -63,10 +46,10 @@ class Sam:
             box: (4,) float, x0 y0 x1 y1 in pixels, or None.
 
         Returns:
-            masks, (3, H, W) bool, and SAM's own estimates of their IoU, (3,) float32, about 0 to 1.
+            The masks, (3, H, W) bool, and SAM's own estimates of their IoU, (3,) float32, about 0 to 1.
 
         Raises:
-            PhotoError: the photo is so thin that nothing would be left of it at SAM's size.
+            PhotoError: the photo is so long and thin that its short side vanishes at SAM's input size.
         """
         if not len(points) and box is None:
             raise ValueError("SAM needs a point or a box")
@@ -81,17 +64,17 @@ class Sam:
         return masks, scores
 
     def segment_everything(self, image: np.ndarray, grid: int) -> Segments:
-        """All that SAM finds under a grid of clicks; for a mask at full size ask `masks` with its click.
+        """The masks of a grid of clicks, at low resolution; for a mask at full size pass its click to `masks`.
 
-        Like the `SamAutomaticMaskGenerator` of the SAM paper, section 5, without its filters and without ever making
-        its masks at the photo's size, of which one photo of 24 megapixels would need gigabytes.
+        Like the `SamAutomaticMaskGenerator` of the SAM paper, section 5, but without its filters, and without masks
+        at full size: those of a single photo of 24 megapixels would take gigabytes.
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            grid: clicks along each side; each brings three masks.
+            grid: clicks along each side; every click gives three masks.
 
         Raises:
-            PhotoError: the photo is so thin that nothing would be left of it at SAM's size.
+            PhotoError: the photo is so long and thin that its short side vanishes at SAM's input size.
         """
         import torch
 
@@ -99,17 +82,20 @@ class Sam:
         self._encode(np.ascontiguousarray(image))
         ticks = (np.arange(grid) + 0.5) / grid
         clicks = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2) * image.shape[1::-1]
-        placed = self._predictor.transform.apply_coords(clicks, image.shape[:2])
+        scaled = self._predictor.transform.apply_coords(clicks, image.shape[:2])
         with torch.inference_mode():
-            points = torch.as_tensor(placed, dtype=torch.float32, device=self._predictor.device)[:, None]
-            decoded = [self._decode(some) for some in points.split(_CLICKS)]
+            points = torch.as_tensor(scaled, dtype=torch.float32, device=self._predictor.device)[:, None]
+            batches = [points[start : start + _CLICKS_PER_BATCH] for start in range(0, len(points), _CLICKS_PER_BATCH)]
+            decoded = [self._decode(batch) for batch in batches]
         masks, scores, stability = (np.concatenate(parts) for parts in zip(*decoded, strict=True))
         return Segments(masks, clicks.repeat(3, axis=0), scores, stability)
 
     def _decode(self, points: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Three masks for each of (B, 1, 2) clicks: (3B, h, w) bool, their scores and stabilities."""
+        import torch
+
         network = self._predictor.model
-        labels = points.new_ones(points.shape[:2], dtype=int)
+        labels = torch.ones(points.shape[:2], dtype=torch.int64, device=points.device)
         sparse, dense = network.prompt_encoder(points=(points, labels), boxes=None, masks=None)
         logits, scores = network.mask_decoder(
             image_embeddings=self._predictor.features,
@@ -121,9 +107,12 @@ class Sam:
         scale = logits.shape[-1] / network.image_encoder.img_size
         rows, columns = (max(1, round(side * scale)) for side in self._predictor.input_size)
         logits = logits.flatten(0, 1)[:, :rows, :columns]
-        tight, wide = ((logits > network.mask_threshold + step).sum((1, 2)) for step in (_STEP, -_STEP))
-        parts = logits > network.mask_threshold, scores.flatten(), tight / wide.clamp(min=1)
-        return tuple(part.cpu().numpy() for part in parts)
+        masks = logits > network.mask_threshold
+        smaller, larger = (
+            (logits > network.mask_threshold + offset).sum((1, 2)) for offset in (_STABILITY_OFFSET, -_STABILITY_OFFSET)
+        )
+        stability = smaller / larger.clamp(min=1)
+        return masks.cpu().numpy(), scores.flatten().cpu().numpy(), stability.cpu().numpy()
 
     def _check_shape(self, image: np.ndarray) -> None:
         height, width = image.shape[:2]
@@ -132,41 +121,28 @@ class Sam:
             raise PhotoError(f"{width} x {height} pixels are too long and thin for SAM")
 
 
-def load_sam(path: Path, device: str) -> Sam | TwoPassSam:
-    """SAM from an official checkpoint, or from a folder with `config.json` and `model.safetensors`.
+def load_sam(file: Path, device: str) -> Sam:
+    """SAM from an official checkpoint.
 
-    One that sees pictures at less than `SMALL` pixels looks twice.
-
-    A checkpoint is a pickle: it is read with `weights_only=True`, so it can hold tensors but run nothing.
+    A checkpoint is a pickle. It is read with `weights_only=True`, so it can hold tensors but run no code.
 
     Raises:
         SetupError: the file is damaged or holds something else.
     """
-    with reading(path, "SAM weights"):
-        network = _from_folder(path) if path.is_dir() else _from_checkpoint(path)
-    sam = Sam(network.float().eval().to(device))
-    return TwoPassSam(sam) if network.image_encoder.img_size < SMALL else sam
+    with as_setup_error(file, "SAM weights"):
+        network = _load_network(file)
+    return Sam(network.float().eval().to(device))
 
 
-def _from_folder(folder: Path) -> Network:
-    from safetensors.torch import load_file
-
-    from darkroom.models.miniature.networks import build_sam
-
-    network = build_sam(json.loads((folder / "config.json").read_text()))
-    network.load_state_dict(load_file(folder / "model.safetensors"))
-    return network
-
-
-def _from_checkpoint(path: Path) -> Network:
+def _load_network(file: Path) -> Network:
     import torch
     from segment_anything import sam_model_registry
 
-    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     position = state.get("image_encoder.pos_embed")
     variant = None if position is None else _VARIANTS.get(position.shape[-1])
     if variant is None:
-        raise SetupError(f"{path}: holds no SAM of the sizes vit_b, vit_l and vit_h")
+        raise SetupError(f"{file}: holds no SAM of the sizes vit_b, vit_l and vit_h")
     network = sam_model_registry[variant]()
     network.load_state_dict(state)
     return network

@@ -1,14 +1,14 @@
-"""Samplers by the names of the field, made from the checkpoint's own settings."""
+"""Samplers by the names that users know them by, made from a checkpoint's own settings."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diffusers import SchedulerMixin
+    from darkroom.models.interfaces import Scheduler
 
-# clip_sample is for pixels; DDIM's default of True would cut latents off at 1 where a checkpoint is silent.
-# Heun is not here: it knows no zero terminal SNR, and paints something else with checkpoints trained so.
+# clip_sample is for models of pixels; where a checkpoint says nothing, DDIM's default of True would clip latents at 1.
+# Heun is left out: it does not support zero terminal SNR, and paints another picture with checkpoints trained for that.
 _CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "ddim": ("DDIMScheduler", {"clip_sample": False}),
     "euler": ("EulerDiscreteScheduler", {"use_karras_sigmas": False}),
@@ -20,7 +20,7 @@ _CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def build_scheduler(name: str, base_scheduler: SchedulerMixin) -> SchedulerMixin:
+def build_scheduler(name: str, base_scheduler: Scheduler) -> Scheduler:
     """A fresh scheduler.
 
     Args:
@@ -30,6 +30,10 @@ def build_scheduler(name: str, base_scheduler: SchedulerMixin) -> SchedulerMixin
     import diffusers
 
     if name == "default":
-        return type(base_scheduler).from_config(base_scheduler.config)
-    class_name, settings = _CLASSES[name]
-    return getattr(diffusers, class_name).from_config(base_scheduler.config, **settings)
+        scheduler_class: type[Scheduler] = type(base_scheduler)
+        settings: dict[str, Any] = {}
+    else:
+        class_name, settings = _CLASSES[name]
+        scheduler_class = getattr(diffusers, class_name)
+    scheduler: Scheduler = scheduler_class.from_config(base_scheduler.config, **settings)
+    return scheduler

@@ -1,10 +1,10 @@
-"""Which models, and how they use memory: the groups `conf/models` and `conf/memory`, checked."""
+"""Which models a run uses, and how they use memory: the groups `conf/models` and `conf/memory`, validated."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
@@ -17,23 +17,26 @@ _Auto = Literal["auto"]
 
 
 class SettingsGroup:
-    """A configuration group that is made from a plain mapping."""
+    """A configuration group: a dataclass that is made from a plain mapping.
 
-    group: str
+    Attributes:
+        group: its key in the configuration.
+    """
+
+    group: ClassVar[str]
 
     @classmethod
     def parse(cls, mapping: Mapping[str, Any]) -> Self:
-        """Check the group's mapping, as it comes out of the YAML files.
+        """Validate the group's mapping, as the YAML files give it.
 
         Raises:
-            RecipeError: all unknown keys and wrong values, each named with what would be right.
+            RecipeError: with all unknown keys and wrong values, and for each the valid alternative.
         """
         names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # every group is a dataclass
         strange = [str(key) for key in mapping if key not in names]
         unknown = [f"{cls.group}.{key}: unknown key, {suggest(key, names)}" for key in strange]
-        known = {key: value for key, value in mapping.items() if key in names}
         try:
-            parsed = cls(**known)
+            parsed = cls(**{key: value for key, value in mapping.items() if key in names})
         except ValidationError as error:
             raise RecipeError([*unknown, *_wrong_values(cls.group, error)]) from None
         if unknown:
@@ -43,7 +46,7 @@ class SettingsGroup:
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class ModelNames(SettingsGroup):
-    """Which weights each model is made from.
+    """The weights of each model, by name.
 
     Attributes:
         sam: `auto`, `miniature`, `vit_b`, `vit_l`, `vit_h`, a path to an official `.pth` or a folder with
@@ -60,12 +63,12 @@ class ModelNames(SettingsGroup):
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class Memory(SettingsGroup):
-    """How the models use memory; every `auto` is chosen for the device (`darkroom.models.device.resolve_memory`).
+    """How the models use memory; `darkroom.models.device.resolve_memory` chooses every `auto` for the device.
 
     Attributes:
-        dtype: number format of the inpainting model. SAM and CLIPSeg are small and always fp32.
-        offload: where the inpainting model's parts wait: `none` (on the device), `model` (whole parts take
-            turns), `sequential` or `group` (layers take turns).
+        dtype: dtype of the inpainting model. SAM and CLIPSeg are small and always fp32.
+        offload: how the inpainting model shares the device: `none` (all of it stays there), `model` (whole components
+            take turns), `sequential` or `group` (layers take turns).
         vae_slicing: decode the pictures of a batch one by one.
         vae_tiling: decode large pictures in overlapping tiles; alters them slightly.
         batch_size: pictures per UNet call, at least 1; smaller batches are padded to it.
@@ -80,11 +83,11 @@ class Memory(SettingsGroup):
 
 
 def _wrong_values(group: str, error: ValidationError) -> list[str]:
-    """One line for each key, though a union reports each of its members."""
-    lines: dict[str, list[str]] = {}
+    """One line for each key; for a union, pydantic reports each of its members."""
+    expected: dict[str, list[str]] = {}
     values: dict[str, Any] = {}
     for problem in error.errors():
         key = str(problem["loc"][0])
-        lines.setdefault(key, []).append(problem["msg"].removeprefix("Input should be "))
+        expected.setdefault(key, []).append(problem["msg"].removeprefix("Input should be "))
         values[key] = problem["input"]
-    return [f"{group}.{key}: {values[key]!r} should be {' or '.join(said)}" for key, said in lines.items()]
+    return [f"{group}.{key}: {values[key]!r} should be {' or '.join(valid)}" for key, valid in expected.items()]

@@ -18,7 +18,7 @@ from darkroom.stages.heatmap import Space, heat_of, overlap, warmth
 if TYPE_CHECKING:
     from darkroom.imaging.edit import Edit
     from darkroom.models import ModelKind, Models
-    from darkroom.models.sam import Segments
+    from darkroom.models.interfaces import Segments
 
 Trust = Annotated[float, Field(ge=0, le=2)]  # SAM's estimate of an IoU may exceed 1 a little
 

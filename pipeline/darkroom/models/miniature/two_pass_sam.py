@@ -1,29 +1,31 @@
-"""A second look for a SAM that sees little: what is found is looked at again, enlarged."""
+"""A second pass for a SAM with small inputs: it looks again, enlarged, at the object that it found."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from darkroom.models.sam import Sam, Segments
+from darkroom.models.interfaces import SamModel, Segments
+from darkroom.models.load_errors import as_setup_error
 
-SMALL = 512  # image sides in pixels below which a SAM needs a second look; the published ones have 1024
-# The close-up's sides per those of what was found. Over nine example pictures the first miniature's mean IoU was .86
-# with one look; with a second at 1.2, 1.4, 1.7 and 2.2 it was .87, .90, .90 and .86.
+SMALL = 512  # input sides in pixels below which a SAM gets a second pass; the published models have 1024
+# Side of the second pass's crop ÷ side of the object. Over nine example pictures the mean IoU of the first miniature
+# was .86 with one pass; with a second at 1.2, 1.4, 1.7 and 2.2 it was .87, .90, .90 and .86.
 MARGIN = 1.5
 
 
 class TwoPassSam:
-    """SAM that looks twice: at the whole picture, then at the found thing and its surroundings.
+    """Runs SAM on the whole photo, then on a crop around the object that it found.
+
+    At an input side of 128 px, one pixel of a mask is 12 px of a photo 768 px wide, which cuts off wheels and legs. In
+    the crop, the smaller the object, the finer its mask.
 
     Args:
-        sam: what looks. At an image side of 128 px a pixel of its masks is 12 px of a photo 768 px wide, which cuts
-            wheels and legs; in the close-up it is as fine as the thing is small.
+        sam: the SAM to run.
     """
 
-    def __init__(self, sam: Sam) -> None:
+    def __init__(self, sam: SamModel) -> None:
         self.sam = sam
 
     def masks(
@@ -31,32 +33,47 @@ class TwoPassSam:
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `Sam.masks`."""
         masks, scores = self.sam.masks(image, points, labels, box)
-        found = masks[int(np.argmax(scores))]
-        if not found.any():
+        best = masks[int(np.argmax(scores))]
+        if not best.any():
             return masks, scores
-        outline = _box(found) if box is None else np.asarray(box, float)
-        x0, y0, x1, y1 = _around(outline, points[labels == 1], image.shape)
+        object_box = _bounding_box(best) if box is None else np.asarray(box, float)
+        x0, y0, x1, y1 = _crop_around(object_box, points[labels == 1], image.shape)
         inside = ((points >= (x0, y0)) & (points < (x1, y1))).all(axis=1)
         corner = np.array([x0, y0])
-        close, scores = self.sam.masks(
-            image[y0:y1, x0:x1], points[inside] - corner, labels[inside], outline - np.tile(corner, 2)
+        cropped, scores = self.sam.masks(
+            image[y0:y1, x0:x1], points[inside] - corner, labels[inside], object_box - np.tile(corner, 2)
         )
         masks = np.zeros_like(masks)
-        masks[:, y0:y1, x0:x1] = close
+        masks[:, y0:y1, x0:x1] = cropped
         return masks, scores
 
     def segment_everything(self, image: np.ndarray, grid: int) -> Segments:
-        """See `Sam.segment_everything`; with one look, since all of the picture is asked for."""
+        """See `Sam.segment_everything`. One pass only: the whole photo is asked for, so there is nothing to enlarge."""
         return self.sam.segment_everything(image, grid)
 
 
-def _box(mask: np.ndarray) -> np.ndarray:
+def load_sam_folder(folder: Path, device: str) -> SamModel:
+    """SAM from a folder with `config.json` and `model.safetensors`; with inputs below `SMALL` px it gets two passes.
+
+    Raises:
+        SetupError: the files are missing, damaged or hold something else.
+    """
+    from darkroom.models.miniature.networks import load_sam_network
+    from darkroom.models.sam import Sam
+
+    with as_setup_error(folder, "SAM weights"):
+        network = load_sam_network(folder)
+    sam = Sam(network.float().eval().to(device))
+    return TwoPassSam(sam) if network.image_encoder.img_size < SMALL else sam
+
+
+def _bounding_box(mask: np.ndarray) -> np.ndarray:
     rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
     return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], float)
 
 
-def _around(box: np.ndarray, clicks: np.ndarray, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """A square around box and clicks with `MARGIN`, cut at the picture's edges."""
+def _crop_around(box: np.ndarray, clicks: np.ndarray, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """A square around box and clicks, enlarged by `MARGIN` and clipped to the photo: x0, y0, x1, y1."""
     corners = np.concatenate([box.reshape(2, 2), clicks])
     low, high = corners.min(axis=0), corners.max(axis=0)
     half = max(high - low) * MARGIN / 2

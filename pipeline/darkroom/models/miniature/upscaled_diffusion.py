@@ -1,36 +1,35 @@
-"""Larger pictures from an inpainting model that knows small ones only."""
+"""Large pictures from an inpainting model that was trained on small ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
+from darkroom.models.interfaces import DiffusionModel
 from darkroom.models.request import DiffEditMaskRequest, DiffEditRequest, InpaintRequest
 
-if TYPE_CHECKING:
-    from darkroom.models.diffusion import Diffusion
-
-SMALL = 256  # native sides below this need it; no published Stable Diffusion model has less than 512
-# Largest area, in native squares, that is painted as it is. A judgement: beyond it, the miniature repeats itself.
+SMALL = 256  # native sides in pixels below which a model is wrapped; no published Stable Diffusion has less than 512
+# Area, in native squares, up to which pictures are painted at their own size. A judgement: above it, the miniature
+# repeats itself.
 LARGEST = 1.5
 
 _Request = TypeVar("_Request", InpaintRequest, DiffEditRequest)
 
 
 class UpscaledDiffusion:
-    """Paints what is too large for the model at the model's own area, and enlarges the result.
+    """Paints large pictures at the model's native area and scales the results up.
 
-    So a recipe with `resolution: 512` runs on the miniature too, and shows the same things, less sharp.
+    A recipe with `resolution: 512` therefore runs on the miniature too, and shows the same things, less sharp.
 
     Args:
-        diffusion: what paints.
+        diffusion: the model to run.
     """
 
-    def __init__(self, diffusion: Diffusion) -> None:
+    def __init__(self, diffusion: DiffusionModel) -> None:
         self.diffusion = diffusion
         self.native = diffusion.native
         self.multiple = diffusion.multiple
@@ -46,47 +45,55 @@ class UpscaledDiffusion:
 
     def inpaint(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
         """See `Diffusion.inpaint`."""
-        pictures = self.diffusion.inpaint([self._reduced(request) for request in requests])
-        return _enlarged(pictures, requests)
+        return _scaled_up(self.diffusion.inpaint([self._scaled_down(request) for request in requests]), requests)
 
     def diffedit_map(self, request: DiffEditMaskRequest) -> np.ndarray:
-        """See `Diffusion.diffedit_map`; the grid is that of the smaller picture."""
-        size = self._size(request.image.shape[:2])
+        """See `Diffusion.diffedit_map`; the grid is that of the scaled-down picture."""
+        size = self._working_size(request.image.shape[:2])
         return self.diffusion.diffedit_map(replace(request, image=_resized(request.image, size)))
 
     def diffedit(self, requests: Sequence[DiffEditRequest]) -> list[np.ndarray]:
         """See `Diffusion.diffedit`."""
-        return _enlarged(self.diffusion.diffedit([self._reduced(request) for request in requests]), requests)
+        return _scaled_up(self.diffusion.diffedit([self._scaled_down(request) for request in requests]), requests)
 
-    def _size(self, shape: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) at which a picture of this shape is worked on."""
-        scale = self.native / (shape[0] * shape[1]) ** 0.5
+    def _working_size(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) at which a picture of this shape is painted."""
+        scale: float = self.native / (shape[0] * shape[1]) ** 0.5
         if scale**-2 <= LARGEST:
             return shape
         height, width = (max(1, round(side * scale / self.multiple)) * self.multiple for side in shape)
         return height, width
 
-    def _reduced(self, request: _Request) -> _Request:
-        height, width = self._size(request.mask.shape)
-        if request.mask.shape == (height, width):
+    def _scaled_down(self, request: _Request) -> _Request:
+        shape = self._working_size(request.mask.shape)
+        if request.mask.shape == shape:
             return request
-        maps = {"mask": _shared(request.mask, (height, width)) > 0}  # all that holds some of it
+        smaller: dict[str, Any] = {
+            "image": _resized(request.image, shape),
+            "mask": _averaged(request.mask, shape) > 0,  # keeps every pixel that the mask touches
+        }
         if isinstance(request, InpaintRequest) and request.change_map is not None:
-            maps["change_map"] = _shared(request.change_map, (height, width))
-        return replace(request, image=_resized(request.image, (height, width)), **maps)
+            smaller["change_map"] = _averaged(request.change_map, shape)
+        return replace(request, **smaller)
 
 
-def _enlarged(pictures: Sequence[np.ndarray], requests: Sequence[_Request]) -> list[np.ndarray]:
+def at_native_size(diffusion: DiffusionModel) -> DiffusionModel:
+    """The model itself, or `UpscaledDiffusion` around it where its native side is below `SMALL`."""
+    return UpscaledDiffusion(diffusion) if diffusion.native < SMALL else diffusion
+
+
+def _scaled_up(pictures: Sequence[np.ndarray], requests: Sequence[_Request]) -> list[np.ndarray]:
     return [_resized(picture, request.mask.shape) for picture, request in zip(pictures, requests, strict=True)]
 
 
-def _resized(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A uint8 picture at (height, width); the same where it has that size."""
+def _resized(picture: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A uint8 picture at (height, width); the picture itself if it has that size."""
     if picture.shape[:2] == shape:
         return picture
-    return np.asarray(Image.fromarray(picture).resize(shape[::-1], Image.Resampling.LANCZOS))
+    height, width = shape
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
 
 
-def _shared(share: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """An (h, w) share of each pixel, in [0, 1], at (height, width), float32."""
-    return np.asarray(Image.fromarray(share.astype(np.float32)).resize(shape[::-1], Image.Resampling.BOX))
+def _averaged(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """An (h, w) array in [0, 1], bool or float, averaged over the pixels of a smaller (height, width): float32."""
+    return np.asarray(Image.fromarray(values.astype(np.float32)).resize(shape[::-1], Image.Resampling.BOX))
