@@ -121,7 +121,7 @@ MISREAD = {
     "a cat.swap(dog)": "do not work here",
     "withLora(x, 0.3) a car": "do not work here",
     "()": "no words",
-    "(" * 300: "too many parentheses",
+    "(" * 300: "too many nested parentheses",
 }
 
 
