@@ -96,7 +96,7 @@ def _user() -> set[str]:
 
 def _folders(config: Any) -> Iterator[Path]:
     """The absolute paths in a configuration and the folders of its files; for files in a list, only the folders."""
-    if isinstance(config, str) and config.startswith("/"):
+    if isinstance(config, str) and PurePath(config).is_absolute():
         yield from {Path(config), Path(config).parent} if Path(config).suffix else (Path(config),)
     elif isinstance(config, Mapping):
         for value in config.values():

@@ -57,6 +57,6 @@ def _make(path: Path) -> None:
         except FileExistsError:
             pass
         except OSError:  # the file system has no hard links
-            temporary.rename(path)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
