@@ -176,7 +176,15 @@ def finish(driver: Driver, killed: SimpleNamespace, whole: SimpleNamespace) -> N
     "`kill -9` at every place where a run writes",
     "resumed, the folder is what an undisturbed run makes, byte for byte",
 )
-@pytest.mark.parametrize("links, every", [(True, 1), (False, 4)])
+@pytest.mark.parametrize(
+    "links, every",
+    [
+        (True, 20),
+        (False, 60),
+        pytest.param(True, 1, marks=pytest.mark.slow),
+        pytest.param(False, 4, marks=pytest.mark.slow),
+    ],
+)
 def test_killed_at_any_point_a_run_is_finished_as_if_nothing_had_been(
     links: bool, every: int, drivers: list[Driver], whole: SimpleNamespace
 ) -> None:
@@ -192,20 +200,31 @@ def test_killed_at_any_point_a_run_is_finished_as_if_nothing_had_been(
     at_every_point(drivers, range(1, points + 1, every), check)
 
 
-def test_the_same_command_again_computes_what_is_missing(drivers: list[Driver], whole: SimpleNamespace) -> None:
+@pytest.mark.parametrize("every", [45, pytest.param(6, marks=pytest.mark.slow)])
+def test_the_same_command_again_computes_what_is_missing(
+    every: int, drivers: list[Driver], whole: SimpleNamespace
+) -> None:
     def check(driver: Driver, point: int) -> None:
         driver.clear()
         killed, again = driver.start("run", SEEDS, at=point), driver.start("again", SEEDS)
         assert finished(driver.outputs / "again") == whole.content
         check_work([killed, again], whole)
 
-    at_every_point(drivers, range(1, whole.points + 1, 6), check)
+    at_every_point(drivers, range(1, whole.points + 1, every), check)
 
 
 @pytest.mark.fault(
     "Resuming", "`kill -9` or Ctrl-C at every place where a resume writes", "it can be resumed again, to the same bytes"
 )
-@pytest.mark.parametrize("number, code, every", [(signal.SIGKILL, -9, 1), (signal.SIGINT, 130, 2)])
+@pytest.mark.parametrize(
+    "number, code, every",
+    [
+        (signal.SIGKILL, -9, 10),
+        (signal.SIGINT, 130, 20),
+        pytest.param(signal.SIGKILL, -9, 1, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 130, 2, marks=pytest.mark.slow),
+    ],
+)
 def test_killed_or_interrupted_at_any_point_a_resume_can_be_resumed(
     number: int, code: int, every: int, drivers: list[Driver], whole: SimpleNamespace, half: SimpleNamespace
 ) -> None:
@@ -224,6 +243,7 @@ def test_killed_or_interrupted_at_any_point_a_resume_can_be_resumed(
     at_every_point(drivers, range(1, points + 1, every), check)
 
 
+@pytest.mark.slow  # that a resume which was killed can be resumed is checked above
 @given(points=st.lists(st.integers(1, 70), min_size=3, max_size=6))
 @settings(max_examples=8, deadline=None)
 def test_killed_again_and_again_a_run_still_comes_to_its_end(
@@ -238,7 +258,8 @@ def test_killed_again_and_again_a_run_still_comes_to_its_end(
 
 
 @pytest.mark.fault("Sweeps", "a sweep that is killed at any point, also as it begins", "resumed, the bytes are equal")
-def test_a_sweep_killed_at_any_point_is_finished_by_resuming_the_latest(drivers: list[Driver]) -> None:
+@pytest.mark.parametrize("every", [40, pytest.param(4, marks=pytest.mark.slow)])
+def test_a_sweep_killed_at_any_point_is_finished_by_resuming_the_latest(every: int, drivers: list[Driver]) -> None:
     driver = drivers[0]
     driver.clear()
     whole = driver.start("sweep", SWEEP)
@@ -266,7 +287,7 @@ def test_a_sweep_killed_at_any_point_is_finished_by_resuming_the_latest(drivers:
         assert [(job["folder"], job["status"]) for job in told["jobs"]] == [(job, "failed") for job in jobs]
         check_work(parts, whole)
 
-    at_every_point(drivers, range(1, whole.points + 1, 4), check)
+    at_every_point(drivers, range(1, whole.points + 1, every), check)
 
 
 def tear(run: Path) -> None:
