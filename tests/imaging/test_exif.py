@@ -14,8 +14,9 @@ from PIL import Image
 
 from darkroom.imaging.codec import convert_png, decode, encode_png
 from darkroom.imaging.exif import MAX_TEXT, Facts
+from support.in_process import CliInProcess
 from support.photo_files import blocks, noise16, png16, saved
-from support.runs import Cli, journal
+from support.runs import journal
 
 TEXTS = {
     "Make": "Nikon",
@@ -113,7 +114,7 @@ def test_results_repeat_what_is_known_of_the_photo(format: str, tmp_path: Path) 
     (tmp_path / "r.yaml").write_text(
         "dataset: {images: photos}\nstages:\n  drawn: {op: mask_file, folder: masks}\n  erase:\n"
     )
-    cli = Cli(tmp_path)
+    cli = CliInProcess(tmp_path)
     done = cli("recipe=r.yaml", f"results.format={format}")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = journal(cli.run_folder())

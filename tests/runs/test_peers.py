@@ -143,22 +143,22 @@ def test_5_and_6_in_a_batch_every_option_gives_what_it_gives_alone(
         assert len({line["files"][path] for path in made}) == 1 + len(OPTIONS)  # every option shows
 
 
-def test_14_nothing_found_costs_that_photo_and_never_the_batch(cli: Cli) -> None:
+def test_14_nothing_found_costs_that_photo_and_never_the_batch(quick_cli: Cli) -> None:
     for name, color in (("1", "grey"), ("3", "olive")):
-        Image.new("RGB", (90, 70), color).save(cli.folder / f"{name}.png")
+        Image.new("RGB", (90, 70), color).save(quick_cli.folder / f"{name}.png")
     with Image.open(CAR) as image:
-        image.resize((240, 180)).save(cli.folder / "2.png")
+        image.resize((240, 180)).save(quick_cli.folder / "2.png")
     stages = "find: {op: text, phrase: a car, threshold: 0.5}, inpaint: {prompt: snow, steps: 2}"
-    (cli.folder / "mine.yaml").write_text(f"dataset: {{images: '*.png'}}\nstages: {{{stages}}}\n")
-    done = cli("-m", "recipe=mine.yaml", "models=miniature", "on_empty=fail,skip,keep")
+    (quick_cli.folder / "mine.yaml").write_text(f"dataset: {{images: '*.png'}}\nstages: {{{stages}}}\n")
+    done = quick_cli("-m", "recipe=mine.yaml", "models=miniature", "on_empty=fail,skip,keep")
     assert done.returncode == 3 and "Traceback" not in done.stdout + done.stderr
     for job, (status, exit_status) in enumerate([("failed", "failed"), ("skipped", "done"), ("done", "done")]):
-        folder = cli.run_folder() / f"{job}_mine"
+        folder = quick_cli.run_folder() / f"{job}_mine"
         lines = journal(folder)
         assert [line["status"] for line in lines] == [status, "done", status], [line["error"] for line in lines]
         assert json.loads((folder / "run.json").read_text())["status"] == exit_status
         assert len(list((folder / "results").iterdir())) == (3 if status == "done" else 1)
-    assert np.array_equal(pixels(folder / "results/1.png"), pixels(cli.folder / "1.png"))  # kept, not repainted
+    assert np.array_equal(pixels(folder / "results/1.png"), pixels(quick_cli.folder / "1.png"))  # kept, not repainted
 
 
 def test_15_a_huge_photo_takes_bounded_memory(cli: Cli) -> None:

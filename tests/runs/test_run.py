@@ -97,32 +97,32 @@ def test_a_result_explains_itself(mars: SimpleNamespace) -> None:
     assert ours["photo"] == mars.lines[1]["digest"]
 
 
-def test_the_recorded_recipe_makes_the_same_pictures_again(mars: SimpleNamespace, cli: Cli) -> None:
-    done = cli(f"recipe={mars.folder}/recipe.yaml", "models=miniature", "stages.inpaint.seed=1")
+def test_the_recorded_recipe_makes_the_same_pictures_again(mars: SimpleNamespace, quick_cli: Cli) -> None:
+    done = quick_cli(f"recipe={mars.folder}/recipe.yaml", "models=miniature", "stages.inpaint.seed=1")
     assert done.returncode == 0, done.stderr
-    (line,) = journal(cli.run_folder())
-    again = pixels(cli.run_folder() / line["result"])
+    (line,) = journal(quick_cli.run_folder())
+    again = pixels(quick_cli.run_folder() / line["result"])
     assert np.array_equal(again, pixels(mars.folder / mars.lines[1]["result"]))
 
 
-def test_one_bad_photo_costs_one_photo(cli: Cli) -> None:
+def test_one_bad_photo_costs_one_photo(quick_cli: Cli) -> None:
     whole = CAR.read_bytes()
-    (cli.folder / "good one.png").write_bytes(whole)
-    (cli.folder / "broken.png").write_bytes(whole[: len(whole) // 2])
-    (cli.folder / "photos.csv").write_text(
+    (quick_cli.folder / "good one.png").write_bytes(whole)
+    (quick_cli.folder / "broken.png").write_bytes(whole[: len(whole) // 2])
+    (quick_cli.folder / "photos.csv").write_text(
         'image,points,prompt\nbroken.png,"[[330,350]]",mars\nmissing.png,"[[330,350]]",mars\n'
         'good one.png,"[[9999,350]]",mars\ngood one.png,"[[330,350]]","snow, ""white"" / winter"\n'
     )
-    done = cli("recipe=manifest", "models=miniature", f"dataset.manifest={cli.folder}/photos.csv", FAST)
+    done = quick_cli("recipe=manifest", "models=miniature", f"dataset.manifest={quick_cli.folder}/photos.csv", FAST)
     assert done.returncode == 3
     assert "Traceback" not in done.stdout + done.stderr
-    lines = journal(cli.run_folder())
+    lines = journal(quick_cli.run_folder())
     assert [line["status"] for line in lines] == ["failed", "failed", "failed", "done"]
     for line, reason in zip(lines, ("truncated", "No such file", "[9999, 350] lies outside", None), strict=True):
         assert line["error"] is None if reason is None else reason in line["error"]
         assert reason is None or line["photo"] in done.stdout
     assert lines[3]["prompt"] == 'snow, "white" / winter' and lines[3]["item"]["points"] == [[330, 350]]
-    assert (cli.run_folder() / "contact_sheet.png").is_file()
+    assert (quick_cli.run_folder() / "contact_sheet.png").is_file()
 
 
 def test_a_second_pass_sees_the_first_and_keeps_the_rest(models: Models, tmp_path: Path) -> None:
@@ -231,8 +231,8 @@ def test_a_terminal_shows_a_bar_with_photos_pictures_and_time_left(cli: Cli) -> 
     assert any(re.search(r"\d+/30 \[\d\d:\d\d<\d\d:\d\d, .*photo \d+ of 30", bar) for bar in bars)
 
 
-def test_a_sweep_makes_a_run_of_every_value_and_a_failure_stops_no_other(cli: Cli) -> None:
-    done = cli(
+def test_a_sweep_makes_a_run_of_every_value_and_a_failure_stops_no_other(quick_cli: Cli) -> None:
+    done = quick_cli(
         "-m",
         "recipe=car_on_mars",
         "models=miniature",
@@ -241,6 +241,6 @@ def test_a_sweep_makes_a_run_of_every_value_and_a_failure_stops_no_other(cli: Cl
         "stages.car.points=[[9999,1]],[[330,350]]",
     )
     assert done.returncode == 3
-    sweep = cli.run_folder()
+    sweep = quick_cli.run_folder()
     statuses = [journal(sweep / number)[0]["status"] for number in ("0_car_on_mars", "1_car_on_mars")]
     assert statuses == ["failed", "done"] and (sweep / "sweep.json").is_file()

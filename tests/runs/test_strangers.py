@@ -272,16 +272,18 @@ def test_what_a_run_folder_lends_never_reaches_the_store(world: World) -> None:
 @pytest.mark.fault(
     "The store", "a store that another user has filled, however well-formed", "nothing in it is believed"
 )
-def test_a_store_of_somebody_else_counts_for_nothing(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (cli.folder / "photos").mkdir()
-    draw_photo(cli.folder / "photos/0.png", 0)
-    (cli.folder / "mine.yaml").write_text(RECIPE)
+def test_a_store_of_somebody_else_counts_for_nothing(
+    quick_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (quick_cli.folder / "photos").mkdir()
+    draw_photo(quick_cli.folder / "photos/0.png", 0)
+    (quick_cli.folder / "mine.yaml").write_text(RECIPE)
     words = ("recipe=mine.yaml", "models=miniature")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "somebody"))
-    assert "computed: 1 grabcut, 1 refine, 1 erase" in cli(*words).stdout
-    assert "computed: nothing" in cli(*words).stdout
+    assert "computed: 1 grabcut, 1 refine, 1 erase" in quick_cli(*words).stdout
+    assert "computed: nothing" in quick_cli(*words).stdout
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "somebody else"))
-    assert "computed: 1 grabcut, 1 refine, 1 erase; reused: nothing" in cli(*words).stdout
+    assert "computed: 1 grabcut, 1 refine, 1 erase; reused: nothing" in quick_cli(*words).stdout
 
 
 @pytest.mark.fault("Resuming", "a run folder whose pictures were changed outside the mask, and its journal with them",

@@ -17,9 +17,9 @@ from darkroom.imaging.edit import Edit
 from darkroom.provenance.verify import verify
 from darkroom.stages import STAGES
 from support.fake_models import ColourSam, stage_models
-from support.in_process import LEFT, deliver
+from support.in_process import LEFT, CliInProcess, deliver
 from support.photo_files import png16
-from support.runs import Cli, journal, pixels
+from support.runs import journal, pixels
 
 HIDDEN = [(0, 0, 0), (255, 255, 255), (255, 0, 255)]
 
@@ -190,7 +190,7 @@ def test_a_cut_out_gets_a_background_on_the_command_line(tmp_path: Path) -> None
         "  all: {op: combine, mask: hole}\n"
         "  inpaint: {prompt: red desert of Mars, seed: 1, steps: 2}\n"
     )
-    cli = Cli(tmp_path)
+    cli = CliInProcess(tmp_path)
     done = cli("recipe=r.yaml", "models=miniature")
     assert done.returncode == 0, done.stdout + done.stderr
     results = [pixels(cli.run_folder() / line["delivered"]) for line in journal(cli.run_folder())]

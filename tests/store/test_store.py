@@ -213,15 +213,15 @@ def test_two_processes_share_a_store(cli: Cli) -> None:
 
 @pytest.mark.fault("Processes and disks", "a folder that cannot be written", "one line that names it, exit code 4")
 @pytest.mark.parametrize("place", [".store", ".store/blobs", ".store/results"])
-def test_a_store_that_cannot_be_written_is_told_in_one_line(place: str, cli: Cli) -> None:
+def test_a_store_that_cannot_be_written_is_told_in_one_line(place: str, quick_cli: Cli) -> None:
     """A file stands where a folder should be: as good as no permission, which root always has."""
-    words = write_recipe(cli)
-    blocked = cli.folder / "outputs" / place
+    words = write_recipe(quick_cli)
+    blocked = quick_cli.folder / "outputs" / place
     if place != ".store":
-        Store(cli.folder / "outputs/.store").create()
+        Store(quick_cli.folder / "outputs/.store").create()
     blocked.parent.mkdir(parents=True, exist_ok=True)
     blocked.write_bytes(b"")
-    done = cli(*words)
+    done = quick_cli(*words)
     assert done.returncode == 4
     (line,) = done.stderr.splitlines()
     assert str(blocked) in line and "cannot be written: " in line
