@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from darkroom.record.schema import Line
+    from darkroom.record.schema import JournalLine
 
 _one_run = threading.RLock()  # runs share the models in memory and the log
 
@@ -26,7 +26,7 @@ class RunResult:
 
     folder: Path
     pictures: tuple[Path, ...]
-    records: tuple[Line, ...]
+    records: tuple[JournalLine, ...]
 
     @property
     def done(self) -> bool:

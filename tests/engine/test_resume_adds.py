@@ -206,7 +206,7 @@ def test_what_the_table_says_otherwise_now_does_not_replace_what_is_done(
     table.write_text(table.read_text().replace("dog.png,vm", "dog.png,other"))
     files, lines = world.files(), journal(world.run)
     assert command_line(world.root, f"resume={world.run}") == SOME_FAILED
-    told = "dog/1_drawn_mask.png would become another, and belongs to a finished picture; start a new run"
+    told = "dog/1_drawn_mask.png would change, but it belongs to a finished picture; start a new run"
     assert told in "".join(capsys.readouterr())
     assert world.files() == files and all(line in journal(world.run) for line in lines)
 

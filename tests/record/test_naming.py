@@ -12,8 +12,8 @@ from PIL import Image
 from darkroom.config.recipe_file import is_name
 from darkroom.dataset import Photo
 from darkroom.record import Record
-from darkroom.record.artifacts import PictureFiles
 from darkroom.record.naming import folder_name, is_folder_name
+from darkroom.record.picture_files import PictureFiles
 from darkroom.store import Result
 from darkroom.system.file_names import is_portable
 from support.in_process import command_line
@@ -73,7 +73,7 @@ def test_every_file_of_a_run_has_a_name_that_windows_allows(names: list[str], st
         picture.add_photo("", _EVERYTHING)
         for number, stage in enumerate(stages, 1):
             picture.add_step(f"{number}_{stage}", f"prompt{number}-seed{seed}", "", _EVERYTHING)
-        picture.deliver(None, finds_only=False, format="png", quality=90)
+        picture.deliver(None, masks_only=False, format="png", quality=90)
         found += [f"2026-11-20_14-03-22-481_{stages[0]}/{path}" for path in picture.files]
     assert all(is_portable(part) for path in found for part in path.split("/"))
     assert len({path.casefold() for path in found}) == len(found)

@@ -30,7 +30,7 @@ _OPENERS = {
     "system/locks.py": "folders, or a file in them, to lock them",
     "system/strict_json.py": "none: it reads text",
     "record/earlier.py": "journals, through `Folder`",
-    "record/schema.py": "run.json, sweep.json and journals, through `Folder`",
+    "record/reading.py": "run.json, sweep.json and journals, through `Folder`",
 }
 _OPENS = re.compile(r"(?<![\w_.])open\(|\.open\(|\.read_bytes\(|\.read_text\(|json\.load")
 

@@ -15,8 +15,8 @@ from darkroom.errors import EmptyMask, PhotoError, Stopped
 from darkroom.planning.cache_keys import content
 from darkroom.planning.plan import Step, paths, settings_of, without
 from darkroom.planning.preflight import warnings
-from darkroom.record.artifacts import PictureFiles
 from darkroom.record.journal import journal_line
+from darkroom.record.picture_files import PictureFiles
 from darkroom.record.schema import JournalLine
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Delivery:
         self._photo = photo
         self._digest = None if isinstance(digest, PhotoError) else digest
         self._folder = run.record.photo_folder(photo)
-        self._before = run.record.before(photo, self._folder)
+        self._before = run.record.earlier_photo(photo, self._folder)
         self._linked: set[str] = set()
         self._inputs: dict[Path, str] = {}
         self._said: set[str] = set()
@@ -63,7 +63,7 @@ class Delivery:
         elif not any(each.left for each in self._plan):
             self.remaining = ()
         if self.remaining:
-            run.record.lend(photo.name, run.store)
+            run.record.import_earlier(photo.name, run.store)
         done = self._before.done
         self._note_changes(done, digest)
         if used := done[0]["digest"] if done else self._digest:
@@ -81,7 +81,7 @@ class Delivery:
         if status == "done":
             results = self._run.ready.settings.results
             trail.deliver(self._run.store, finds_only, results.format, results.quality)
-        if obstacle := self._run.record.obstacle(trail.files, self._before, self._run.store):
+        if obstacle := self._run.record.find_conflict(trail.files, self._before, self._run.store):
             status, error, trail = "failed", PhotoError(f"not made: {obstacle}"), PictureFiles(self._folder)
         if planned.line and status != "done":
             self._say(f"{planned.line['result']}: stays, though files of it are gone: {error}")
@@ -104,8 +104,8 @@ class Delivery:
 
     def _planned(self, tree: Sequence[Step]) -> Iterator[_Planned]:
         for steps in paths(tree):
-            line = self._before.picture(settings_of(steps))
-            yield _Planned(steps, line, line is None or bool(self._run.record.restore(line, self._run.store)))
+            line = self._before.finished_picture(settings_of(steps))
+            yield _Planned(steps, line, line is None or bool(self._run.record.restore_files(line, self._run.store)))
 
     def _unplanned(self, error: PhotoError) -> Iterator[_Planned]:
         """What is finished, and, unless that was all of it, a failure."""
@@ -129,14 +129,14 @@ class Delivery:
             self._say(f"{self._photo.name}: {path} was changed or is gone since; {stay}")
         if isinstance(self.remaining, PhotoError):
             self._say(f"{self._photo.name}: {self.remaining}; {stay}")
-        for path in self._run.record.changed(done):
+        for path in self._run.record.changed_files(done):
             self._say(f"{path}: was changed since it was written; left as it is")
 
     def _keep(self, trail: PictureFiles, line: JournalLine) -> None:
         """Put a picture's files into the folder and its line into the journal."""
         for path, blob in trail.files.items():
             if path not in self._linked:
-                self._run.record.put(path, self._run.store, blob, self._before)
+                self._run.record.add_file(path, self._run.store, blob, self._before)
                 self._linked.add(path)
         self._run.append(line)
 

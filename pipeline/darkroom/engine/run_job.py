@@ -121,7 +121,7 @@ class BaselineSurvey:
     def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> _Look:
         """See `runner.Consumer`."""
         self._progress.look(self._gate, photo.name)
-        self._run.record.lend(photo.name, self._run.store)
+        self._run.record.import_earlier(photo.name, self._run.store)
         self._photos.append(set())
         return _Look(self._gate, self._photos[-1], tree)
 

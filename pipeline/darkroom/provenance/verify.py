@@ -16,7 +16,8 @@ from darkroom.imaging import codec
 from darkroom.imaging.codec import Picture
 from darkroom.imaging.paste_back import breaches
 from darkroom.record import read_journal
-from darkroom.record.schema import JournalLine, read_metadata
+from darkroom.record.reading import read_metadata
+from darkroom.record.schema import JournalLine
 from darkroom.system.files import Folder
 
 

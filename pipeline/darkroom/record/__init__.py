@@ -1,8 +1,9 @@
-"""The run folder: what a run writes, and what is read back of it."""
+"""The run folder: everything that a run writes, and everything that is read back."""
 
 from darkroom.record.machine import environment
+from darkroom.record.reading import read_facts, read_journal, read_sweep
 from darkroom.record.record import Record, resolved_config
-from darkroom.record.schema import JOURNAL, RUN, SWEEP, read_facts, read_journal, read_sweep
+from darkroom.record.schema import JOURNAL, RUN, SWEEP
 
 __all__ = [
     "JOURNAL",

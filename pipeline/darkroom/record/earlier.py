@@ -1,4 +1,4 @@
-"""What earlier attempts have left of a run that is being resumed: finished pictures, which stay, and failed ones."""
+"""What earlier attempts left of a run that is being resumed: finished pictures, which are kept, and failed ones."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from darkroom.record.schema import JOURNAL, JournalLine, read_line, read_places
+from darkroom.record.reading import read_line, read_with_offsets
+from darkroom.record.schema import JOURNAL, JournalLine
 from darkroom.system.files import Folder
 
 log = logging.getLogger("darkroom")
 
 EARLIER = "journal.earlier.jsonl"  # the journal of the earlier attempts, while a run is resumed
 
-_ASIDE = "journal.earlier.new"
+_NEW = "journal.earlier.new"
 
 
 class EarlierPhoto:
-    """What earlier attempts have made of one photo.
+    """What earlier attempts made of one photo.
 
     Args:
-        lines: of the journal, one for each picture.
+        lines: the photo's lines of the journal, one for each picture.
 
     Attributes:
         done: the lines of finished pictures.
@@ -33,14 +34,15 @@ class EarlierPhoto:
     def __init__(self, lines: Sequence[JournalLine]) -> None:
         self.done = [line for line in lines if line["status"] == "done"]
         self._by_settings = {json.dumps(line["settings"]): line for line in self.done}
-        self._failed = {path: digest for line in lines for path, digest in line["files"].items()}
-        self._finished = {path: digest for line in self.done for path, digest in line["files"].items()}
+        self._all_files = {path: digest for line in lines for path, digest in line["files"].items()}
+        self._finished_files = {path: digest for line in self.done for path, digest in line["files"].items()}
 
-    def picture(self, settings: Sequence[Mapping[str, Any]]) -> JournalLine | None:
+    def finished_picture(self, settings: Sequence[Mapping[str, Any]]) -> JournalLine | None:
         """The line of a finished picture.
 
         Args:
-            settings: what is asked for (`plan.settings_of`). A photo that was kept as it is ended earlier.
+            settings: the picture's, from `plan.settings_of`. A picture that was kept before its last stage (`keep`)
+                has the first of them.
         """
         for end in range(len(settings), -1, -1):
             line = self._by_settings.get(json.dumps(settings[:end]))
@@ -48,106 +50,118 @@ class EarlierPhoto:
                 return line
         return None
 
-    def recorded(self, path: str) -> tuple[str | None, bool]:
-        """SHA-256 of what was written under a path, None where nothing was; whether a finished picture has the file."""
-        if path in self._finished:
-            return self._finished[path], True
-        return self._failed.get(path), False
+    def recorded_digest(self, path: str) -> str | None:
+        """SHA-256 of the file that was written at a path; None if none was."""
+        return self._finished_files.get(path) or self._all_files.get(path)
+
+    def belongs_to_finished(self, path: str) -> bool:
+        """Whether a file belongs to a finished picture."""
+        return path in self._finished_files
 
 
 class EarlierJournal:
     """The journal of the earlier attempts.
 
-    It holds a few bytes for each line, and reads the lines when they are asked for.
+    It keeps a few bytes per line in memory, and reads lines from the file when they are needed.
 
     Args:
-        folder: the run folder, whose journal has been set aside (`set_aside`).
+        folder: the run folder, after `set_aside_journal`.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._starts: dict[bytes, tuple[int, bool]] = {}  # where a picture's line begins, and whether it is done
-        self._pictures: dict[bytes, dict[bytes, None]] = {}  # of each photo
-        self._folders: dict[bytes, dict[str, None]] = {}  # of the photos of each name, in their order
-        self._taken: set[str] = set()  # all folders, case folded
-        self._kept: set[bytes] = set()
+        self._lines: dict[bytes, tuple[int, bool]] = {}  # by picture: offset of its line, and whether it is done
+        self._pictures: dict[bytes, dict[bytes, None]] = {}  # by photo, in order
+        self._folders: dict[bytes, dict[str, None]] = {}  # by name of photo, in order
+        self._taken: set[str] = set()  # all folders, case-folded
+        self._written: set[bytes] = set()  # pictures
         self._begun: set[bytes] = set()  # photos
-        for start, line in read_places(folder, EARLIER, damaged=True):
-            self._add(start, line)
+        for offset, line in read_with_offsets(folder, EARLIER, skip_damaged=True):
+            self._add(offset, line)
 
-    def folder(self, name: str, number: int) -> str | None:
-        """The folder of a photo in the earlier attempts.
+    def folder_of(self, name: str, number: int) -> str | None:
+        """The folder that a photo had in the earlier attempts.
 
         Args:
-            name: its name in the dataset.
-            number: which of the photos of this name, from 0.
+            name: the photo's name in the dataset.
+            number: the photo's place among photos of the same name, from 0.
         """
         folders = list(self._folders.get(_hash(name), ()))
         return folders[number] if number < len(folders) else None
 
-    def has(self, folder: str) -> bool:
-        """Whether a photo had this folder, or one that some file systems take for the same."""
+    def has_folder(self, folder: str) -> bool:
+        """Whether a photo had this folder, or one whose name differs only in upper and lower case."""
         return folder.casefold() in self._taken
 
-    def begin(self, name: str, folder: str) -> EarlierPhoto:
-        """What was made of a photo, by its name in the dataset and its folder, which is now begun again."""
+    def begin_photo(self, name: str, folder: str) -> EarlierPhoto:
+        """What earlier attempts made of a photo, which this attempt begins now.
+
+        Args:
+            name: the photo's name in the dataset.
+            folder: the photo's folder.
+        """
         self._begun.add(_hash(name, folder))
-        return EarlierPhoto(self._lines(name, folder))
+        return EarlierPhoto(self._read(name, folder))
 
-    def all_of(self, name: str) -> Iterator[JournalLine]:
-        """What was made of all photos of a name."""
+    def lines_of(self, name: str) -> Iterator[JournalLine]:
+        """The lines of all photos of a name."""
         for folder in self._folders.get(_hash(name), ()):
-            yield from self._lines(name, folder)
+            yield from self._read(name, folder)
 
-    def keep(self, line: JournalLine) -> None:
-        """Note that a line has been written into the new journal."""
-        self._kept.add(_picture(line))
+    def mark_written(self, line: JournalLine) -> None:
+        """Note that the new journal has this picture."""
+        self._written.add(_picture(line))
 
-    def rest(self, failed: bool) -> Iterator[JournalLine]:
-        """The lines that are not in the new journal: those of finished pictures, and, where `failed`, of photos that
-        have not been begun again."""
-        for picture, (start, done) in self._starts.items():
-            if picture not in self._kept and (done or failed):
-                line = read_line(self._folder, EARLIER, start)
+    def remaining(self, include_failed: bool) -> Iterator[JournalLine]:
+        """The lines that the new journal lacks.
+
+        Args:
+            include_failed: not only those of finished pictures, but also those of failed ones of photos that this
+                attempt has not begun.
+        """
+        for picture, (offset, done) in self._lines.items():
+            if picture not in self._written and (done or include_failed):
+                line = read_line(self._folder, EARLIER, offset)
                 if done or _hash(line["photo"], line["folder"]) not in self._begun:
                     yield line
 
-    def _lines(self, name: str, folder: str) -> list[JournalLine]:
+    def _read(self, name: str, folder: str) -> list[JournalLine]:
         pictures = self._pictures.get(_hash(name, folder), ())
-        return [read_line(self._folder, EARLIER, self._starts[each][0]) for each in pictures]
+        return [read_line(self._folder, EARLIER, self._lines[picture][0]) for picture in pictures]
 
-    def _add(self, start: int, line: JournalLine) -> None:
+    def _add(self, offset: int, line: JournalLine) -> None:
         picture, done = _picture(line), line["status"] == "done"
-        if done or not self._starts.get(picture, (0, False))[1]:
-            self._starts[picture] = start, done
+        if done or not self._lines.get(picture, (0, False))[1]:
+            self._lines[picture] = offset, done
         self._pictures.setdefault(_hash(line["photo"], line["folder"]), {})[picture] = None
         self._folders.setdefault(_hash(line["photo"]), {})[line["folder"]] = None
         self._taken.add(line["folder"].casefold())
 
 
-def set_aside(folder: Path) -> None:
-    """Move the journal's lines to those of earlier attempts; at no moment are they in neither file."""
-    files, left_out = Folder(folder), 0
-    files.remove(_ASIDE)
-    with files.append(_ASIDE) as aside:
+def set_aside_journal(folder: Path) -> None:
+    """Move the journal's lines to those of earlier attempts; every line is in one of the two files at any time."""
+    files, damaged_parts = Folder(folder), 0
+    files.remove(_NEW)
+    with files.append(_NEW) as new:
         for name in filter(files.holds, (EARLIER, JOURNAL)):
             with files.open(name) as lines:
                 end = 0
-                for start, _ in read_places(folder, name, damaged=True):
-                    left_out += start > end
-                    lines.seek(start)
+                for offset, _ in read_with_offsets(folder, name, skip_damaged=True):
+                    damaged_parts += offset > end
+                    lines.seek(offset)
                     line = lines.readline()
-                    _write(aside, line)
-                    end = start + len(line)
-                left_out += files.status(name).st_size > end
-        os.fsync(aside.fileno())
-    files.move(_ASIDE, EARLIER)
+                    write_all(new, line)
+                    end = offset + len(line)
+                damaged_parts += files.status(name).st_size > end
+        os.fsync(new.fileno())
+    files.move(_NEW, EARLIER)
     files.remove(JOURNAL)
-    if left_out:
-        log.warning("torn or damaged parts of the journal, left out: %d", left_out)
+    if damaged_parts:
+        log.warning("journal.jsonl: torn or damaged parts left out: %d", damaged_parts)
 
 
-def _write(file: Any, data: bytes) -> None:
+def write_all(file: BinaryIO, data: bytes) -> None:
+    """Write to an unbuffered file, which may take only a part at a time, as on a disk that is nearly full."""
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest) :]

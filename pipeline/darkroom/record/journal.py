@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from darkroom.dataset import Photo
 from darkroom.planning.plan import Step, settings_of
-from darkroom.record.artifacts import PictureFiles
+from darkroom.record.picture_files import PictureFiles
 from darkroom.record.schema import JournalLine
 
 

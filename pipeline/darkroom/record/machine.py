@@ -1,4 +1,4 @@
-"""Where a run takes place: versions, platform, commit. Nothing of the process's environment variables."""
+"""Where a run takes place: versions, platform, commit; no environment variables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGES = (
 
 @cache
 def environment() -> dict[str, Any]:
-    """Package versions, platform, and the commit that ran."""
+    """Versions of Python and packages, platform, and the commit that runs."""
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
@@ -35,11 +35,11 @@ def _version(package: str) -> str | None:
 
 
 def _git() -> dict[str, Any] | None:
-    """Commit and whether tracked files differ from it; None outside a checkout."""
+    """The commit, and whether tracked files differ from it; None outside a checkout."""
     root = Path(__file__).resolve().parents[3]
 
-    def ask(*words: str) -> str:
-        command = ["git", "-C", str(root), *words]
+    def ask(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:

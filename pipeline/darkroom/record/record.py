@@ -1,6 +1,6 @@
-"""The run folder: artifacts, journal, snapshot, environment. It knows files and JSON; no stages, no models.
+"""The run folder: files of pictures, journal, snapshot, environment. It knows files and JSON, no stages or models.
 
-Everything is written to a temporary file in the same folder and renamed, so that what is there is whole.
+Every file but the journal is written under a temporary name and renamed, so that no file is ever half written.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from typing import Any, Self
 
 from darkroom.dataset import Photo
 from darkroom.errors import OutputError
-from darkroom.record.artifacts import adopt
-from darkroom.record.earlier import EARLIER, EarlierJournal, EarlierPhoto, set_aside
+from darkroom.record.earlier import EARLIER, EarlierJournal, EarlierPhoto, set_aside_journal, write_all
 from darkroom.record.machine import environment
 from darkroom.record.naming import folder_name, is_folder_name
-from darkroom.record.schema import JOURNAL, RUN, Config, JournalLine, RunFacts, read_facts
+from darkroom.record.picture_files import import_results
+from darkroom.record.reading import read_facts
+from darkroom.record.schema import JOURNAL, RUN, Config, JournalLine, RunFacts, RunStatus
 from darkroom.store import Store
 from darkroom.system.files import Folder, writing
 
@@ -31,16 +32,16 @@ _LOG = "run.log"
 
 
 class Record:
-    """One run's folder, from its first file to its last.
+    """The folder of one run, from its first file to its last.
 
     Args:
-        folder: where.
-        facts: goes into `run.json` as it is: name, configuration, command line.
-        earlier: what earlier attempts have left; None for a new run.
+        folder: the run folder.
+        facts: what `run.json` holds at first: name, configuration, command line.
+        earlier: what earlier attempts left; None for a new run.
 
     Attributes:
         folder: as given.
-        ended: an earlier attempt came to its end.
+        ended: an earlier attempt ran to its end.
     """
 
     def __init__(self, folder: Path, facts: Mapping[str, Any], earlier: EarlierJournal | None = None) -> None:
@@ -48,10 +49,10 @@ class Record:
         self.ended = facts.get("status") in ("done", "failed")
         self._files = Folder(folder)
         self._earlier = earlier
-        self._now = datetime.now().astimezone()
+        self._started = datetime.now().astimezone()
         self._facts = {**facts, "status": "running"}
         self._photos = hashlib.sha256()
-        self._folders: set[str] = set()  # of photos, case folded: some file systems take A for a
+        self._folders: set[str] = set()  # of photos, case-folded: some file systems do not tell A from a
         self._names: Counter[str] = Counter()
 
     @classmethod
@@ -61,7 +62,7 @@ class Record:
         Args:
             folder: the run folder, which `claim_folder` has checked.
             name: the recipe's name.
-            files: texts to keep as they are, by path within the folder: the composed recipe, Hydra's snapshot.
+            files: texts to keep, by path within the folder: the composed recipe, Hydra's snapshot.
             facts: for `run.json`.
 
         Raises:
@@ -75,8 +76,9 @@ class Record:
 
     @classmethod
     def resume(cls, folder: Path) -> Self:
-        """Go on with a run that was stopped. Its journal is written anew, in the order of the plan; the lines of
-        finished pictures are taken over.
+        """Go on with a run that was stopped.
+
+        Its journal is written anew, in the order of the plan, with the lines of finished pictures as they were.
 
         Raises:
             OutputError: the folder cannot be written.
@@ -84,148 +86,149 @@ class Record:
         """
         facts = read_facts(folder)
         with writing(folder):
-            set_aside(folder)
+            set_aside_journal(folder)
         record = cls(folder, facts, EarlierJournal(folder))
         record._open()
         return record
 
     def photo_folder(self, photo: Photo) -> str:
-        """The folder of the next photo, named after its file: a path within the run folder."""
+        """The folder for the next photo, named after its file; the path is relative to the run folder."""
         number = self._names[photo.name]
         self._names[photo.name] += 1
-        folder = self._earlier.folder(photo.name, number) if self._earlier else None
+        folder = self._earlier.folder_of(photo.name, number) if self._earlier else None
         if folder is None or not is_folder_name(folder) or folder.casefold() in self._folders:
             stem = folder_name(photo)
             folder = stem if number == 0 else f"{stem}~{number + 1}"
-            while folder.casefold() in self._folders or (self._earlier and self._earlier.has(folder)):
+            while folder.casefold() in self._folders or (self._earlier and self._earlier.has_folder(folder)):
                 number += 1
                 folder = f"{stem}~{number + 1}"
         self._folders.add(folder.casefold())
         return folder
 
-    def before(self, photo: Photo, folder: str) -> EarlierPhoto:
-        """What earlier attempts have made of a photo."""
-        return self._earlier.begin(photo.name, folder) if self._earlier else EarlierPhoto(())
+    def earlier_photo(self, photo: Photo, folder: str) -> EarlierPhoto:
+        """What earlier attempts made of a photo, which this attempt begins now."""
+        return self._earlier.begin_photo(photo.name, folder) if self._earlier else EarlierPhoto(())
 
-    def lend(self, name: str, store: Store) -> None:
-        """Let a store have, for this process, what earlier attempts have made of the photos of a name."""
-        for line in self._earlier.all_of(name) if self._earlier else ():
-            adopt(store, self._files, line)
+    def import_earlier(self, name: str, store: Store) -> None:
+        """Copy the results that earlier attempts made of the photos of a name into a store, unverified."""
+        for line in self._earlier.lines_of(name) if self._earlier else ():
+            import_results(store, self._files, line)
 
     def add_photo(self, name: str, digest: str) -> None:
-        """Count a photo into the dataset's fingerprint: the SHA-256 of all names and digests, in order."""
+        """Add a photo to the dataset's fingerprint: the SHA-256 of all names and digests, in order."""
         self._photos.update(f"{name}\0{digest}\n".encode(errors="surrogateescape"))
 
-    def restore(self, line: JournalLine, store: Store) -> list[str]:
-        """Put back what is missing of a finished picture and is in the store; tells what stays missing."""
+    def restore_files(self, line: JournalLine, store: Store) -> list[str]:
+        """Link missing files of a finished picture again from the store; returns the paths that stay missing."""
         missing = []
         for path, digest in line["files"].items():
             if not self._files.holds(path):
                 blob = f"{digest}.{path.rpartition('.')[2]}"
                 if store.has_blob(blob):
-                    self.link(path, store, blob)
+                    self._link(path, store, blob)
                 else:
                     missing.append(path)
         return missing
 
-    def changed(self, lines: Sequence[JournalLine]) -> list[str]:
-        """The files of finished pictures that are not what was written."""
+    def changed_files(self, lines: Sequence[JournalLine]) -> list[str]:
+        """The files of finished pictures that have changed since they were written."""
         files = dict.fromkeys(pair for line in lines for pair in line["files"].items())
         return [path for path, digest in files if self._differs(path, digest)]
 
-    def obstacle(self, files: Mapping[str, str], before: EarlierPhoto, store: Store) -> str | None:
-        """Why a picture cannot have one of its files, in a line; None where it can have all.
+    def find_conflict(self, files: Mapping[str, str], earlier: EarlierPhoto, store: Store) -> str | None:
+        """Why a picture's files cannot be written, in one line; None if they can.
 
         Args:
-            files: path to blob of all that the picture consists of.
-            before: what earlier attempts have made of the photo.
-            store: what these attempts have linked from there is the run's own.
+            files: all files of the picture: path to blob.
+            earlier: what earlier attempts made of the photo.
+            store: a file that is linked from here belongs to this run.
         """
         for path, blob in files.items() if self._earlier else ():
-            digest = blob.partition(".")[0]
-            recorded, done = before.recorded(path)
+            digest, recorded = _digest(blob), earlier.recorded_digest(path)
             if recorded == digest or not self._differs(path, digest):
                 continue
-            if done:
-                return (
-                    f"{path} would become another, and belongs to a finished picture; start a new run for what changed"
-                )
+            if earlier.belongs_to_finished(path):
+                return f"{path} would change, but it belongs to a finished picture; start a new run to use the change"
             if (recorded is None or self._differs(path, recorded)) and not store.is_linked(self._files, path):
-                return f"{path} is in the way and not this run's; move it away and resume again"
+                return f"{path} exists and does not belong to this run; move it away and resume again"
         return None
 
-    def link(self, path: str, store: Store, blob: str) -> None:
-        """Give a blob of the store a name in the run folder."""
-        with writing(self.folder / path):
-            self._files.link(path, store.files, store.blob_path(blob))
+    def add_file(self, path: str, store: Store, blob: str, earlier: EarlierPhoto) -> None:
+        """Link a blob into the run folder, unless the file exists, or existed and was changed by somebody.
 
-    def put(self, path: str, store: Store, blob: str, before: EarlierPhoto) -> None:
-        """`link`, unless the file is there already, or was there and has been changed by somebody."""
-        digest = blob.partition(".")[0]
-        stays = before.recorded(path)[0] == digest or not self._differs(path, digest)
-        if not (self._earlier and self._files.holds(path) and stays):
-            self.link(path, store, blob)
+        Args:
+            path: within the run folder.
+            store: has the blob.
+            blob: its name.
+            earlier: what earlier attempts made of the photo.
+        """
+        digest = _digest(blob)
+        keep = earlier.recorded_digest(path) == digest or not self._differs(path, digest)
+        if not (self._earlier and self._files.holds(path) and keep):
+            self._link(path, store, blob)
 
     def append(self, line: JournalLine) -> None:
-        """Add a line to the journal. A killed process loses nothing of it; see `flush` for a power failure."""
+        """Add a line to the journal. It survives a kill of the process; see `flush` for a power failure."""
         if self._earlier:
-            self._earlier.keep(line)
+            self._earlier.mark_written(line)
         text = json.dumps(line, ensure_ascii=True, allow_nan=False).encode() + b"\n"
-        with writing(self.folder / JOURNAL), self._files.append(JOURNAL) as journal:  # a sweep can have a thousand
+        with writing(self.folder / JOURNAL), self._files.append(JOURNAL) as journal:  # open only now: a sweep has many
             end = os.fstat(journal.fileno()).st_size
-            rest = memoryview(text)
             try:
-                while rest:  # on a disk nearly full, a part is written before the error comes
-                    rest = rest[journal.write(rest) :]
+                write_all(journal, text)
             except OSError:
                 journal.truncate(end)
                 raise
 
     def flush(self) -> None:
-        """Have the journal on the disk when this returns."""
+        """Return when the journal is on the disk."""
         with writing(self.folder / JOURNAL), self._files.append(JOURNAL) as journal:
             os.fsync(journal.fileno())
 
-    def finish(self, status: str, more: Mapping[str, Any]) -> None:
+    def finish(self, status: RunStatus, more: Mapping[str, Any]) -> None:
         """Complete `run.json`.
 
         Args:
             status: `done`, `failed` (some pictures), `interrupted`, or `stopped` by an error.
-            more: facts that only the end tells: totals, models, what was reused.
+            more: facts that are known only at the end: totals, models, cache hits.
         """
-        self._carry_over(ended=status in ("done", "failed"))
+        self._copy_remaining_lines(ended=status in ("done", "failed"))
         now = datetime.now().astimezone()
         self._facts |= {
             "status": status,
             "finished": now.isoformat(),
-            "wall_seconds": round((now - self._now).total_seconds(), 3),
+            "wall_seconds": round((now - self._started).total_seconds(), 3),
             "dataset_fingerprint": self._photos.hexdigest(),
             **more,
         }
         self._write_facts()
 
-    def _carry_over(self, ended: bool) -> None:
-        """Keep what earlier attempts have finished and this one was not asked for, or did not come to."""
+    def _copy_remaining_lines(self, ended: bool) -> None:
+        """Keep finished pictures of earlier attempts that this one did not plan, or did not reach."""
         if self._earlier is None:
             return
-        carried = []
-        for line in self._earlier.rest(failed=not ended):
+        names = []
+        for line in self._earlier.remaining(include_failed=not ended):
             self.append(line)
-            carried.append(line["result"] or line["photo"])
-        if carried and ended:
-            more = f" and {len(carried) - 3} more" if len(carried) > 3 else ""
-            log.info("stays, though it was not asked for again: %s%s", ", ".join(carried[:3]), more)
+            names.append(line["result"] or line["photo"])
+        if names and ended:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            log.info("kept, though not asked for again: %s%s", ", ".join(names[:3]), more)
         with writing(self.folder / EARLIER):
             self._files.remove(EARLIER)
 
     def _differs(self, path: str, digest: str) -> bool:
-        """Whether something has this path that is not a file of this content."""
+        """Whether something other than a file of this content exists at a path."""
         if not self._files.holds(path):
             return False
         try:
             return self._files.digest(path) != digest
         except OSError:
             return True
+
+    def _link(self, path: str, store: Store, blob: str) -> None:
+        with writing(self.folder / path):
+            self._files.link(path, store.files, store.blob_path(blob))
 
     def _open(self) -> None:
         self._facts["environment"] = environment()
@@ -241,25 +244,29 @@ class Record:
 
 
 def claim_folder(folder: Path, files: Mapping[str, str]) -> None:
-    """Make sure that a run can begin in a folder: it is new or empty, or an earlier attempt was killed as it began.
+    """Check that a run can begin in a folder: it is new, empty, or left by a run that was killed as it began.
 
     Args:
-        folder: where.
+        folder: the run folder; created if it does not exist.
         files: texts that the run begins with, by path within the folder.
 
     Raises:
-        OutputError: the folder holds something else, which would be overwritten; or it cannot be made.
+        OutputError: the folder holds other files, or cannot be created.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        own = Folder(folder)
-        for path in own.files():
+        existing = Folder(folder)
+        for path in existing.files():
             if path == _LOG or Folder.is_leftover(path):
                 continue
-            if path not in files or own.read(path) != files[path].encode():
+            if path not in files or existing.read(path) != files[path].encode():
                 raise OutputError(f"{folder}: holds {path} already; a run begins in a folder of its own")
 
 
 def resolved_config(facts: RunFacts) -> Config:
-    """The configuration in `run.json`, with every `auto` as it was chosen when the run began."""
+    """The configuration in `run.json`, with the values that the run chose for `auto`."""
     return {**facts["config"], **facts["settled"]}
+
+
+def _digest(blob: str) -> str:
+    return blob.partition(".")[0]

@@ -1,4 +1,4 @@
-"""Where log lines go during a run: to the terminal, above the progress bar, and in full to `run.log`."""
+"""Logging during a run: to the terminal, above the progress bar, and with all details to `run.log`."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from darkroom.system.files import Folder, writing
 
 
 class _AboveTheBar(logging.Handler):
-    """Prints to standard output, as long as somebody reads it; a run does not end with its reader."""
+    """Prints to standard output; the run goes on if the reader of a pipe goes away."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            with tqdm.external_write_mode(bare(sys.stderr)):  # where the bar is
+            with tqdm.external_write_mode(bare(sys.stderr)):  # which shows the bar
                 print(self.format(record))
         except OSError:
             self.setLevel(logging.CRITICAL + 1)
 
 
-class _ToFile(logging.StreamHandler):
-    """Writes to a file, as long as the disk has room; a log that is full costs no picture."""
+class _ToFile(logging.StreamHandler[TextIOWrapper]):
+    """Writes to a file; a full disk loses log lines, but stops no run."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """What could not be written is left out; a run that finds no room for its pictures tells of it itself."""
+        """Ignore a line that could not be written; a run that cannot write its pictures reports that itself."""
 
     def close(self) -> None:
         super().close()
@@ -42,11 +42,11 @@ class _ToFile(logging.StreamHandler):
 
 
 class _OneLine(logging.Formatter):
-    """A message stays one line; a traceback keeps its lines, indented. Neither can steer a terminal that shows it."""
+    """Keeps a message on one line, indents tracebacks, and escapes control characters, which could steer a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         record = copy(record)
-        record.exc_text = None  # as another handler may have put it
+        record.exc_text = None  # another handler may have formatted it
         return super().format(record)
 
     def formatMessage(self, record: logging.LogRecord) -> str:

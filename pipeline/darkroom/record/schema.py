@@ -1,27 +1,16 @@
-"""What `run.json`, `sweep.json` and the lines of `journal.jsonl` hold, and the one place that reads them.
-
-They can come from strangers, from other versions and from damaged disks: what is not as it should be is one line of
-error. Keys that are not named here are left out.
-"""
+"""Schemas of `run.json`, `sweep.json`, the lines of `journal.jsonl` and the metadata of results."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
-from typing_extensions import TypedDict  # pydantic asks for it before Python 3.12
+from pydantic import AfterValidator, ConfigDict, Field, with_config
+from typing_extensions import TypedDict  # pydantic requires it before Python 3.12
 
-from darkroom.errors import RecordError
-from darkroom.system import strict_json
-from darkroom.system.files import Folder, relative_parts
+from darkroom.system.files import relative_parts
 
 RUN, SWEEP, JOURNAL = "run.json", "sweep.json", "journal.jsonl"
-
-MAX_FACTS = 64_000_000  # bytes of run.json or sweep.json
-MAX_LINE = 16_000_000  # bytes of a line of the journal
 
 
 def _path(text: str) -> str:
@@ -51,7 +40,7 @@ RunStatus = Literal["running", "done", "failed", "interrupted", "stopped"]
 
 
 class StepFiles(TypedDict, total=False):
-    """Paths of a step's files, and what it measured."""
+    """Paths of a step's files, and its measurements."""
 
     image: Inside
     mask: Inside
@@ -61,7 +50,7 @@ class StepFiles(TypedDict, total=False):
 
 
 class StepLine(StepFiles):
-    """What a step of a picture made: its key in the store (empty: none), its files, its measurements."""
+    """A step of a picture: its key in the store (empty: none), its files, its measurements."""
 
     key: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
     empty: bool
@@ -70,14 +59,14 @@ class StepLine(StepFiles):
 
 @with_config(ConfigDict(extra="allow"))
 class StageLine(TypedDict):
-    """A stage as it was asked for: its name in the recipe, its op, and all its parameters."""
+    """A stage with scalar parameters: its name in the recipe, its op, and all parameters."""
 
     stage: str
     op: str
 
 
 class JournalLine(TypedDict):
-    """A line of the journal, on one picture; `docs/run_folder.md` explains the keys."""
+    """A line of the journal: one picture. `docs/run_folder.md` explains the keys."""
 
     photo: str
     folder: Annotated[str, AfterValidator(_name)]
@@ -107,7 +96,7 @@ class JournalLine(TypedDict):
 
 @with_config(ConfigDict(extra="allow"))
 class Config(TypedDict, total=False):
-    """A configuration as it was composed. `recipe.parse` and `Settings.parse` check the rest."""
+    """A composed configuration. `recipe.parse` and `Settings.parse` check its values."""
 
     name: str | None
     dataset: Plain
@@ -119,7 +108,7 @@ class Config(TypedDict, total=False):
 
 
 class ModelRecord(TypedDict, total=False):
-    """A model of a run: `models.weights` in `run.json`."""
+    """A model of a run: an entry of `models.weights` in `run.json`."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
 
@@ -129,7 +118,7 @@ class ModelRecord(TypedDict, total=False):
 
 @with_config(ConfigDict(extra="allow"))
 class ModelFacts(TypedDict, total=False):
-    """The models of a run, and how they compute."""
+    """The models of a run, and the settings that they ran with."""
 
     device: str
     memory: Plain
@@ -138,7 +127,7 @@ class ModelFacts(TypedDict, total=False):
 
 @with_config(ConfigDict(extra="allow"))
 class Environment(TypedDict, total=False):
-    """Where a run took place."""
+    """The software and machine that a run used."""
 
     python: str
     platform: str
@@ -147,7 +136,7 @@ class Environment(TypedDict, total=False):
 
 
 class Totals(TypedDict):
-    """How many photos a run had, and how many pictures of each status."""
+    """Number of photos, and of pictures by status."""
 
     photos: Count
     done: Count
@@ -157,7 +146,7 @@ class Totals(TypedDict):
 
 
 class Work(TypedDict, total=False):
-    """What a run has computed, by op."""
+    """What a run computed, by op."""
 
     computed: dict[str, Count]
     reused: dict[str, Count]
@@ -168,7 +157,7 @@ class Work(TypedDict, total=False):
 
 
 class DependsOn(TypedDict):
-    """What the results of a run depend on besides its configuration, models and photos."""
+    """What the results of a run depend on besides its configuration, models and photos; see `Fingerprints`."""
 
     keys: Count
     ops: dict[str, Count]
@@ -177,7 +166,7 @@ class DependsOn(TypedDict):
 
 
 class RunFacts(TypedDict):
-    """`run.json`. What comes after `environment` is there once the run has come to an end."""
+    """`run.json`. The keys after `environment` are added when the run ends."""
 
     name: str
     started: Time
@@ -198,7 +187,7 @@ class RunFacts(TypedDict):
 
 
 class Start(TypedDict):
-    """All that a run of a sweep needs to begin."""
+    """Everything that a job of a sweep needs to begin."""
 
     overrides: list[str]
     config: Config
@@ -206,7 +195,7 @@ class Start(TypedDict):
 
 
 class JobLine(TypedDict):
-    """A run of a sweep. `start` is there until it has begun."""
+    """A job of a sweep. It has `start` until it begins."""
 
     folder: Annotated[str, AfterValidator(_name)]
     values: dict[str, str]
@@ -224,126 +213,8 @@ class SweepFacts(TypedDict):
 
 
 class Metadata(TypedDict):
-    """The text chunk `darkroom` of a result: what the picture says about itself."""
+    """The text chunk `darkroom` of a result PNG."""
 
     photo: Digest
     stages: list[Plain]
     models: dict[str, Plain]
-
-
-_LINE = TypeAdapter(JournalLine)
-_METADATA = TypeAdapter(Metadata)
-_FACTS = TypeAdapter(RunFacts)
-_SWEEP = TypeAdapter(SweepFacts)
-
-
-def read_metadata(text: str) -> Metadata | None:
-    """What the text chunk `darkroom` of a result says; None where it is damaged."""
-    try:
-        return _METADATA.validate_python(strict_json.loads(text), strict=True)
-    except ValueError:
-        return None
-
-
-def read_facts(folder: Path) -> RunFacts:
-    """What a run folder's `run.json` says.
-
-    Raises:
-        RecordError: the folder holds no run, or its `run.json` is damaged.
-    """
-    return _read(folder, RUN, _FACTS)
-
-
-def read_sweep(folder: Path) -> SweepFacts:
-    """What a sweep's `sweep.json` says.
-
-    Raises:
-        RecordError: the folder holds no sweep, or its `sweep.json` is damaged.
-    """
-    facts = _read(folder, SWEEP, _SWEEP)
-    if len({job["folder"] for job in facts["jobs"]}) < len(facts["jobs"]):
-        raise RecordError(f"{folder / SWEEP}: is damaged: two runs have the same folder")
-    if link := next((job["folder"] for job in facts["jobs"] if (folder / job["folder"]).is_symlink()), None):
-        raise RecordError(f"{folder / SWEEP}: {link}: is a link, not a run folder")
-    return facts
-
-
-def read_journal(folder: Path, name: str = JOURNAL, damaged: bool = False) -> Iterator[JournalLine]:
-    """The lines of a run's journal as they are read, oldest first.
-
-    A run that was killed while writing leaves a torn last line; it is left out, its picture not finished.
-
-    Args:
-        folder: the run folder.
-        name: the journal's name in it.
-        damaged: leave damaged lines out, too.
-
-    Raises:
-        RecordError: there is none, it cannot be read, or a line is damaged.
-    """
-    for _, line in read_places(folder, name, damaged):
-        yield line
-
-
-def read_places(folder: Path, name: str = JOURNAL, damaged: bool = False) -> Iterator[tuple[int, JournalLine]]:
-    """See `read_journal`; each line with where it begins, in bytes."""
-    try:
-        with Folder(folder).open(name) as file:
-            number, start = 0, 0
-            while text := file.readline(MAX_LINE):
-                number += 1
-                if not text.endswith(b"\n") and len(text) < MAX_LINE:
-                    return  # torn
-                line = _line(text)
-                if line is not None:
-                    yield start, line
-                elif not damaged:
-                    reason = f"line {number} is damaged, or was written by another version of Darkroom"
-                    raise RecordError(f"{folder / name}: {reason}")
-                start += len(text)
-    except FileNotFoundError:
-        raise RecordError(f"{folder}: not a run folder: it holds no {name}") from None
-    except OSError as error:
-        raise RecordError(f"{folder / name}: cannot be read: {error.strerror}") from None
-
-
-def read_line(folder: Path, name: str, start: int) -> JournalLine:
-    """The line that `read_places` found there.
-
-    Raises:
-        RecordError: it has changed since.
-    """
-    try:
-        with Folder(folder).open(name) as file:
-            file.seek(start)
-            line = _line(file.readline(MAX_LINE))
-    except OSError as error:
-        raise RecordError(f"{folder / name}: cannot be read: {error.strerror}") from None
-    if line is None:
-        raise RecordError(f"{folder / name}: was changed by another program meanwhile")
-    return line
-
-
-def _line(text: bytes) -> JournalLine | None:
-    try:
-        return _LINE.validate_python(strict_json.loads(text), strict=True)
-    except ValueError:
-        return None
-
-
-def _read(folder: Path, name: str, schema: TypeAdapter[Any]) -> Any:
-    try:
-        content = strict_json.loads(Folder(folder).read(name, MAX_FACTS))
-    except FileNotFoundError:
-        raise RecordError(f"{folder}: not a {'run' if name == RUN else 'sweep'} folder: it holds no {name}") from None
-    except OSError as error:
-        raise RecordError(f"{folder / name}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise RecordError(f"{folder / name}: is damaged: {error}") from None
-    try:
-        return schema.validate_python(content, strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        reason = f"{place}: {first['msg'].removeprefix('Value error, ')}" if place else first["msg"]
-        raise RecordError(f"{folder / name}: is damaged, or of another version of Darkroom: {reason:.200}") from None

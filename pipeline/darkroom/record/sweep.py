@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from darkroom.errors import RecordError
-from darkroom.record.schema import RUN, SWEEP, Config, JobLine, RunStatus, SweepFacts, read_sweep
+from darkroom.record.reading import read_sweep
+from darkroom.record.schema import RUN, SWEEP, Config, JobLine, RunStatus, SweepFacts
 from darkroom.system.files import Folder, writing
 
 

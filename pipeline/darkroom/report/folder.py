@@ -39,7 +39,7 @@ class ReportedJob:
     def lines(self) -> Iterator[JournalLine]:
         """The lines of its journal; none if there is no journal."""
         if Folder(self.folder).has(JOURNAL):
-            yield from read_journal(self.folder, damaged=True)
+            yield from read_journal(self.folder, skip_damaged=True)
 
 
 @dataclass(frozen=True)

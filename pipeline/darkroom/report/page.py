@@ -57,7 +57,7 @@ class _Run:
     def lines(self) -> Iterator[Mapping[str, Any]]:
         """The lines of its journal. A job that was refused or made nothing gets one line that says so."""
         if self.job is None:
-            yield from read_journal(self.folder, damaged=True)
+            yield from read_journal(self.folder, skip_damaged=True)
             return
         line = None
         for line in self.job.lines():

@@ -116,7 +116,7 @@ def save(folder: Path, page: Image.Image) -> Path:
 
 
 def _page(run_dir: Path) -> Image.Image:
-    masks = shows_masks(read_journal(run_dir, damaged=True))
+    masks = shows_masks(read_journal(run_dir, skip_damaged=True))
     photos, others, statuses = _read(run_dir, MAX_MASKS if masks else MAX_PHOTOS)
     folder = Folder(run_dir)
     layout = _mask_layout(folder, len(photos)) if masks else _layout(folder, photos)
@@ -143,13 +143,13 @@ def _read(run_dir: Path, limit: int) -> tuple[list[_Photo], int, Counter[str]]:
     others: dict[str, None] = {}
     statuses: Counter[str] = Counter()
     redactor = Redactor([facts_or_nothing(run_dir)])
-    for line in read_journal(run_dir, damaged=True):
+    for line in read_journal(run_dir, skip_damaged=True):
         statuses.update([line["status"], *["flagged"] * bool(line.get("flags"))])
         (flagged if line.get("flags") else others)[_key(line)] = None
     keys = list(flagged | others)
     shown: dict[str, _Photo] = {}
     wanted = set(keys[:limit])
-    for line in read_journal(run_dir, damaged=True):
+    for line in read_journal(run_dir, skip_damaged=True):
         if _key(line) in wanted:
             photo = shown.setdefault(_key(line), _Photo(redactor.redact(line["photo"])))
             photo.lines.append(redactor.redact(line))

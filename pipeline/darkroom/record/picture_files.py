@@ -1,5 +1,5 @@
-"""Names of what the stages make, `4_inpaint_seed7.png`, `2_refine_mask.png`, `1_find_heat.png`, and of what comes of it
-all: `results/car.seed7.png`.
+"""The names of a picture's files, such as `car/4_inpaint_seed7.png`, `car/2_refine_mask.png`, `car/1_find_heat.png` and
+`results/car.seed7.png`.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Literal
 
 from darkroom.errors import PhotoError
 from darkroom.imaging.codec import DELIVERED, convert_png
@@ -20,21 +21,21 @@ log = logging.getLogger("darkroom")
 
 @dataclass
 class PictureFiles:
-    """The files of one picture, from the photo to the result; all paths are within the run folder.
+    """The files of one picture, from the photo to the result. Paths are relative to the run folder.
 
     Attributes:
-        folder: the photo's.
-        variants: what tells it from the photo's other pictures, such as `_seed7`.
-        files: path to blob of everything.
-        steps: what each step has made, as the journal tells it.
+        folder: the photo's folder.
+        variants: distinguishes the picture from others of the photo, such as `_seed7`.
+        files: all files: path to blob.
+        steps: the journal's entry on each step.
         source: the photo as decoded.
-        image: the picture so far.
-        mask: what has been repainted so far, or before the first repaint the latest mask; None without one.
-        seconds: what the stages took.
-        outside_max_diff: of the picture so far.
+        image: the latest image.
+        mask: everything repainted so far, or, before the first repaint, the latest mask; None without one.
+        seconds: computing time of all steps.
+        outside_max_diff: of the latest image.
         repainted: whether anything has been repainted.
-        flags: what gates have marked the picture with.
-        delivered: what a person takes away; None until then.
+        flags: the reasons why gates flagged the picture.
+        delivered: the file in `results/`; None before `deliver`.
     """
 
     folder: str
@@ -55,19 +56,19 @@ class PictureFiles:
 
         Args:
             key: its key in the store.
-            result: its files.
+            result: its blobs.
         """
         self.source = f"{self.folder}/0_photo.png"
         self._add(f"{self.folder}/0_photo", "", key, result)
 
     def add_step(self, number_and_name: str, variant: str, key: str, result: Result) -> None:
-        """Add what a step made.
+        """Add the files of a step.
 
         Args:
-            number_and_name: such as `4_inpaint`; begins the names of its files.
-            variant: see `Step.variant`; ends the names of its files.
+            number_and_name: the start of their names, such as `4_inpaint`.
+            variant: the end of their names, such as `seed7`; empty if the step has no variants.
             key: the result's key in the store.
-            result: its files and measurements.
+            result: blobs and measurements.
         """
         shared = self.variants
         self.variants += f"_{variant}" if variant else ""
@@ -75,23 +76,22 @@ class PictureFiles:
 
     @property
     def name(self) -> str:
-        """Of the picture: its photo's folder and, after a dot that no folder has, its variants."""
+        """The picture's name: the photo's folder, and its variants after a dot, which no folder name contains."""
         return self.folder + self.variants.replace("_", ".", 1)
 
-    def deliver(self, store: Store, finds_only: bool, format: str, quality: int) -> None:
-        """Give what a person takes away a name of its own, in one folder with that of all other photos.
-
-        It is the picture; of a recipe that repaints nothing the mask, a PNG in any case.
+    def deliver(self, store: Store, masks_only: bool, format: str, quality: int) -> None:
+        """Add the file in `results/`: the final image, or, from a recipe that repaints nothing, the mask as a PNG.
 
         Args:
-            store: where the pictures are, and where one in another format goes.
-            finds_only: the recipe repaints nothing.
-            format: `png`, which is the picture itself, or another of `DELIVERED`.
-            quality: 1 to 100, of the other formats.
+            store: has the blobs, and gets the converted image.
+            masks_only: the recipe repaints nothing.
+            format: a key of `DELIVERED`; `png` is the image itself.
+            quality: 1 to 100, for the other formats.
         """
-        is_mask = finds_only and self.mask is not None
-        blob, suffix = self.files[self.mask if is_mask else self.image], DELIVERED["png"]
-        if format != "png" and not is_mask:
+        path = self.mask if masks_only and self.mask else self.image
+        assert path is not None  # a finished picture has at least the photo
+        blob, suffix = self.files[path], DELIVERED["png"]
+        if format != "png" and path == self.image:
             try:
                 data = convert_png(store.read_blob(blob), format, quality)
                 blob, suffix = store.add_blob(data, DELIVERED[format]), DELIVERED[format]
@@ -100,11 +100,16 @@ class PictureFiles:
         self.delivered = f"{RESULTS}/{self.name}{suffix}"
         self.files[self.delivered] = blob
 
-    def thumbnails(self, done: bool) -> dict[str, str]:
-        """The thumbnails of photo, mask and, if it is done, result; paths within the run folder."""
-        wanted = {"source": self.source, "mask": self.mask, "result": self.image if done else None}
-        small = {kind: _thumbnail(path, ".png" if kind == "mask" else ".jpg") for kind, path in wanted.items() if path}
-        return {kind: path for kind, path in small.items() if path in self.files}
+    def thumbnails(self, done: bool) -> dict[Literal["source", "mask", "result"], str]:
+        """The paths of the thumbnails of photo, mask and, if the picture is done, result."""
+        paths: dict[Literal["source", "mask", "result"], str] = {}
+        if self.source:
+            paths["source"] = _thumbnail(self.source, ".jpg")
+        if self.mask:
+            paths["mask"] = _thumbnail(self.mask, ".png")
+        if self.image and done:
+            paths["result"] = _thumbnail(self.image, ".jpg")
+        return {kind: path for kind, path in paths.items() if path in self.files}
 
     def _add(self, stem: str, shared: str, key: str, result: Result) -> None:
         own, found = self.variants, StepFiles()
@@ -135,36 +140,39 @@ class PictureFiles:
             self.files[_thumbnail(path, suffix)] = thumbnail
 
 
-def adopt(store: Store, folder: Folder, line: JournalLine) -> None:
-    """Lend a store what a line of a journal names, as far as the files still are what they were.
+def import_results(store: Store, folder: Folder, line: JournalLine) -> None:
+    """Copy the results of a journal's line into a store, unverified, as far as their files are unchanged.
 
-    What a gate has measured is no file, and is measured again.
+    A gate's measurements are no file and are measured again.
 
     Args:
         store: where to.
         folder: the run folder.
-        line: of its journal.
+        line: a line of its journal.
     """
     blobs = {path: digest + PurePosixPath(path).suffix for path, digest in line["files"].items()}
-    whole = {path for path, blob in blobs.items() if store.import_blob(folder, path, blob)}
+    intact = {path for path, blob in blobs.items() if store.import_blob(folder, path, blob)}
     for step in line["steps"]:
-        named = {kind: step[kind] for kind in ("image", "mask", "repainted") if kind in step}
+        image, mask, repainted = step.get("image"), step.get("mask"), step.get("repainted")
+        thumbnail = image and _thumbnail(image, ".jpg")
+        mask_thumbnail = (shown := repainted or mask) and _thumbnail(shown, ".png")
         artifacts = step.get("artifacts", {})
-        small = {
-            "thumbnail": _thumbnail(named.get("image"), ".jpg"),
-            "mask_thumbnail": _thumbnail(named.get("repainted") or named.get("mask"), ".png"),
-        }
-        named |= {kind: path for kind, path in small.items() if path in blobs}
-        if named and {*named.values(), *artifacts.values()} <= whole and step["key"]:
+        needed = {path for path in (image, mask, repainted, *artifacts.values()) if path}
+        needed |= {path for path in (thumbnail, mask_thumbnail) if path and path in blobs}
+        if (image or mask or repainted) and needed <= intact and step["key"]:
             result = Result(
-                **{kind: blobs[path] for kind, path in named.items()},
+                image=image and blobs[image],
+                mask=mask and blobs[mask],
+                repainted=repainted and blobs[repainted],
                 artifacts={label: blobs[path] for label, path in artifacts.items()},
                 figures=step.get("figures", {}),
+                thumbnail=thumbnail and blobs.get(thumbnail),
+                mask_thumbnail=mask_thumbnail and blobs.get(mask_thumbnail),
                 empty=step["empty"],
                 seconds=step["seconds"],
             )
             store.put_unverified(step["key"], result)
 
 
-def _thumbnail(path: str | None, suffix: str) -> str | None:
-    return f"{THUMBNAILS}/{PurePosixPath(path).with_suffix(suffix)}" if path else None
+def _thumbnail(path: str, suffix: str) -> str:
+    return f"{THUMBNAILS}/{PurePosixPath(path).with_suffix(suffix)}"
