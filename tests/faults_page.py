@@ -19,10 +19,10 @@ AREAS = (
 )
 
 _HEAD = """\
-# What was tried, and what happens
+# Faults tried
 
-Each row is a test: it does what the first column says, for real, and asserts what the second says. `make docs` writes
-this page from the tests. What each command may read, write and delete is in [security.md](security.md).
+Each row is a test that does for real what the first column says and asserts the second. `make docs` generates this page from the
+tests. [security.md](security.md) says what each command may read, write and delete.
 """
 
 

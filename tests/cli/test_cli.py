@@ -96,8 +96,8 @@ OWN_FILES = {"recipe.yaml": "mine", "index.html": "mine", "journal.jsonl": "mine
 
 @pytest.mark.fault(
     "Recipes and command lines",
-    "settings of Hydra's that move what a run writes: hydra.run.dir=., hydra.sweep.dir=., --config-dir",
-    "refused in one line; the user's own files stay as they are",
+    "Hydra options that move output: hydra.run.dir=., hydra.sweep.dir=., --config-dir",
+    "refused with one line; the user's files stay as they are",
 )
 @pytest.mark.parametrize(
     "words, expected",
@@ -132,7 +132,7 @@ def test_nothing_moves_what_a_run_writes(quick_cli: Cli, words: list[str], expec
 
 @pytest.mark.fault(
     "Reports and messages",
-    "slips on the command line: a missing key, -m behind the recipe, one layer of quotes",
+    "mistakes on the command line: a missing key, -m after the recipe, one layer of quotes",
     "one line that shows what to type instead",
 )
 @pytest.mark.parametrize(
@@ -263,8 +263,8 @@ def test_the_recorded_recipe_can_be_run_again_from_anywhere(cli: Cli, tmp_path: 
 
 @pytest.mark.fault(
     "Run folders",
-    "verify= and reproduce= with the folder that holds the runs, or with a path in quotes",
-    "the line names the newest run; one layer of quotes is taken off, as recipes take it",
+    "verify= and reproduce= with the folder that contains the runs, or with a quoted path",
+    "the error names the newest run; one layer of quotes is removed, as in recipes",
 )
 def test_a_run_is_found_by_those_who_mean_it(quick_cli: Cli) -> None:
     (quick_cli.folder / "mine.yaml").write_text(GRABCUT)

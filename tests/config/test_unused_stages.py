@@ -119,8 +119,8 @@ stages:
 
 @pytest.mark.fault(
     "Recipes and command lines",
-    "a recipe with a base and one more mask stage, which comes behind the repaint",
-    "a warning before the run and in its record; an error under strict=true; before: puts it in its place",
+    "a recipe with a base and a new mask stage, which comes after the repaint",
+    "a warning before the run and in its record, an error with strict=true; before: fixes it",
 )
 def test_a_stage_behind_the_last_repaint_is_a_warning_until_it_is_put_before_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -186,7 +186,7 @@ def test_bases_of_bases_place_their_own(tmp_path: Path) -> None:
 
 @pytest.mark.fault(
     "Recipes and command lines",
-    "after: and before: that name no stage, the stage itself, each other, both, or stand in a recipe without a base",
+    "after: and before: that name no stage, the stage itself, each other, or both, or without a base",
     "one line each that names file and key",
 )
 @pytest.mark.parametrize(

@@ -36,8 +36,8 @@ def read(text: str) -> dict:
 
 @pytest.mark.fault(
     "Recipes and command lines",
-    "what YAML 1.1 takes for something else: 12:30, yes, 1_000, 2026-11-20, 0o14, 1e3",
-    "read as YAML 1.2: texts stay texts, 0o14 is 12, 1e3 is a number",
+    "values that YAML 1.1 reads differently: 12:30, yes, 1_000, 2026-11-20, 0o14, 1e3",
+    "read as YAML 1.2: text stays text, 0o14 is 12, 1e3 is a number",
 )
 @pytest.mark.parametrize("text", TEXTS)
 def test_what_looks_like_text_is_text(text: str) -> None:
@@ -57,7 +57,7 @@ def test_numbers_are_those_of_yaml_1_2(text: str) -> None:
 @pytest.mark.fault(
     "Recipes and command lines",
     "seed: 0123, which YAML 1.1 reads as 83",
-    "refused in one line that says what would be right: 123, or a text in quotes",
+    "refused with one line that suggests 123, or quotes for text",
 )
 def test_a_number_that_looks_octal_is_refused() -> None:
     with pytest.raises(RecipeError) as caught:
@@ -96,8 +96,8 @@ TOO_MUCH = {
 
 @pytest.mark.fault(
     "Recipes and command lines",
-    "a million keys, 1,000 stages, numbers of a million digits, keys and names without end, depth without end",
-    "refused in one line that names the first place, after at most a few thousand keys have been read",
+    "a million keys, 1,000 stages, numbers of a million digits, endless keys and names, endless nesting",
+    "refused with one line that names the first place, after reading at most a few thousand keys",
 )
 @pytest.mark.parametrize("text", TOO_MUCH, ids=lambda text: text[:20])
 def test_a_recipe_has_limits_and_only_what_lies_within_is_read(text: str) -> None:
@@ -130,8 +130,8 @@ def test_stages_that_bases_and_command_lines_put_together_are_counted_too(tmp_pa
 
 @pytest.mark.fault(
     "Recipes and command lines",
-    "stage names of four-byte letters, and many stages with lists of long seeds",
-    "no file is named that a file system cannot take: refused, by bytes, before anything runs",
+    "stage names of four-byte characters, many stages with lists of long seeds",
+    "names too long for a file system are refused, counted in bytes, before anything runs",
 )
 def test_names_of_files_fit_into_a_file_system(tmp_path: Path) -> None:
     name = LETTER * 30

@@ -58,8 +58,9 @@ def test_folder_in_fixed_order_without_what_is_no_photo(place: Path, caplog: pyt
 
 @pytest.mark.fault(
     "Photos",
-    "folders as file servers and systems leave them: @eaDir, #recycle, __MACOSX, Thumbs.db, desktop.ini, .DS_Store",
-    "their previews and waste count neither as photos nor as strays",
+    "folders with the files of operating systems and file servers: @eaDir, #recycle, __MACOSX, Thumbs.db,"
+    " desktop.ini, .DS_Store",
+    "these count neither as photos nor as skipped files",
 )
 def test_what_systems_leave_beside_photos_is_passed_over(tmp_path: Path) -> None:
     for name in ("@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", "#recycle/b.jpg", "__MACOSX/._a.jpg", "$RECYCLE.BIN/c.jpg"):
@@ -72,7 +73,7 @@ def test_what_systems_leave_beside_photos_is_passed_over(tmp_path: Path) -> None
 
 
 @pytest.mark.fault(
-    "Photos", "a folder of HEIC files only", "refused before the run: HEIC cannot be read yet, convert them to JPEG"
+    "Photos", "a folder with only HEIC files", "refused before the run: HEIC cannot be read yet, convert them to JPEG"
 )
 def test_pictures_that_cannot_be_read_yet_are_called_by_their_name(tmp_path: Path) -> None:
     for name in ("a.heic", "b.HEIF", "c.txt"):

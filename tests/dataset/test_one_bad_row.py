@@ -69,7 +69,7 @@ def strictly_read(folder: Path) -> list[dict]:
 @pytest.mark.fault(
     "Tables",
     "cells that no recipe can use (5,000 digits, 1e999, NaN, lists 30 deep), images that are folders, pipes or devices",
-    "each costs its row, which is named with line, column and reason; the others are made, and all reports are there",
+    "that row fails, named with line, column and reason; the other rows are finished and reported",
 )
 def test_a_bad_cell_costs_its_row(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
@@ -104,8 +104,8 @@ def test_cells_of_csv_that_are_no_values(tmp_path: Path) -> None:
 
 @pytest.mark.fault(
     "Tables",
-    "a prompt in row 2 that compel cannot read",
-    "costs that photo, named with row, prompt and reason; where all rows are bad the run is refused before it starts",
+    "a prompt in row 2 that compel cannot parse",
+    "that photo fails, named with row, prompt and reason; if all rows are bad, the run is refused before it starts",
 )
 def test_a_prompt_that_compel_cannot_read_costs_its_photo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     texts = ["red desert", "a (red:1.4) car", '("a", "b").blend(1)', "blue sea"]

@@ -140,8 +140,8 @@ CHANGES: dict[str, tuple[Callable[[World], object], int, int, str]] = {
 
 @pytest.mark.fault(
     "Resuming",
-    "masks or photos moved, unmounted, edited, cut off, archived or added; results retouched; files of one's own",
-    "no finished picture and no other file is touched; it is said what was left alone, or the resume is refused",
+    "masks or photos moved, unmounted, edited, truncated, archived or added; results edited; files of one's own",
+    "no finished picture and no other file changes; the log says what was left alone, or the resume is refused",
 )
 @pytest.mark.parametrize("finished", [True, False])
 @pytest.mark.parametrize("change", CHANGES)
@@ -171,7 +171,7 @@ def journal_of(world: World) -> list[dict]:
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
-@pytest.mark.fault("Resuming", "a column of the table was renamed", "refused; nothing is touched")
+@pytest.mark.fault("Resuming", "a renamed column of the table", "refused; nothing changes")
 @pytest.mark.parametrize("finished", [True, False])
 def test_a_renamed_column_is_refused(finished: bool, world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.start("manifest", finished)
@@ -182,7 +182,9 @@ def test_a_renamed_column_is_refused(finished: bool, world: World, capsys: pytes
     assert world.files() == files and (world.run / "journal.jsonl").read_bytes() == text
 
 
-@pytest.mark.fault("Tables", "relative paths in a column, from another folder", "they begin at the table's folder")
+@pytest.mark.fault(
+    "Tables", "relative paths in a column, from another folder", "they are relative to the table's folder"
+)
 def test_paths_out_of_a_column_begin_at_the_table(world: World, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     unmount(elsewhere / "vm") if (elsewhere / "vm").exists() else (elsewhere / "vm").mkdir()
@@ -211,7 +213,7 @@ def test_what_the_table_says_otherwise_now_does_not_replace_what_is_done(
     assert world.files() == files and all(line in journal(world.run) for line in lines)
 
 
-@pytest.mark.fault("Resuming", "a photo whose masks are back", "what had failed is made, the rest stays")
+@pytest.mark.fault("Resuming", "a photo whose missing masks are back", "the failed pictures are made, the others stay")
 def test_what_had_failed_is_made_once_it_can_be(world: World) -> None:
     (world.root / "vm/dog.png").rename(world.root / "dog.png")
     assert command_line(world.root, "recipe=folder.yaml") == SOME_FAILED
@@ -262,7 +264,9 @@ def test_rows_of_one_photo_keep_their_folders(world: World) -> None:
 
 
 @pytest.mark.fault(
-    "Resuming", "killed between a picture's files and its line, then its mask changes", "the run's own files go"
+    "Resuming",
+    "a kill between a picture's files and its journal line, then a changed mask",
+    "the run removes its own unfinished files",
 )
 def test_files_of_a_killed_picture_are_not_in_its_way(world: World) -> None:
     world.start("folder", finished=True)
@@ -273,9 +277,7 @@ def test_files_of_a_killed_picture_are_not_in_its_way(world: World) -> None:
     assert not verify(world.run).problems and len(journal(world.run)) == 3
 
 
-@pytest.mark.fault(
-    "Resuming", "a photo that is replaced by one of another format", "the new one is made beside the old"
-)
+@pytest.mark.fault("Resuming", "a photo replaced by one in another format", "the new one is made beside the old one")
 def test_a_photo_in_another_format_gets_a_folder_of_its_own(world: World) -> None:
     world.start("folder", finished=True)
     (world.root / "photos/dog.png").unlink()
@@ -285,7 +287,7 @@ def test_a_photo_in_another_format_gets_a_folder_of_its_own(world: World) -> Non
     assert not verify(world.run).problems
 
 
-@pytest.mark.fault("Run folders", "an output folder that holds files already", "refused before anything is written")
+@pytest.mark.fault("Run folders", "an output folder that contains files", "refused before anything is written")
 def test_a_run_begins_in_a_folder_of_its_own(tmp_path: Path) -> None:
     from darkroom.errors import OutputError
     from darkroom.record.record import claim_folder

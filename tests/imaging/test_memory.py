@@ -59,8 +59,8 @@ def photo(bits: int) -> bytes:
 
 @pytest.mark.fault(
     "Photos",
-    "12 megapixels of 8 and of 16 bits with transparency, and a mask of noise",
-    "memory stays within 8 and 3.5 times what the photo takes decoded",
+    "12 megapixels with 8 and 16 bits and transparency, and a mask of noise",
+    "memory stays within 8 and 3.5 times the decoded photo",
 )
 @pytest.mark.parametrize("bits", [8, 16])
 def test_memory_stays_within_a_multiple_of_the_decoded_photo(cli: Cli, bits: int) -> None:
@@ -92,8 +92,8 @@ def header(width: int, height: int, bits: int, colour: int) -> bytes:
 
 @pytest.mark.fault(
     "Photos",
-    "a PNG of 160 megapixels of 16 bits, which can be 1 MB",
-    "refused before it is decoded, with its size and what it would take",
+    "a 16-bit PNG of 160 megapixels, which can be 1 MB",
+    "refused before decoding, with its size and the memory it would take",
 )
 def test_what_is_too_large_decoded_is_refused_unread() -> None:
     with pytest.raises(PhotoError) as caught:
@@ -105,7 +105,7 @@ def test_what_is_too_large_decoded_is_refused_unread() -> None:
     assert MAX_DECODED > 102_000_000 * 9 and MAX_DECODED > 170_000_000 * 4  # cameras of medium format pass
 
 
-@pytest.mark.fault("Masks", "a mask far larger than its photo", "refused by its header, without being decoded")
+@pytest.mark.fault("Masks", "a mask far larger than its photo", "refused from its header, without decoding")
 def test_a_mask_of_another_size_is_not_decoded(tmp_path: Path) -> None:
     from darkroom.stages.mask_file import read_mask
 

@@ -117,8 +117,8 @@ def test_prose_passes_in_silence(text: str) -> None:
 
 @pytest.mark.fault(
     "Prompts",
-    "the syntax of web UIs, dynamic prompts, ComfyUI, Midjourney and compel where it is not read",
-    "a warning that quotes the piece and says what would be right; an error under strict=true",
+    "the syntax of web UIs, dynamic prompts, ComfyUI, Midjourney, and of compel where it is off",
+    "a warning that quotes it and suggests what to write; an error with strict=true",
 )
 @pytest.mark.parametrize("text, piece, remedy", FOREIGN + COMPELS)
 def test_what_another_tool_would_heed_is_told(text: str, piece: str, remedy: str) -> None:
@@ -132,8 +132,8 @@ def test_what_another_tool_would_heed_is_told(text: str, piece: str, remedy: str
 
 @pytest.mark.fault(
     "Prompts",
-    "slips in compel's syntax: a parenthesis that is not closed, .blned(1,1), a weight behind a space",
-    "a warning that quotes the piece and says how compel reads it; an error under strict=true",
+    "mistakes in compel's syntax: an unclosed parenthesis, .blned(1,1), a weight after a space",
+    "a warning that quotes it and says how compel reads it; an error with strict=true",
 )
 @pytest.mark.parametrize("text, piece, told", NEARLY)
 def test_slips_that_compel_takes_for_words_are_told(text: str, piece: str, told: str) -> None:

@@ -228,8 +228,8 @@ JUNK = (None, 5, "x\x1b[2J", [], [[]], {}, {"a": []}, {"text": "1"}, {"weights":
 
 @pytest.mark.fault(
     "Run folders",
-    "a run.json of a stranger or of another version beside one's own runs of that name",
-    "the line since ... is told as far as it is known, on one line without control characters",
+    "a run.json from a stranger or another version among one's own runs of that name",
+    "the line since ... says what can be known, on one line without control characters",
 )
 @pytest.mark.parametrize("junk", JUNK, ids=str)
 def test_another_s_run_json_costs_nothing(junk: Any) -> None:
@@ -287,8 +287,8 @@ class Table:
 
 @pytest.mark.fault(
     "Reports and messages",
-    "another value in a table, another mask, a mask that was missing, a lost store, an interrupted run: run again",
-    "the line since ... says which of these it was, and claims nothing that is not recorded",
+    "run again after: another value in a table, another mask, a missing mask, a deleted store, an interrupted run",
+    "the line since ... names the cause, and claims nothing that is not recorded",
 )
 def test_the_line_since_is_true(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = Table(tmp_path, lambda: capsys.readouterr().out)

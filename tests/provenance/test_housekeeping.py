@@ -148,7 +148,7 @@ def test_whatever_runs_there_are_what_they_hold_stays_and_nothing_else(
     assert {path.name for path in in_store(outputs)} == {name for n in held for name in (blob(n), f"{key(n)}.json")}
 
 
-@pytest.mark.fault("The store", "`store=prune` while a run is at work", "refused")
+@pytest.mark.fault("The store", "`store=prune` during a run", "refused")
 def test_a_run_at_work_keeps_the_store_from_being_pruned(tmp_path: Path) -> None:
     fill(tmp_path / ".store")
     before = in_store(tmp_path)
@@ -170,7 +170,7 @@ def test_what_killed_processes_have_left_half_written_goes(tmp_path: Path) -> No
 
 
 @pytest.mark.fault(
-    "The store", "`store=prune` with a damaged journal", "refused, since nobody can tell what that run holds"
+    "The store", "`store=prune` with a damaged journal", "refused, because nobody can tell which files that run uses"
 )
 @pytest.mark.parametrize(
     "damage", [b"\0\0\0\n", b"[]\n", b"7\n", b'{"files": {}}\n', b'{"files": 1, "steps": []}\n', b"\xff\n"]

@@ -230,7 +230,9 @@ def test_bad_words_are_refused_in_one_line(words: list[str], expected: str, worl
     assert code == 2 and expected in line
 
 
-@pytest.mark.fault("Run folders", "`reproduce=` of a journal that leads elsewhere", "nothing outside is opened")
+@pytest.mark.fault(
+    "Run folders", "`reproduce=` with a journal that leads out of its folder", "nothing outside is opened"
+)
 @pytest.mark.parametrize("outside", ["../../secret.png", "{root}/secret.png", "a/../../../secret.png", "link.png"])
 def test_a_journal_cannot_lead_out_of_its_folder(outside: str, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = world.root / "secret.png"

@@ -162,7 +162,9 @@ def test_a_mask_made_wider_afterwards_does_not_hide_what_it_covers(folder: Folde
 SECRET = hashlib.sha256(b"secret").hexdigest()
 
 
-@pytest.mark.fault("Run folders", "metadata of a result that is damaged or another picture's", "`verify=` names it")
+@pytest.mark.fault(
+    "Run folders", "metadata of a result that is damaged or belongs to another picture", "`verify=` names it"
+)
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -190,7 +192,9 @@ def test_a_journal_that_names_what_is_not_in_its_folder_is_damaged(folder: Folde
         verify(folder.root)
 
 
-@pytest.mark.fault("Run folders", "files of a run that are links, pipes or folders", "`verify=` names them, unopened")
+@pytest.mark.fault(
+    "Run folders", "files of a run that are links, pipes or folders", "`verify=` names them without opening them"
+)
 @pytest.mark.parametrize("path", ["link/secret.png", "link.png", "pipe", "car"])
 def test_links_pipes_and_folders_are_not_opened(folder: Folder, path: str) -> None:
     (folder.root.parent / "secret.png").write_bytes(b"secret")

@@ -32,8 +32,11 @@ def name_of(name: str) -> str:
     return folder_name(Photo(Path("/nowhere") / name, name))
 
 
-@pytest.mark.fault("Photos", "names in any script, with any sign, of any length; names that differ in a sign only",
-                   "each has a folder of its own, in its own letters, whatever other photos there are")  # fmt: skip
+@pytest.mark.fault(
+    "Photos",
+    "names in any script, with any character, of any length; names that differ in one character",
+    "each has its own folder, in its own script, whatever other photos there are",
+)
 @given(st.sets(_names, min_size=2, max_size=2))
 @settings(max_examples=500, deadline=None)
 def test_every_name_gives_a_folder_of_its_own_that_any_system_can_have(names: set[str]) -> None:
@@ -60,8 +63,8 @@ _EVERYTHING = Result(
 
 @pytest.mark.fault(
     "Photos",
-    "photos, stages and recipes with names that Windows forbids, or that differ in case only",
-    "every file of the run folder has a name that every system allows, and shares it with no other",
+    "photos, stages and recipes with names that Windows forbids, or that differ only in case",
+    "every file of the run folder has a unique name that every system allows",
 )
 @given(st.lists(_names, min_size=1, max_size=3), st.lists(_words, min_size=1, max_size=3), st.integers(-99, 99))
 @settings(max_examples=300, deadline=None)

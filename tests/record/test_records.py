@@ -73,7 +73,7 @@ def changed(data: Any, record: dict[str, Any]) -> dict[str, Any]:
         return new
 
 
-@pytest.mark.fault("Run folders", "any value of any record exchanged for any other, or left out", "one line of error")
+@pytest.mark.fault("Run folders", "every value of every record replaced by any other, or removed", "one line of error")
 @given(st.data())
 @settings(max_examples=300, deadline=None)
 def test_whatever_a_record_holds_it_is_sound_or_one_line(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:

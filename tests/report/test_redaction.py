@@ -90,8 +90,9 @@ def pages(folder: Path) -> list[Path]:
 
 @pytest.mark.fault(
     "Reports and messages",
-    "a run and a sweep below a home folder, with errors, flags, settings and table columns that name paths",
-    "`index.html` and the sheet hold no absolute path and no user name; paths start at the current folder or are cut",
+    "a run and a sweep below a home folder, with paths in errors, flags, settings and table columns",
+    "`index.html` and contact sheet contain no absolute path and no user name; paths are relative to the "
+    "current folder or shortened",
 )
 @pytest.mark.parametrize("where", ["elsewhere", "beside", "table", "sweep"])
 def test_no_page_and_no_sheet_betrays_a_place(zelda: Home, where: str) -> None:

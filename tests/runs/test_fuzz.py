@@ -25,7 +25,7 @@ def desk() -> Iterator[Desk]:
 @pytest.mark.fault(
     "Run folders",
     "files of runs, sweeps, stores, tables, recipes, masks and photos damaged at random (`make fuzz`)",
-    "every command ends by itself with a documented exit code and touches nothing else",
+    "every command ends with a documented exit code and touches nothing else",
 )
 def test_whatever_is_damaged(desk: Desk) -> None:
     findings = [finding for seed in range(SEEDS) for finding in trial(desk, seed, seconds=30)]

@@ -114,8 +114,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.fault(
     "Masks",
-    "one shape saved in 22 exact ways: 1, 8 and 16 bits, palette, 0 and 1, strokes on a layer over any hidden colour",
-    "all are the same mask",
+    "one shape saved in 22 lossless ways: 1, 8 and 16 bits, palette, 0 and 1, strokes on a layer over any"
+    " hidden colour",
+    "all give the same mask",
 )
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
@@ -128,8 +129,8 @@ def test_a_shape_is_the_same_mask_however_it_was_saved(seed: int, folder: Path) 
 
 @pytest.mark.fault(
     "Masks",
-    "the same saved with loss: JPEG, WebP and TIFF of quality 60 to 95",
-    "nearly the same mask (IoU above 0.98); the part that the model sees is the same within 4 px, not the whole photo",
+    "the same shape saved with loss: JPEG, WebP and TIFF of quality 60 to 95",
+    "nearly the same mask (IoU above 0.98); the model's crop is the same within 4 px and not the whole photo",
 )
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), quality=st.integers(60, 95))
@@ -204,8 +205,8 @@ UNCLEAR = {
 
 @pytest.mark.fault(
     "Masks",
-    "masks that may mean more than one thing: label maps, colours, a photograph, black strokes on a see-through layer",
-    "cost that photo, in one line that says what would be right",
+    "ambiguous masks: label maps, colours, a photograph, black strokes on a transparent layer",
+    "that photo fails, with one line that says how to save the mask",
 )
 @pytest.mark.parametrize("name", UNCLEAR)
 def test_what_may_mean_two_things_is_refused(name: str, folder: Path) -> None:
@@ -218,8 +219,8 @@ def test_what_may_mean_two_things_is_refused(name: str, folder: Path) -> None:
 
 @pytest.mark.fault(
     "Masks",
-    "a batch with masks of 0 and 1, of red strokes, of a JPEG and of three labels",
-    "three are repainted where their makers meant, with a line of the log that says how they were read; one fails",
+    "a batch of masks: values 0 and 1, red strokes, a JPEG, three labels",
+    "three are read as intended and the log says how; the label map fails",
 )
 def test_what_is_assumed_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("photos", "masks"):

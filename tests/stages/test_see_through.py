@@ -87,8 +87,8 @@ RECIPES = {
 
 @pytest.mark.fault(
     "Repaints",
-    "a cut-out whose background is see-through, repainted there by its own transparency, erased, or in several passes",
-    "the result is opaque there and shows the new picture, on white as on black; colours that hid there do not matter",
+    "a cut-out with a transparent background, repainted by its own transparency, erased, or in several passes",
+    "the result is opaque there and shows the new picture, on white and on black; hidden colours do not matter",
 )
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("bits", [8, 16])
@@ -116,8 +116,8 @@ def test_a_repaint_of_what_is_see_through_can_be_seen(name: str, bits: int, tmp_
 
 @pytest.mark.fault(
     "Repaints",
-    "a mask that leaves see-through places alone",
-    "they stay see-through, with the colours that hide there, bit for bit; a JPEG shows white there",
+    "a mask that excludes transparent areas",
+    "they stay transparent, with their hidden colours, bit for bit; a JPEG shows white there",
 )
 def test_what_is_not_repainted_stays_see_through(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
@@ -149,8 +149,8 @@ LOOKING = {
 
 @pytest.mark.fault(
     "Repaints",
-    "colours that hide in see-through places, such as a background that was only made transparent",
-    "no op looks at them: models get the picture as it shows on white paper",
+    "colours hidden in transparent areas, such as a background that was only made transparent",
+    "no op sees them: models get the picture on white paper",
 )
 @pytest.mark.parametrize("op", LOOKING)
 def test_nothing_looks_at_hidden_colours(op: str) -> None:
@@ -173,8 +173,8 @@ def test_nothing_looks_at_hidden_colours(op: str) -> None:
 
 @pytest.mark.fault(
     "Repaints",
-    "a cut-out on the command line: its soft edge is in the mask, and so is what was found on it, inverted",
-    "no see-through rim is left around the thing; white and black paper show the same picture",
+    "a new background for a cut-out, by its transparency, and by an inverted mask of the object",
+    "no transparent rim is left around the object; white and black paper show the same picture",
 )
 def test_a_cut_out_gets_a_background_on_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()

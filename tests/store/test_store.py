@@ -83,7 +83,9 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
 }
 
 
-@pytest.mark.fault("The store", "files that are flipped, cut off, emptied or deleted", "put aside and made again")
+@pytest.mark.fault(
+    "The store", "files with flipped bits, truncated, emptied or deleted", "moved aside and computed again"
+)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_blob_is_put_aside_and_made_again(damage: str, config: dict, models: Models, tmp_path: Path) -> None:
     outputs = tmp_path / "outputs"
@@ -198,7 +200,7 @@ def write_recipe(cli: Cli) -> list[str]:
     return ["recipe=masks.yaml", "models=miniature"]
 
 
-@pytest.mark.fault("The store", "two runs at once", "both come to their end; nothing is lost")
+@pytest.mark.fault("The store", "two runs at once", "both finish; nothing is lost")
 def test_two_processes_share_a_store(cli: Cli) -> None:
     words = write_recipe(cli)
     both = [cli.start(*words) for _ in range(2)]
@@ -211,7 +213,7 @@ def test_two_processes_share_a_store(cli: Cli) -> None:
     assert not list((cli.folder / "outputs").rglob("*.tmp"))
 
 
-@pytest.mark.fault("Processes and disks", "a folder that cannot be written", "one line that names it, exit code 4")
+@pytest.mark.fault("Processes and disks", "a folder without write permission", "one line that names it, exit code 4")
 @pytest.mark.parametrize("place", [".store", ".store/blobs", ".store/results"])
 def test_a_store_that_cannot_be_written_is_told_in_one_line(place: str, quick_cli: Cli) -> None:
     """A file stands where a folder should be: as good as no permission, which root always has."""
@@ -227,7 +229,7 @@ def test_a_store_that_cannot_be_written_is_told_in_one_line(place: str, quick_cl
     assert str(blocked) in line and "cannot be written: " in line
 
 
-@pytest.mark.fault("Processes and disks", "a full disk", "one line, exit code 4; resumed, nothing is lost")
+@pytest.mark.fault("Processes and disks", "a full disk", "one line, exit code 4; after a resume nothing is lost")
 def test_a_disk_full_at_a_blob_stops_the_run_which_can_be_resumed(cli: Cli) -> None:
     """The largest file that this process may write stands in for a disk without room."""
     words = write_recipe(cli)

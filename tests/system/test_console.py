@@ -72,7 +72,7 @@ def is_harmless(output: bytes, encoding: str = "utf-8") -> bool:
 @pytest.mark.fault(
     "Reports and messages",
     "escape sequences, line breaks and right-to-left marks in names of photos, masks, folders and in tables",
-    "terminal and `run.log` show them as escapes such as \\\\x1b; every message stays one line",
+    "terminal and `run.log` show them as escapes such as \\x1b; every message stays one line",
 )
 def test_no_name_steers_the_terminal_or_the_log(desk: Cli) -> None:
     outputs = f"out{EVIL}{FORGED}"
@@ -97,7 +97,7 @@ def test_no_name_steers_the_terminal_or_the_log(desk: Cli) -> None:
 
 @pytest.mark.fault(
     "Reports and messages",
-    "escape sequences in the words of a command line, in a recipe, and in a `sweep.json` of a stranger",
+    "escape sequences on the command line, in a recipe, and in a stranger's `sweep.json`",
     "the error shows them as escapes",
 )
 def test_no_word_and_no_record_steers_the_terminal(desk: Cli) -> None:
@@ -127,7 +127,7 @@ def test_no_word_and_no_record_steers_the_terminal(desk: Cli) -> None:
 
 @pytest.mark.fault(
     "Reports and messages",
-    "names that are not UTF-8, and a terminal that shows ASCII alone (`LANG=C`)",
+    "names that are not UTF-8, and a terminal limited to ASCII (`LANG=C`)",
     "names are shown with escapes; nothing fails",
 )
 def test_terminals_of_little_alphabet(desk: Cli) -> None:

@@ -40,8 +40,8 @@ def shell(cli: Cli):
 
 @pytest.mark.fault(
     "Processes and disks",
-    "standard output or standard error is closed, as of a daemon, or lies on a full disk",
-    "the run does its work and ends with 0; what could not be printed stands in run.log",
+    "standard output or error closed, as for a daemon, or on a full disk",
+    "the run finishes with exit code 0; run.log has what could not be printed",
 )
 @pytest.mark.parametrize(
     "streams", [">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full", ">/dev/full 2>/dev/full", "| head -1"]
@@ -82,7 +82,7 @@ def heeded(process: subprocess.Popen[str]) -> bool:
 
 @pytest.mark.fault(
     "Processes and disks",
-    "Ctrl-C or SIGTERM at any time, also while modules and models are loaded, also twice",
+    "Ctrl-C or SIGTERM at any time, also twice, also while modules and models load",
     "one line, exit code 130, no traceback",
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc when to begin")
@@ -108,9 +108,7 @@ def test_an_interruption_at_any_time_is_one_line(cli: Cli, delay: float) -> None
     assert (process.returncode, errors) == (130, LINE)
 
 
-@pytest.mark.fault(
-    "Processes and disks", "standard output is a full pipe that does not wait", "the exit code is its own"
-)
+@pytest.mark.fault("Processes and disks", "standard output is a full non-blocking pipe", "the exit code is still right")
 def test_a_full_pipe_that_does_not_wait(cli: Cli) -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
