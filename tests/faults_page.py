@@ -1,8 +1,8 @@
-"""Writes docs/faults.md, the list of what was tried and what happens, from the tests: `python tests/faults_page.py`.
+"""Generates docs/faults.md from the tests: `python tests/faults_page.py`.
 
-A test that tries something unkind carries a line of that page:
+A test that tries a fault carries a row of that page:
 
-    @pytest.mark.fault("Photos", "a file that is cut off", "costs that photo; it is named with its reason")
+    @pytest.mark.fault("Photos", "a truncated file", "that photo fails, named with its reason")
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ AREAS = (
 _HEAD = """\
 # Faults tried
 
-Each row is a test that does for real what the first column says and asserts the second. `make docs` generates this page from the
-tests. [security.md](security.md) says what each command may read, write and delete.
+Each row is a test that does for real what the first column says and asserts the second. `make docs` generates this page from
+the tests. [security.md](security.md) says what each command may read, write and delete.
 """
 
 
