@@ -21,8 +21,8 @@ AREAS = (
 _HEAD = """\
 # Faults tried
 
-Each row is a test that does for real what the first column says and asserts the second. `make docs` generates this page from
-the tests. [security.md](security.md) says what each command may read, write and delete.
+Each row is a test that does for real what the first column says and asserts the second. `make docs` generates this page
+from the tests. [security.md](security.md) says what each command may read, write and delete.
 """
 
 
