@@ -173,8 +173,8 @@ def finish(driver: Driver, killed: SimpleNamespace, whole: SimpleNamespace) -> N
 
 @pytest.mark.fault(
     "Resuming",
-    "`kill -9` at every place where a run writes",
-    "resumed, the folder is what an undisturbed run makes, byte for byte",
+    "`kill -9` at every point where a run writes",
+    "after a resume, the folder equals that of an uninterrupted run, byte for byte",
 )
 @pytest.mark.parametrize(
     "links, every",
@@ -214,7 +214,7 @@ def test_the_same_command_again_computes_what_is_missing(
 
 
 @pytest.mark.fault(
-    "Resuming", "`kill -9` or Ctrl-C at every place where a resume writes", "it can be resumed again, to the same bytes"
+    "Resuming", "`kill -9` or Ctrl-C at every point where a resume writes", "it can be resumed again, to the same bytes"
 )
 @pytest.mark.parametrize(
     "number, code, every",
@@ -257,7 +257,7 @@ def test_killed_again_and_again_a_run_still_comes_to_its_end(
     check_work(parts, whole)
 
 
-@pytest.mark.fault("Sweeps", "a sweep that is killed at any point, also as it begins", "resumed, the bytes are equal")
+@pytest.mark.fault("Sweeps", "a sweep killed at any point, even at its start", "after a resume, the bytes are equal")
 @pytest.mark.parametrize("every", [40, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_sweep_killed_at_any_point_is_finished_by_resuming_the_latest(every: int, drivers: list[Driver]) -> None:
     driver = drivers[0]
@@ -349,7 +349,7 @@ PICTURES = [("paint", "1.png", seed) for seed in (3, 4, 5)]
 
 @pytest.mark.fault(
     "Resuming",
-    "a torn or spoilt journal, deleted results, a lost store",
+    "a torn or damaged journal, deleted results, a deleted store",
     "finished with the least work, to the same bytes",
 )
 @pytest.mark.parametrize(
@@ -378,7 +378,9 @@ def test_whatever_has_become_of_the_folder_it_is_finished_with_the_least_work(
     assert works(last) == computed
 
 
-@pytest.mark.fault("Resuming", "a finished picture that was retouched, cut off or exchanged", "stays as it is; named")
+@pytest.mark.fault(
+    "Resuming", "a finished picture that was edited, truncated or replaced", "stays as it is, and is named"
+)
 @pytest.mark.parametrize("with_store", [True, False])
 @pytest.mark.parametrize("damage", [truncate_a_result, exchange_a_result, write_into_a_result])
 def test_a_result_that_somebody_has_changed_is_left_alone(

@@ -88,9 +88,7 @@ def replace(path: Path, target: Path) -> None:
     path.symlink_to(target)
 
 
-@pytest.mark.fault(
-    "Run folders", "`run.log` is a link to a file of the user's, also in a sweep", "refused, not written"
-)
+@pytest.mark.fault("Run folders", "`run.log` is a link to a user's file, also in a sweep", "refused, not written")
 @pytest.mark.parametrize("sweep", [False, True])
 def test_a_log_that_is_a_link_is_not_written(sweep: bool, world: World, capsys: pytest.CaptureFixture[str]) -> None:
     run = world.make("-m", "stages.refine.grow=1,2") if sweep else world.run
@@ -108,14 +106,16 @@ def test_a_log_that_is_a_link_is_not_written(sweep: bool, world: World, capsys: 
         assert code == CANNOT_WRITE and told in capsys.readouterr().err
 
 
-@pytest.mark.fault("Run folders", "a second name (hard link) of a user's file as `run.log`", "refused, not written")
+@pytest.mark.fault("Run folders", "`run.log` is a hard link to a user's file", "refused, not written")
 def test_a_log_that_has_a_second_name_is_not_written(world: World) -> None:
     (world.run / "run.log").unlink()
     (world.run / "run.log").hardlink_to(world.documents / "thesis.txt")
     assert command_line(world.root, f"resume={world.run}") == CANNOT_WRITE
 
 
-@pytest.mark.fault("Run folders", "folders of a run that are links to the user's", "not entered; not a file is changed")
+@pytest.mark.fault(
+    "Run folders", "folders of a run that are links to the user's folders", "not entered; no file changes"
+)
 @pytest.mark.parametrize("folder", ["0", "results", "thumbnails", "thumbnails/0", ".hydra"])
 @pytest.mark.parametrize("killed", [False, True])
 def test_folders_that_are_links_are_not_entered(folder: str, killed: bool, world: World) -> None:
@@ -144,7 +144,9 @@ def test_what_a_journal_names_outside_is_not_deleted(path: str, world: World) ->
     assert (world.documents / "thesis.txt").is_file()
 
 
-@pytest.mark.fault("Run folders", "thumbnails that are links, pipes, devices or huge", "drawn as missing; no hang")
+@pytest.mark.fault(
+    "Run folders", "thumbnails that are links, pipes, devices or huge", "shown as missing; nothing hangs"
+)
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder", "bomb", "text"])
 def test_thumbnails_that_are_something_else_are_not_drawn(kind: str, world: World) -> None:
     path = world.run / "thumbnails/0/0_photo.jpg"
@@ -162,7 +164,7 @@ def test_thumbnails_that_are_something_else_are_not_drawn(kind: str, world: Worl
     assert command_line(world.root, f"resume={world.run}") == 0
 
 
-@pytest.mark.fault("Reports and messages", "a foreign, damaged or endless `run.json` beside one's own", "passed over")
+@pytest.mark.fault("Reports and messages", "a foreign, damaged or endless `run.json` among one's own", "ignored")
 @pytest.mark.parametrize(
     "content", [b"{}", b"[]", b"7", b"\xff", b"[" * 99_999, b'{"name": "mine", "models": 7}', None]
 )
@@ -179,7 +181,9 @@ def test_a_strangers_run_beside_ones_own_is_passed_over(content: bytes | None, w
     assert command_line(world.root, "recipe=mine.yaml", "models=miniature", "dry_run=true") == 0
 
 
-@pytest.mark.fault("The store", "folders of the store that are links to the user's", "nothing behind them is removed")
+@pytest.mark.fault(
+    "The store", "folders of the store that are links to the user's folders", "nothing behind them is removed"
+)
 @pytest.mark.parametrize("place", ["blobs/zz", "results/zz", "damaged", "blobs"])
 def test_links_in_a_store_are_not_followed(place: str, world: World) -> None:
     for number in range(3):  # files of the names that a store gives
@@ -199,7 +203,7 @@ def test_links_in_a_store_are_not_followed(place: str, world: World) -> None:
             path.unlink()
 
 
-@pytest.mark.fault("The store", "`.store` is a link, or another program's folder", "refused; nothing in it is touched")
+@pytest.mark.fault("The store", "`.store` is a link, or another program's folder", "refused; nothing in it changes")
 @pytest.mark.parametrize("link", [True, False])
 def test_a_folder_that_is_no_store_is_neither_used_nor_emptied(
     link: bool, world: World, capsys: pytest.CaptureFixture[str]
@@ -234,7 +238,7 @@ def forge(world: World, op: int) -> None:
     entry.write_text(json.dumps({**content, "result": json.dumps(result, sort_keys=True)}))
 
 
-@pytest.mark.fault("The store", "an entry that was changed together with its picture, at any stage", "computed again")
+@pytest.mark.fault("The store", "an entry changed together with its picture, at any stage", "computed again")
 @pytest.mark.parametrize("op", [0, 1, 2, 3])
 def test_a_forged_entry_is_computed_again_and_heals(op: int, world: World) -> None:
     first = world.run
@@ -248,7 +252,7 @@ def test_a_forged_entry_is_computed_again_and_heals(op: int, world: World) -> No
     assert not facts["work"]["computed"]
 
 
-@pytest.mark.fault("The store", "a mask in a run folder is exchanged, and the folder resumed", "no other run sees it")
+@pytest.mark.fault("The store", "a mask replaced in a run folder, and the folder resumed", "no other run sees it")
 def test_what_a_run_folder_lends_never_reaches_the_store(world: World) -> None:
     right = {line["result"]: pixels(world.run / line["result"]) for line in journal(world.run)}
     lines = journal(world.run)
@@ -269,9 +273,7 @@ def test_what_a_run_folder_lends_never_reaches_the_store(world: World) -> None:
         assert (pixels(again / name) == wanted).all()
 
 
-@pytest.mark.fault(
-    "The store", "a store that another user has filled, however well-formed", "nothing in it is believed"
-)
+@pytest.mark.fault("The store", "a well-formed store written by another user", "all of it is ignored")
 def test_a_store_of_somebody_else_counts_for_nothing(
     quick_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,8 +288,11 @@ def test_a_store_of_somebody_else_counts_for_nothing(
     assert "computed: 1 grabcut, 1 refine, 1 erase; reused: nothing" in quick_cli(*words).stdout
 
 
-@pytest.mark.fault("Resuming", "a run folder whose pictures were changed outside the mask, and its journal with them",
-                   "what is built on them is computed again")  # fmt: skip
+@pytest.mark.fault(
+    "Resuming",
+    "a run folder with pictures changed outside the mask, and a journal that matches",
+    "whatever depends on them is computed again",
+)
 def test_a_picture_in_a_run_folder_that_breaks_the_contract_is_not_built_on(world: World) -> None:
     (world.root / "mine.yaml").write_text(RECIPE + "  again: {op: erase, radius: 5}\n")
     run = world.make()
@@ -307,7 +312,7 @@ def test_a_picture_in_a_run_folder_that_breaks_the_contract_is_not_built_on(worl
 
 
 @pytest.mark.fault(
-    "Run folders", "weights of other names, lines in names, wrong types in `run.json`", "one line of error"
+    "Run folders", "unknown weights, line breaks in names, wrong types in `run.json`", "one line of error"
 )
 @pytest.mark.parametrize(
     "change",
@@ -353,7 +358,7 @@ def test_without_openat_the_same_paths_are_refused(tmp_path: Path, monkeypatch: 
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["secret"]
 
 
-@pytest.mark.fault("Sweeps", "one damaged `run.json` among the runs of a sweep", "costs that run; the others go on")
+@pytest.mark.fault("Sweeps", "one damaged `run.json` among the runs of a sweep", "that run fails; the others continue")
 def test_a_damaged_run_of_a_sweep_costs_itself(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = world.make("-m", "stages.refine.grow=1,2")
     (sweep / "0_mine/run.json").write_text("{")
