@@ -24,6 +24,7 @@ from darkroom.models import Models
 from darkroom.provenance.verify import verify
 from darkroom.record.run_log import run_log
 from darkroom.system.locks import locked
+from support.in_process import CliInProcess
 from support.runs import ROOT, Cli, environment, journal, run
 
 SEEDS = [[3, 4, 5]]  # one run; `kill_points.py` has the rest of its recipe, and paints two in a batch
@@ -479,7 +480,7 @@ def test_with_the_real_models_a_killed_run_becomes_what_it_would_have_been(cli: 
     process.communicate()
     first = (killed / "journal.jsonl").read_bytes().count(b"\n")
     assert first  # mostly 1; a busy machine may have let the other come to its end
-    resumed = cli("resume=latest")
+    resumed = CliInProcess(cli.folder)("resume=latest")
     assert resumed.returncode == 0, resumed.stderr
     facts = json.loads((killed / "run.json").read_bytes())
     assert facts["work"]["computed"].get("inpaint", 0) <= 2 - first
