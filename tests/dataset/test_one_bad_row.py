@@ -44,7 +44,7 @@ BAD = {
     column("9" * 5000): "box: not a finite number",
     column("[" * 30 + "]" * 30): "nested more than 20 deep",
     column("[" * 100_000): "nested more than 20 deep",
-    column('"\\ud800"'): "box: half a pair of surrogates",
+    column('"\\ud800"'): "box: half of a surrogate pair",
     column('"\\udce4"'): "not UTF-8 text",
     column("[1e300, 1e300, 1e301, 1e301]"): "outside",
     column("1e300"): "box",

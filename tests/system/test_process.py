@@ -73,7 +73,7 @@ def test_what_a_terminal_cannot_show_is_escaped(cli: Cli) -> None:
     assert rb"Gr\xf6\xdfe.png" in done.stdout and done.returncode == 0
 
 
-def heeded(process: subprocess.Popen[str]) -> bool:
+def has_begun(process: subprocess.Popen[str]) -> bool:
     """Whether Python itself has started and the first line of `run.py` has run, told by the kernel."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
@@ -97,7 +97,7 @@ def test_an_interruption_at_any_time_is_one_line(cli: Cli, delay: float) -> None
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    while not heeded(process):
+    while not has_begun(process):
         time.sleep(0.001)
     time.sleep(delay)
     process.send_signal(signal.SIGTERM if delay < 0.2 else signal.SIGINT)

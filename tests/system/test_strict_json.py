@@ -43,8 +43,8 @@ def test_whatever_is_read_can_be_written_and_read_again(text) -> None:
         ("9" * 5_000_000, "not a finite number"),
         ("[" * 100_000, "nested more than 100 deep"),
         ("[" * 101 + "]" * 101, "nested more than 100 deep"),
-        ('{"a": 1, "a": 2}', "the key a stands twice"),
-        ('{"\\ud800": 1}', "a key: half a pair of surrogates"),
+        ('{"a": 1, "a": 2}', "the key a appears twice"),
+        ('{"\\ud800": 1}', "a key: half of a surrogate pair"),
         (b"\xff", "not UTF-8 text"),
     ],
 )

@@ -1,1 +1,1 @@
-"""Files, locks, JSON, signals and the terminal."""
+"""What the operating system offers: files, names, locks, memory, signals, standard streams; and strict JSON."""

@@ -1,4 +1,4 @@
-"""Reads JSON from others: returns values that can be written as JSON again, or raises one line of error."""
+"""Reads JSON from strangers: a value that can be written as JSON again, or an error of one line."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ from typing import Any
 
 from darkroom.errors import printable
 
-MAX_DEPTH = 100  # of lists and objects in one another; Python itself gives up at about a thousand
+MAX_DEPTH = 100  # of nested lists and objects; Python itself gives up at about a thousand
 
-_SHOWN = 80  # letters of a place, in an error line
-_HALF = "half a pair of surrogates, such as \\ud800, is not text"
+_MAX_SHOWN = 80  # characters of a path or key in an error line
+_LONE_SURROGATE = "half of a surrogate pair, such as \\ud800, is not text"
 
-_Place = tuple["_Place | None", str | int]  # the place around it, and the key or index in there
+_Path = tuple["_Path | None", str | int]  # the path of the parent, and the key or index in it
 
 
 def loads(text: str | bytes, max_depth: int = MAX_DEPTH) -> Any:
-    """The value of a JSON text.
+    """Parse a JSON text strictly.
 
-    It can be written as JSON again: Python's own reader also takes NaN, reads 1e999 as infinity and integers that no
-    float can hold, and lets the last of two equal keys win. Of lone surrogates it takes those by which Python names
-    files that are not UTF-8, U+DC80 to U+DCFF, and no others.
+    Unlike Python's parser, it refuses NaN, infinity, numbers that overflow a float, duplicate keys and lone surrogates.
+    Only U+DC80 to U+DCFF are allowed, by which Python names files that are not UTF-8.
 
     Args:
-        text: as a str, or as bytes in UTF-8.
+        text: a str, or bytes in UTF-8.
         max_depth: how deep lists and objects may be nested.
 
     Raises:
-        ValueError: with the reason in one line, and the place where there is one, such as `points[0]`; a
-            `json.JSONDecodeError` where the text is not JSON at all.
+        ValueError: one line with the reason and, if known, the path, such as `points[0]`; a `json.JSONDecodeError` if
+            the text is not JSON at all.
     """
     if isinstance(text, bytes):
         try:
@@ -47,7 +46,7 @@ def loads(text: str | bytes, max_depth: int = MAX_DEPTH) -> Any:
 
 
 def _integer(digits: str) -> int | float:
-    """Infinity where it is too large for a float; looked at before `int`, whose time grows with the square."""
+    """An int, or infinity if it overflows a float. Checked before `int`, which takes quadratic time."""
     number = float(digits)
     return number if math.isinf(number) else int(digits)
 
@@ -56,26 +55,26 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"the key {_shown(twice)} stands twice")
+        raise ValueError(f"the key {_shown(twice)} appears twice")
     return found
 
 
 def _check(value: Any, max_depth: int) -> None:
-    waiting: list[tuple[Any, _Place | None, int]] = [(value, None, 0)]
+    waiting: list[tuple[Any, _Path | None, int]] = [(value, None, 0)]
     while waiting:
-        node, place, depth = waiting.pop()
+        node, path, depth = waiting.pop()
         if isinstance(node, float) and not math.isfinite(node):
-            raise ValueError(_at(place, "not a finite number, or larger than 1.8e308"))
+            raise ValueError(_at(path, "not a finite number, or larger than 1.8e308"))
         if isinstance(node, str) and not _is_text(node):
-            raise ValueError(_at(place, _HALF))
+            raise ValueError(_at(path, _LONE_SURROGATE))
         if not isinstance(node, dict | list):
             continue
         if depth == max_depth:
-            raise ValueError(_at(place, f"nested more than {max_depth} deep"))
+            raise ValueError(_at(path, f"nested more than {max_depth} deep"))
         if isinstance(node, dict) and not all(map(_is_text, node)):
-            raise ValueError(_at(place, f"a key: {_HALF}"))
-        inside = node.items() if isinstance(node, dict) else enumerate(node)
-        waiting += [(each, (place, key), depth + 1) for key, each in inside]
+            raise ValueError(_at(path, f"a key: {_LONE_SURROGATE}"))
+        inner = node.items() if isinstance(node, dict) else enumerate(node)
+        waiting += [(value, (path, key), depth + 1) for key, value in inner]
 
 
 def _is_text(text: str) -> bool:
@@ -88,14 +87,14 @@ def _is_text(text: str) -> bool:
     return True
 
 
-def _at(place: _Place | None, reason: str) -> str:
+def _at(path: _Path | None, reason: str) -> str:
     keys: list[str | int] = []
-    while place is not None:
-        place, key = place
+    while path is not None:
+        path, key = path
         keys.append(key)
-    path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in reversed(keys)).removeprefix(".")
-    return f"{_shown(path)}: {reason}" if path else reason
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in reversed(keys)).removeprefix(".")
+    return f"{_shown(text)}: {reason}" if text else reason
 
 
 def _shown(text: str) -> str:
-    return printable(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
+    return printable(text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}...")
