@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from darkroom.config.prompts_file import read_prompt_files
 from darkroom.config.recipe import parse
-from darkroom.config.recipe_file import MISSING, available, find, read, read_prompt_files
+from darkroom.config.recipe_file import available, find, read
+from darkroom.config.stage_defaults import MISSING
 from darkroom.errors import PhotoError, RecipeError
 from darkroom.stages import STAGES
 from support.runs import ROOT
@@ -123,7 +125,7 @@ stages:
         ('dataset: {images: "a\\0b"}', "dataset.images: holds a null character"),
         ("base: ~nobody/mine", "base: no recipe '~nobody/mine'"),
         ("base: " + "a" * 300, "base: no recipe"),
-        ("x: " + "a" * 1_000_000, "larger than 1000000 bytes"),
+        ("x: " + "a" * 1_000_000, "larger than 1,000,000 bytes"),
         (f"{GOOD}  again: {{op: inpaint, prompt: a, seed: {list(range(2501))}}}", "make 10004 pictures of each photo"),
     ],
     ids=lambda text: text[:40],
@@ -234,7 +236,7 @@ def test_a_prompts_file_stands_for_its_lines(tmp_path: Path, monkeypatch: pytest
         (None, "", "prompts.txt: no such file"),
         (b" \n# nothing\n", "", "prompts.txt: holds no prompt"),
         ("café".encode("latin-1"), "", "prompts.txt: not UTF-8 text (unexpected end of data at byte 3)"),
-        (b"x" * 1_000_001, "", "prompts.txt: larger than 1000000 bytes"),
+        (b"x" * 1_000_001, "", "prompts.txt: larger than 1,000,000 bytes"),
         (b"mars\n#${x}\na ${item.kind}", "", "prompts.txt: line 3: ${...} is not supported in a file of prompts"),
         (b"mars", ", prompt: venus", "`prompt` is given too; set one of them to null, as in stages.inpaint."),
         (b"mars", ", prompts_file: '${item.file}'", "${item.file}: one file serves all photos"),
@@ -286,7 +288,7 @@ def test_only_inpaint_takes_a_prompts_file_and_it_is_not_passed_over(tmp_path: P
     with pytest.raises(RecipeError, match=r"stages\.invert\.prompts_file: unknown key"):
         parse(config, "mine.yaml")
     (line,) = problems(tmp_path, GOOD.replace("prompt:", "prompts_file: prompts.txt, prompt:"))
-    assert "its prompts are put in where a recipe is composed" in line
+    assert "stages.inpaint.prompts_file: is read when a recipe is composed" in line
     assert problems(tmp_path, GOOD.replace('prompt: [mars, "1984"], ', "")) == [
         "mine.yaml: stages.inpaint.prompt: is required"
     ]

@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from darkroom.config.recipe import Recipe, parse
-from darkroom.config.recipe_file import MISSING, place_stages, read
+from darkroom.config.recipe_file import read
+from darkroom.config.stage_defaults import MISSING
+from darkroom.config.stage_order import place_stages
 from darkroom.config.unused_stages import StageSummary, without_effect
 from darkroom.errors import RecipeError
 from darkroom.stages import STAGES
@@ -199,11 +201,11 @@ def test_bases_of_bases_place_their_own(tmp_path: Path) -> None:
         ("x: {op: invert, before: [a, b]}", "stages.x.before: the name of another stage; got ['a', 'b']"),
         (
             "x: {op: invert, after: a, before: c}",
-            "stages.x: `after` and `before` are both given; one says where it stands",
+            "stages.x: `after` and `before` are both given; keep one of them",
         ),
         (
             "x: {op: invert, after: y}, y: {op: refine, after: x}",
-            "stages: these wait for each other's place: x after y, y after x",
+            "stages: these places form a circle: x after y, y after x",
         ),
     ],
 )

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darkroom.config import recipe_file
+from darkroom.config import recipe_file, recipe_yaml
 from darkroom.config.recipe import parse
 from darkroom.errors import PhotoError, RecipeError
 from darkroom.planning.plan import StepPlanner
@@ -101,7 +101,7 @@ TOO_MUCH = {
 )
 @pytest.mark.parametrize("text", TOO_MUCH, ids=lambda text: text[:20])
 def test_a_recipe_has_limits_and_only_what_lies_within_is_read(text: str) -> None:
-    recipe_file._parsed.cache_clear()
+    recipe_yaml.load.cache_clear()
     with pytest.raises(RecipeError) as caught:
         read(text)
     (line,) = caught.value.problems
@@ -110,7 +110,7 @@ def test_a_recipe_has_limits_and_only_what_lies_within_is_read(text: str) -> Non
 
 def test_the_rest_of_a_recipe_is_not_read_once_something_is_wrong() -> None:
     """PyYAML itself composes everything before it looks at any key."""
-    loader = recipe_file._PlainLoader("1:\n" * 333_000)
+    loader = recipe_yaml.PlainLoader("1:\n" * 333_000)
     with pytest.raises(yaml.MarkedYAMLError):
         loader.get_single_data()
     assert loader.nodes < 10 and loader.line < 10
@@ -139,7 +139,7 @@ def test_names_of_files_fit_into_a_file_system(tmp_path: Path) -> None:
     stages = {"car": {"op": "sam", "points": [[3, 4]]}}
     stages |= {f"{name[:-1]}{each}": {"op": "inpaint", "prompt": "a", "seed": seeds} for each in range(5)}
     config = {"name": "x", "dataset": {"images": "a"}, "stages": stages}
-    with pytest.raises(PhotoError, match="names of files longer than 100 letters"):
+    with pytest.raises(PhotoError, match="file names longer than 100 letters"):
         StepPlanner(parse(config, "x")).tree({})
     stages.popitem()
     (step,) = StepPlanner(parse(config, "x")).tree({})
@@ -166,7 +166,7 @@ def test_any_text_is_a_prompt_and_comes_back_from_a_snapshot(prompt: str) -> Non
         "dataset": {"images": "/photo.png"},
         "stages": {"m": {"op": "text", "phrase": "car"}, "inpaint": {"prompt": prompt}},
     }
-    text = recipe_file.dump(config)
+    text = recipe_yaml.dump(config)
     assert yaml.safe_load(text)["stages"]["inpaint"]["prompt"] == prompt
     assert parse(read(text), "x").stages[1].build({}).variants()[0].prompt == prompt
 
@@ -174,7 +174,7 @@ def test_any_text_is_a_prompt_and_comes_back_from_a_snapshot(prompt: str) -> Non
 @given(st.text("019.-+_eExXoOabcf:~tTruEnNl", max_size=12))
 def test_scalars_are_what_the_core_schema_says(text: str) -> None:
     """By the table of YAML 1.2.2, section 10.3.2, written down once more."""
-    node = recipe_file._PlainLoader("").resolve(yaml.ScalarNode, text, (True, False)).rpartition(":")[2]
+    node = recipe_yaml.PlainLoader("").resolve(yaml.ScalarNode, text, (True, False)).rpartition(":")[2]
     forms = {
         "null": r"null|Null|NULL|~|",
         "bool": r"true|True|TRUE|false|False|FALSE",

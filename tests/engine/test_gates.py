@@ -226,7 +226,7 @@ def test_a_few_photos_are_not_compared(number: int, tmp_path: Path, caplog: pyte
     draw(tmp_path, WIDTHS[-number:])
     caplog.set_level("INFO", "darkroom")
     assert made(run(recipe(tmp_path, odd=ODD), FakeModels(), tmp_path / "run")) == ["done"] * number
-    assert "gate odd: too few photos have a mask to tell outliers, which takes 5" in caplog.messages
+    assert "gate odd: too few photos have a mask to find outliers; it takes 5" in caplog.messages
     assert read_facts(tmp_path / "run")["usual"] == {"odd": None}
 
 
@@ -249,7 +249,7 @@ def test_each_job_of_a_sweep_has_its_own_verdicts(photos: Path) -> None:
     odd = ["done"] * 5 + ["skipped"]
     fates = [made(journal(photos / f"outputs/{index}")) for index in range(4)]
     assert fates == [odd, ["done"] * 6, odd, ["skipped", *odd[1:]]]
-    assert [run.usual["odd"].median for run in runs] == pytest.approx([0.1, 0.1, 26 / 60, 0.1])
+    assert [run.baselines["odd"].median for run in runs] == pytest.approx([0.1, 0.1, 26 / 60, 0.1])
     assert runs[0].work["computed"] == {"mask_file": 6, "refine": 12, "gate": 12, "inpaint": 22}
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from darkroom.config.recipe_file import is_name
+from darkroom.config.recipe_form import is_name
 from darkroom.dataset import Photo
 from darkroom.record import Record
 from darkroom.record.naming import folder_name, is_folder_name

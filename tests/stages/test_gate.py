@@ -13,7 +13,8 @@ from hypothesis.extra.numpy import arrays
 from darkroom.errors import EmptyMask, PhotoError, Stopped
 from darkroom.imaging.edit import Edit
 from darkroom.stages import STAGES
-from darkroom.stages.gate import FEWEST_PHOTOS, Gate, Judge, Usual
+from darkroom.stages.baseline import FEWEST_PHOTOS, Baseline
+from darkroom.stages.gate import Gate
 from support.fake_models import ColourSam, edit_of, stage_models
 
 MEASURING = Gate(coverage=[0, 1])
@@ -71,7 +72,7 @@ def test_a_mask_passes_where_every_measure_is_within_its_bounds(mask, coverage, 
         figures["border"] > border,
     ]
     try:
-        assert Judge("size", gate, None)(figures) is None and not any(broken)
+        assert gate.check("size", figures, None) is None and not any(broken)
     except Stopped as error:
         assert str(error).startswith("size: ") and str(error).count("; ") == 2 * sum(broken) - 1
         assert error.policy == "skip" and any(broken)
@@ -94,12 +95,13 @@ def test_a_mask_passes_where_every_measure_is_within_its_bounds(mask, coverage, 
 )
 def test_it_says_which_bound_was_broken_and_by_what(bounds: dict, reason: str) -> None:
     figures = {"coverage": 0.725, "regions": 2, "border": 0.00123, "confidence": 0.41}
-    assert Judge("size", Gate(**bounds, policy="flag"), Usual(40, 0.1, 0.05))(figures) == f"size: {reason}"
+    assert Gate(**bounds, policy="flag").check("size", figures, Baseline(40, 0.1, 0.05)) == f"size: {reason}"
 
 
 def test_a_confidence_that_nobody_tells_is_no_verdict() -> None:
     with pytest.raises(PhotoError, match="does not say how sure it is"):
-        Judge("sure", Gate(confidence=0.5, policy="flag"), None)({"coverage": 0.5, "regions": 1, "border": 0})
+        figures = {"coverage": 0.5, "regions": 1, "border": 0}
+        Gate(confidence=0.5, policy="flag").check("sure", figures, None)
 
 
 SIX = [0.1, 0.11, 0.12, 0.13, 0.14, 0.4]
@@ -116,21 +118,22 @@ SIX = [0.1, 0.11, 0.12, 0.13, 0.14, 0.4]
     ],
 )
 def test_outliers(coverages: list[float], odd: list[float] | None) -> None:
-    usual = Usual.of([[each] for each in coverages])
-    assert (usual is None) == (odd is None)
-    if usual:
-        assert [each for each in coverages if list(usual.problems(each, 3.5))] == odd
+    baseline = Baseline.of([[each] for each in coverages])
+    assert (baseline is None) == (odd is None)
+    if baseline:
+        assert [each for each in coverages if baseline.is_outlier(each, 3.5)] == odd
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=5, max_size=40), st.floats(0.5, 9))
 def test_outliers_are_those_of_iglewicz_and_hoaglin(millionths: list[int], limit: float) -> None:
     coverages = [each / 10**6 for each in millionths]
-    usual, middle = Usual.of([[each] for each in coverages]), median(coverages)
+    baseline, middle = Baseline.of([[each] for each in coverages]), median(coverages)
     deviation = median(abs(each - middle) for each in coverages)
     for each in coverages if deviation else []:
         score = abs(0.6745 * (each - middle) / deviation)
         if score != pytest.approx(limit):
-            assert bool(list(usual.problems(each, limit))) == (score > limit)
+            assert baseline.is_outlier(each, limit) == (score > limit)
+            assert baseline.score(each) == pytest.approx(score)
 
 
 RED = np.full((32, 32, 3), 30, np.uint8)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkroom.config import recipe_file
+from darkroom.config import recipe_paths
 from darkroom.errors import RecipeError, RecordError, printable, suggest
 from darkroom.record import JOURNAL, RUN, SWEEP, read_facts, read_sweep
 from darkroom.system.files import Folder
@@ -185,7 +185,7 @@ def _runs(folder: Path) -> list[Path]:
 
 
 def _outputs(options: Options) -> Path:
-    return recipe_file.home(options.get("outputs", "outputs"))
+    return recipe_paths.home(options.get("outputs", "outputs"))
 
 
 def _folder(place: str) -> Path:
@@ -196,7 +196,7 @@ def _folder(place: str) -> Path:
 
 
 def _existing(place: str) -> Path:
-    path = recipe_file.home(place).absolute()
+    path = recipe_paths.home(place).absolute()
     try:
         found = path.exists()
     except (OSError, ValueError):  # such as a name of more than 255 letters

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from darkroom.cli import commands
 from darkroom.cli.help import help_text
-from darkroom.config import recipe_file
+from darkroom.config import recipe_file, recipe_yaml
 from darkroom.config.jobs import Job, RefusedJob
 from darkroom.config.override_errors import check_words
 from darkroom.errors import DarkroomError, OutputError, RecipeError
@@ -83,7 +83,7 @@ def _compose(given: argparse.Namespace) -> int:
     if given.cfg:
         if given.multirun:
             raise RecipeError("command line: --cfg job shows one job; leave out -m")
-        print(recipe_file.dump(compose(given.words).config), end="")
+        print(recipe_yaml.dump(compose(given.words).config), end="")
         return DONE
     return _run(prepare_sweep(given.words) if given.multirun else [prepare(given.words)])
 

@@ -27,7 +27,15 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from darkroom.config import recipe_file
+from darkroom.config import (
+    prompts_file,
+    recipe_file,
+    recipe_form,
+    recipe_paths,
+    recipe_yaml,
+    stage_defaults,
+    stage_order,
+)
 from darkroom.config.override_errors import GROUP, explain, recipe_names, several_values, unknown_recipe
 from darkroom.errors import RecipeError
 from darkroom.resources import CONF
@@ -92,13 +100,13 @@ class Composed:
 
     def files(self, folder: Path) -> dict[str, str]:
         """The composed recipe and Hydra's snapshot, for a run in this folder: texts by path within it."""
-        own = {key: self.config[key] for key in recipe_file.KEYS if key in self.config}
+        own = {key: self.config[key] for key in recipe_form.KEYS if key in self.config}
         self._hydra.runtime.output_dir = self._hydra.run.dir = str(folder)
         return {
-            "recipe.yaml": recipe_file.dump(own),
-            ".hydra/config.yaml": recipe_file.dump(self.config),
+            "recipe.yaml": recipe_yaml.dump(own),
+            ".hydra/config.yaml": recipe_yaml.dump(self.config),
             ".hydra/hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": self._hydra})),
-            ".hydra/overrides.yaml": recipe_file.dump(list(self.overrides)),
+            ".hydra/overrides.yaml": recipe_yaml.dump(list(self.overrides)),
         }
 
 
@@ -125,10 +133,10 @@ def compose(overrides: Sequence[str]) -> Composed:
         raise RecipeError(unknown_recipe(None))
     overridden = frozenset(re.sub(r"^[+~]+", "", word).partition("=")[0] for word in overrides)
     overridden |= _renew_stages(config.get("stages"), recipe_file.read(path).get("stages"), overridden)
-    config = recipe_file.place_stages(config, "command line")
-    recipe_file.make_paths_absolute(config, Path.cwd())
-    recipe_file.read_prompt_files(config)
-    return Composed(config, recipe_file.label(path), overridden, tuple(overrides), hydra)
+    config = stage_order.place_stages(config, "command line")
+    recipe_paths.make_paths_absolute(config, Path.cwd())
+    prompts_file.read_prompt_files(config)
+    return Composed(config, recipe_paths.label(path), overridden, tuple(overrides), hydra)
 
 
 def expand(overrides: Sequence[str]) -> list[tuple[str, ...]]:
@@ -202,7 +210,7 @@ def _renew_stages(stages: Any, written: Any, overridden: frozenset[str]) -> froz
         old, where = written.get(name), f"stages.{name}"
         if isinstance(stage, Mapping) and isinstance(old, Mapping) and stage.get("op") != old.get("op"):
             new = {key: value for key, value in stage.items() if _is_new(key, value, old, where, overridden)}
-            stages[name] = recipe_file.with_defaults(name, new)
+            stages[name] = stage_defaults.with_defaults(name, new)
             renewed.add(where)
     return frozenset(renewed)
 

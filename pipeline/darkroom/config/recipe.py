@@ -12,22 +12,15 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import ValidationError
 
-from darkroom.config.recipe_file import (
-    KEYS,
-    MAX_STAGES,
-    MISSING,
-    NAME_FORM,
-    STAGE_PATHS,
-    find_malformed,
-    is_name,
-    with_defaults,
-)
+from darkroom.config.recipe_form import KEYS, MAX_STAGES, NAME_FORM, find_malformed, is_name
+from darkroom.config.stage_defaults import MISSING, with_defaults
 from darkroom.config.unused_stages import StageSummary, without_effect
 from darkroom.dataset import Dataset
 from darkroom.errors import PhotoError, RecipeError, suggest
 from darkroom.models import ModelKind
 from darkroom.stages import STAGES, Stage
 from darkroom.stages.base import Problem
+from darkroom.stages.markers import ComparesPhotos, NeedsConfidence, PathField, StageName
 
 OnEmpty = Literal["fail", "skip", "keep"]
 
@@ -64,6 +57,17 @@ class StageSpec:
         """The parameters that do."""
         return {key for key, value in self.parameters.items() if _ITEM.search(str(value))}
 
+    @property
+    def kind(self) -> type[Stage]:
+        """The class of its op."""
+        return STAGES[self.op]
+
+    def has_value(self, marker: type) -> bool:
+        """Whether a parameter with this marker is given, or has a default, other than null."""
+        fields = self.kind.__pydantic_fields__
+        names = self.kind.fields_with(marker)
+        return any(self.parameters.get(name, fields[name].default) is not None for name in names)
+
     def build(self, item: Mapping[str, Any]) -> Stage:
         """The stage for one photo.
 
@@ -74,15 +78,15 @@ class StageSpec:
             PhotoError: a column is missing, or its value does not suit the parameter.
         """
         parameters = {key: _resolve(value, item) for key, value in self.parameters.items()}
-        for key in STAGE_PATHS:
+        for key in self.kind.fields_with(PathField):
             if self.start and isinstance(parameters.get(key), str):
                 parameters[key] = str(self.start / parameters[key])  # an absolute one stays as it is
-        if (count := _pictures(parameters)) > MAX_PICTURES:
+        if (count := self.kind.count_variants(parameters)) > MAX_PICTURES:
             raise PhotoError(_too_many(count))
         try:
-            return STAGES[self.op](**parameters)
+            return self.kind(**parameters)
         except ValidationError as error:
-            names = list(STAGES[self.op].__pydantic_fields__)
+            names = list(self.kind.__pydantic_fields__)
             told = (f"{self.name}.{key}".rstrip(".") + f": {text}" for key, text in _explain(error, names))
             raise PhotoError("; ".join(told)) from None
 
@@ -118,9 +122,9 @@ class Recipe:
         end = [spec.name for spec in self.stages].index(name) + 1
         return replace(self, stages=self.stages[:end])
 
-    def compared(self) -> list[str]:
-        """The names of the gates that judge a photo by all others."""
-        return [spec.name for spec in self.stages if STAGES[spec.op].is_gate and spec.parameters["outlier"] is not None]
+    def comparing(self) -> list[StageSpec]:
+        """The gates that compare each photo with all others."""
+        return [spec for spec in self.stages if spec.has_value(ComparesPhotos)]
 
 
 def parse(config: Mapping[str, Any], source: str, overridden: Collection[str] = ()) -> Recipe:
@@ -159,7 +163,7 @@ def parse(config: Mapping[str, Any], source: str, overridden: Collection[str] = 
 
 def _needs(spec: StageSpec) -> Sequence[str] | None:
     """The earlier stages whose masks a stage takes by name; None where a column names them."""
-    if STAGES[spec.op].needed_masks is Stage.needed_masks:
+    if not spec.kind.fields_with(StageName):
         return ()
     return None if spec.waits else spec.build({}).needed_masks()
 
@@ -210,7 +214,8 @@ def _top_problems(config: Mapping[str, Any], specs: Sequence[StageSpec]) -> Iter
         yield "on_empty", suggest(str(config["on_empty"]), get_args(OnEmpty))
     if not specs and isinstance(config.get("stages", {}), Mapping):
         yield "stages", "at least one stage is needed; they run in the order in which they stand"
-    if (count := math.prod(_pictures(spec.parameters) for spec in specs)) > MAX_PICTURES:
+    known = [spec for spec in specs if spec.op in STAGES]
+    if (count := math.prod(spec.kind.count_variants(spec.parameters) for spec in known)) > MAX_PICTURES:
         yield "stages", _too_many(count)
 
 
@@ -219,14 +224,8 @@ def _until_problems(until: Any, names: Sequence[str]) -> Iterator[Problem]:
         yield "until", f"no stage is called '{until}', {suggest(str(until), names)}"
 
 
-def _pictures(parameters: Mapping[str, Any]) -> int:
-    """Into how many a stage turns one picture, counted without making the list: prompts x seeds."""
-    values = [parameters.get(key) for key in ("prompt", "seed")]
-    return math.prod(len(value) for value in values if isinstance(value, list | tuple))
-
-
 def _too_many(count: int) -> str:
-    return f"prompts x seeds make {count} pictures of each photo; {MAX_PICTURES} at most, more as a sweep (-m)"
+    return f"lists of values make {count} pictures of each photo; {MAX_PICTURES} at most, more as a sweep (-m)"
 
 
 def _stage_problems(spec: StageSpec, earlier: Sequence[StageSpec], has_items: bool) -> Iterator[Problem]:
@@ -259,9 +258,10 @@ def _order_problems(spec: StageSpec, stage: Stage, earlier: Sequence[StageSpec])
     where, names = f"stages.{spec.name}", [each.name for each in earlier]
     if stage.needs_mask and not earlier:
         yield where, f"`{spec.op}` needs a mask: a stage that makes one, such as `sam` or `grabcut`, comes first"
-    if stage.is_gate and stage.confidence is not None and not any(map(_reports_confidence, earlier)):
-        sure = ", ".join(op for op, kind in STAGES.items() if kind.reports_confidence)
-        yield f"{where}.confidence", f"no earlier stage says how sure it is of its mask; these do: {sure}"
+    for key in stage.fields_with(NeedsConfidence):
+        if getattr(stage, key) is not None and not any(map(_reports_confidence, earlier)):
+            sure = ", ".join(op for op, kind in STAGES.items() if kind.reports_confidence)
+            yield f"{where}.{key}", f"no earlier stage says how sure it is of its mask; these do: {sure}"
     for name in stage.needed_masks():
         if name not in names:
             yield where, f"no earlier stage is called '{name}', {suggest(name, names)}"

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from darkroom.config import recipe_file
+from darkroom.config import recipe_form
 from darkroom.dataset import Dataset
 from darkroom.errors import RecipeError, collect_errors, suggest
 from darkroom.models import Memory, ModelNames, Models
@@ -82,7 +82,7 @@ class Settings:
 
 def known_keys() -> dict[str, Any]:
     """Every key that a configuration has before a recipe is chosen; sections as mappings."""
-    tree: dict[str, Any] = dict.fromkeys((*KEYS, *recipe_file.KEYS))
+    tree: dict[str, Any] = dict.fromkeys((*KEYS, *recipe_form.KEYS))
     sections = {**GROUPS, "results": Results, "dataset": Dataset}
     return tree | {key: dict.fromkeys(field.name for field in fields(each)) for key, each in sections.items()}
 

@@ -19,7 +19,6 @@ from darkroom.imaging.edit import Edit
 from darkroom.imaging.paste_back import breaches
 from darkroom.imaging.thumbnails import mask_thumbnail, photo_thumbnail
 from darkroom.models import Models
-from darkroom.planning.cache_keys import parameters
 from darkroom.record import metadata
 from darkroom.store import Result, Store
 
@@ -135,7 +134,7 @@ class EditCache:
         kinds = dict.fromkeys(kind for step in steps for kind in step.stage.uses)
         return metadata.texts(
             photo=node.subject.digest,
-            stages=[{"op": step.op, **parameters(step.stage)} for step in steps],
+            steps=steps,
             models={kind: self._models.identity(kind) for kind in kinds},
         )
 

@@ -10,8 +10,7 @@ from darkroom.engine.step_result import StepResult
 from darkroom.errors import PhotoError
 from darkroom.imaging.codec import Picture
 from darkroom.planning.cache_keys import handed_on
-from darkroom.planning.plan import Step, paths
-from darkroom.stages.gate import Judge
+from darkroom.planning.plan import GateCheck, Step, paths
 from darkroom.store import Result
 
 StepPath = tuple[Sequence[Step], Sequence["Node"]]
@@ -74,7 +73,7 @@ class Node:
     error: PhotoError | None = None
     flag: str | None = None
     lent: bool = False
-    children: dict[tuple[str, str, Judge | None], Node] = field(default_factory=dict)
+    children: dict[tuple[str, str, GateCheck | None], Node] = field(default_factory=dict)
 
     @property
     def root(self) -> Node:
@@ -160,4 +159,4 @@ def _child(parent: Node, step: Step, above: Mapping[str, str], find_key: FindKey
     key = find_key(step, parent.content, above, parent.subject.photo)
     if isinstance(key, PhotoError):
         return Node("", step, parent, parent.subject, error=key)
-    return parent.children.setdefault((key, step.name, step.judge), Node(key, step, parent, parent.subject))
+    return parent.children.setdefault((key, step.name, step.gate), Node(key, step, parent, parent.subject))

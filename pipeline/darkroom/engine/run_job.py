@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from darkroom.config.jobs import Job
+from darkroom.config.recipe import StageSpec
 from darkroom.dataset import Photo
 from darkroom.engine.delivery import Delivery
 from darkroom.engine.fingerprints import Fingerprints
@@ -21,7 +22,7 @@ from darkroom.models import Models
 from darkroom.planning.plan import Step, StepPlanner
 from darkroom.record import Record
 from darkroom.record.schema import JournalLine
-from darkroom.stages.gate import FEWEST_PHOTOS, Usual
+from darkroom.stages.baseline import Baseline
 from darkroom.store import Store
 from darkroom.system.files import Folder
 from darkroom.system.locks import locked
@@ -38,10 +39,10 @@ class JobRun:
         self.totals = Counter(photos=0, done=0, failed=0, skipped=0, flagged=0)
         self.status = "running"
         self.work: Mapping[str, Any] = {}
-        self.usual: dict[str, Usual | None] = {}  # by the names of the gates whose photos have all been looked at
+        self.baselines: dict[str, Baseline | None] = {}  # of the gates that have seen all photos, by name
         self.store = store
         self._progress = progress
-        self._planner = StepPlanner(ready.recipe, self.usual)
+        self._planner = StepPlanner(ready.recipe, self.baselines)
         self._basis = Fingerprints(ready.recipe)
         if ready.begun:
             self.record = Record.resume(ready.folder)
@@ -88,13 +89,13 @@ class JobRun:
         self.work = work
         models = self.ready.settings.models().describe(self.ready.recipe.models())
         self.status = status or ("failed" if self.totals["failed"] else "done")
-        usual = {name: each and asdict(each) for name, each in self.usual.items()}
+        usual = {name: baseline and asdict(baseline) for name, baseline in self.baselines.items()}
         facts = {"models": models, "totals": dict(self.totals), "usual": usual, "work": work}
         self.record.finish(self.status, facts | {"depends_on": self._basis.facts()})
 
     def survey(self) -> BaselineSurvey | None:
         """The first gate that compares photos and has not seen them all; None where there is none."""
-        waiting = [name for name in self.ready.recipe.compared() if name not in self.usual]
+        waiting = [spec for spec in self.ready.recipe.comparing() if spec.name not in self.baselines]
         return BaselineSurvey(self, waiting[0], self._progress) if waiting else None
 
 
@@ -103,16 +104,16 @@ class BaselineSurvey:
 
     Args:
         run: whose gate.
-        gate: its name in the recipe.
+        gate: which of its gates.
         progress: is told of every photo.
     """
 
-    def __init__(self, run: JobRun, gate: str, progress: Progress) -> None:
+    def __init__(self, run: JobRun, gate: StageSpec, progress: Progress) -> None:
         self._run = run
         self._gate = gate
         self._progress = progress
-        self._planner = StepPlanner(run.ready.recipe.until(gate), run.usual)
-        self._photos: list[set[float]] = []
+        self._planner = StepPlanner(run.ready.recipe.until(gate.name), run.baselines)
+        self._photos: list[list[Mapping[str, float]]] = []
 
     def tree(self, photo: Photo) -> Sequence[Step]:
         """See `runner.Consumer`."""
@@ -120,30 +121,29 @@ class BaselineSurvey:
 
     def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> _Look:
         """See `runner.Consumer`."""
-        self._progress.look(self._gate, photo.name)
+        self._progress.look(self._gate.name, photo.name)
         self._run.record.import_earlier(photo.name, self._run.store)
-        self._photos.append(set())
-        return _Look(self._gate, self._photos[-1], tree)
+        self._photos.append([])
+        return _Look(self._gate.name, self._photos[-1], tree)
 
     def finish(self) -> None:
-        """Let the run know what is usual."""
-        self._run.usual[self._gate] = usual = Usual.of([each for each in self._photos if each])
-        if usual is None:
-            log.info("gate %s: too few photos have a mask to tell outliers, which takes %d", self._gate, FEWEST_PHOTOS)
+        """Give the run the gate's baseline."""
+        photos = [figures for figures in self._photos if figures]
+        self._run.baselines[self._gate.name] = self._gate.kind.baseline(self._gate.name, photos)
 
 
 class _Look(NamedTuple):
-    """The coverages of one photo's masks at a gate (`runner.ResultSink`)."""
+    """What a gate measures of one photo's masks (`runner.ResultSink`)."""
 
     gate: str
-    coverages: set[float]
+    figures: list[Mapping[str, float]]
     remaining: Sequence[Step] | PhotoError
 
     def deliver(self, steps: Sequence[Step], way: Sequence[StepResult | PhotoError]) -> None:
         """See `runner.ResultSink`."""
         for each in way:
             if isinstance(each, StepResult) and each.step and each.step.name == self.gate:
-                self.coverages.add(each.result.figures["coverage"])
+                self.figures.append(each.result.figures)
 
     def flush(self) -> None:
         """See `runner.ResultSink`."""

@@ -242,8 +242,8 @@ class Runner:
 def _take(node: Node, result: Result) -> None:
     """Let a node have its result; a gate judges by it at once."""
     node.result = result
-    if node.step and node.step.judge:
-        verdict = _attempt(partial(node.step.judge, result.figures), node.subject.photo)
+    if node.step and node.step.gate:
+        verdict = _attempt(partial(node.step.gate, result.figures), node.subject.photo)
         if isinstance(verdict, PhotoError):
             node.error = verdict
         else:

@@ -14,6 +14,7 @@ from typing import Any
 from darkroom.errors import PhotoError
 from darkroom.models import Models
 from darkroom.stages import Stage
+from darkroom.stages.markers import PathField, StageName
 from darkroom.system.files import digest_of
 
 FORMAT = 3  # raised when the same key would stand for results stored in another way
@@ -79,8 +80,11 @@ def handed_on(stage: Stage, key: str, parent: str) -> str:
 
 
 def parameters(stage: Stage) -> dict[str, Any]:
-    """All parameters of a stage that are part of what its result is; none of one that only judges."""
-    return {key: value for key, value in asdict(stage).items() if not stage.is_gate and key not in stage.places}
+    """The parameters of a stage that are part of cache keys; none of a gate's."""
+    if stage.is_gate:
+        return {}
+    left_out = {*stage.fields_with(PathField), *stage.fields_with(StageName)}
+    return {key: value for key, value in asdict(stage).items() if key not in left_out}
 
 
 def _hash(*parts: Any) -> str:

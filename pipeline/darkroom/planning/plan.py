@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from darkroom.config.recipe import Recipe
 from darkroom.errors import PhotoError
 from darkroom.stages import Stage
-from darkroom.stages.gate import Gate, Judge, Usual
+from darkroom.stages.base import GenerationSummary
+from darkroom.stages.baseline import Baseline
+from darkroom.stages.markers import EachValue
 
 _VARIANTS = 100  # letters of a file's name for all variants; file systems take 255 bytes, and the stage is in it too
+
+
+@dataclass(frozen=True)
+class GateCheck:
+    """A gate of a recipe with everything it decides by.
+
+    Attributes:
+        name: the gate's, in the recipe.
+        stage: its limits.
+        baseline: of all photos in the run; None if it is unknown.
+    """
+
+    name: str
+    stage: Stage
+    baseline: Baseline | None
+
+    def __call__(self, figures: Mapping[str, float]) -> str | None:
+        """See `Stage.check`."""
+        return self.stage.check(self.name, figures, self.baseline)
 
 
 @dataclass(frozen=True)
@@ -28,7 +49,7 @@ class Step:
         stage: its parameters.
         variant: what tells it from its siblings, for file names: `seed7`, `prompt2-seed7`; empty for an only child.
         children: the steps that take this one's result; siblings are variants of one stage.
-        judge: of a gate, what lets a photo through by what was measured; None where all are let through.
+        gate: decides whether a photo goes on behind this step; None for a step that is no gate.
     """
 
     index: int
@@ -37,7 +58,7 @@ class Step:
     stage: Stage
     variant: str
     children: tuple[Step, ...]
-    judge: Judge | None = None
+    gate: GateCheck | None = None
 
 
 class StepPlanner:
@@ -45,15 +66,15 @@ class StepPlanner:
 
     Args:
         recipe: what to plan.
-        usual: by the names of the gates that compare photos, what is usual among them.
+        baselines: of the gates that compare photos, by their names in the recipe; filled in as they become known.
 
     Attributes:
         waits: whether a parameter waits for a manifest's columns, so that each photo has a tree of its own.
     """
 
-    def __init__(self, recipe: Recipe, usual: Mapping[str, Usual | None] = MappingProxyType({})) -> None:
+    def __init__(self, recipe: Recipe, baselines: Mapping[str, Baseline | None] = MappingProxyType({})) -> None:
         self._recipe = recipe
-        self._usual = usual
+        self._baselines = baselines
         self.waits = any(spec.waits for spec in recipe.stages)
         self._tree: tuple[Step, ...] | None = None
 
@@ -67,13 +88,13 @@ class StepPlanner:
             PhotoError: its files' names would be too long; a column is missing or does not suit its parameter.
         """
         if self.waits:
-            return expand(self._recipe, item, self._usual)
+            return expand(self._recipe, item, self._baselines)
         if self._tree is None:
-            self._tree = expand(self._recipe, {}, self._usual)
+            self._tree = expand(self._recipe, {}, self._baselines)
         return self._tree
 
 
-def expand(recipe: Recipe, item: Mapping[str, Any], usual: Mapping[str, Usual | None]) -> tuple[Step, ...]:
+def expand(recipe: Recipe, item: Mapping[str, Any], baselines: Mapping[str, Baseline | None]) -> tuple[Step, ...]:
     """See `StepPlanner.tree`."""
     children: tuple[Step, ...] = ()
     length = 0
@@ -83,11 +104,11 @@ def expand(recipe: Recipe, item: Mapping[str, Any], usual: Mapping[str, Usual | 
         length += max(len(f"_{name}") for name in names) if any(names) else 0
         if length > _VARIANTS:
             raise PhotoError(
-                f"lists of prompts and seeds that make names of files longer than {_VARIANTS} letters: "
-                "give fewer stages a list, or shorter seeds"
+                f"lists of values make file names longer than {_VARIANTS} letters: "
+                "give fewer stages a list, or shorter numbers such as seeds"
             )
         children = tuple(
-            Step(index, spec.name, spec.op, stage, variant, children, _judge(spec.name, stage, usual))
+            Step(index, spec.name, spec.op, stage, variant, children, _gate_check(spec.name, stage, baselines))
             for stage, variant in zip(variants, names, strict=True)
         )
     return children
@@ -123,17 +144,23 @@ def settings_of(steps: Sequence[Step]) -> list[dict[str, Any]]:
     return [{"stage": step.name, "op": step.op, **asdict(step.stage)} for step in steps]
 
 
-def _judge(name: str, stage: Stage, usual: Mapping[str, Usual | None]) -> Judge | None:
-    return Judge(name, stage, usual.get(name)) if isinstance(stage, Gate) else None
+def last_summary(steps: Sequence[Step]) -> GenerationSummary | None:
+    """What the last of some steps that generates something shows in records; None if none does."""
+    summaries = (step.stage.summary() for step in reversed(steps))
+    return next((summary for summary in summaries if summary), None)
+
+
+def _gate_check(name: str, stage: Stage, baselines: Mapping[str, Baseline | None]) -> GateCheck | None:
+    return GateCheck(name, stage, baselines.get(name)) if stage.is_gate else None
 
 
 def _variant_names(variants: Sequence[Stage]) -> list[str]:
     """Whole numbers by value, all else by place: file names never hold a prompt."""
     names = [""] * len(variants)
-    for field in fields(variants[0]):  # type: ignore[arg-type]  # every stage is a dataclass
-        values = [getattr(each, field.name) for each in variants]
+    for field in variants[0].fields_with(EachValue):
+        values = [getattr(stage, field) for stage in variants]
         distinct = list(dict.fromkeys(values)) if len(variants) > 1 else []
         if len(distinct) > 1:
             shown = [str(v) if isinstance(v, int) else str(distinct.index(v) + 1) for v in values]
-            names = [f"{name}-{field.name}{one}".lstrip("-") for name, one in zip(names, shown, strict=True)]
+            names = [f"{name}-{field}{one}".lstrip("-") for name, one in zip(names, shown, strict=True)]
     return names

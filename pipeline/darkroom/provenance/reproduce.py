@@ -10,8 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from darkroom.config.recipe_file import with_defaults
 from darkroom.config.settings import Settings
+from darkroom.config.stage_defaults import op_of
 from darkroom.dataset import Photo
 from darkroom.engine.runner import Runner
 from darkroom.engine.step_result import StepResult, outcome
@@ -105,8 +105,8 @@ class Reproduction:
             return []
         names, until = list(stages), self._facts["config"].get("until")
         names = names[: names.index(until) + 1] if until in names else names
-        full = [with_defaults(name, stages[name]) for name in names]
-        return [op for op in STAGES if any(isinstance(stage, Mapping) and stage.get("op") == op for stage in full)]
+        ops = [op_of(name, stages[name]) for name in names]
+        return [op for op in STAGES if op in ops]
 
     def _finished(self) -> Iterator[_Finished]:
         found = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from darkroom.dataset import Photo
-from darkroom.planning.plan import Step, settings_of
+from darkroom.planning.plan import Step, last_summary, settings_of
 from darkroom.record.picture_files import PictureFiles
 from darkroom.record.schema import JournalLine
 
@@ -31,7 +31,7 @@ def journal_line(
         error: why it was not made.
     """
     settings = settings_of(steps)
-    repaint = next((each for each in reversed(settings) if "prompt" in each), {})
+    summary = last_summary(steps)
     done = status == "done"
     return {
         "photo": photo.name,
@@ -41,9 +41,9 @@ def journal_line(
         "delivered": trail.delivered,
         "mask": trail.mask,
         "source": trail.source,
-        "prompt": repaint.get("prompt"),
-        "negative_prompt": repaint.get("negative_prompt"),
-        "seed": repaint.get("seed"),
+        "prompt": summary.prompt if summary else None,
+        "negative_prompt": summary.negative_prompt if summary else None,
+        "seed": summary.seed if summary else None,
         "variant": ", ".join(f"{step.name} {step.variant}" for step in steps if step.variant),
         "outside_max_diff": trail.outside_max_diff if done else None,
         "seconds": round(trail.seconds, 3) if done else None,

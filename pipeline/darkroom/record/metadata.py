@@ -1,50 +1,42 @@
-"""What a result PNG says about itself: our own JSON and the widely read `parameters` text.
+"""The text chunks of result PNGs: `darkroom`, JSON of our own, and `parameters`, which many tools read.
 
-It holds no name and no path, so that the same picture is the same file in whatever run.
+They hold no names and no paths, so that the same picture is the same file in every run.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
+from darkroom.planning.cache_keys import parameters
+from darkroom.planning.plan import Step, last_summary
 from darkroom.record.schema import Metadata
-
-_LABELS = MappingProxyType(
-    {
-        "steps": "Steps",
-        "scheduler": "Sampler",
-        "guidance_scale": "CFG scale",
-        "seed": "Seed",
-        "strength": "Denoising strength",
-    }
-)
+from darkroom.stages.base import GenerationSummary
 
 
-def texts(photo: str, stages: Sequence[Mapping[str, Any]], models: Mapping[str, Any]) -> dict[str, str]:
+def texts(photo: str, steps: Sequence[Step], models: Mapping[str, Any]) -> dict[str, str]:
     """Text chunks of a result.
 
     Args:
         photo: SHA-256 of the photo's file.
-        stages: every stage on the way to this picture: `op` and its parameters.
-        models: those that it was made with, as `Models.identity` tells each.
+        steps: from the photo to this picture, without gates.
+        models: the models it was made with: `Models.identity` by kind.
 
     Returns:
-        `darkroom`, JSON of all of this, and, where something was repainted, `parameters`: the prompt, the negative
-        prompt and a line of settings of the last repaint, as web UIs and image managers read them.
+        `darkroom`, JSON of all arguments, and, if a stage generated something, `parameters`: the prompt, the negative
+        prompt and a line of settings of the last such stage, as web UIs and image managers read them.
     """
-    everything: Metadata = {"photo": photo, "stages": list(stages), "models": dict(models)}
+    stages = [{"op": step.op, **parameters(step.stage)} for step in steps]
+    everything: Metadata = {"photo": photo, "stages": stages, "models": dict(models)}
     chunks = {"darkroom": json.dumps(everything, ensure_ascii=False)}
-    repaints = [each for each in stages if "prompt" in each]
-    if repaints:
-        chunks["parameters"] = _parameters(repaints[-1])
+    if summary := last_summary(steps):
+        chunks["parameters"] = _parameters(summary)
     return chunks
 
 
-def _parameters(settings: Mapping[str, Any]) -> str:
-    negative = settings.get("negative_prompt")
-    shown = [f"{label}: {settings[key]}" for key, label in _LABELS.items() if key in settings]
-    lines = [settings["prompt"], f"Negative prompt: {negative}" if negative else ""]
-    return "\n".join([*filter(None, lines), ", ".join(shown)])
+def _parameters(summary: GenerationSummary) -> str:
+    negative = summary.negative_prompt
+    lines = [summary.prompt, f"Negative prompt: {negative}" if negative else ""]
+    settings = ", ".join(f"{label}: {value}" for label, value in summary.settings.items())
+    return "\n".join([*filter(None, lines), settings])

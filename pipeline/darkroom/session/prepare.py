@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from darkroom.config import recipe_file
+from darkroom.config import recipe_paths
 from darkroom.config.compose import Composed, check_single, compose, expand
 from darkroom.config.jobs import Job, RefusedJob
 from darkroom.config.recipe import check_dataset, parse
@@ -71,7 +71,7 @@ def _outputs(config: dict[str, Any]) -> Path:
     """The folder in which run folders are made."""
     outputs = config.get("outputs")
     if isinstance(outputs, str | int) and str(outputs).strip():
-        return Path.cwd() / recipe_file.home(str(outputs))
+        return Path.cwd() / recipe_paths.home(str(outputs))
     raise RecipeError("command line: outputs: the folder for run folders, such as outputs=results")
 
 

@@ -1,48 +1,74 @@
-"""What a stage is. A new one is a file beside this one and a line in `STAGES`: `docs/adding_a_stage.md`."""
+"""`Stage`: one operation with its parameters. To add one, see `docs/adding_a_stage.md`."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
+from darkroom.stages.markers import EachValue, LinesFile, PathField, StageName, markers_of
+
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
     from darkroom.imaging.edit import Edit
     from darkroom.models import ModelKind, Models
+    from darkroom.stages.baseline import Baseline
 
-Problem = tuple[str, str]  # (parameter, or empty for the stage as a whole; what is wrong and what would be right)
+Problem = tuple[str, str]  # (parameter, or an empty text for the whole stage; what is wrong and what would be right)
 
-# Unknown keys are errors; a prompt of 1984 is the text "1984"; 0 < x means finite x.
+# Unknown keys are errors; a prompt of 1984 is the text "1984"; numbers are finite.
 _CONFIG = ConfigDict(extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
 
 
 @dataclass_transform(field_specifiers=(Field,), kw_only_default=True, frozen_default=True)
 def stage(cls: type[Any]) -> type[Any]:
-    """Make a class with annotated fields a stage: frozen, keyword-only, checked and converted by pydantic.
+    """Class decorator: make a stage of a class with annotated fields. It is frozen, keyword-only, checked by pydantic.
 
-    Every field has a default or is required (then no default), and a `description` from which `docs/ops.md`
-    is generated: unit, range, meaning.
+    Every field has a `description`, from which `docs/ops.md` is generated (unit, range, meaning), and a default unless
+    it is required.
     """
     return pydantic_dataclass(frozen=True, kw_only=True, config=_CONFIG)(cls)
 
 
-class Stage(ABC):
-    """One step of a recipe with its parameters. Pure: edit in, edit out; touches no file but its own inputs.
+@dataclass(frozen=True, kw_only=True)
+class GenerationSummary:
+    """The part of a generating stage that records show first.
 
     Attributes:
-        version: part of what identifies a result; raised by hand when the same parameters give other pixels.
-        uses: the models it asks, so that missing weights are told before a run starts.
+        prompt: these three are keys of the journal, and open the text `parameters` of a PNG.
+        negative_prompt: see `prompt`.
+        seed: see `prompt`.
+        settings: the settings line of `parameters`; labels as web UIs write them, such as `CFG scale`.
+    """
+
+    prompt: str
+    negative_prompt: str | None = None
+    seed: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage(ABC):
+    """One step of a recipe with its parameters. It turns an edit into an edit, and opens only its input files.
+
+    Attributes:
+        version: part of cache keys; raised by hand when the same parameters give other pixels.
+        uses: the models it asks; missing weights are reported before a run starts.
         repaints: it changes the picture.
-        needs_mask: it works on the mask of the stages before it, so that it cannot come first.
-        reports_confidence: it says how sure it is of the mask that it finds.
-        is_gate: it changes nothing, but measures, and lets a photo through or not. Its parameters are no part of what
-            identifies what it measures; and what follows is identified as if it were not there.
-        places: the fields that say where something is, a path or an earlier stage's name, and not what it is;
-            a result is identified by what is found there (`input_files`, `needed_masks`).
+        needs_mask: it works on the mask of the stages before it, and cannot come first.
+        reports_confidence: it reports how sure it is of the mask it finds.
+        is_gate: it measures the mask, changes nothing, and may stop the photo (`check`). Gates never change the edit,
+            so cache keys leave out their parameters, and the stages behind a gate have the same keys without it.
     """
 
     version: ClassVar[int] = 1
@@ -50,23 +76,61 @@ class Stage(ABC):
     needs_mask: ClassVar[bool] = False
     reports_confidence: ClassVar[bool] = False
     is_gate: ClassVar[bool] = False
-    places: ClassVar[tuple[str, ...]] = ()
     uses: ClassVar[tuple[ModelKind, ...]] = ()
+
+    if TYPE_CHECKING:
+        __pydantic_fields__: ClassVar[dict[str, FieldInfo]]
 
     @abstractmethod
     def apply(self, edit: Edit, models: Models) -> Edit:
-        """Do the work. Raises `PhotoError` where this photo cannot be edited, for that photo alone."""
+        """Do the work. Raises `PhotoError` if this photo cannot be edited; other photos go on."""
+
+    @classmethod
+    @cache
+    def fields_with(cls, marker: type) -> tuple[str, ...]:
+        """The parameters with this marker (`stages/markers.py`), in the order of declaration."""
+        return tuple(name for name in cls.__pydantic_fields__ if cls.marker_of(name, marker))
+
+    @classmethod
+    def marker_of(cls, name: str, marker: type) -> Any:
+        """A parameter's marker of this type; None if it has none."""
+        found = cls.__pydantic_fields__[name]
+        return next((each for each in markers_of(found.annotation, found.metadata) if isinstance(each, marker)), None)
 
     def variants(self) -> Sequence[Self]:
-        """The scalar stages that this one stands for: one for each prompt and seed; mostly just itself."""
-        return (self,)
+        """One stage for each combination of the values in `EachValue` parameters, the last parameter varying fastest.
+
+        Equal combinations count once.
+        """
+        names = self.fields_with(EachValue)
+        values = [getattr(self, name) for name in names]
+        if not any(isinstance(value, tuple) for value in values):
+            return (self,)
+        combinations = product(*(value if isinstance(value, tuple) else (value,) for value in values))
+        return [
+            replace(self, **dict(zip(names, combination, strict=True))) for combination in dict.fromkeys(combinations)
+        ]
+
+    @classmethod
+    def count_variants(cls, parameters: Mapping[str, Any]) -> int:
+        """The number of `variants`, before equal ones are dropped, without making them.
+
+        Args:
+            parameters: as a recipe gives them, not yet checked.
+        """
+        defaults = cls.__pydantic_fields__
+        values = [parameters.get(name, defaults[name].default) for name in cls.fields_with(EachValue)]
+        return math.prod(len(value) for value in values if isinstance(value, list | tuple))
 
     def needed_masks(self) -> Sequence[str]:
-        """The earlier stages whose masks this one takes, by name in the recipe; checked before a run."""
-        return ()
+        """The earlier stages whose masks this one takes, by name: the values of its `StageName` parameters."""
+        return _values(self, self.fields_with(StageName))
 
     def input_files(self, name: str) -> Sequence[Path]:
-        """The files that this stage reads for a photo; their content is part of what identifies the result.
+        """The files that this stage reads for a photo; cache keys include their content.
+
+        By default these are the values of its `PathField` parameters. A stage whose parameter is a folder overrides
+        this.
 
         Args:
             name: the photo's file name.
@@ -74,24 +138,62 @@ class Stage(ABC):
         Raises:
             PhotoError: the file for this photo is missing or ambiguous.
         """
-        return ()
+        names = [name for name in self.fields_with(PathField) if not self.marker_of(name, LinesFile)]
+        return [Path(value) for value in _values(self, names)]
+
+    def summary(self) -> GenerationSummary | None:
+        """What records show first; None for stages that generate nothing. Called on scalar stages only."""
+        return None
 
     def refusals(self, models: Models) -> Iterable[Problem]:
-        """What the models that are chosen cannot do at all; such a recipe does not start. Loads no weights."""
+        """What the chosen models cannot do; such a recipe does not start. Loads no weights."""
         return ()
 
     def warnings(self, models: Models) -> Iterable[Problem]:
-        """What of this stage the models will not heed; recorded, or under `strict` refused. Loads no weights."""
+        """What the chosen models will ignore; recorded, or refused under `strict`. Loads no weights."""
         return ()
 
+    def check(self, name: str, figures: Mapping[str, float], baseline: Baseline | None) -> str | None:
+        """Gates only: decide whether a photo may go on.
+
+        Args:
+            name: of this gate in the recipe; the reason begins with it.
+            figures: what `apply` has measured.
+            baseline: of all photos in the run; None if it is unknown.
+
+        Returns:
+            the reason to flag the photo, in one line; None if it breaks no limit.
+
+        Raises:
+            Stopped: the photo breaks a limit and does not go on.
+            PhotoError: the figures do not suffice to decide.
+        """
+        return None
+
+    @classmethod
+    def baseline(cls, name: str, photos: Sequence[Sequence[Mapping[str, float]]]) -> Baseline | None:
+        """Gates with a `ComparesPhotos` parameter only: the baseline for `check`; None if there are too few photos.
+
+        Args:
+            name: of this gate in the recipe, for log lines.
+            photos: for each photo the figures of its masks.
+        """
+        return None
+
     def batch_size(self, models: Models) -> int:
-        """How many stages of this op are best applied together; each batch is kept before the next begins."""
+        """How many stages of this op are best applied together; the results of a batch are stored before the next."""
         return 1
 
     @classmethod
     def apply_together(cls, stages: Sequence[Self], edits: Sequence[Edit], models: Models) -> list[Edit]:
-        """Apply each stage to its edit; ops whose models work in batches override this.
+        """Apply each stage to its edit. Ops whose models work in batches override this.
 
         The results equal those of `apply`, one by one.
         """
         return [one.apply(edit, models) for one, edit in zip(stages, edits, strict=True)]
+
+
+def _values(stage: Stage, names: Iterable[str]) -> list[str]:
+    """The texts in some parameters, without null; lists are flattened."""
+    values = [getattr(stage, name) for name in names]
+    return [text for value in values if value is not None for text in (value if isinstance(value, tuple) else (value,))]

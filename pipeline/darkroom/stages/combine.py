@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from darkroom.errors import PhotoError, suggest
 from darkroom.stages.base import Stage, stage
+from darkroom.stages.markers import StageName
 
 if TYPE_CHECKING:
     from darkroom.imaging.edit import Edit
@@ -31,18 +32,15 @@ class Combine(Stage):
     """
 
     needs_mask: ClassVar[bool] = True
-    places: ClassVar[tuple[str, ...]] = ("mask",)
 
-    mask: str = Field(description="Name of the earlier stage whose mask to combine with the current mask.")
+    mask: Annotated[str, StageName()] = Field(
+        description="Name of the earlier stage whose mask to combine with the current mask."
+    )
     how: Literal["union", "intersection", "difference"] = Field(
         "union",
         description="`union`: white where either mask is white. `intersection`: white where both are. "
         "`difference`: white where the current mask is white and the other one is not.",
     )
-
-    def needed_masks(self) -> Sequence[str]:
-        """See `Stage.needed_masks`."""
-        return (self.mask,)
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `PhotoError` where no earlier stage of that name made a mask."""

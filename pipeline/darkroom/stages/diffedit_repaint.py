@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from darkroom.imaging.compositing import WorkingCrop
 from darkroom.models.request import DiffEditRequest
-from darkroom.stages.base import Problem, stage
-from darkroom.stages.fields import Texts, as_tuple, literal, unread
+from darkroom.stages.base import GenerationSummary, Problem, stage
+from darkroom.stages.fields import Texts, literal, unread
+from darkroom.stages.markers import EachValue
 from darkroom.stages.repainting import Repainting
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ class DiffEditRepaint(Repainting):
 
     version: ClassVar[int] = 2
 
-    prompt: Texts = Field(description="What the result should show; each prompt of a list makes a picture.")
+    prompt: Annotated[Texts, EachValue()] = Field(
+        description="What the result should show; each prompt of a list makes a picture."
+    )
     reference: str | None = Field(
         None,
         description="What the photo shows now, as the prompt for the inversion; `null` inverts without a "
@@ -57,9 +59,9 @@ class DiffEditRepaint(Repainting):
             raise ValueError(f"steps {self.steps} x ratio {self.ratio} runs no step at all; raise one of them")
         return self
 
-    def variants(self) -> Sequence[Self]:
-        """One for each prompt; equal ones once."""
-        return [replace(self, prompt=prompt) for prompt in dict.fromkeys(as_tuple(self.prompt))]
+    def summary(self) -> GenerationSummary:
+        """See `Stage.summary`."""
+        return GenerationSummary(prompt=self.prompt, settings={"Steps": self.steps, "CFG scale": self.guidance_scale})
 
     def refusals(self, models: Models) -> Iterator[Problem]:
         """See `Stage.refusals`: a checkpoint for inpainting, which is shown what it ought to make out by itself."""

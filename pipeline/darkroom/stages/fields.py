@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from darkroom.models.foreign_syntax import Syntax, find_foreign_syntax
+from darkroom.stages.markers import LinesFile
 
 if TYPE_CHECKING:
     from darkroom.models import Models
@@ -97,6 +98,12 @@ def _flag(value: Any) -> Any:
     return value
 
 
+def _unread_file(value: Any) -> Any:
+    if value is not None:
+        raise ValueError("is read when a recipe is composed, before the recipe is checked; give `prompt` instead")
+    return value
+
+
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Resolution = Annotated[
     int | None,
@@ -124,6 +131,7 @@ OptionalTexts = Annotated[
 Seeds = Annotated[
     int | tuple[int, ...], BeforeValidator(_seeds), WithJsonSchema({"type": "whole number or list of them"})
 ]
+PromptsFile = Annotated[str | None, BeforeValidator(_unread_file), LinesFile("prompt")]
 
 
 def as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
-from statistics import fmean, median
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import cv2
@@ -15,16 +14,15 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from darkroom.errors import EmptyMask, PhotoError, Stopped
 from darkroom.imaging.masks import to_float
 from darkroom.stages.base import Stage, stage
+from darkroom.stages.baseline import FEWEST_PHOTOS, Baseline
 from darkroom.stages.fields import Share, is_number
+from darkroom.stages.markers import ComparesPhotos, NeedsConfidence
 
 if TYPE_CHECKING:
     from darkroom.imaging.edit import Edit
     from darkroom.models import Models
 
-FEWEST_PHOTOS = 5  # a judgement: of fewer nobody can say what is usual among them
-
-# Standard deviations of a normal distribution in its median and in its mean absolute deviation.
-_MEDIAN_DEVIATION, _MEAN_DEVIATION = 1 / 0.6745, 1.253314
+log = logging.getLogger("darkroom")
 
 
 def _bounds(value: Any) -> tuple[float, float]:
@@ -63,8 +61,10 @@ class Gate(Stage):
         description="Maximum share of the photo's border that the mask may cover; 0: the mask must not touch "
         "the border.",
     )
-    confidence: Share | None = Field(None, description="Minimum confidence of the stage that found the mask.")
-    outlier: float | None = Field(
+    confidence: Annotated[Share | None, NeedsConfidence()] = Field(
+        None, description="Minimum confidence of the stage that found the mask."
+    )
+    outlier: Annotated[float | None, ComparesPhotos()] = Field(
         None,
         gt=0,
         le=1000,
@@ -90,98 +90,37 @@ class Gate(Stage):
             raise EmptyMask("nothing found: the mask is empty")
         return replace(edit, figures=measured(mask, edit.confidence), artifacts={})
 
-    def problems(self, figures: Mapping[str, float], usual: Usual | None) -> Iterator[str]:
-        """Every bound that is broken, a line each, and by what.
+    def check(self, name: str, figures: Mapping[str, float], baseline: Baseline | None) -> str | None:
+        """See `Stage.check`."""
+        broken = "; ".join(self._broken(figures, baseline))
+        if not broken:
+            return None
+        reason = f"{name}: {broken}"
+        if self.policy != "flag":
+            raise Stopped(reason, self.policy)
+        return reason
 
-        Args:
-            figures: what `apply` has measured.
-            usual: what is usual among all photos; None where that is not known.
+    @classmethod
+    def baseline(cls, name: str, photos: Sequence[Sequence[Mapping[str, float]]]) -> Baseline | None:
+        """See `Stage.baseline`: of the coverages; equal ones of a photo count once."""
+        found = Baseline.of([{figures["coverage"] for figures in photo} for photo in photos])
+        if found is None:
+            log.info("gate %s: too few photos have a mask to find outliers; it takes %d", name, FEWEST_PHOTOS)
+        return found
 
-        Raises:
-            PhotoError: a confidence is asked for, but the stages before do not tell any.
-        """
+    def _broken(self, figures: Mapping[str, float], baseline: Baseline | None) -> Iterator[str]:
+        """A line for each broken bound."""
         yield from _outside(figures["coverage"], self.coverage, "the mask covers {} of the photo", _percent)
         yield from _outside(figures["regions"], self.regions, "the mask falls into {}", _regions)
         if self.border is not None:
-            told = "the mask takes {} of the photo's border"
-            yield from _outside(figures["border"], (0, self.border), told, _percent)
+            text = "the mask takes {} of the photo's border"
+            yield from _outside(figures["border"], (0, self.border), text, _percent)
         if self.confidence is not None:
             if "confidence" not in figures:
                 raise PhotoError("`confidence`: the stage that made the mask does not say how sure it is")
             yield from _outside(figures["confidence"], (self.confidence, 1), "the mask's confidence is {}", str)
-        if self.outlier is not None and usual is not None:
-            yield from usual.problems(figures["coverage"], self.outlier)
-
-
-@dataclass(frozen=True)
-class Usual:
-    """What coverage is usual among the masks that come to a gate.
-
-    The modified z-score of Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993, who take 3.5 for the limit:
-    the distance from the median in standard deviations, told from the median absolute deviation. That is 0 where
-    more than half of the masks cover the same; then, as IBM SPSS does, it is told from the mean absolute deviation.
-
-    Attributes:
-        photos: how many there are.
-        median: of the coverages.
-        deviation: as estimated for a normal distribution; 0 where all cover the same.
-    """
-
-    photos: int
-    median: float
-    deviation: float
-
-    @classmethod
-    def of(cls, photos: Collection[Collection[float]]) -> Self | None:
-        """What is usual; None among fewer than `FEWEST_PHOTOS`.
-
-        Args:
-            photos: the coverages of each photo's masks, of which it has several behind a stage with variants.
-        """
-        if len(photos) < FEWEST_PHOTOS:
-            return None
-        coverages = [each for some in photos for each in some]
-        middle = median(coverages)
-        distances = [abs(each - middle) for each in coverages]
-        return cls(len(photos), middle, median(distances) * _MEDIAN_DEVIATION or fmean(distances) * _MEAN_DEVIATION)
-
-    def problems(self, coverage: float, limit: float) -> Iterator[str]:
-        """A line, if a coverage is more than so many deviations off the median."""
-        off = abs(coverage - self.median)
-        if off > limit * self.deviation:
-            score = off / self.deviation if self.deviation else math.inf
-            told = f"the mask covers {_percent(coverage)} of the photo, {score:.1f} deviations off"
-            yield f"{told} the median of {self.photos} photos, {_percent(self.median)}; at most {limit:g} may pass"
-
-
-@dataclass(frozen=True)
-class Judge:
-    """A gate of a recipe with all that it judges by.
-
-    Attributes:
-        name: the stage's, in the recipe.
-        gate: its bounds.
-        usual: what is usual among the photos of the run; None where that is not known.
-    """
-
-    name: str
-    gate: Gate
-    usual: Usual | None
-
-    def __call__(self, figures: Mapping[str, float]) -> str | None:
-        """What a photo that goes on is marked with, by what was measured; None for one that breaks no bound.
-
-        Raises:
-            Stopped: it breaks one, and the policy is not `flag`.
-            PhotoError: it cannot be judged.
-        """
-        told = "; ".join(self.gate.problems(figures, self.usual))
-        if not told:
-            return None
-        reason = f"{self.name}: {told}"
-        if self.gate.policy != "flag":
-            raise Stopped(reason, self.gate.policy)
-        return reason
+        if self.outlier is not None and baseline is not None:
+            yield from _outlying(figures["coverage"], self.outlier, baseline)
 
 
 def measured(mask: np.ndarray, confidence: float | None) -> dict[str, float]:
@@ -212,6 +151,14 @@ def _outside(
     low, high = map(shown, bounds)
     limit = f"asked for: at least {low}" if value < bounds[0] else f"at most {high} may pass"
     yield f"{told.format(shown(value))}; {limit}"
+
+
+def _outlying(coverage: float, limit: float, baseline: Baseline) -> Iterator[str]:
+    """One line if a coverage is an outlier."""
+    if baseline.is_outlier(coverage, limit):
+        off = f"{_percent(coverage)} of the photo, {baseline.score(coverage):.1f} deviations off"
+        usual = f"the median of {baseline.photos} photos, {_percent(baseline.median)}"
+        yield f"the mask covers {off} {usual}; at most {limit:g} may pass"
 
 
 def _regions(number: float) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from itertools import product
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -14,8 +12,9 @@ from darkroom.imaging.compositing import WorkingCrop, inward_ramp
 from darkroom.models import InpaintRequest
 from darkroom.models.names import SCHEDULERS
 from darkroom.models.prompts import Prompt, Syntax, compel_error, compel_warnings
-from darkroom.stages.base import Problem, stage
-from darkroom.stages.fields import Flag, Seeds, Texts, as_tuple, literal, unread
+from darkroom.stages.base import GenerationSummary, Problem, stage
+from darkroom.stages.fields import Flag, PromptsFile, Seeds, Texts, literal, unread
+from darkroom.stages.markers import EachValue
 from darkroom.stages.repainting import Repainting
 
 if TYPE_CHECKING:
@@ -34,10 +33,11 @@ class Inpaint(Repainting):
     """
 
     version: ClassVar[int] = 2
-    places: ClassVar[tuple[str, ...]] = ("prompts_file",)
 
-    prompt: Texts = Field(description="What the repainted part should show; each prompt of a list makes a picture.")
-    prompts_file: str | None = Field(
+    prompt: Annotated[Texts, EachValue()] = Field(
+        description="What the repainted part should show; each prompt of a list makes a picture."
+    )
+    prompts_file: PromptsFile = Field(
         None, description="A `.txt` file instead of `prompt`, with one prompt a line; each makes a picture."
     )
     negative_prompt: str | None = Field(
@@ -54,7 +54,7 @@ class Inpaint(Repainting):
         description="`plain`: prompts are plain text, and the model reads the first 75 tokens, about 50 "
         "words. `compel`: prompts may hold weights such as `(red)1.3` and may be longer.",
     )
-    seed: Seeds = Field(0, description="Random seed; each seed of a list makes a picture.")
+    seed: Annotated[Seeds, EachValue()] = Field(0, description="Random seed; each seed of a list makes a picture.")
     steps: int = Field(30, ge=1, le=1000, description="Denoising steps.")
     guidance_scale: float = Field(
         7.5,
@@ -78,19 +78,26 @@ class Inpaint(Repainting):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.prompts_file is not None:
-            raise ValueError("prompts_file: its prompts are put in where a recipe is composed, before it is checked")
         if self.negative_prompt_2 is not None and self.negative_prompt is None:
             raise ValueError("`negative_prompt_2` goes with a `negative_prompt`, which may be empty")
         if int(self.steps * self.strength) < 1:
             raise ValueError(f"steps {self.steps} x strength {self.strength} runs no step at all; raise one of them")
         return self
 
-    def variants(self) -> Sequence[Self]:
-        """Prompts x seeds, the seeds running faster; equal ones once."""
-        seeds = self.seed if isinstance(self.seed, tuple) else (self.seed,)
-        pairs = dict.fromkeys(product(as_tuple(self.prompt), seeds))
-        return [replace(self, prompt=prompt, seed=seed) for prompt, seed in pairs]
+    def summary(self) -> GenerationSummary:
+        """See `Stage.summary`."""
+        return GenerationSummary(
+            prompt=self.prompt,
+            negative_prompt=self.negative_prompt,
+            seed=self.seed,
+            settings={
+                "Steps": self.steps,
+                "Sampler": self.scheduler,
+                "CFG scale": self.guidance_scale,
+                "Seed": self.seed,
+                "Denoising strength": self.strength,
+            },
+        )
 
     def refusals(self, models: Models) -> Iterator[Problem]:
         """See `Stage.refusals`: signs that compel misreads; a second text where there is no second encoder."""

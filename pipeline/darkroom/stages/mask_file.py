@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -17,6 +17,7 @@ from darkroom.errors import PhotoError
 from darkroom.imaging.drawn_mask import AmbiguousMask, interpret_mask
 from darkroom.stages.base import Problem, Stage, stage
 from darkroom.stages.fields import Flag
+from darkroom.stages.markers import PathField
 
 if TYPE_CHECKING:
     from darkroom.imaging.edit import Edit
@@ -33,9 +34,8 @@ class MaskFile(Stage):
     """A mask drawn elsewhere: white (or, with `alpha`, transparent) means repaint; greys make it soft."""
 
     version: ClassVar[int] = 2
-    places: ClassVar[tuple[str, ...]] = ("folder",)
 
-    folder: str | None = Field(
+    folder: Annotated[str | None, PathField()] = Field(
         None,
         min_length=1,
         description="Folder of masks with the same relative paths as the photos, `car.png` for `car.jpg` and "

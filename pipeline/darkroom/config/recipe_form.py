@@ -1,0 +1,75 @@
+"""The form of a recipe: its keys, the names of recipes and stages, and what makes a mapping more than plain data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from darkroom.errors import suggest
+
+KEYS = ("name", "dataset", "stages", "on_empty")
+SECTIONS = {"dataset": "such as {images: photos/}", "stages": "each stage on a line with a colon, such as `invert:`"}
+MAX_STAGES = 100
+NAME_FORM = "1 to 80 letters, digits, - or _, of at most 120 bytes in UTF-8"  # of a recipe and of a stage
+MAX_NAME_BYTES = 120  # both names become parts of file names, which file systems limit to 255 bytes
+
+_NAME = re.compile(r"[\w-]{1,80}")
+_INTERPOLATION = re.compile(r"\$\{([^}]*)\}?")
+_ITEM = re.compile(r"item\.\w+")
+
+
+def is_name(text: str) -> bool:
+    """Whether a recipe or a stage may have this name: see `NAME_FORM`."""
+    return _NAME.fullmatch(text) is not None and len(text.encode(errors="replace")) <= MAX_NAME_BYTES
+
+
+def find_unknown_keys(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(key, problem) of every top-level key that a recipe file does not have."""
+    allowed = (*KEYS, "base")
+    for key in config:
+        if isinstance(key, str) and key not in allowed and not _is_code(key):
+            yield key, f"unknown key, {suggest(key, allowed)}"
+
+
+def find_malformed(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(key, problem) of everything in a recipe that is not plain data, or not a mapping where it should be one."""
+    for section in SECTIONS:
+        if not isinstance(config.get(section), Mapping | None):
+            yield section, f"a mapping, {SECTIONS[section]}; got {config[section]!r:.60}"
+    if isinstance(stages := config.get("stages"), Mapping) and len(stages) > MAX_STAGES:
+        yield "stages", f"{len(stages)} stages; a recipe has {MAX_STAGES} at most"
+        return
+    yield from _find_code(config, "")
+
+
+def _find_code(node: Any, where: str) -> Iterator[tuple[str, str]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            inner = f"{where}.{key}" if where else str(key)
+            if not isinstance(key, str):
+                yield inner, f"a key is a text; put it in quotes: '{key}'"
+            elif _is_code(key):
+                yield inner, "recipes are data: this key is refused"
+            else:
+                yield from _find_code(value, inner)
+    elif isinstance(node, list | tuple):
+        for index, value in enumerate(node):
+            yield from _find_code(value, f"{where}[{index}]")
+    else:
+        yield from ((where, text) for text in _scalar_problems(node))
+
+
+def _scalar_problems(value: Any) -> Iterator[str]:
+    if not isinstance(value, str | int | float | bool | None):
+        yield f"text, number, true, false or null; put a {type(value).__name__} in quotes: '{value}'"
+    elif isinstance(value, str):
+        if "\0" in value:  # system calls refuse such file names
+            yield "holds a null character"
+        wrong = (inside for inside in _INTERPOLATION.findall(value) if not _ITEM.fullmatch(inside))
+        if (inside := next(wrong, None)) is not None:
+            yield f"'${{{inside:.60}}}' is refused: a recipe may only use ${{item.COLUMN}} of its manifest"
+
+
+def _is_code(key: str) -> bool:
+    return key in ("hydra", "defaults") or (key.startswith("_") and key.endswith("_"))
