@@ -18,7 +18,7 @@ from support.runs import ROOT, journal_line, run_facts
 # What opens files by themselves, and what for.
 _OPENERS = {
     "system/files.py": "all files that records name",
-    "config/recipe_file.py": "recipes and prompts files, which the user names",
+    "config/prompts_file.py": "whether it may be read, through `Folder`",
     "imaging/codec.py": "photos",
     "dataset/manifest.py": "tables",
     "stages/mask_file.py": "masks",
