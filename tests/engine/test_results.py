@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from darkroom.imaging.codec import encode_png, read
+from darkroom.imaging.codec import read_photo
+from darkroom.imaging.png import encode_png
 from darkroom.provenance.verify import verify
 from support.in_process import LEFT, command_line, deliver
 from support.photo_files import SRGB, noise16, png16, tiff16
@@ -35,12 +36,12 @@ def test_16_bits_are_kept_outside_the_mask_however_many_passes(photos: Path, tmp
     stages = {"left": LEFT, "once": {"op": "erase"}, "paint": {"op": "inpaint", "prompt": "x", "seed": 7}}
     for line in deliver(photos, stages, tmp_path / "run"):
         assert line["status"] == "done", line["error"]
-        photo, result = read(photos / line["photo"]), read(tmp_path / "run" / line["delivered"])
+        photo, result = read_photo(photos / line["photo"]), read_photo(tmp_path / "run" / line["delivered"])
         mask = pixels(tmp_path / "run" / line["mask"])
         assert (mask == 0).any() and (mask == 255).any() and result.icc == photo.icc
-        assert np.array_equal(result.deep[mask == 0], photo.deep[mask == 0])
-        assert (result.deep[mask == 255][:, :3] == 7 * 257).all()
-        assert (result.deep[mask == 255][:, 3:] == 65_535).all()
+        assert np.array_equal(result.pixels16[mask == 0], photo.pixels16[mask == 0])
+        assert (result.pixels16[mask == 255][:, :3] == 7 * 257).all()
+        assert (result.pixels16[mask == 255][:, 3:] == 65_535).all()
         assert (tmp_path / "run" / line["result"]).samefile(tmp_path / "run" / line["delivered"])
     assert not verify(tmp_path / "run").problems
 
@@ -48,7 +49,7 @@ def test_16_bits_are_kept_outside_the_mask_however_many_passes(photos: Path, tmp
 def test_verify_sees_the_lowest_of_16_bits(photos: Path, tmp_path: Path) -> None:
     (photos / "a.png").write_bytes(png16(noise16(3)))
     (line,) = deliver(photos, {"left": LEFT, "erase": None}, tmp_path / "run")
-    deep = read(tmp_path / "run" / line["result"]).deep
+    deep = read_photo(tmp_path / "run" / line["result"]).pixels16
     deep[-1, -1, 0] ^= 1
     changed = encode_png(deep)
     for path in (line["result"], line["delivered"]):
@@ -70,7 +71,7 @@ def test_a_format_that_is_asked_for(format: str, suffix: str, photos: Path, tmp_
     lines = deliver(photos, stages, tmp_path / "run", format=format, quality=95)
     assert names(tmp_path / "run") == [f"day 1__clear sky.prompt{n}.{suffix}" for n in (1, 2)]
     for line in lines:
-        exact = read(tmp_path / "run" / line["result"])
+        exact = read_photo(tmp_path / "run" / line["result"])
         with Image.open(tmp_path / "run" / line["delivered"]) as image:
             exif = image.getexif().get_ifd(0x8769)
             assert image.info["icc_profile"] == SRGB and image.format.lower() == format

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from darkroom.errors import PhotoError
-from darkroom.imaging.codec import MAX_PIXELS, decode, encode_png, read
+from darkroom.imaging.codec import MAX_PIXELS, decode_photo, read_photo
+from darkroom.imaging.png import encode_png
 from support.photo_files import SRGB, blocks, noise16, png, png16, saved, tiff16
 
 
@@ -82,7 +83,7 @@ def test_orientation_is_applied_once(format: str, options: dict, tolerance: int,
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = np.ascontiguousarray(STORED[orientation](upright))
-    picture = decode(saved(stored, format, exif=exif, **options))
+    picture = decode_photo(saved(stored, format, exif=exif, **options))
     assert picture.pixels.shape == upright.shape
     # A lossy file blurs the edges between blocks; elsewhere colours must be where they were.
     wrong = np.abs(picture.pixels.astype(int) - upright).max(axis=2) > tolerance
@@ -94,7 +95,7 @@ def test_transparency_turns_with_the_picture() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     upright = np.dstack([blocks(), np.tile(np.arange(80, dtype=np.uint8), (48, 1))])
-    picture = decode(saved(np.ascontiguousarray(np.rot90(upright)), exif=exif))
+    picture = decode_photo(saved(np.ascontiguousarray(np.rot90(upright)), exif=exif))
     assert np.array_equal(picture.pixels, upright[:, :, :3])
     assert np.array_equal(picture.alpha, upright[:, :, 3])
 
@@ -104,7 +105,7 @@ GREYS16 = np.linspace(0, 65535, 256).round().astype(np.uint16).reshape(16, 16)
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
 def test_16_bit_grey_is_not_clipped(format: str) -> None:
-    picture = decode(saved(GREYS16, format))
+    picture = decode_photo(saved(GREYS16, format))
     assert picture.mode.startswith("I;16")
     assert np.array_equal(picture.pixels, np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2))
 
@@ -118,40 +119,40 @@ def test_of_16_bits_none_is_lost(format: str, channels: int, orientation: int) -
     exif = Image.Exif()
     exif[0x0112] = orientation
     if format == "PNG":
-        picture = decode(png16(stored, eXIf=exif.tobytes().removeprefix(b"Exif\0\0")))
+        picture = decode_photo(png16(stored, eXIf=exif.tobytes().removeprefix(b"Exif\0\0")))
     else:
-        picture = decode(tiff16(stored, orientation, extra=2 if channels == 4 else None))
-    assert np.array_equal(picture.deep, upright)
+        picture = decode_photo(tiff16(stored, orientation, extra=2 if channels == 4 else None))
+    assert np.array_equal(picture.pixels16, upright)
     assert np.array_equal(picture.pixels, upright[..., :3] >> 8)
     assert picture.alpha is None if channels == 3 else np.array_equal(picture.alpha, upright[..., 3] >> 8)
-    again = decode(encode_png(picture.deep, icc=SRGB, texts={"parameters": "IDAT"}))
-    assert np.array_equal(again.deep, upright) and again.icc == SRGB
+    again = decode_photo(encode_png(picture.pixels16, icc=SRGB, texts={"parameters": "IDAT"}))
+    assert np.array_equal(again.pixels16, upright) and again.icc == SRGB
 
 
 def test_what_else_has_16_bits() -> None:
     grey, both = noise16(1), noise16(2)
-    assert np.array_equal(decode(png16(grey)).deep, np.dstack([grey] * 3))
-    assert np.array_equal(decode(png16(both)).deep, np.dstack([both[..., :1]] * 3 + [both[..., 1]]))
+    assert np.array_equal(decode_photo(png16(grey)).pixels16, np.dstack([grey] * 3))
+    assert np.array_equal(decode_photo(png16(both)).pixels16, np.dstack([both[..., :1]] * 3 + [both[..., 1]]))
     colours = noise16(3)
-    clear = decode(png16(colours, tRNS=colours[3, 4].astype(">u2").tobytes()))
-    assert np.argwhere(clear.alpha == 0).tolist() == [[3, 4]] and clear.deep[3, 4, 3] == 0
-    padded = decode(tiff16(noise16(4), extra=0))  # the fourth channel means nothing
-    assert padded.alpha is None and np.array_equal(padded.deep, noise16(4)[..., :3])
+    clear = decode_photo(png16(colours, tRNS=colours[3, 4].astype(">u2").tobytes()))
+    assert np.argwhere(clear.alpha == 0).tolist() == [[3, 4]] and clear.pixels16[3, 4, 3] == 0
+    padded = decode_photo(tiff16(noise16(4), extra=0))  # the fourth channel means nothing
+    assert padded.alpha is None and np.array_equal(padded.pixels16, noise16(4)[..., :3])
     for reduced in (tiff16(noise16(4), extra=1), tiff16(noise16(4), photometric=5)):  # premultiplied; CMYK
-        picture = decode(reduced)
-        assert picture.bits == 16 and picture.deep is None and picture.pixels.dtype == np.uint8
-    profiled = decode(saved(GREYS16, icc_profile=grey_profile(1.0)))
-    assert profiled.bits == 16 and profiled.deep is None
+        picture = decode_photo(reduced)
+        assert picture.bits == 16 and picture.pixels16 is None and picture.pixels.dtype == np.uint8
+    profiled = decode_photo(saved(GREYS16, icc_profile=grey_profile(1.0)))
+    assert profiled.bits == 16 and profiled.pixels16 is None
 
 
 def test_every_grey_and_palette_mode() -> None:
     grey = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
     bilevel = grey.point(lambda value: 255 * (value > 99)).convert("1")
     for image in (grey, bilevel, grey.convert("P"), Image.fromarray(blocks()).quantize(8)):
-        assert np.array_equal(decode(saved(image)).pixels, np.asarray(image.convert("RGB")))
-        assert decode(saved(image)).alpha is None
+        assert np.array_equal(decode_photo(saved(image)).pixels, np.asarray(image.convert("RGB")))
+        assert decode_photo(saved(image)).alpha is None
     with_alpha = Image.merge("LA", [grey, grey.rotate(90)])
-    picture = decode(saved(with_alpha))
+    picture = decode_photo(saved(with_alpha))
     assert np.array_equal(picture.pixels[..., 0], np.asarray(grey))
     assert np.array_equal(picture.alpha, np.asarray(grey.rotate(90)))
 
@@ -160,29 +161,29 @@ def test_transparent_colours_become_alpha_and_keep_their_rgb() -> None:
     palette = Image.fromarray(blocks()).quantize(8)
     corner = palette.getpixel((0, 0))
     for image, key in ((palette, corner), (Image.fromarray(blocks()), (240, 230, 10))):
-        picture = decode(saved(image, transparency=key))
+        picture = decode_photo(saved(image, transparency=key))
         assert picture.alpha[0, 0] == 0
         assert picture.alpha[-1, -1] == 255
         assert np.array_equal(picture.pixels, np.asarray(image.convert("RGB")))
-    picture = decode(saved(GREYS16, transparency=int(GREYS16[0, 5])))
-    assert np.argwhere(picture.alpha == 0).tolist() == np.argwhere(picture.deep[..., 3] == 0).tolist() == [[0, 5]]
+    picture = decode_photo(saved(GREYS16, transparency=int(GREYS16[0, 5])))
+    assert np.argwhere(picture.alpha == 0).tolist() == np.argwhere(picture.pixels16[..., 3] == 0).tolist() == [[0, 5]]
 
 
 def test_cmyk_goes_through_its_profile() -> None:
     inks = Image.new("CMYK", (40, 40), (255, 0, 0, 0))
-    plain = decode(saved(inks, "JPEG", quality=95))
+    plain = decode_photo(saved(inks, "JPEG", quality=95))
     assert plain.pixels[20, 20].tolist() == pytest.approx([0, 255, 255], abs=6)
-    converted = decode(saved(inks, "TIFF", icc_profile=cmyk_profile()))
+    converted = decode_photo(saved(inks, "TIFF", icc_profile=cmyk_profile()))
     assert converted.pixels[20, 20].max() < 40  # cyan is black on this press
     assert plain.icc is None
     assert is_srgb(converted.icc)
-    broken = decode(saved(inks, "TIFF", icc_profile=cmyk_profile()[:150]))
+    broken = decode_photo(saved(inks, "TIFF", icc_profile=cmyk_profile()[:150]))
     assert broken.pixels[20, 20].tolist() == [0, 255, 255]
 
 
 def test_grey_profile_is_used_up() -> None:
     grey = Image.new("L", (4, 4), 128)
-    picture = decode(saved(grey, icc_profile=grey_profile(1.0)))
+    picture = decode_photo(saved(grey, icc_profile=grey_profile(1.0)))
     assert picture.pixels[0, 0].tolist() == pytest.approx([188] * 3, abs=2)  # linear half is sRGB 188
     assert is_srgb(picture.icc)
 
@@ -191,7 +192,7 @@ def test_grey_profile_is_used_up() -> None:
 def test_rgb_profile_comes_through_bit_for_bit(format: str) -> None:
     wide = bytearray(SRGB)
     wide[24:36] = b"\x07\xea\x00\x0b\x00\x14\x00\x0e\x00\x03\x00\x16"  # another creation date: no default profile
-    picture = decode(saved(blocks(), format, icc_profile=bytes(wide)))
+    picture = decode_photo(saved(blocks(), format, icc_profile=bytes(wide)))
     assert picture.icc == bytes(wide)
     result = encode_png(picture.pixels, icc=picture.icc)
     assert Image.open(BytesIO(result)).info["icc_profile"] == bytes(wide)
@@ -200,7 +201,7 @@ def test_rgb_profile_comes_through_bit_for_bit(format: str) -> None:
 def test_phone_jpeg_with_a_second_picture_inside() -> None:
     image = Image.fromarray(blocks())
     data = saved(image, "MPO", save_all=True, append_images=[image.resize((20, 12))], quality=95)
-    picture = decode(data)
+    picture = decode_photo(data)
     assert picture.format == "MPO"
     assert picture.pixels.shape == (48, 80, 3)
 
@@ -233,7 +234,7 @@ BAD = {
 def test_bad_files_cost_one_line(name: str) -> None:
     data, reason = BAD[name]
     with pytest.raises(PhotoError, match=reason) as failure:
-        decode(data)
+        decode_photo(data)
     assert len(str(failure.value).splitlines()) == 1
     assert failure.value.__cause__ is None
 
@@ -243,15 +244,15 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     for name, reason in (("pipe.png", "not a file"), ("", "not a file"), ("gone.png", "No such"), ("loop.png", "link")):
         with pytest.raises(PhotoError, match=reason):
-            read(tmp_path / name)
+            read_photo(tmp_path / name)
     with pytest.raises(PhotoError, match="no such file"):
-        read(Path("a\0b.png"))
+        read_photo(Path("a\0b.png"))
 
 
 def test_digest_is_of_the_file(tmp_path: Path) -> None:
     data = saved(blocks(), "JPEG")
     (tmp_path / "photo.jpg").write_bytes(data)
-    assert read(tmp_path / "photo.jpg").digest == hashlib.sha256(data).hexdigest()
+    assert read_photo(tmp_path / "photo.jpg").digest == hashlib.sha256(data).hexdigest()
 
 
 @given(st.dictionaries(st.sampled_from(["parameters", "darkroom", "Comment"]), st.text()))
@@ -275,8 +276,8 @@ def test_pixels_come_back(with_alpha: bool) -> None:
     rng = np.random.default_rng(7)
     pixels = rng.integers(0, 256, (33, 17, 3), np.uint8)
     alpha = rng.integers(0, 256, (33, 17), np.uint8) if with_alpha else None
-    picture = decode(encode_png(pixels, alpha=alpha, icc=SRGB))
+    picture = decode_photo(encode_png(pixels, alpha=alpha, icc=SRGB))
     assert np.array_equal(picture.pixels, pixels)
     assert np.array_equal(picture.alpha, alpha) if with_alpha else picture.alpha is None
     assert picture.icc == SRGB
-    assert np.array_equal(decode(encode_png(pixels[..., 0])).pixels[..., 2], pixels[..., 0])
+    assert np.array_equal(decode_photo(encode_png(pixels[..., 0])).pixels[..., 2], pixels[..., 0])

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from darkroom.imaging.codec import convert_png, decode, encode_png
-from darkroom.imaging.exif import MAX_TEXT, Facts
+from darkroom.imaging.codec import decode_photo
+from darkroom.imaging.delivery_formats import convert_png
+from darkroom.imaging.exif import MAX_TEXT, CaptureMetadata
+from darkroom.imaging.png import encode_png
 from support.in_process import CliInProcess
 from support.photo_files import blocks, noise16, png16, saved
 from support.runs import journal
@@ -107,7 +109,7 @@ def test_results_repeat_what_is_known_of_the_photo(format: str, tmp_path: Path) 
         (tmp_path / folder).mkdir()
     for name, data in PHOTOS.items():
         (tmp_path / "photos" / name).write_bytes(data)
-        height, width = decode(data).pixels.shape[:2]
+        height, width = decode_photo(data).pixels.shape[:2]
         mask = np.zeros((height, width), np.uint8)
         mask[5:9, 3:9] = 255
         Image.fromarray(mask).save(tmp_path / "masks" / f"{name[0]}.png")
@@ -136,13 +138,15 @@ def test_results_repeat_what_is_known_of_the_photo(format: str, tmp_path: Path) 
 
 def test_a_photo_that_says_nothing_gets_nothing_said() -> None:
     data = encode_png(blocks())
-    assert decode(data).facts == Facts()
+    assert decode_photo(data).metadata == CaptureMetadata()
     assert b"eXIf" not in data and b"pHYs" not in data
-    assert decode(saved(blocks(), "JPEG")).facts == Facts()
-    assert decode(saved(blocks(), "TIFF")).facts == Facts()
-    assert decode(saved(blocks(), "JPEG", exif=b"Exif\0\0" + block(dpi=(0, 0)))).facts.dpi is None  # not 72, a guess
+    assert decode_photo(saved(blocks(), "JPEG")).metadata == CaptureMetadata()
+    assert decode_photo(saved(blocks(), "TIFF")).metadata == CaptureMetadata()
+    assert (
+        decode_photo(saved(blocks(), "JPEG", exif=b"Exif\0\0" + block(dpi=(0, 0)))).metadata.dpi is None
+    )  # not 72, a guess
     converted = convert_png(data, "jpeg", 90)
-    assert decode(converted).facts == Facts()
+    assert decode_photo(converted).metadata == CaptureMetadata()
 
 
 def rational(*values: int) -> bytes:
@@ -182,13 +186,13 @@ def near(dpi: tuple[float, float] | None) -> object:
 def assert_harmless(exif: bytes) -> None:
     """Photos with this EXIF block are decoded, and results repeat what is left of it."""
     for format, block in {"PNG": exif, "JPEG": b"Exif\0\0" + exif, "WEBP": b"Exif\0\0" + exif}.items():
-        picture = decode(saved(blocks(), format, exif=block))
+        picture = decode_photo(saved(blocks(), format, exif=block))
         assert sorted(picture.pixels.shape) == [3, 48, 80]
-        assert all(text.isprintable() and len(text) <= MAX_TEXT for text in picture.facts.texts.values())
-        result = encode_png(picture.pixels, facts=picture.facts)
+        assert all(text.isprintable() and len(text) <= MAX_TEXT for text in picture.metadata.texts.values())
+        result = encode_png(picture.pixels, metadata=picture.metadata)
         for data in (result, convert_png(result, "jpeg", 90), convert_png(result, "webp", 90)):
-            again = decode(data).facts
-            assert again.texts == picture.facts.texts and again.dpi == near(picture.facts.dpi)
+            again = decode_photo(data).metadata
+            assert again.texts == picture.metadata.texts and again.dpi == near(picture.metadata.dpi)
 
 
 @pytest.mark.fault(
@@ -213,13 +217,13 @@ def test_no_damage_to_an_exif_block_costs_a_photo(data: st.DataObject) -> None:
 
 
 def test_what_is_left_out_is_only_what_is_wrong() -> None:
-    texts = decode(saved(blocks(), exif=HOSTILE["escape characters"])).facts.texts
+    texts = decode_photo(saved(blocks(), exif=HOSTILE["escape characters"])).metadata.texts
     assert set(TEXTS) - set(texts) == {"Artist", "Model", "LensModel", "Make"}
-    assert decode(saved(blocks(), exif=HOSTILE["a rational of nothing"])).facts.dpi is None
-    assert set(TEXTS) == set(decode(saved(blocks(), exif=HOSTILE["an infinite rational"])).facts.texts)
-    texts = decode(saved(blocks(), exif=HOSTILE["dates that are none"])).facts.texts
+    assert decode_photo(saved(blocks(), exif=HOSTILE["a rational of nothing"])).metadata.dpi is None
+    assert set(TEXTS) == set(decode_photo(saved(blocks(), exif=HOSTILE["an infinite rational"])).metadata.texts)
+    texts = decode_photo(saved(blocks(), exif=HOSTILE["dates that are none"])).metadata.texts
     assert set(TEXTS) - set(texts) == {"DateTime", "DateTimeOriginal", "OffsetTime"}
-    latin = decode(saved(blocks(), exif=block(Artist="Zoë".encode("latin-1")))).facts.texts
+    latin = decode_photo(saved(blocks(), exif=block(Artist="Zoë".encode("latin-1")))).metadata.texts
     assert latin["Artist"] == "Zoë"
 
 
@@ -229,8 +233,10 @@ def test_16_bit_and_tiff_files_say_it_too() -> None:
     exif[0x10F], exif[0x13B] = "Nikon", "Zoe"
     exif[0x112] = 6
     Image.fromarray(blocks()).save(tiff, "TIFF", exif=exif, dpi=(240, 300))
-    picture = decode(tiff.getvalue())
-    assert picture.facts == Facts((300.0, 240.0), {"Make": "Nikon", "Artist": "Zoe"})
-    deep = decode(PHOTOS["e.png"])
-    again = decode(encode_png(deep.deep, facts=deep.facts, texts={"parameters": "IDAT"}))
-    assert again.facts == deep.facts == Facts((300.0, 240.0), TEXTS) and np.array_equal(again.deep, deep.deep)
+    picture = decode_photo(tiff.getvalue())
+    assert picture.metadata == CaptureMetadata((300.0, 240.0), {"Make": "Nikon", "Artist": "Zoe"})
+    deep = decode_photo(PHOTOS["e.png"])
+    again = decode_photo(encode_png(deep.pixels16, metadata=deep.metadata, texts={"parameters": "IDAT"}))
+    assert again.metadata == deep.metadata == CaptureMetadata((300.0, 240.0), TEXTS) and np.array_equal(
+        again.pixels16, deep.pixels16
+    )

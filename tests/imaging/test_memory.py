@@ -20,9 +20,10 @@ from PIL import Image
 from darkroom.errors import PhotoError
 from darkroom.imaging import bands, compositing, seam
 from darkroom.imaging.bands import by_bands
-from darkroom.imaging.codec import MAX_DECODED, decode, encode_png
+from darkroom.imaging.codec import MAX_DECODED, decode_photo
 from darkroom.imaging.crops import Crop
 from darkroom.imaging.edit import Edit
+from darkroom.imaging.png import encode_png
 from support.runs import Cli, journal
 
 MULTIPLE = {8: 8, 16: 3.5}  # of the decoded bytes, with this recipe; docs/datasets.md has those of the worst
@@ -97,11 +98,11 @@ def header(width: int, height: int, bits: int, colour: int) -> bytes:
 )
 def test_what_is_too_large_decoded_is_refused_unread() -> None:
     with pytest.raises(PhotoError) as caught:
-        decode(header(16_000, 10_000, 16, 2))
+        decode_photo(header(16_000, 10_000, 16, 2))
     told = "16000 x 10000 px in 3 channels of 16 bits take 1.4 GB decoded, more than 1 GB"
     assert str(caught.value) == told
     with pytest.raises(PhotoError, match=r"in 4 channels of 16 bits take 1\.2 GB decoded"):
-        decode(header(10_000, 10_000, 16, 6))
+        decode_photo(header(10_000, 10_000, 16, 6))
     assert MAX_DECODED > 102_000_000 * 9 and MAX_DECODED > 170_000_000 * 4  # cameras of medium format pass
 
 
@@ -145,14 +146,14 @@ def test_bands_change_nothing(pictures: tuple[np.ndarray, np.ndarray], data: st.
         patch.setattr(bands, "_PIXELS", 1)
         by_rows = results()
     assert by_rows[:-1] == whole[:-1]
-    assert np.array_equal(decode(by_rows[-1]).deep, decode(whole[-1]).deep)
+    assert np.array_equal(decode_photo(by_rows[-1]).pixels16, decode_photo(whole[-1]).pixels16)
     outside = np.abs(one.astype(int) - other)[alpha == 0]
     assert whole[2] == outside.max(initial=0)
 
 
 @given(SIZES.flatmap(lambda size: arrays(np.uint16, (*size, 3)) | arrays(np.uint16, (*size, 4))))
 def test_a_png_of_16_bits_comes_back(pixels: np.ndarray) -> None:
-    picture = decode(encode_png(pixels))
-    assert np.array_equal(picture.deep, pixels) and np.array_equal(picture.pixels, pixels[..., :3] >> 8)
+    picture = decode_photo(encode_png(pixels))
+    assert np.array_equal(picture.pixels16, pixels) and np.array_equal(picture.pixels, pixels[..., :3] >> 8)
     with Image.open(BytesIO(encode_png(pixels))) as image:
         image.verify()

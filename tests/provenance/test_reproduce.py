@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from darkroom.imaging import codec as photo
+from darkroom.imaging import codec
 from support.in_process import command_line
 from support.runs import CAR, journal
 
@@ -239,8 +239,8 @@ def test_a_journal_cannot_lead_out_of_its_folder(outside: str, world: World, mon
     Image.effect_noise((96, 72), 50).convert("RGB").save(secret)
     (world.run / "link.png").symlink_to(secret)
     outside = outside.format(root=world.root)
-    decoded, real = [], photo.decode
-    monkeypatch.setattr(photo, "decode", lambda data: decoded.append(data) or real(data))
+    decoded, real = [], codec.decode_photo
+    monkeypatch.setattr(codec, "decode_photo", lambda data: decoded.append(data) or real(data))
     digest = hashlib.sha256(secret.read_bytes()).hexdigest()
     photo_changed(world)
     good = (world.run / "journal.jsonl").read_bytes()

@@ -15,7 +15,7 @@ import pytest
 from PIL import ImageCms
 
 from darkroom.errors import RecordError
-from darkroom.imaging.codec import encode_png
+from darkroom.imaging.png import encode_png
 from darkroom.provenance.verify import Verified, verify
 from support.runs import journal_line
 

@@ -19,9 +19,10 @@ from support.runs import ROOT, journal_line, run_facts
 _OPENERS = {
     "system/files.py": "all files that records name",
     "config/prompts_file.py": "whether it may be read, through `Folder`",
-    "imaging/codec.py": "photos",
-    "dataset/manifest.py": "tables",
-    "stages/mask_file.py": "masks",
+    "imaging/codec.py": "photos, out of bytes",
+    "imaging/png.py": "pictures, out of bytes",
+    "dataset/manifest.py": "none: it reads text",
+    "stages/mask_file.py": "masks, out of bytes",
     "store/seal.py": "the user's key",
     "report/drawing.py": "thumbnails, out of bytes that `Folder` has read",
     "report/page.py": "its own template",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from darkroom.imaging.codec import encode_png
+from darkroom.imaging.png import encode_png
 from darkroom.imaging.thumbnails import mask_thumbnail
 from darkroom.report import contact_sheet, run_page, sheet
 from darkroom.system.files import Folder

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from darkroom.imaging.codec import encode_png
+from darkroom.imaging.png import encode_png
 from darkroom.provenance.verify import verify
 from darkroom.system.files import Folder
 from support.in_process import command_line

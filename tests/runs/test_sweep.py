@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from darkroom.engine.runner import Runner
-from darkroom.imaging import codec as photo
+from darkroom.imaging import codec
 from darkroom.models.miniature.two_pass_sam import TwoPassSam
 from darkroom.provenance.verify import verify
 from support.in_process import command_line
@@ -63,7 +63,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         return count
 
     monkeypatch.setattr(TwoPassSam, "masks", counted("sam", TwoPassSam.masks))
-    monkeypatch.setattr(photo, "decode", counted("decoded", photo.decode))
+    monkeypatch.setattr(codec, "decode_photo", counted("decoded", codec.decode_photo))
     return counts
 
 

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
 from darkroom.errors import EmptyMask, PhotoError
-from darkroom.imaging.codec import decode, decode_png, encode_png
+from darkroom.imaging.codec import decode_photo
 from darkroom.imaging.compositing import inward_ramp, paste, to_working_crop
 from darkroom.imaging.crops import Crop, CropPlanner
 from darkroom.imaging.edit import Edit
 from darkroom.imaging.masks import to_uint8
+from darkroom.imaging.png import decode_png, encode_png
 from darkroom.models.prompts import Prompt
 from darkroom.stages.inpaint import Inpaint
 from support.fake_models import edit_of, stage_models
@@ -39,7 +40,7 @@ def photo_files(draw: st.DrawFn) -> bytes:
 @settings(max_examples=500, deadline=None)
 @given(st.data(), photo_files(), st.integers(1, 3))
 def test_nothing_outside_the_mask_changes_from_file_to_file_in_any_number_of_passes(data, file, passes):
-    picture = decode(file)
+    picture = decode_photo(file)
     edit = Edit(picture.pixels, picture.pixels, alpha=picture.alpha)
     size = picture.pixels.shape[:2]
     touched = np.zeros(size, bool)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from darkroom.imaging.codec import read
+from darkroom.imaging.codec import read_photo
 from darkroom.imaging.compositing import fill_alpha, paste
 from darkroom.imaging.crops import Crop
 from darkroom.imaging.edit import Edit
@@ -101,11 +101,11 @@ def test_a_repaint_of_what_is_see_through_can_be_seen(name: str, bits: int, tmp_
         else:
             Image.fromarray(picture).save(tmp_path / f"photos/{number}.png")
     lines = deliver(tmp_path / "photos", RECIPES[name], tmp_path / "run", format="jpeg", quality=95)
-    results = [read(tmp_path / "run" / line["result"]) for line in lines]
+    results = [read_photo(tmp_path / "run" / line["result"]) for line in lines]
     for line, result in zip(lines, results, strict=True):
         assert line["status"] == "done" and line["outside_max_diff"] == 0
         assert (result.alpha == 255).all() and np.array_equal(result.pixels, results[0].pixels)
-        assert result.deep is None if bits == 8 else (result.deep[..., 3] == 65535).all()
+        assert result.pixels16 is None if bits == 8 else (result.pixels16[..., 3] == 65535).all()
         jpeg, small = (pixels(tmp_path / "run" / each) for each in (line["delivered"], line["thumbnails"]["result"]))
         for shown in (jpeg, small):
             assert np.abs(shown.astype(int) - result.pixels).mean() < 4

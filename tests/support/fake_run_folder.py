@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from darkroom.imaging.codec import encode_png
+from darkroom.imaging.png import encode_png
 from darkroom.imaging.thumbnails import mask_thumbnail, photo_thumbnail
 from support.runs import journal_line, run_facts
 

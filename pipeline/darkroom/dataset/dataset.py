@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 from darkroom.dataset import manifest
 from darkroom.dataset.listing import UNREAD, Listing, split
 from darkroom.errors import PhotoError, RecipeError, suggest
-from darkroom.imaging import codec as photo
+from darkroom.imaging import codec
 
 log = logging.getLogger("darkroom")
 
@@ -53,9 +53,9 @@ class Photo:
         """
         if self.problem:
             raise PhotoError(self.problem)
-        return photo.digest(self.path)
+        return codec.photo_digest(self.path)
 
-    def load(self) -> photo.Picture:
+    def load(self) -> codec.DecodedPhoto:
         """Read and decode it.
 
         Raises:
@@ -63,13 +63,13 @@ class Photo:
         """
         if self.problem:
             raise PhotoError(self.problem)
-        picture = photo.read(self.path)
-        expected = photo.FORMATS.get(self.path.suffix.lower())
-        if expected and expected != picture.format.replace("MPO", "JPEG"):
-            log.warning("%s: is a %s file, whatever its name says", self.name, picture.format)
-        if picture.bits == 16 and picture.deep is None:
+        photo = codec.read_photo(self.path)
+        expected = codec.FORMATS.get(self.path.suffix.lower())
+        if expected and expected != photo.format.replace("MPO", "JPEG"):
+            log.warning("%s: is a %s file, whatever its name says", self.name, photo.format)
+        if photo.bits == 16 and photo.pixels16 is None:
             log.warning("%s: 8 of its 16 bits are kept: docs/datasets.md says why", self.name)
-        return picture
+        return photo
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -221,7 +221,7 @@ def _missing(place: str) -> str | None:
     if any(True for _ in listing.pictures(place)):
         return None
     skipped = f"; {_skipped(listing)}" if listing.skipped else ""
-    wanted = " ".join(photo.FORMATS)
+    wanted = " ".join(codec.FORMATS)
     return "; ".join([f"{place}: no photos found, looking for {wanted}{skipped}", *unreadable])
 
 

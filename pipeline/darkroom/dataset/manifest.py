@@ -7,12 +7,14 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import TextIOWrapper
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from darkroom.errors import RecipeError
 from darkroom.system import strict_json
+from darkroom.system.files import open_file
 
 KEY = "dataset.manifest"
 IMAGE = "image"
@@ -50,13 +52,18 @@ def rows(path: Path) -> Iterator[Row]:
     if read is None:
         raise RecipeError(f"{KEY}: {path}: a manifest is a .csv or .jsonl file")
     try:
-        if not path.is_file():  # opening a FIFO would wait for ever
-            raise RecipeError(f"{KEY}: {path}: no such file")
         # Bytes that are not UTF-8 become lone surrogates here, so that they cost their row and not the file.
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        with TextIOWrapper(_opened(path), encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             yield from read(path, file)
     except OSError as error:
         raise RecipeError(f"{KEY}: {path}: cannot be read: {error.strerror}") from None
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return open_file(path)
+    except (FileNotFoundError, ValueError):  # a NUL in the path
+        raise RecipeError(f"{KEY}: {path}: no such file") from None
 
 
 def _csv_rows(path: Path, lines: Iterator[str]) -> Iterator[Row]:

@@ -13,10 +13,11 @@ import numpy as np
 from darkroom.engine.graph import Node
 from darkroom.errors import PhotoError
 from darkroom.imaging.bands import by_bands
-from darkroom.imaging.codec import Picture, decode, decode_png, encode_png, read_png
+from darkroom.imaging.codec import DecodedPhoto, decode_photo
 from darkroom.imaging.compositing import fill_alpha
 from darkroom.imaging.edit import Edit
-from darkroom.imaging.paste_back import breaches
+from darkroom.imaging.paste_back import paste_back_problems
+from darkroom.imaging.png import decode_png, decode_untrusted_png, encode_png
 from darkroom.imaging.thumbnails import mask_thumbnail, photo_thumbnail
 from darkroom.models import Models
 from darkroom.record import metadata
@@ -64,17 +65,18 @@ class EditCache:
             photo = node.subject.load()
             size = photo.pixels.shape[:2]
             mask, repainted = (
-                blob and read_png(self._store.read_blob(blob), "L", size) for blob in (result.mask, result.repainted)
+                blob and decode_untrusted_png(self._store.read_blob(blob), "L", size)
+                for blob in (result.mask, result.repainted)
             )
             if result.image is None:
                 return None if mask is None else result
             if (node.step is None) != (repainted is None):  # the photo itself, or something repainted
                 return None
             share = np.zeros(size, np.uint8) if repainted is None else repainted
-            picture = decode(self._store.read_blob(result.image))
+            picture = decode_photo(self._store.read_blob(result.image))
         except PhotoError:
             return None
-        return None if any(breaches(photo, share, picture)) else result
+        return None if any(paste_back_problems(photo, share, picture)) else result
 
     def keep_photo(self, root: Node) -> Result:
         """Put a photo as decoded into the store. Raises `PhotoError` where it cannot be decoded."""
@@ -159,25 +161,25 @@ def _named_below(node: Node) -> set[str]:
     return found
 
 
-def _repainted(photo: Picture, edit: Edit) -> Picture:
-    """An edit as a picture: of 16 bits where the photo has them, which it keeps wherever nothing was repainted."""
-    deep = photo.deep
-    if deep is not None:
-        deep = by_bands(_deepened, deep, edit.image, edit.repainted)
-    return replace(photo, pixels=edit.image, alpha=edit.opacity, deep=deep)
+def _repainted(photo: DecodedPhoto, edit: Edit) -> DecodedPhoto:
+    """The picture of an edit, 16-bit if the photo is: pixels that were not repainted keep all their bits."""
+    pixels16 = photo.pixels16
+    if pixels16 is not None:
+        pixels16 = by_bands(_repainted_16_bits, pixels16, edit.image, edit.repainted)
+    return replace(photo, pixels=edit.image, alpha=edit.opacity, pixels16=pixels16)
 
 
-def _deepened(deep: np.ndarray, image: np.ndarray, repainted: np.ndarray) -> np.ndarray:
-    new, deep = repainted > 0, deep.copy()
-    deep[new, :3] = image[new] * np.uint16(257)
-    deep[..., 3:] = fill_alpha(deep[..., 3:], repainted[..., None])
-    return deep
+def _repainted_16_bits(pixels16: np.ndarray, image: np.ndarray, repainted: np.ndarray) -> np.ndarray:
+    new, result = repainted > 0, pixels16.copy()
+    result[new, :3] = image[new] * np.uint16(257)
+    result[..., 3:] = fill_alpha(pixels16[..., 3:], repainted[..., None])
+    return result
 
 
-def _encode(picture: Picture, texts: Mapping[str, str] = MappingProxyType({})) -> bytes:
-    if picture.deep is not None:
-        return encode_png(picture.deep, icc=picture.icc, texts=texts, facts=picture.facts)
-    return encode_png(picture.pixels, alpha=picture.alpha, icc=picture.icc, texts=texts, facts=picture.facts)
+def _encode(picture: DecodedPhoto, texts: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    if picture.pixels16 is not None:
+        return encode_png(picture.pixels16, icc=picture.icc, texts=texts, metadata=picture.metadata)
+    return encode_png(picture.pixels, alpha=picture.alpha, icc=picture.icc, texts=texts, metadata=picture.metadata)
 
 
 def _check(edit: Edit, before: Edit) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from darkroom.dataset import Photo
 from darkroom.engine.step_result import StepResult
 from darkroom.errors import PhotoError
-from darkroom.imaging.codec import Picture
+from darkroom.imaging.codec import DecodedPhoto
 from darkroom.planning.cache_keys import handed_on
 from darkroom.planning.plan import GateCheck, Step, paths
 from darkroom.store import Result
@@ -34,9 +34,9 @@ class Subject:
 
     photo: Photo
     digest: str | None = None
-    _picture: Picture | None = None
+    _picture: DecodedPhoto | None = None
 
-    def load(self) -> Picture:
+    def load(self) -> DecodedPhoto:
         """The photo, decoded once. Raises `PhotoError`, also where the file is no longer the one that was planned."""
         if self._picture is None:
             picture = self.photo.load()

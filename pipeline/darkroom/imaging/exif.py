@@ -1,6 +1,6 @@
-"""What a photo's file says of the photo, and a result repeats: resolution, date, camera, author. Never places.
+"""The EXIF entries that a result repeats from its photo: resolution, date, camera, author. Never the place.
 
-Files come from strangers: what is malformed, too long or not plain text is left out.
+Files come from strangers: entries that are malformed, too long or not plain text are left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from PIL import ExifTags, Image
 
 MAX_TEXT = 500  # bytes
-MIN_DPI, MAX_DPI = 2, 65_535  # 1 is what is written where nothing is known; more does not fit into a JPEG
+MIN_DPI, MAX_DPI = 2, 65_535  # cameras write 1 for unknown; a JPEG has room for no more than 65,535
 
 USER_COMMENT, MAKER_NOTE = ExifTags.Base.UserComment.value, ExifTags.Base.MakerNote.value
 
@@ -42,52 +42,56 @@ _Entry = tuple[int, int, bytes]  # tag, type, value
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is known of a photo besides its pixels.
+class CaptureMetadata:
+    """Resolution and EXIF texts of a photo.
 
     Attributes:
-        dpi: pixels per inch, across and down, of the upright picture; None where the file does not say.
-        texts: by the names of the EXIF tags, such as `Make` or `DateTimeOriginal`; each one line.
+        dpi: pixels per inch, horizontal and vertical, of the upright picture; None where the file has none.
+        texts: one-line texts by the name of their EXIF tag, such as `Make` or `DateTimeOriginal`.
     """
 
     dpi: tuple[float, float] | None = None
     texts: Mapping[str, str] = field(default_factory=lambda: _NO_TEXTS)
 
 
-def read(image: Image.Image) -> tuple[Facts, int]:
-    """The facts of an opened picture, and its EXIF orientation, 1 to 8.
+def read_exif(image: Image.Image) -> tuple[CaptureMetadata, int]:
+    """The metadata of an opened picture, and its EXIF orientation, 1 to 8.
 
     Args:
-        image: opened by Pillow; a PNG is loaded first, a TIFF is not.
+        image: opened by Pillow. Load a PNG first, whose EXIF block may follow the pixels; do not load a TIFF, which
+            loses its orientation.
     """
-    exif, inner, orientation = Image.Exif(), {}, 1
+    exif, inner, orientation = Image.Exif(), dict[int, Any](), 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with suppress(Exception):  # foreign bytes: struct.error, SyntaxError, ValueError, ...
+        with suppress(Exception):  # struct.error, SyntaxError, ValueError, ...: the bytes may be anything
             exif = image.getexif()
             inner = exif.get_ifd(ExifTags.IFD.Exif)
         with suppress(Exception):
-            orientation = {each: each for each in range(1, 9)}.get(exif.get(ExifTags.Base.Orientation), 1)
+            orientation = next(value for value in range(1, 9) if value == exif.get(ExifTags.Base.Orientation))
         texts = _texts(exif, _IMAGE_TEXTS) | _texts(inner, _PHOTO_TEXTS)
         dpi = _dpi(image, exif)
-    return Facts(dpi[::-1] if dpi and orientation >= 5 else dpi, texts), orientation
+    if dpi and orientation >= 5:  # on its side
+        dpi = dpi[1], dpi[0]
+    return CaptureMetadata(dpi, texts), orientation
 
 
-def to_exif(facts: Facts, notes: Mapping[int, bytes] = MappingProxyType({})) -> bytes:
-    """An EXIF block, the same for the same arguments; empty where there is nothing to say.
+def to_exif(metadata: CaptureMetadata, notes: Mapping[int, bytes] = MappingProxyType({})) -> bytes:
+    """An EXIF block; the same arguments give the same bytes. Empty where there are no entries.
 
     Args:
-        facts: of a photo.
-        notes: `USER_COMMENT` and `MAKER_NOTE`.
+        metadata: of a photo.
+        notes: values of the tags `USER_COMMENT` and `MAKER_NOTE`.
     """
-    outer = [(_tag(name), _ASCII, _zero_ended(facts.texts[name])) for name in _IMAGE_TEXTS if name in facts.texts]
-    inner = [(_tag(name), _ASCII, _zero_ended(facts.texts[name])) for name in _PHOTO_TEXTS if name in facts.texts]
+    texts = metadata.texts
+    outer = [(_tag(name), _ASCII, _zero_ended(texts[name])) for name in _IMAGE_TEXTS if name in texts]
+    inner = [(_tag(name), _ASCII, _zero_ended(texts[name])) for name in _PHOTO_TEXTS if name in texts]
     inner += [(tag, _UNDEFINED, note) for tag, note in notes.items()]
-    if facts.dpi:
+    if metadata.dpi:
         tags = ExifTags.Base.XResolution, ExifTags.Base.YResolution
         outer += [
             (tag.value, _RATIONAL, struct.pack(">II", round(value * 100), 100))
-            for tag, value in zip(tags, facts.dpi, strict=True)
+            for tag, value in zip(tags, metadata.dpi, strict=True)
         ]
         outer.append((ExifTags.Base.ResolutionUnit.value, _SHORT, struct.pack(">H", 2)))  # inches
     if not outer and not inner:
@@ -106,7 +110,7 @@ def _block(directories: bytes) -> bytes:
 
 
 def _directory(entries: list[_Entry], start: int) -> bytes:
-    """A directory that begins `start` bytes into the block, and behind it the values that do not fit into 4 bytes."""
+    """A directory that begins `start` bytes into the block, followed by the values that do not fit into 4 bytes."""
     beyond, place = b"", start + 2 + 12 * len(entries) + 4
     rows = struct.pack(">H", len(entries))
     for tag, kind, value in sorted(entries):
@@ -130,17 +134,17 @@ def _zero_ended(text: str) -> bytes:
 def _texts(exif: Mapping[int, Any], wanted: Mapping[str, re.Pattern[str]]) -> dict[str, str]:
     found = {}
     for name, form in wanted.items():
-        with suppress(Exception):  # Pillow decodes a value when it is asked for
+        with suppress(Exception):  # Pillow decodes a value only on access
             if (text := _text(exif.get(_tag(name)))) and form.fullmatch(text):
                 found[name] = text
     return found
 
 
 def _text(value: Any) -> str | None:
-    """A text that is fit to be passed on. Cameras write UTF-8 or Latin-1 where EXIF has ASCII."""
+    """A text that is fit to be repeated, or None. EXIF demands ASCII; cameras write UTF-8 or Latin-1."""
     if not isinstance(value, str):
         return None
-    data = value.encode("latin-1")  # as Pillow has read it
+    data = value.encode("latin-1")  # the bytes in the file: Pillow decodes them as Latin-1
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -150,15 +154,15 @@ def _text(value: Any) -> str | None:
 
 
 def _dpi(image: Image.Image, exif: Image.Exif) -> tuple[float, float] | None:
-    told = image.info.get("dpi")
-    if image.format in ("JPEG", "MPO", "WEBP", "AVIF") and not image.info.get("jfif_unit"):  # Pillow would guess 72
-        told = None
+    dpi = image.info.get("dpi")
+    if image.format in ("JPEG", "MPO", "WEBP", "AVIF") and not image.info.get("jfif_unit"):  # else Pillow makes up 72
+        dpi = None
     with suppress(Exception):
         inches = {2: 1.0, 3: 2.54}[exif.get(ExifTags.Base.ResolutionUnit, 2)]
         tags = ExifTags.Base.XResolution, ExifTags.Base.YResolution
-        told = told or tuple(float(exif[tag]) * inches for tag in tags)
-    with suppress(TypeError, ValueError, OverflowError):  # infinite, not a number, not a pair
-        across, down = (round(float(value), 2) for value in told or ())
+        dpi = dpi or tuple(float(exif[tag]) * inches for tag in tags)
+    with suppress(TypeError, ValueError, OverflowError):  # infinite, NaN, not a pair
+        across, down = (round(float(value), 2) for value in dpi or ())
         if MIN_DPI <= across <= MAX_DPI and MIN_DPI <= down <= MAX_DPI:
             return across, down
     return None

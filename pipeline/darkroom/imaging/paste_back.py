@@ -1,4 +1,4 @@
-"""The contract of paste-back, checked on files: what has not been repainted is the photo's, bit for bit."""
+"""Checks finished files against the paste-back contract: where nothing was repainted, every bit is the photo's."""
 
 from __future__ import annotations
 
@@ -7,42 +7,47 @@ from collections.abc import Iterator
 import numpy as np
 
 from darkroom.imaging.bands import bands
-from darkroom.imaging.codec import Picture
+from darkroom.imaging.codec import DecodedPhoto
 from darkroom.imaging.compositing import fill_alpha
 
 
-def breaches(photo: Picture, repainted: np.ndarray, result: Picture) -> Iterator[str]:
-    """What is wrong with a result, a line each.
+def paste_back_problems(photo: DecodedPhoto, repainted: np.ndarray, result: DecodedPhoto) -> Iterator[str]:
+    """How a result breaks the contract, one line per problem; nothing for a correct result.
 
     Args:
-        photo: as decoded.
-        repainted: (H, W) uint8, the share of new picture.
-        result: the picture that was made of it.
+        photo: the photo.
+        repainted: (H, W) uint8, the share of the new picture in the result (`Edit.repainted`).
+        result: the picture made from the photo.
     """
     if result.pixels.shape != photo.pixels.shape or repainted.shape != photo.pixels.shape[:2]:
         yield "its size is not the photo's"
         return
     new, old = _colours(result), _colours(photo)
-    if furthest := max(_furthest(new[rows], old[rows], repainted[rows]) for rows in bands(*repainted.shape)):
-        yield f"pixels outside the mask differ by {furthest} from the photo"
-    before = _transparency(photo)
-    expected = before if before is None else fill_alpha(before, repainted)
-    if not np.array_equal(_transparency(result), expected):  # None equals None alone
+    if largest := max(_outside_max_diff(new[rows], old[rows], repainted[rows]) for rows in bands(*repainted.shape)):
+        yield f"pixels outside the mask differ by {largest} from the photo"
+    alpha = _alpha(photo)
+    if not _equal(_alpha(result), None if alpha is None else fill_alpha(alpha, repainted)):
         yield "its transparency is not the photo's, filled by the mask"
     if result.icc != photo.icc:
         yield "its colour profile is not the photo's"
 
 
-def _furthest(new: np.ndarray, old: np.ndarray, repainted: np.ndarray) -> int:
+def _outside_max_diff(new: np.ndarray, old: np.ndarray, repainted: np.ndarray) -> int:
     outside = repainted == 0
     return int((np.maximum(new, old) - np.minimum(new, old))[outside].max(initial=0))
 
 
-def _colours(picture: Picture) -> np.ndarray:
-    return picture.pixels if picture.deep is None else picture.deep[..., :3]
+def _colours(picture: DecodedPhoto) -> np.ndarray:
+    return picture.pixels if picture.pixels16 is None else picture.pixels16[..., :3]
 
 
-def _transparency(picture: Picture) -> np.ndarray | None:
-    if picture.deep is None or picture.alpha is None:
+def _alpha(picture: DecodedPhoto) -> np.ndarray | None:
+    if picture.pixels16 is None or picture.alpha is None:
         return picture.alpha
-    return picture.deep[..., 3]
+    return picture.pixels16[..., 3]
+
+
+def _equal(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)

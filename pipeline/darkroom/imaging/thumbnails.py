@@ -7,7 +7,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from darkroom.imaging.codec import to_srgb
+from darkroom.imaging.colour_profiles import to_srgb
 
 PAPER = "#fbfaf8"  # shows where a picture is transparent; the colour of reports
 BOX = (480, 576)  # width and height that thumbnails fit into: twice what a page shows, for sharp screens

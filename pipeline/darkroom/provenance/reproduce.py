@@ -17,8 +17,9 @@ from darkroom.engine.runner import Runner
 from darkroom.engine.step_result import StepResult, outcome
 from darkroom.errors import EmptyMask, PhotoError, RecipeError, RecordError
 from darkroom.imaging import codec
-from darkroom.imaging.codec import Picture, decode_png
+from darkroom.imaging.codec import DecodedPhoto
 from darkroom.imaging.compare import SizesDiffer, compare
+from darkroom.imaging.png import decode_png
 from darkroom.models import Models
 from darkroom.planning.plan import Step
 from darkroom.planning.preflight import refusals
@@ -173,7 +174,7 @@ class Reproduction:
         if finished.result == finished.source and mask:  # nothing was repainted: compare the masks
             path, blob = mask, next(each.result.mask for each in reversed(made) if each.result.mask)
         try:
-            then = codec.decode(self._files.read(path))
+            then = codec.decode_photo(self._files.read(path))
             difference = compare(then.pixels, decode_png(store.read_blob(blob), "RGB"))
         except (PhotoError, SizesDiffer) as problem:
             return _failure(finished.result, f"cannot be compared: {problem}")
@@ -246,12 +247,12 @@ class _DecodedCopy(Photo):
     def digest(self) -> str:
         return self.recorded
 
-    def load(self) -> Picture:
+    def load(self) -> DecodedPhoto:
         try:
             data = self.folder.read(self.path.as_posix())
         except OSError as error:
             raise PhotoError(f"{self.path}: cannot be read: {error.strerror}") from None
-        return replace(codec.decode(data), digest=self.recorded)
+        return replace(codec.decode_photo(data), digest=self.recorded)
 
 
 def _failure(picture: str, summary: str) -> Reproduced:
@@ -261,7 +262,7 @@ def _failure(picture: str, summary: str) -> Reproduced:
 def _problem(path: Path, recorded: str) -> str | None:
     """Why a file is not the one that the run has read; None if it is."""
     try:
-        return None if codec.digest(path) == recorded else "has changed since the run"
+        return None if codec.photo_digest(path) == recorded else "has changed since the run"
     except PhotoError as error:
         return str(error)
 

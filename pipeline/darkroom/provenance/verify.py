@@ -12,9 +12,9 @@ from itertools import groupby
 from pathlib import Path
 
 from darkroom.errors import PhotoError
-from darkroom.imaging import codec
-from darkroom.imaging.codec import Picture
-from darkroom.imaging.paste_back import breaches
+from darkroom.imaging.codec import DecodedPhoto, decode_photo
+from darkroom.imaging.paste_back import paste_back_problems
+from darkroom.imaging.png import png_texts
 from darkroom.record import read_journal
 from darkroom.record.reading import read_metadata
 from darkroom.record.schema import JournalLine
@@ -62,7 +62,7 @@ def _line_problems(
     folder: Folder,
     line: JournalLine,
     intact: dict[tuple[str, str | None], bool],
-    decoded: Callable[[str], Picture],
+    decoded: Callable[[str], DecodedPhoto],
 ) -> Iterator[str]:
     """The problems of one picture; `intact` remembers which files were checked, and the outcome."""
     source, mask, result = line["source"], line["mask"], line["result"]
@@ -94,7 +94,7 @@ def _file_problem(folder: Folder, path: str, digest: str | None) -> str | None:
 
 
 def _repaint_problems(
-    folder: Folder, line: JournalLine, paths: tuple[str, str, str], decoded: Callable[[str], Picture]
+    folder: Folder, line: JournalLine, paths: tuple[str, str, str], decoded: Callable[[str], DecodedPhoto]
 ) -> Iterator[str]:
     """The problems of a repaint: pixels and colour profile, then metadata; `paths` are photo, mask and result."""
     try:
@@ -108,14 +108,14 @@ def _repaint_problems(
     if other := next((path for path, size in sizes.items() if size != sizes[paths[0]]), None):
         yield f"{other}: {sizes[other]}, but the photo is {sizes[paths[0]]}"
     else:
-        yield from (f"{paths[2]}: {text}" for text in breaches(source, mask.pixels[..., 0], result))
+        yield from (f"{paths[2]}: {text}" for text in paste_back_problems(source, mask.pixels[..., 0], result))
     if problem := _metadata_problem(data, line["digest"]):
         yield f"{paths[2]}: {problem}"
 
 
 def _metadata_problem(data: bytes, digest: str | None) -> str | None:
     """Compares the metadata of a result with the journal; a result may have no metadata."""
-    text = codec.png_texts(data).get("darkroom")
+    text = png_texts(data).get("darkroom")
     if text is None:
         return None
     metadata = read_metadata(text)
@@ -131,17 +131,17 @@ def _bytes(folder: Folder, path: str) -> bytes:
         raise PhotoError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _decode(path: str, data: bytes) -> Picture:
+def _decode(path: str, data: bytes) -> DecodedPhoto:
     try:
-        return codec.decode(data)
+        return decode_photo(data)
     except PhotoError as error:
         raise PhotoError(f"{path}: {error}") from None
 
 
-def _decoded(folder: Folder, path: str) -> Picture:
+def _decoded(folder: Folder, path: str) -> DecodedPhoto:
     return _decode(path, _bytes(folder, path))
 
 
-def _size(picture: Picture) -> str:
+def _size(picture: DecodedPhoto) -> str:
     height, width, _ = picture.pixels.shape
     return f"{width} x {height} px"

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from darkroom.errors import PhotoError
-from darkroom.imaging.codec import DELIVERED, convert_png
+from darkroom.imaging.delivery_formats import DELIVERY_FORMATS, convert_png
 from darkroom.record.naming import RESULTS, THUMBNAILS
 from darkroom.record.schema import JournalLine, StepFiles, StepLine
 from darkroom.store import Result, Store
@@ -85,16 +85,16 @@ class PictureFiles:
         Args:
             store: has the blobs, and gets the converted image.
             masks_only: the recipe repaints nothing.
-            format: a key of `DELIVERED`; `png` is the image itself.
+            format: a key of `DELIVERY_FORMATS`; `png` is the image itself.
             quality: 1 to 100, for the other formats.
         """
         path = self.mask if masks_only and self.mask else self.image
         assert path is not None  # a finished picture has at least the photo
-        blob, suffix = self.files[path], DELIVERED["png"]
+        blob, suffix = self.files[path], DELIVERY_FORMATS["png"]
         if format != "png" and path == self.image:
             try:
                 data = convert_png(store.read_blob(blob), format, quality)
-                blob, suffix = store.add_blob(data, DELIVERED[format]), DELIVERED[format]
+                blob, suffix = store.add_blob(data, DELIVERY_FORMATS[format]), DELIVERY_FORMATS[format]
             except PhotoError as error:
                 log.warning("%s: kept as PNG: %s", self.name, error)
         self.delivered = f"{RESULTS}/{self.name}{suffix}"

@@ -6,6 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
@@ -18,6 +19,7 @@ from darkroom.imaging.drawn_mask import AmbiguousMask, interpret_mask
 from darkroom.stages.base import Problem, Stage, stage
 from darkroom.stages.fields import Flag
 from darkroom.stages.markers import PathField
+from darkroom.system.files import read_file
 
 if TYPE_CHECKING:
     from darkroom.imaging.edit import Edit
@@ -119,14 +121,15 @@ def read_mask(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, str]:
         PhotoError: unreadable, of another size, or it may mean more than one thing.
     """
     try:
-        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as file:
-            warnings.simplefilter("ignore")  # Pillow's remarks on large pictures
+        data = read_file(path)
+        with warnings.catch_warnings(), Image.open(BytesIO(data), formats=FORMATS) as file:
+            warnings.simplefilter("ignore")  # on large pictures
             found = file.size
             if size in (found, found[::-1]):  # else it is not even decoded
                 upright = ImageOps.exif_transpose(file)
                 found = upright.size
                 if found == size:
-                    return interpret_mask(upright, _is_lossy(file, path))
+                    return interpret_mask(upright, _is_lossy(file, data))
     except AmbiguousMask as error:
         raise PhotoError(f"the mask {path} is not clear: {error}") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -135,7 +138,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, str]:
     raise PhotoError(told.format(path, *found, *size))
 
 
-def _is_lossy(file: Image.Image, path: Path) -> bool:
+def _is_lossy(file: Image.Image, data: bytes) -> bool:
     if file.format == "WEBP":
-        return b"VP8L" not in path.read_bytes()  # the chunk of pixels without loss; Pillow does not tell
+        return b"VP8L" not in data  # the chunk of lossless pixels; Pillow does not report it
     return file.format in ("JPEG", "MPO") or file.info.get("compression") == "jpeg"

@@ -249,14 +249,23 @@ def read_file(path: Path, limit: int = MAX_BYTES) -> bytes:
     Raises:
         OSError: it cannot be read, is not a regular file (a pipe would wait for ever), or has over `limit` bytes.
     """
-    with _open_named(path) as file:
+    with open_file(path) as file:
         return _content(file, limit)
 
 
 def digest_of(path: Path) -> str:
     """The SHA-256 of a file that a user names, 64 hexadecimal digits; errors as in `read_file`."""
-    with _open_named(path) as file:
+    with open_file(path) as file:
         return _digest(file)
+
+
+def open_file(path: Path) -> io.BufferedReader:
+    """A file that a user names, opened for reading; links are followed.
+
+    Raises:
+        OSError: it cannot be read, or is not a regular file.
+    """
+    return open(_regular(os.open(path, _READ)), "rb")  # a descriptor
 
 
 @contextmanager
@@ -272,10 +281,6 @@ def writing(path: Path) -> Iterator[None]:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
-def _open_named(path: Path) -> io.BufferedReader:
-    return open(_regular(os.open(path, _READ)), "rb")  # a descriptor
-
-
 def _open_regular(name: str, flags: int, parent: int | None) -> int:
     """A descriptor of a regular file that is not behind a link."""
     return _regular(_open(name, flags | _NO_LINK, parent))
@@ -283,9 +288,10 @@ def _open_regular(name: str, flags: int, parent: int | None) -> int:
 
 def _regular(descriptor: int) -> int:
     """The descriptor of a regular file; any other is closed and refused."""
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise _refused("not a file")
+        raise _refused(f"a {'folder' if stat.S_ISDIR(mode) else 'pipe or device'}, not a file")
     return descriptor
 
 
