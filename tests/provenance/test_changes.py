@@ -18,7 +18,8 @@ from PIL import Image
 from darkroom.engine.run_job import JobRun
 from darkroom.provenance.differences import recomputation_causes, unknown_cause
 from darkroom.provenance.earlier_runs import earlier_runs
-from darkroom.session.session import run as run_session
+from darkroom.session.dry_run import dry_run
+from darkroom.session.session import store_of
 from support.fake_models import FakeModels
 from support.in_process import job, session
 from support.runs import Cli, environment, journal, run_facts
@@ -349,19 +350,16 @@ def test_earlier_runs_are_found_in_sweeps_too_and_damaged_ones_passed_over(tmp_p
     assert found == ["4_test", "2_sweep/1_test", "2_sweep/0_test", "1_test"]
 
 
-def test_a_dry_run_says_why_too(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_says_why_too(desk: Desk) -> None:
     desk.run()
     stages = {**STAGES, "refine": {"grow": 5}}
     config = {"dataset": {"images": str(desk.photos)}, "stages": stages}
     ready = job(desk.outputs / "dry", config, desk.models)
-    object.__setattr__(ready.settings, "dry_run", True)
-    assert run_session([ready])
-    told = capsys.readouterr().out
-    assert (
-        "since run0: stages.refine.grow: 2 -> 5\n" in told
-        and "inpaint         12 to do         0 there already" in told
-    )
-    assert "time: about 0:00:00, memory: " in told and not ready.folder.exists()
+    before = sorted(desk.outputs.rglob("*"))
+    report = dry_run([ready], store_of([ready]))
+    assert "since run0: stages.refine.grow: 2 -> 5" in report.splitlines()
+    assert "inpaint         12 to do         0 there already" in report
+    assert "time: about 0:00:00, memory: " in report and sorted(desk.outputs.rglob("*")) == before
 
 
 def test_the_same_again_loads_no_model_and_leaves_the_same_files(cli: Cli) -> None:

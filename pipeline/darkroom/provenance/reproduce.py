@@ -125,24 +125,24 @@ class Reproduction:
     def _photo(self, finished: Sequence[_Finished], models: Models, store: Store) -> Iterator[Reproduced]:
         """Make all pictures of one photo again."""
         self._check_inputs(finished)
-        paths = [_stage_path(each.line["settings"]) for each in finished]
+        paths = [_stage_path(picture.line["settings"]) for picture in finished]
         stages = {(name, stage): None for path in paths for name, _, stage in path}
         if refused := [text for name, stage in stages for text in refusals(name, stage, models)]:
             raise RecipeError(refused)
         try:
             photo = self._source(finished[0])
         except PhotoError as error:
-            yield from (_failure(each.result, f"cannot be made: {error}") for each in finished)
+            yield from (_failure(picture.result, f"cannot be made: {error}") for picture in finished)
             return
         collector = _Collector(tuple(_tree(paths)))
         Runner(models, store).run([photo], [collector])
-        for each, path in zip(finished, paths, strict=True):
+        for picture, path in zip(finished, paths, strict=True):
             if path not in collector.results:  # the path to another picture leads through this one
-                raise RecordError(f"{self._run_dir / JOURNAL}: the settings of {each.result} are incomplete")
-            yield self._compare(each, collector.results[path], store)
+                raise RecordError(f"{self._run_dir / JOURNAL}: the settings of {picture.result} are incomplete")
+            yield self._compare(picture, collector.results[path], store)
 
     def _check_inputs(self, finished: Sequence[_Finished]) -> None:
-        recorded = {path: digest for each in finished for path, digest in each.line["inputs"].items()}
+        recorded = {path: digest for picture in finished for path, digest in picture.line["inputs"].items()}
         for path, digest in recorded.items():
             if problem := _problem(Path(path), digest):
                 self._input_problems[f"{path}: {problem}"] = None
@@ -170,9 +170,9 @@ class Reproduction:
         if error and not kept:
             return _failure(finished.result, f"cannot be made: {error}")
         mask = finished.line["mask"]
-        path, blob = finished.result, next(each.result.image for each in reversed(made) if each.result.image)
+        path, blob = finished.result, next(step.result.image for step in reversed(made) if step.result.image)
         if finished.result == finished.source and mask:  # nothing was repainted: compare the masks
-            path, blob = mask, next(each.result.mask for each in reversed(made) if each.result.mask)
+            path, blob = mask, next(step.result.mask for step in reversed(made) if step.result.mask)
         try:
             then = codec.decode_photo(self._files.read(path))
             difference = compare(then.pixels, decode_png(store.read_blob(blob), "RGB"))
