@@ -57,13 +57,13 @@ def run(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -
     from darkroom.config.override_errors import check_words
     from darkroom.errors import RecipeError
     from darkroom.record import read_journal
-    from darkroom.session.prepare import prepare
+    from darkroom.session.prepare import prepare, prepare_mapping
     from darkroom.session.session import run as run_jobs
 
     words = list(overrides)
     check_words(words)
     with _one_run:
-        job = prepare([_word(recipe), *words])
+        job = prepare_mapping(recipe, words) if isinstance(recipe, Mapping) else prepare([_word(recipe), *words])
         if job.settings.dry_run:
             raise RecipeError("dry_run=true: is for the command line; `run` runs")
         run_jobs([job], on_screen=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -41,6 +42,9 @@ from darkroom.errors import RecipeError
 from darkroom.resources import CONF
 from darkroom.system.interrupts import raise_if_interrupted
 
+_MAPPING = "(mapping)"  # the name of a recipe that is given as a mapping
+_mapping: ContextVar[Mapping[str, Any] | None] = ContextVar("mapping", default=None)  # Hydra has no way to hand it on
+
 
 class RecipeSource(ConfigSource):
     """Serves `recipe=NAME` and `recipe=PATH` to Hydra as plain data that `recipe_file` has read and checked."""
@@ -50,15 +54,12 @@ class RecipeSource(ConfigSource):
         return "recipes"
 
     def load_config(self, config_path: str) -> ConfigResult:
-        name = config_path.removeprefix(f"{GROUP}/")
-        path = _file(config_path)
-        if path is None:
-            raise RecipeError(unknown_recipe(name))
-        config = OmegaConf.create(recipe_file.read(path))
-        return ConfigResult(self.provider, f"recipes://{path}", config, header={"package": "_global_"})
+        config = OmegaConf.create(_read(config_path.removeprefix(f"{GROUP}/")))
+        return ConfigResult(self.provider, f"recipes://{config_path}", config, header={"package": "_global_"})
 
     def is_config(self, config_path: str) -> bool:
-        return _file(config_path) is not None
+        group, _, name = config_path.partition("/")
+        return group == GROUP and (_is_mapping(name) or recipe_file.find(name) is not None)
 
     def is_group(self, config_path: str) -> bool:
         return config_path in ("", GROUP)
@@ -123,20 +124,29 @@ def compose(overrides: Sequence[str]) -> Composed:
         composed = _loader().load_configuration("config", list(overrides), RunMode.RUN, from_shell=False)
     except Exception as error:
         raise_if_interrupted()
-        raise explain(error, overrides) from error
+        raise explain(error, overrides, _read) from error
     hydra = composed.hydra
     config: Any = OmegaConf.to_container(
         OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
     )
-    path = recipe_file.find(str(hydra.runtime.choices.get(GROUP)))
-    if path is None:
+    choice = hydra.runtime.choices.get(GROUP)
+    if choice in (None, "null"):
         raise RecipeError(unknown_recipe(None))
     overridden = frozenset(re.sub(r"^[+~]+", "", word).partition("=")[0] for word in overrides)
-    overridden |= _renew_stages(config.get("stages"), recipe_file.read(path).get("stages"), overridden)
+    overridden |= _renew_stages(config.get("stages"), _read(choice).get("stages"), overridden)
     config = stage_order.place_stages(config, "command line")
     recipe_paths.make_paths_absolute(config, Path.cwd())
     prompts_file.read_prompt_files(config)
-    return Composed(config, recipe_paths.label(path), overridden, tuple(overrides), hydra)
+    return Composed(config, _source(choice), overridden, tuple(overrides), hydra)
+
+
+def compose_mapping(recipe: Mapping[str, Any], overrides: Sequence[str]) -> Composed:
+    """`compose` for a recipe that is given as a mapping; its relative paths start at the current folder, too."""
+    token = _mapping.set(recipe)
+    try:
+        return compose([f'{GROUP}="{_MAPPING}"', *overrides])
+    finally:
+        _mapping.reset(token)
 
 
 def expand(overrides: Sequence[str]) -> list[tuple[str, ...]]:
@@ -149,7 +159,7 @@ def expand(overrides: Sequence[str]) -> list[tuple[str, ...]]:
         (jobs,) = BasicSweeper.split_arguments(_parser().parse_overrides(list(overrides)), max_batch_size=None)
     except Exception as error:
         raise_if_interrupted()
-        raise explain(error, overrides) from error
+        raise explain(error, overrides, _read) from error
     return [tuple(job) for job in jobs]
 
 
@@ -163,7 +173,7 @@ def check_single(overrides: Sequence[str]) -> None:
         parsed = _parser().parse_overrides(list(overrides))
     except Exception as error:
         raise_if_interrupted()
-        raise explain(error, overrides) from error
+        raise explain(error, overrides, _read) from error
     if several := [str(override.input_line) for override in parsed if override.is_sweep_override()]:
         raise RecipeError(several_values(several[0]))
 
@@ -193,8 +203,24 @@ def _parser() -> OverridesParser:
     return OverridesParser.create(config_loader=_loader())
 
 
-def _file(config_path: str) -> Path | None:
-    return recipe_file.find(config_path.removeprefix(f"{GROUP}/")) if config_path.startswith(f"{GROUP}/") else None
+def _is_mapping(name: str) -> bool:
+    return name == _MAPPING and _mapping.get() is not None
+
+
+def _read(name: str) -> dict[str, Any]:
+    """The recipe of this name or path. Raises `RecipeError` if there is none."""
+    if _is_mapping(name):
+        return recipe_file.read_mapping(_mapping.get() or {})
+    path = recipe_file.find(name)
+    if path is None:
+        raise RecipeError(unknown_recipe(name))
+    return recipe_file.read(path)
+
+
+def _source(name: str) -> str:
+    """The recipe of this name or path, as error lines name it."""
+    path = None if _is_mapping(name) else recipe_file.find(name)
+    return recipe_paths.label(path) if path else "recipe"
 
 
 def _renew_stages(stages: Any, written: Any, overridden: frozenset[str]) -> frozenset[str]:

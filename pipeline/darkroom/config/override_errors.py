@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -13,6 +13,8 @@ from darkroom.config import recipe_file, settings
 from darkroom.errors import RecipeError, suggest
 
 GROUP = "recipe"
+
+ReadRecipe = Callable[[str], Mapping[str, Any]]
 
 _OWN_KEY = re.compile(r"[+~]*(hydra\b|[^=]*@)")  # Hydra's settings, or a group that is put into them
 _NO_HYDRA = "Hydra's own settings stay as they are; run folders are made in outputs=DIR and get names of their own"
@@ -32,12 +34,13 @@ def check_words(words: Sequence[str]) -> None:
             raise RecipeError(f"command line: {word}: {_missing_value(word)}")
 
 
-def explain(error: BaseException, words: Sequence[str]) -> RecipeError:
+def explain(error: BaseException, words: Sequence[str], read: ReadRecipe) -> RecipeError:
     """An error of composing, for people who know neither Hydra nor OmegaConf.
 
     Args:
         error: what Hydra raised.
         words: the overrides.
+        read: reads a recipe by its name or path, or raises `RecipeError`.
     """
     ours = next((cause for cause in _causes(error) if isinstance(cause, RecipeError)), None)
     if ours is not None:
@@ -46,7 +49,7 @@ def explain(error: BaseException, words: Sequence[str]) -> RecipeError:
         return RecipeError(_missing(error.missing_cfg_file, error.options or []))
     key = re.search(r"Could not override '([^']+)'", str(error))
     if key:
-        return RecipeError(_unknown_key(key[1], words))
+        return _unknown_key(key[1], words, read)
     null = next((word for word in words if word.endswith("=null") and word[:-5] in (GROUP, *settings.GROUPS)), None)
     if null:  # Hydra does not name the group that is missing
         return RecipeError(
@@ -108,19 +111,20 @@ def _missing(file: str, options: Sequence[str]) -> str:
     return f"command line: {group}={name}: {suggest(name, options)}"
 
 
-def _unknown_key(key: str, words: Sequence[str]) -> str:
+def _unknown_key(key: str, words: Sequence[str], read: ReadRecipe) -> RecipeError:
     recipe = _recipe(words)
     if not recipe:
-        return unknown_recipe(None)
-    if recipe_file.find(recipe) is None:
-        return unknown_recipe(recipe)
-    part, valid = _siblings(key, recipe)
-    return f"command line: {key}: unknown key, {_full_keys(key, recipe) or suggest(part, valid)}"
+        return RecipeError(unknown_recipe(None))
+    try:
+        stages = read(recipe).get("stages")
+    except RecipeError as error:
+        return error
+    part, valid = _siblings(key, stages)
+    return RecipeError(f"command line: {key}: unknown key, {_full_keys(key, stages) or suggest(part, valid)}")
 
 
-def _full_keys(key: str, recipe: str) -> str:
+def _full_keys(key: str, written: Any) -> str:
     """The end of an error line about a key whose first parts were left out; empty for any other key."""
-    written = _written_stages(recipe)
     stages = {f"stages.{name}": stage for name, stage in written.items()} if isinstance(written, Mapping) else {}
     sections = {name: keys for name, keys in {**stages, **settings.known_keys()}.items() if isinstance(keys, Mapping)}
     full = (f"{section}.{inner}" for section, keys in sections.items() for inner in keys)
@@ -134,17 +138,12 @@ def _recipe(words: Sequence[str]) -> str:
     return given[-1] if given and given[-1] != "null" else ""
 
 
-def _siblings(key: str, recipe: str) -> tuple[str, list[str]]:
+def _siblings(key: str, stages: Any) -> tuple[str, list[str]]:
     """The first part of a dotted key that does not exist, and the names that would have been valid in its place."""
-    node: Any = settings.known_keys() | {"stages": _written_stages(recipe)}
+    node: Any = settings.known_keys() | {"stages": stages}
     *parents, last = key.split(".")
     for parent in parents:
         if not isinstance(node.get(parent), Mapping):
             return parent, list(node)
         node = node[parent]
     return last, list(node)
-
-
-def _written_stages(recipe: str) -> Any:
-    path = recipe_file.find(recipe)
-    return recipe_file.read(path).get("stages") if path else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from copy import deepcopy
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from darkroom.config.prompts_file import confine_prompt_files
@@ -54,15 +54,28 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         RecipeError: it is not YAML or not plain data, its base is unknown, or its bases form a circle.
     """
-    config = _inherit(path, ())
+    return _complete(_inherit(path, ()), label(path), path.stem)
+
+
+def read_mapping(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a recipe that a program gives as a mapping; see `read`. Relative paths start at the current folder.
+
+    Raises:
+        RecipeError: see `read`; its lines name the recipe `recipe`.
+    """
+    config = _checked(_as_read(given), "recipe")
+    return _complete(_over_base(config, "recipe", Path.cwd(), ()), "recipe", "recipe")
+
+
+def _complete(config: dict[str, Any], source: str, name: str) -> dict[str, Any]:
+    """The recipe with a name, and with the defaults of its stages."""
     config.pop("base", None)
     if config.get("name") is None:
-        stem = re.sub(r"[^\w-]+", "_", path.stem)[:80]
-        config["name"] = stem.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
-    if not is_name(str(config["name"])):  # here, since Hydra makes the run folder before the recipe is checked
-        raise RecipeError(f"{label(path)}: name: {NAME_FORM}")
+        config["name"] = re.sub(r"[^\w-]+", "_", name)[:80].encode()[:MAX_NAME_BYTES].decode(errors="ignore")
+    if not is_name(str(config["name"])):  # here, since it becomes part of the run folder's name
+        raise RecipeError(f"{source}: name: {NAME_FORM}")
     if problems := list(find_malformed(config)):  # a recipe and its bases may be well-formed, but not their merger
-        raise RecipeError([f"{label(path)}: {key}: {text}" for key, text in problems])
+        raise RecipeError([f"{source}: {key}: {text}" for key, text in problems])
     if isinstance(config.get("stages"), Mapping):
         config["stages"] = {name: with_defaults(name, given) for name, given in config["stages"].items()}
     return config
@@ -80,25 +93,37 @@ def _inherit(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
         raise RecipeError(f"{label(children[0])}: base: these recipes inherit from each other: {circle}")
     if len(children) > _MAX_BASES:
         raise RecipeError(f"{label(children[0])}: base: more than {_MAX_BASES} recipes stand behind this one")
-    config, source = _load(path), label(path)
+    start = ROOT if path.is_relative_to(RECIPES) else path.parent
+    return _over_base(_load(path), label(path), start, (*children, path))
+
+
+def _over_base(config: dict[str, Any], source: str, start: Path, children: tuple[Path, ...]) -> dict[str, Any]:
+    """A recipe as written, merged over its bases.
+
+    Args:
+        config: the recipe.
+        source: names it in error lines.
+        start: the folder where its relative paths start.
+        children: itself, if it is a file, and the recipes that inherit from it, the youngest first.
+    """
     places = take_places(config, source)
     if places and "base" not in config:
         raise RecipeError([f"{source}: stages.{name}.{place.side}: {_NO_BASE}" for name, place in places.items()])
-    base = _inherit(_base_of(path, config), (*children, path)) if "base" in config else {}
+    beside = children[-1].parent if children else start
+    base = _inherit(_base_of(config, source, beside), children) if "base" in config else {}
     inherited = base.get("stages")
     inherited = inherited if isinstance(inherited, Mapping) else {}
-    start = ROOT if path.is_relative_to(RECIPES) else path.parent
     confine_prompt_files(config, inherited, start, source)
     make_paths_absolute(config, start, inherited)
     return move_stages(_merge(base, config), places, source)
 
 
-def _base_of(path: Path, config: Mapping[str, Any]) -> Path:
+def _base_of(config: Mapping[str, Any], source: str, beside: Path) -> Path:
     """The file of the recipe that a recipe names as its base."""
-    base = find(str(config["base"]), beside=path.parent)
+    base = find(str(config["base"]), beside)
     if base is None:
         names = [name for name, _ in available()]
-        raise RecipeError(f"{label(path)}: base: no recipe '{config['base']}', {suggest(str(config['base']), names)}")
+        raise RecipeError(f"{source}: base: no recipe '{config['base']}', {suggest(str(config['base']), names)}")
     return base
 
 
@@ -118,11 +143,25 @@ def _load(path: Path) -> dict[str, Any]:
     config, problem = load(read_text(path))
     if problem:
         raise RecipeError(f"{label(path)}: {problem}")
+    return _checked(deepcopy(config), label(path))
+
+
+def _checked(config: Any, source: str) -> dict[str, Any]:
+    """The recipe, if it is plain data of the right form."""
     if not isinstance(config, dict):
-        raise RecipeError(f"{label(path)}: a recipe is a mapping with the keys {', '.join(KEYS)}")
+        raise RecipeError(f"{source}: a recipe is a mapping with the keys {', '.join(KEYS)}")
     if problems := [*find_malformed(config), *find_unknown_keys(config)]:
-        raise RecipeError([f"{label(path)}: {key}: {text}" for key, text in problems])
-    return deepcopy(config)
+        raise RecipeError([f"{source}: {key}: {text}" for key, text in problems])
+    return config
+
+
+def _as_read(value: Any) -> Any:
+    """A program's values as YAML gives them: dictionaries, lists and texts for mappings, tuples and paths."""
+    if isinstance(value, Mapping):
+        return {key: _as_read(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_read(inner) for inner in value]
+    return str(value) if isinstance(value, PurePath) else value
 
 
 def _first_comment(path: Path) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from darkroom.config import recipe_paths
-from darkroom.config.compose import Composed, check_single, compose, expand
+from darkroom.config.compose import Composed, check_single, compose, compose_mapping, expand
 from darkroom.config.jobs import Job, RefusedJob
 from darkroom.config.recipe import check_dataset, parse
 from darkroom.config.settings import Settings
@@ -27,9 +27,13 @@ def prepare(words: Sequence[str]) -> Job:
         SetupError: this machine lacks the device or the weights.
     """
     check_single(words)
-    composed = compose(words)
-    outputs = _outputs(composed.config)
-    return _checked(composed, outputs / f"{_stamp()}_{composed.config['name']}", None)
+    return _single(compose(words))
+
+
+def prepare_mapping(recipe: Mapping[str, Any], words: Sequence[str]) -> Job:
+    """`prepare` for a recipe that is given as a mapping; the words do not name one."""
+    check_single(words)
+    return _single(compose_mapping(recipe, words))
 
 
 def prepare_sweep(words: Sequence[str]) -> list[Job | RefusedJob]:
@@ -53,6 +57,10 @@ def prepare_sweep(words: Sequence[str]) -> list[Job | RefusedJob]:
             place = sweep or Path(f"{stamp}_sweep")  # without any job that can run, nothing is written there
             jobs.append(RefusedJob(place / name, job_words, str(error), place))
     return jobs
+
+
+def _single(composed: Composed) -> Job:
+    return _checked(composed, _outputs(composed.config) / f"{_stamp()}_{composed.config['name']}", None)
 
 
 def _checked(composed: Composed, folder: Path, sweep: Path | None) -> Job:
