@@ -21,8 +21,7 @@ from miniature.train import Workshop
 from miniature.training.loop import Plan, plain_attention, restore, train
 from miniature.training.muon import orthogonal
 from miniature.training.sam import attend_fast
-
-ROOT = Path(__file__).parents[2]
+from support.runs import ROOT, environment
 
 
 class Line:
@@ -137,9 +136,10 @@ def command(folder: Path) -> list[str]:
             "--folder", str(folder)]  # fmt: skip
 
 
+@pytest.mark.slow  # the training loop itself is interrupted above
 def test_sigkill_in_the_middle_of_training_changes_nothing(tmp_path):
     """The real command, killed after the first checkpoint of its second training."""
-    quiet = {"cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet = {"cwd": ROOT, "env": environment(), "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run(command(tmp_path / "whole"), check=True, **quiet)
     killed = subprocess.Popen(command(tmp_path / "killed"), start_new_session=True, **quiet)
     checkpoint = tmp_path / "killed" / "smoke" / "sam_crowd.checkpoint.pt"
