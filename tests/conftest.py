@@ -1,4 +1,4 @@
-"""Fixtures of all tests."""
+"""Fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], ignore_errors=True)
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
-    """The command line in a process of its own. Prefer `quick_cli` where the process is not the subject."""
+    """The command line in its own process. Prefer `quick_cli` unless the test needs that process."""
     return Cli(tmp_path)
 
 
@@ -35,5 +35,5 @@ def quick_cli(tmp_path: Path) -> CliInProcess:
 
 @pytest.fixture(scope="session")
 def models() -> Models:
-    """The miniature models, loaded once for all tests."""
+    """The miniature models, loaded once per process."""
     return Models(ModelNames(sam="miniature", clipseg="miniature", inpaint="miniature"), Memory(), "cpu")

@@ -1,4 +1,4 @@
-"""Tiny checkpoints of every kind, written once; and a folder that stands for the Hugging Face cache."""
+"""Tiny checkpoints of every kind, written once, and an empty Hugging Face cache."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.tiny_models import KINDS, write_tiny
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Tiny networks; put back, since the number of threads alters last bits of what other tests compare."""
+    """One thread suffices for tiny networks. Restored afterwards: the thread count changes the last bits of results."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -31,7 +31,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=KINDS)
 def checkpoint(request: pytest.FixtureRequest, tiny_folder: Path) -> Path:
-    """One after the other."""
+    """Each of the tiny checkpoints in turn."""
     return tiny_folder / request.param
 
 

@@ -21,7 +21,7 @@ from darkroom.models.prompts import encode_texts
 from darkroom.models.request import DiffEditMaskRequest, DiffEditRequest
 from darkroom.models.schedulers import build_scheduler
 from darkroom.stages.diffedit_repaint import DiffEditRepaint
-from support.pipelines import PLACES, pipeline_of
+from support.pipelines import OFFLOADS, pipeline_of
 from support.tiny_models import HEIGHT, WIDTH, models_of, request_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -117,11 +117,11 @@ def test_an_inpainting_model_is_told_that_it_sees_nothing(tiny_folder: Path) -> 
     torch.testing.assert_close(asked[0][:, 5:], grey.expand(2, -1, -1, -1))
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("offload", OFFLOADS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=["fp32", "fp16"])
-def test_where_the_model_waits_does_not_show(tiny_folder: Path, place: str, dtype: torch.dtype) -> None:
+def test_where_the_model_waits_does_not_show(tiny_folder: Path, offload: str, dtype: torch.dtype) -> None:
     plain, placed = pipeline_of(tiny_folder / "sdxl", dtype), pipeline_of(tiny_folder / "sdxl", dtype)
-    PLACES[place](placed)
+    OFFLOADS[offload](placed)
     for _ in range(2):
         assert np.array_equal(*(Diffusion(pipe).diffedit_map(CONTRAST) for pipe in (plain, placed)))
         assert np.array_equal(*(Diffusion(pipe).diffedit([edit_of()]) for pipe in (plain, placed)))

@@ -16,7 +16,7 @@ from darkroom.models.diffusion import Diffusion
 from darkroom.models.names import SCHEDULERS
 from darkroom.models.prompts import Prompt
 from darkroom.stages.inpaint import Inpaint
-from support.pipelines import PLACES, pipeline_of, plainly
+from support.pipelines import OFFLOADS, diffusers_picture, pipeline_of
 from support.tiny_models import models_of, request_of
 
 
@@ -25,7 +25,7 @@ def test_on_a_cpu_it_is_the_picture_of_plain_diffusers(checkpoint: Path, strengt
     request = request_of(strength=strength, prompt=Prompt("a red car", "a dog"))
     (picture,) = models_of(checkpoint).diffusion.inpaint([request])
     assert picture.dtype == np.uint8
-    assert np.array_equal(picture, plainly(checkpoint, request))
+    assert np.array_equal(picture, diffusers_picture(checkpoint, request))
 
 
 def test_a_whole_edit_is_what_plain_tools_give_by_hand(checkpoint: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_whole_edit_is_what_plain_tools_give_by_hand(checkpoint: Path) -> None
         strength=0.7,
         scheduler="default",
     )
-    painted = Image.fromarray(plainly(checkpoint, request)).resize((90, 90), Image.Resampling.LANCZOS)
+    painted = Image.fromarray(diffusers_picture(checkpoint, request)).resize((90, 90), Image.Resampling.LANCZOS)
     expected = Image.fromarray(photo)
     expected.paste(painted, box, Image.fromarray((mask * 255).astype(np.uint8)).crop(box))
     assert np.array_equal(edit.image, np.asarray(expected))
@@ -80,7 +80,7 @@ def test_a_padded_batch_gives_each_picture_whatever_its_companions(tiny_folder: 
     one, two, three = diffusion.inpaint([request_of(1), request_of(2), request_of(3)])
     assert np.array_equal(three, diffusion.inpaint([request_of(3)])[0])
     assert np.array_equal(one, diffusion.inpaint([request_of(3), request_of(1)])[1])
-    assert np.abs(two.astype(int) - plainly(tiny_folder / "sdxl-inpaint", request_of(2))).max() <= 1
+    assert np.abs(two.astype(int) - diffusers_picture(tiny_folder / "sdxl-inpaint", request_of(2))).max() <= 1
 
 
 def test_no_negative_prompt_is_not_the_empty_one(tiny_folder: Path) -> None:
@@ -109,12 +109,12 @@ def test_native_size_and_description(checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=["fp32", "fp16"])
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("offload", OFFLOADS)
 @pytest.mark.parametrize("kind", ["sd15", "sdxl-inpaint"])
-def test_where_the_model_waits_does_not_show(tiny_folder: Path, kind: str, place: str, dtype: torch.dtype) -> None:
+def test_where_the_model_waits_does_not_show(tiny_folder: Path, kind: str, offload: str, dtype: torch.dtype) -> None:
     """Twice over, as the VAE of SDXL goes from fp16 to fp32 and back for each picture."""
     plain, placed = pipeline_of(tiny_folder / kind, dtype), pipeline_of(tiny_folder / kind, dtype)
-    PLACES[place](placed)
+    OFFLOADS[offload](placed)
     for seed in (1, 2):
         one, other = (Diffusion(pipe).inpaint([request_of(seed)]) for pipe in (plain, placed))
         assert np.array_equal(one, other)

@@ -17,7 +17,7 @@ from darkroom.models.checkpoint_info import CheckpointInfo, clip_tokenizer
 from darkroom.models.diffusion import Diffusion
 from darkroom.models.prompts import Prompt, PromptEmbeds, compel_error, encode_prompt
 from darkroom.stages.inpaint import Inpaint
-from support.pipelines import PLACES, pipeline_of, plainly
+from support.pipelines import OFFLOADS, diffusers_picture, pipeline_of
 from support.tiny_models import LENGTH, models_of, request_of
 
 LONG = " ".join(["ab"] * LENGTH * 2)
@@ -41,7 +41,7 @@ def test_the_second_encoder_hears_its_own_prompt_as_in_plain_diffusers(tiny_fold
     requests = [request_of(prompt=Prompt("a red car", "b", *two)) for two in (("c", "d"), (None, "d"), ("", ""))]
     pictures = models_of(tiny_folder / "sdxl").diffusion.inpaint(requests)
     for picture, request in zip(pictures, requests[:2], strict=False):
-        assert np.array_equal(picture, plainly(tiny_folder / "sdxl", request))
+        assert np.array_equal(picture, diffusers_picture(tiny_folder / "sdxl", request))
     both = models_of(tiny_folder / "sdxl").diffusion.inpaint([request_of(prompt=Prompt("a red car", "b"))])
     assert len({picture.tobytes() for picture in [*pictures, *both]}) == 4, "an empty text is a text too"
 
@@ -91,14 +91,14 @@ def test_prompts_of_any_length_are_the_same_alone_and_in_company(tiny_folder: Pa
         assert all(np.array_equal(one, other) for one, other in zip(together, alone, strict=True))
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_weights_are_heard_wherever_the_encoders_wait(tiny_folder: Path, place: str) -> None:
+@pytest.mark.parametrize("offload", OFFLOADS)
+def test_weights_are_heard_wherever_the_encoders_wait(tiny_folder: Path, offload: str) -> None:
     def two(pipe: object) -> list[np.ndarray]:
         requests: list[InpaintRequest] = [request_of(prompt=compel(text, "a (dog)1.2")) for text in ("a car--", LONG)]
         return Diffusion(pipe).inpaint(requests)
 
     plain, placed = (pipeline_of(tiny_folder / "sdxl", torch.float16) for _ in range(2))
-    PLACES[place](placed)
+    OFFLOADS[offload](placed)
     assert np.array_equal(two(plain), two(placed))
 
 

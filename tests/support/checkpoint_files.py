@@ -1,7 +1,7 @@
 """Writes checkpoints with random weights in the layouts in which the real ones are published.
 
-The architecture is all in the settings, so the same code writes checkpoints of a megabyte and of seven gigabytes.
-Weights are made part by part and in place: no more than one part, and its bytes on the way to disk, is in memory.
+The settings describe the whole architecture, so the same code writes checkpoints of one megabyte and of seven
+gigabytes. It writes one component at a time: memory never holds more than one component and its serialized bytes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def write_tokenizer(folder: Path, size: int, length: int, pad: str = "<|endoftex
 
 
 def _merges() -> Iterator[tuple[str, str]]:
-    """Words of two letters, of three, of four, each also as the end of a word."""
+    """Merges of two, three and four letters, inside a word and at its end."""
     for length in (2, 3, 4):
         for *head, tail in product(ascii_lowercase, repeat=length):
             yield "".join(head), tail
@@ -54,11 +54,11 @@ def _random(name: str, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
         return torch.full(shape, 1.0 if name.endswith("weight") else 0.0, dtype=dtype)
     count = math.prod(shape)
     tile = (_TILE[:count] * math.prod(shape[1:]) ** -0.5).to(dtype)
-    return tile.repeat(math.ceil(count / len(tile)))[:count].clone().reshape(shape)  # no larger storage behind it
+    return tile.repeat(math.ceil(count / len(tile)))[:count].clone().reshape(shape)  # frees the larger storage
 
 
 def write_part(folder: Path, model: torch.nn.Module, variant: str | None, dtype: torch.dtype) -> None:
-    """One component: its `config.json` and safetensors, under the file and tensor names of the published ones."""
+    """Write one component: `config.json` and safetensors, with the published file and tensor names."""
     folder.mkdir(parents=True, exist_ok=True)
     state = random_state(model, dtype)
     if hasattr(model, "save_config"):  # diffusers
@@ -68,7 +68,7 @@ def write_part(folder: Path, model: torch.nn.Module, variant: str | None, dtype:
         model.config.architectures = [type(model).__name__]
         model.config.save_pretrained(folder)
         name = "model"
-        if type(model).__name__ == "CLIPTextModel":  # transformers 5 took the prefix out; published files have it
+        if type(model).__name__ == "CLIPTextModel":  # transformers 5 dropped the prefix; published files have it
             state = {f"text_model.{key}": tensor for key, tensor in state.items()}
     save_file(state, folder / f"{name}{f'.{variant}' if variant else ''}.safetensors", metadata={"format": "pt"})
 
@@ -76,12 +76,12 @@ def write_part(folder: Path, model: torch.nn.Module, variant: str | None, dtype:
 def write_pipeline(
     folder: Path, class_name: str, settings: Mapping[str, Mapping[str, Any]], variant: str | None = None
 ) -> Path:
-    """A diffusers folder of a Stable Diffusion 1, 2 or XL checkpoint.
+    """Write a diffusers folder of a Stable Diffusion 1, 2 or XL checkpoint.
 
     Args:
         folder: where to write it.
-        class_name: of the pipeline it is published for.
-        settings: those of each component: `unet`, `vae`, `text_encoder`, for XL `text_encoder_2`, `scheduler`.
+        class_name: the pipeline class that it is published for.
+        settings: of each component: `unet`, `vae`, `text_encoder`, `scheduler`, for XL also `text_encoder_2`.
         variant: `fp16`, or None for fp32.
     """
     dtype = torch.float16 if variant == "fp16" else torch.float32
@@ -124,7 +124,7 @@ def _build(library: Any, kind: str, options: Mapping[str, Any]) -> torch.nn.Modu
 
 
 def into_cache(cache: Path, repository: str, folder: Path) -> str:
-    """Put a folder where the Hugging Face cache keeps that repository; the commit it is filed under."""
+    """Move a folder to where the Hugging Face cache keeps that repository; returns the commit."""
     commit = "0123456789abcdef0123456789abcdef01234567"
     home = cache / f"models--{repository.replace('/', '--')}"
     (home / "refs").mkdir(parents=True)

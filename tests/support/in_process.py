@@ -1,4 +1,4 @@
-"""Whole command lines within this process: on the miniature models, loaded once, or on models without weights."""
+"""Command lines and runs in this process, on the miniature models or on fake ones."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ LEFT = {"op": "text", "phrase": "the left half", "threshold": 0.5}
 
 
 def command_line(folder: Path, *words: str) -> int:
-    """`python run.py WORDS` from a folder; returns the exit code."""
+    """Run `darkroom WORDS` from a folder; returns the exit code."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         return main(words)
 
 
 class CliInProcess(Cli):
-    """Like `Cli`, in a fiftieth of the time: for command lines whose process is not the subject."""
+    """Like `Cli`, but in this process: fifty times faster, for tests that do not need their own process."""
 
     def __call__(self, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
@@ -56,7 +56,7 @@ def session(outputs: Path, config: Mapping[str, Any], models: FakeModels) -> Pat
 
 
 def deliver(photos: Path, stages: dict, folder: Path, on_empty: str = "fail", **results: str | int) -> list[dict]:
-    """Run a recipe on models without weights; returns the journal's lines."""
+    """Run a recipe on fake models with these settings for results; returns the journal's lines."""
     dataset = {"manifest" if photos.suffix else "images": str(photos)}
     config = {"dataset": dataset, "stages": stages, "on_empty": on_empty}
     settings = Asking(FakeModels(), results=Results(**results))

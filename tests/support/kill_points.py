@@ -1,16 +1,21 @@
-"""Runs Darkroom in processes that a signal hits at a chosen point: a driver for `test_resume.py`.
+"""Runs Darkroom in processes that receive a signal at a chosen point: the driver for `test_resume.py`.
 
-Everything is imported once; each piece of work gets a fork of this process. A point is whatever is about to change
-something below the folder `outputs`: Python's own audit events tell of it, so the product needs no hook. Besides, a
-process can die while it writes: that is a point where a file is synced, or a line of the journal added, of which then
-only one half is there.
+This process imports everything once and forks for every job. A point is a moment before something below the folder
+`outputs` changes. Python's audit events announce these changes, so the product needs no hook. A process can also die
+while it writes: syncing a file and appending a journal line are points that leave half of the data behind.
 
-Work is asked for by a line of JSON on standard input: {"cwd": folder, "at": number of the point or null, "signal":
-number, "links": whether there are hard links} and either {"words": [...]}, a command line, or {"folder": name, "seeds":
-[[3, 4, 5], ...]}, a run below `outputs`, or a sweep where there are several lists of seeds. A line of JSON answers:
-{"code": exit status, negative for a signal, "points": how many there were, null where it was killed, "batches": what
-was computed, [[op, photo, seed], ...] each, "begun": how many points had been before each batch, "output": what was
-printed}.
+A request is a line of JSON on standard input:
+
+    {"cwd": folder, "at": point or null, "signal": number, "links": whether hard links work, "words": [...]}
+
+With `"folder": name, "seeds": [[3, 4, 5], ...]` in place of `words`, the job is a run below `outputs`, or a sweep if
+there are several lists of seeds. The response is a line of JSON:
+
+    {"code": exit status, negative for a signal,
+     "points": how many points the job passed, null if it was killed,
+     "batches": the computed batches, each [[op, photo, seed], ...],
+     "begun": how many points came before each batch,
+     "output": the printed text}
 """
 
 from __future__ import annotations
@@ -56,11 +61,11 @@ _OPS = ("grabcut", "refine", "paint")
 
 @stage
 class Paint(Stage):
-    """Stands in for the diffusion model: noise that depends on the seed."""
+    """A stage that paints noise, which depends on the seed alone, without any model."""
 
     needs_mask: ClassVar[bool] = True
 
-    seed: Seeds = Field(0, description="Start of the random numbers; a list makes a picture each.")
+    seed: Seeds = Field(0, description="Seed; a list makes one picture per seed.")
 
     def variants(self) -> Sequence[Self]:
         seeds = self.seed if isinstance(self.seed, tuple) else (self.seed,)
@@ -79,9 +84,9 @@ class Points:
     """Counts the points of this process and sends it a signal at one of them.
 
     Args:
-        below: the folder in which changes count.
-        at: the number of the point, from 1; None to be left alone.
-        signal_number: which signal.
+        below: only changes in this folder are points.
+        at: number of the point, from 1; None for no signal.
+        signal_number: the signal to send.
     """
 
     def __init__(self, below: Path, at: int | None, signal_number: int) -> None:
@@ -91,8 +96,8 @@ class Points:
         self._signal = signal_number
 
     def watch(self) -> None:
-        """Begin. There is no end to it, as audit hooks cannot be removed."""
-        sys.addaudithook(self._hear)
+        """Start counting. Audit hooks cannot be removed, so counting never stops."""
+        sys.addaudithook(self._on_event)
         os.fsync = lambda file: self._pass(lambda: _halve(file))
         append = Record.append
 
@@ -102,20 +107,20 @@ class Points:
 
         Record.append = append_or_tear
 
-    def _pass(self, last_deed: Callable[[], None] = lambda: None) -> None:
+    def _pass(self, damage: Callable[[], None] = lambda: None) -> None:
         self.number += 1
         if self.number == self._at:
-            last_deed()
+            damage()
             os.kill(os.getpid(), self._signal)
 
-    def _hear(self, event: str, args: tuple[Any, ...]) -> None:
+    def _on_event(self, event: str, args: tuple[Any, ...]) -> None:
         place = _place(event, args)
         if place is not None and (place.startswith(self._below) or place == "") and _changes(event, args, place):
             self._pass()
 
 
 def _place(event: str, args: tuple[Any, ...]) -> str | None:
-    """The path that an event is about; empty where it is known only from a folder that is open."""
+    """The path that an event changes; empty if the path is relative to an open folder."""
     if event == "open":
         return None if isinstance(args[0], int) else str(args[0]) if Path(args[0]).is_absolute() else ""
     if event in ("os.mkdir", "os.remove", *_CHANGES):
@@ -126,7 +131,7 @@ def _place(event: str, args: tuple[Any, ...]) -> str | None:
 
 
 def _changes(event: str, args: tuple[Any, ...], place: str) -> bool:
-    """Whether anything will be other than before, so that it matters on which side of it a process dies."""
+    """Whether the event changes anything on the disk."""
     if event == "open":
         return bool(args[2] & os.O_TRUNC) or bool(args[2] & os.O_CREAT)
     if event in ("os.mkdir", "os.remove"):
@@ -135,7 +140,7 @@ def _changes(event: str, args: tuple[Any, ...], place: str) -> bool:
 
 
 def _halve(file: int) -> None:
-    """Leave one half of a file, unless it is one that is added to: `_tear` does that."""
+    """Truncate a file to half its size; files opened for appending are left to `_tear`."""
     if not fcntl.fcntl(file, fcntl.F_GETFL) & os.O_APPEND:
         os.ftruncate(file, os.fstat(file).st_size // 2)
 
@@ -151,7 +156,7 @@ def _no_links(*_: Any, **__: Any) -> None:
 
 
 def note_batches(op: str, points: Points, descriptor: int) -> None:
-    """Have an op tell what it is about to compute, and after how many points."""
+    """Make an op report each batch before computing it, with the number of points so far."""
     original = STAGES[op].apply_together.__func__
 
     def apply_together(cls: type[Stage], stages: Sequence[Stage], edits: Sequence[Edit], models: Any) -> list[Edit]:
@@ -163,7 +168,7 @@ def note_batches(op: str, points: Points, descriptor: int) -> None:
 
 
 def start(outputs: Path, folder: str, seeds: Sequence[Sequence[int]]) -> int:
-    """A run or a sweep as Hydra would start it, without the half second that Hydra takes."""
+    """Start a run or a sweep as the command line does, without the half second that Hydra takes."""
     (outputs / folder).mkdir(parents=True)
     sweep = outputs / folder if len(seeds) > 1 else None
     jobs = [_ready(outputs, sweep / f"{n}_kill" if sweep else outputs / folder, sweep, s) for n, s in enumerate(seeds)]
@@ -194,7 +199,7 @@ def _ready(outputs: Path, folder: Path, sweep: Path | None, seeds: Sequence[int]
 
 
 def work(asked: dict[str, Any], tell: int) -> int:
-    """In the fork: do what is asked; tells the batches, and at its end the number of points."""
+    """In the fork: do the job. Writes each batch to the descriptor `tell`, and finally the number of points."""
     os.chdir(asked["cwd"])
     outputs = Path(asked["cwd"]) / "outputs"
     if not asked["links"]:
@@ -214,12 +219,12 @@ def work(asked: dict[str, Any], tell: int) -> int:
 
 
 def answer(asked: dict[str, Any], printed: BinaryIO) -> dict[str, Any]:
-    """Fork, and say how it ended. What is printed goes through a file."""
+    """Fork, and return how the job ended. A file collects the printed text."""
     ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
         code = 1
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever has started this may have it ignored
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # the parent may ignore it
         os.dup2(printed.fileno(), 1)
         os.dup2(printed.fileno(), 2)
         try:
@@ -240,7 +245,7 @@ def answer(asked: dict[str, Any], printed: BinaryIO) -> dict[str, Any]:
 
 
 def warm_up() -> None:
-    """Make what every fork needs once, and leave out what takes long and writes nothing."""
+    """Fill the caches that every fork needs, and replace slow parts that write nothing."""
     cv2.setNumThreads(0)  # threads do not survive a fork
     STAGES["paint"] = Paint
     machine.version = cache(machine.version)
@@ -250,7 +255,7 @@ def warm_up() -> None:
         photo.parent.mkdir()
         Image.effect_noise((32, 24), 50).save(photo)
         start(Path(folder) / "outputs", "run", [[3, 4]])
-    gc.freeze()  # a collection in a fork would copy what it touches
+    gc.freeze()  # a collection in a fork would copy the pages that it touches
 
 
 if __name__ == "__main__":

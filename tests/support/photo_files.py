@@ -1,4 +1,4 @@
-"""Photos as bytes: files of 8 and of 16 bits, made chunk by chunk where Pillow cannot write them."""
+"""Photo files as bytes, also 16-bit files, which Pillow cannot write."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def blocks(height: int = 48, width: int = 80) -> np.ndarray:
-    """A picture without any symmetry: four flat quarters and a fifth colour in one corner."""
+    """A picture without symmetry: four flat quarters and a fifth colour in one corner."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[: height // 2, : width // 2] = 200, 30, 40
     pixels[: height // 2, width // 2 :] = 20, 180, 60
@@ -29,7 +29,7 @@ def saved(image: Image.Image | np.ndarray, format: str = "PNG", **options: objec
 
 
 def png(header: bytes, body: bytes, **chunks: bytes) -> bytes:
-    """A PNG, chunk by chunk."""
+    """A PNG with these chunks. `body` is compressed here."""
     listed = {"IHDR": header, **chunks, "IDAT": zlib.compress(body), "IEND": b""}
     parts = [(kind.encode() + data, len(data)) for kind, data in listed.items()]
     framed = [struct.pack(">I", length) + part + struct.pack(">I", zlib.crc32(part)) for part, length in parts]
@@ -37,14 +37,14 @@ def png(header: bytes, body: bytes, **chunks: bytes) -> bytes:
 
 
 def png16(pixels: np.ndarray, **chunks: bytes) -> bytes:
-    """A PNG of 16 bits: (H, W, 1 to 4) uint16."""
+    """A 16-bit PNG of (H, W, 1 to 4) uint16."""
     height, width, channels = pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
     return png(header, b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels), **chunks)
 
 
 def tiff16(pixels: np.ndarray, orientation: int = 1, photometric: int = 2, extra: int | None = None) -> bytes:
-    """A TIFF of 16 bits: (H, W, 3 or 4) uint16; `extra` says what a fourth channel is, `photometric` 5 are inks."""
+    """A 16-bit TIFF of (H, W, 3 or 4) uint16; `extra` gives the meaning of channel 4, `photometric` 5 is CMYK."""
     height, width, channels = pixels.shape
     shorts = {256: width, 257: height, 259: 1, 262: photometric, 274: orientation, 277: channels, 278: height, 284: 1}
     shorts |= {} if extra is None else {338: extra}

@@ -20,8 +20,8 @@ def pipeline_of(checkpoint: Path, dtype: torch.dtype = torch.float32) -> diffuse
     return load_pipeline(find_weights("inpaint", str(checkpoint)), dtype)
 
 
-def plainly(checkpoint: Path, request: InpaintRequest) -> np.ndarray:
-    """What somebody who only knows the diffusers documentation gets."""
+def diffusers_picture(checkpoint: Path, request: InpaintRequest) -> np.ndarray:
+    """The picture that somebody gets who only knows the documentation of diffusers."""
     is_xl = "sdxl" in checkpoint.name
     kind = diffusers.StableDiffusionXLInpaintPipeline if is_xl else diffusers.StableDiffusionInpaintPipeline
     options = {"add_watermarker": False} if is_xl else {"safety_checker": None}
@@ -44,20 +44,20 @@ def plainly(checkpoint: Path, request: InpaintRequest) -> np.ndarray:
     )
 
 
-def put_sequentially(pipe: diffusers.DiffusionPipeline) -> None:
-    """What `enable_sequential_cpu_offload` does, from the CPU to the CPU; by itself it takes no such device."""
+def offload_sequentially(pipe: diffusers.DiffusionPipeline) -> None:
+    """Do from CPU to CPU what `enable_sequential_cpu_offload` does, which refuses that device."""
     for part in pipe.components.values():
         if isinstance(part, torch.nn.Module):
             cpu_offload(part, torch.device("cpu"), offload_buffers=len(part._parameters) > 0)
 
 
-SLICED = {"vae_slicing": True, "vae_tiling": False}
-PLACES = {
-    "model": lambda pipe: apply_memory_settings(
-        pipe, Memory(offload="model", vae_slicing=True, vae_tiling=False), "cpu"
-    ),
-    "group": lambda pipe: apply_memory_settings(
-        pipe, Memory(offload="group", vae_slicing=True, vae_tiling=False), "cpu"
-    ),
-    "sequential": put_sequentially,
+def offload(pipe: diffusers.DiffusionPipeline, kind: str) -> None:
+    """Offload as `Memory(offload=kind)` does."""
+    apply_memory_settings(pipe, Memory(offload=kind, vae_slicing=True, vae_tiling=False), "cpu")
+
+
+OFFLOADS = {
+    "model": lambda pipe: offload(pipe, "model"),
+    "group": lambda pipe: offload(pipe, "group"),
+    "sequential": offload_sequentially,
 }

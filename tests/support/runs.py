@@ -1,4 +1,4 @@
-"""What several test modules share: the real command line, and run folders read back."""
+"""The command line in its own process, and readers for run folders."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ CAR = ROOT / "examples/car.png"
 
 
 def environment(*folders: Path, **variables: str) -> dict[str, str]:
-    """The environment of a Python process that imports `run`, `darkroom`, `support`, and modules of `folders`."""
+    """The environment of a Python process that can import `darkroom`, `support` and the modules in `folders`."""
     paths = [ROOT, ROOT / "pipeline", ROOT / "tests", *folders]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), **variables}
 
 
 class Cli:
-    """`python run.py`, in a process of its own, from a folder of its own, as a user runs it."""
+    """`python run.py` in its own process, started from a temporary folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -46,7 +46,7 @@ class Cli:
         return [sys.executable, str(ROOT / "run.py"), *words]
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """The same, not waited for. It heeds Ctrl-C, though this process may have been started in the background."""
+        """Start the command without waiting. It reacts to Ctrl-C even if the tests run in the background."""
         return subprocess.Popen(
             self.command(*words),
             cwd=self.folder,
@@ -57,7 +57,7 @@ class Cli:
         )
 
     def wait_for_pictures(self, process: subprocess.Popen[str], number: int) -> Path:
-        """Until a journal has so many lines; returns its run folder."""
+        """Wait until a journal has `number` lines; returns its run folder."""
         for _ in range(2400):
             found = list(self.folder.glob("outputs/*/journal.jsonl"))
             if found and found[0].read_bytes().count(b"\n") >= number:
@@ -67,7 +67,7 @@ class Cli:
         raise AssertionError("no pictures within two minutes")
 
     def run_folder(self) -> Path:
-        """The one run folder there is."""
+        """The only run folder."""
         (folder,) = self.run_folders()
         return folder
 
@@ -77,7 +77,7 @@ class Cli:
 
 
 def masks_only(cli: Cli, photos: int) -> list[str]:
-    """The words that run a recipe without any model over so many small photos."""
+    """Write a recipe without models and `photos` small photos; returns the words that run it."""
     folder = cli.folder / "photos"
     folder.mkdir()
     for number in range(photos):
@@ -93,7 +93,7 @@ def journal(folder: Path) -> list[dict]:
 
 
 def journal_line(photo: str, **facts: Any) -> dict[str, Any]:
-    """A line of a journal with all its keys; what is not given is nothing."""
+    """A journal line with all its keys; keys not in `facts` are empty."""
     texts = ("result", "delivered", "mask", "source", "prompt", "negative_prompt", "seed", "outside_max_diff")
     nothing = dict.fromkeys((*texts, "seconds", "error", "digest")) | {"status": "done", "variant": "", "path": photo}
     lists = {key: [] for key in ("flags", "settings", "steps", "warnings")}
@@ -108,27 +108,27 @@ def journal_line(photo: str, **facts: Any) -> dict[str, Any]:
 
 
 def run_facts(**facts: Any) -> dict[str, Any]:
-    """A `run.json` with all that every run has."""
+    """A `run.json` with every key that a run has."""
     sections = {key: {} for key in ("config", "settled", "models", "environment")}
     texts = {"name": "test", "started": "2026-11-20T14:03:22.481+01:00", "status": "done"}
     return {**texts, "overrides": [], "warnings": [], **sections, **facts}
 
 
 def pixels(path: Path) -> np.ndarray:
-    """A picture file as stored."""
+    """The pixels of a picture file, as stored."""
     with Image.open(path) as image:
         return np.asarray(image)
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of two masks; whatever is not 0 belongs to them."""
+    """Intersection over union of two masks; every value above 0 counts."""
     one, other = one > 0, other > 0
     return float((one & other).sum() / max(1, (one | other).sum()))
 
 
 @dataclass(frozen=True)
 class Asking:
-    """Settings that ask for models that are there already."""
+    """Settings that use the given models."""
 
     of: Models
     dry_run: bool = False
@@ -139,12 +139,12 @@ class Asking:
 
 
 def ready(config: dict, models: Models, folder: Path) -> Job:
-    """A recipe given as a mapping, as a checked job that asks these models."""
+    """A checked job for a recipe given as a mapping."""
     recipe = parse({"name": "test", **config}, "test")
     return Job(recipe, Asking(models), folder, {}, config, (), None)
 
 
 def run(config: dict, models: Models, folder: Path) -> list[dict]:
-    """Run a recipe given as a mapping within this process; returns the journal's lines."""
+    """Run a recipe given as a mapping in this process; returns the journal's lines."""
     run_jobs([ready(config, models, folder)], Store(folder.parent / ".store"))
     return journal(folder)

@@ -1,4 +1,4 @@
-"""Turns a diffusers folder of the Stable Diffusion 1 kind into the single file that model sites publish.
+"""Converts a diffusers folder of Stable Diffusion 1 to the single file that model sites publish.
 
 The names of CompVis' latent-diffusion code, as diffusers' `scripts/convert_diffusers_to_original_*` writes them.
 """
@@ -30,7 +30,7 @@ _UNET_ENDS = {
 
 
 def write_single_file(folder: Path, file: Path) -> Path:
-    """Write `folder` as `file`."""
+    """Convert `folder` to `file`; returns `file`."""
     unet = json.loads((folder / "unet" / "config.json").read_text())
     vae = json.loads((folder / "vae" / "config.json").read_text())
     state = {
@@ -82,6 +82,6 @@ def _vae_name(name: str, blocks: int) -> str:
 
 
 def _as_conv(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    """The attention of the original VAE is made of 1 x 1 convolutions."""
+    """The original VAE stores its attention as 1 x 1 convolutions."""
     is_matrix = "attentions" in name and name.endswith("weight") and tensor.ndim == 2
     return tensor[:, :, None, None] if is_matrix else tensor

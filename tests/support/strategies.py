@@ -1,4 +1,4 @@
-"""What Hypothesis draws for tests of repaints: sizes of photos, masks, and the parameters of a repaint."""
+"""Hypothesis strategies for repaints: photo sizes, masks, and the parameters of a repaint."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def masks(draw: st.DrawFn, height: int, width: int) -> np.ndarray:
 
 @st.composite
 def manners(draw: st.DrawFn) -> dict[str, object]:
-    """Everything about a repaint that decides what is pasted where."""
+    """All parameters of a repaint that decide which pixels are pasted where."""
     return {
         "crop": draw(st.sampled_from(["mask", "regions", "photo"])),
         "context": draw(st.sampled_from([1, 1.5, 4])),

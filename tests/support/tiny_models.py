@@ -1,4 +1,4 @@
-"""Tiny settings of the real architectures, a megabyte and a tenth of a second each; what to ask of them."""
+"""Tiny settings of the real architectures (a megabyte, a tenth of a second per picture), and requests for them."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ SCHEDULER = {  # of the published SDXL checkpoints
 
 
 def sd15(channels: int = 9) -> dict[str, dict[str, Any]]:
-    """Settings of the Stable Diffusion 1 kind."""
+    """Settings of a Stable Diffusion 1 checkpoint."""
     unet = {**UNET, "in_channels": channels, "attention_head_dim": 4, "cross_attention_dim": 32}
     scheduler = {**SCHEDULER, "class": "PNDMScheduler", "skip_prk_steps": True}
     return {"unet": unet, "vae": VAE, "text_encoder": TEXT, "scheduler": scheduler}
 
 
 def sdxl(channels: int = 4) -> dict[str, dict[str, Any]]:
-    """Settings of the XL kind; its VAE wants fp32."""
+    """Settings of a Stable Diffusion XL checkpoint, whose VAE needs fp32."""
     unet = {
         **UNET,
         "in_channels": channels,
@@ -85,17 +85,17 @@ KINDS = {
 
 
 def write_tiny(folder: Path, kind: str, variant: str | None = None) -> Path:
-    """A tiny checkpoint of one of `KINDS`."""
+    """Write a tiny checkpoint of one of `KINDS`."""
     return write_pipeline(folder, *KINDS[kind], variant=variant)
 
 
 def models_of(checkpoint: Path | str, **memory: object) -> Models:
-    """Models on the CPU that repaint with a checkpoint."""
+    """Models on the CPU; a given checkpoint repaints."""
     return Models(ModelNames(inpaint=str(checkpoint)), Memory(**memory), device="cpu")
 
 
 def request_of(seed: int = 7, **changes: object) -> InpaintRequest:
-    """A request for a picture that is not square, with a hole in its mask."""
+    """A request for a picture that is not square and has a hole in its mask."""
     image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[5:30, 10:50] = True
