@@ -17,7 +17,7 @@ from darkroom.config.recipe import Recipe, parse
 from darkroom.config.recipe_file import read
 from darkroom.config.stage_defaults import MISSING
 from darkroom.config.stage_order import place_stages
-from darkroom.config.unused_stages import StageSummary, without_effect
+from darkroom.config.unused_stages import StageSummary, find_unused
 from darkroom.errors import RecipeError
 from darkroom.stages import STAGES
 from support.in_process import command_line
@@ -63,8 +63,8 @@ def recipe_of(stages: Mapping[str, Any], **more: Any) -> Recipe:
 )
 def test_what_no_result_depends_on_is_told(stages: Mapping[str, Any], until: str | None, idle: Sequence[str]) -> None:
     recipe = recipe_of(stages, until=until)
-    assert [key for key, _ in recipe.idle] == [f"stages.{name}" for name in idle]
-    assert all(text.startswith("has no effect: ") for _, text in recipe.idle)
+    assert [key for key, _ in recipe.unused] == [f"stages.{name}" for name in idle]
+    assert all(text.startswith("has no effect: ") for _, text in recipe.unused)
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_what_no_result_depends_on_is_told(stages: Mapping[str, Any], until: str
     ],
 )
 def test_a_mask_that_is_joined_with_itself_is_told(stages: Mapping[str, Any], told: bool) -> None:
-    lines = [f"{key}: {text}" for key, text in recipe_of(stages).idle]
+    lines = [f"{key}: {text}" for key, text in recipe_of(stages).unused]
     maker = next(iter(stages))
-    expected = f"stages.b: joins the mask of `{maker}` with itself: nothing else made one since"
+    expected = f"stages.b: joins the mask of `{maker}` with itself: no stage between them changes it"
     assert lines == ([expected] if told else [])
 
 
@@ -91,7 +91,7 @@ def test_a_stage_is_told_where_and_only_where_leaving_it_out_changes_nothing(pla
     parts = [StageSummary("0", STAGES["sam"], ())]
     for index, (op, other) in enumerate(plan, start=1):
         parts.append(StageSummary(str(index), STAGES[op], (str(other % index),) if op == "combine" else ()))
-    told = {key for key, text in without_effect(parts, None) if text.startswith("has no effect")}
+    told = {key for key, text in find_unused(parts, None) if text.startswith("has no effect")}
     assert told == {f"stages.{name}" for name in {part.name for part in parts} - _ancestors(parts)}
 
 
@@ -247,7 +247,7 @@ def test_the_pages_have_examples() -> None:
 
 
 @pytest.mark.parametrize("text", _examples())
-def test_no_stage_of_our_own_recipes_is_without_effect(tmp_path: Path, text: str) -> None:
+def test_no_stage_of_our_own_recipes_is_find_unused(tmp_path: Path, text: str) -> None:
     (tmp_path / "example.yaml").write_text(text)
     config = read(tmp_path / "example.yaml")
     config["dataset"] = {"manifest" if "${item" in text else "images": str(ROOT / "examples/car.png")}
@@ -257,4 +257,4 @@ def test_no_stage_of_our_own_recipes_is_without_effect(tmp_path: Path, text: str
             stage |= {"prompt": "mars", "prompts_file": None}
     if STAGES[next(iter(config["stages"].values()))["op"]].needs_mask:  # a part of a recipe
         config["stages"] = {"mask": SAM, **config["stages"]}
-    assert parse(config, "example").idle == ()
+    assert parse(config, "example").unused == ()

@@ -31,20 +31,24 @@ def kinds_of(op: Any) -> Iterable[type[Stage]]:
     return [STAGES[op]] if isinstance(op, str) and op in STAGES else STAGES.values()
 
 
-def with_defaults(name: str, given: Any) -> Any:
-    """A stage as written, with the default of every parameter that it leaves out.
+def written_stage(name: str, given: Any) -> Any:
+    """A stage as written; `name:` alone (null) means the op of this name, without parameters."""
+    return {} if given is None and name in STAGES else given
 
-    `name:` alone (null) means the op of this name with its defaults. Anything that is not a mapping, or names no known
-    op, is returned unchanged.
+
+def with_defaults(name: str, given: Any) -> Any:
+    """A stage as written (`written_stage`), with the default of every parameter that it leaves out.
+
+    The one place that writes defaults into recipes, for `--cfg job` and the run's snapshot. Anything that is not a
+    mapping, or names no known op, is returned unchanged.
     """
-    if given is None and name in STAGES:
-        given = {}
-    if not isinstance(given, Mapping):
-        return given
-    op = op_of(name, given)
+    stage = written_stage(name, given)
+    if not isinstance(stage, Mapping):
+        return stage
+    op = op_of(name, stage)
     fields = STAGES[op].__pydantic_fields__ if isinstance(op, str) and op in STAGES else {}
     defaults = {key: _plain_default(field) for key, field in fields.items()}
-    return {"op": op, **defaults, **{key: value for key, value in given.items() if key != "op"}}
+    return {"op": op, **defaults, **{key: value for key, value in stage.items() if key != "op"}}
 
 
 def _plain_default(field: FieldInfo) -> Any:

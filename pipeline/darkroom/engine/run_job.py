@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from darkroom.config.jobs import Job
-from darkroom.config.recipe import StageSpec
+from darkroom.config.stage_spec import StageSpec
 from darkroom.dataset import Photo
 from darkroom.engine.delivery import Delivery
 from darkroom.engine.fingerprints import Fingerprints

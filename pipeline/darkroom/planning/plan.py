@@ -69,13 +69,13 @@ class StepPlanner:
         baselines: of the gates that compare photos, by their names in the recipe; filled in as they become known.
 
     Attributes:
-        waits: whether a parameter waits for a manifest's columns, so that each photo has a tree of its own.
+        per_photo: whether each photo has a tree of its own, because parameters refer to manifest columns.
     """
 
     def __init__(self, recipe: Recipe, baselines: Mapping[str, Baseline | None] = MappingProxyType({})) -> None:
         self._recipe = recipe
         self._baselines = baselines
-        self.waits = any(spec.waits for spec in recipe.stages)
+        self.per_photo = any(spec.per_photo for spec in recipe.stages)
         self._tree: tuple[Step, ...] | None = None
 
     def tree(self, item: Mapping[str, Any]) -> tuple[Step, ...]:
@@ -87,7 +87,7 @@ class StepPlanner:
         Raises:
             PhotoError: its files' names would be too long; a column is missing or does not suit its parameter.
         """
-        if self.waits:
+        if self.per_photo:
             return expand(self._recipe, item, self._baselines)
         if self._tree is None:
             self._tree = expand(self._recipe, {}, self._baselines)

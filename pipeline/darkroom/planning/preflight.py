@@ -52,7 +52,7 @@ def check(
                 warned |= dict.fromkeys(_named(step.name, step.stage.warnings(models)))
         refused.add(place, found)
         doubtful.add(place, warned)
-    doubts = [*recipe.idle, *doubtful.lines()]
+    doubts = [*recipe.unused, *doubtful.lines()]
     wrong = [*refused.lines(), *doubts] if strict else refused.lines() if refused.everywhere else []
     if wrong:
         lines = [f"{origin(key, source, overridden)}: {key}: {text}" for key, text in wrong]
@@ -90,7 +90,7 @@ class _Problems:
     """
 
     def __init__(self, recipe: Recipe) -> None:
-        self._waiting = {f"stages.{spec.name}.{key}" for spec in recipe.stages for key in spec.waiting}
+        self._waiting = {f"stages.{spec.name}.{key}" for spec in recipe.stages for key in spec.column_parameters}
         self._photos = self._bad = 0
         self._counts: Counter[Problem] = Counter()
         self._places: dict[Problem, list[str]] = {}
@@ -138,7 +138,7 @@ def _named(name: str, problems: Iterable[Problem]) -> Iterator[Problem]:
 def _plans(recipe: Recipe, source: str) -> Iterator[tuple[str, Iterator[Step]]]:
     """Where each photo stands, and its steps; one for all photos, where no parameter waits for a column."""
     planner = StepPlanner(recipe)
-    if not planner.waits:  # the photos need not be listed for it
+    if not planner.per_photo:  # the photos need not be listed for it
         try:
             yield "", _all(planner.tree({}))
         except PhotoError as error:

@@ -1,0 +1,134 @@
+"""`StageSpec`: a stage as a recipe writes it, from which the stage of each photo is built."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from darkroom.config.stage_defaults import MISSING
+from darkroom.config.validation_errors import explain
+from darkroom.errors import PhotoError, suggest
+from darkroom.stages import STAGES, Stage
+from darkroom.stages.markers import PathField
+
+MAX_PICTURES = 10_000  # of one photo; a stranger's recipe must not fill the memory with plans
+
+_ITEM = re.compile(r"\$\{item\.(\w+)\}")
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """A stage as a recipe writes it; its parameters may refer to manifest columns.
+
+    Attributes:
+        name: its unique name in the recipe.
+        op: key of `STAGES`.
+        parameters: as written; texts may hold `${item.COLUMN}`.
+        start: the manifest's folder, where relative paths from its columns start; None without a manifest.
+    """
+
+    name: str
+    op: str
+    parameters: Mapping[str, Any]
+    start: Path | None = None
+
+    @property
+    def kind(self) -> type[Stage]:
+        """The class of its op."""
+        return STAGES[self.op]
+
+    @cached_property
+    def column_parameters(self) -> frozenset[str]:
+        """The parameters that refer to manifest columns."""
+        return frozenset(key for key, value in self.parameters.items() if _ITEM.search(str(value)))
+
+    @property
+    def per_photo(self) -> bool:
+        """Whether each photo has a stage of its own, because parameters refer to manifest columns."""
+        return bool(self.column_parameters)
+
+    @property
+    def columns(self) -> set[str]:
+        """The manifest columns that its parameters refer to."""
+        return set(_ITEM.findall(str(self.parameters)))
+
+    def has_value(self, marker: type) -> bool:
+        """Whether the value, or the default, of a parameter with this marker is not null."""
+        fields = self.kind.__pydantic_fields__
+        names = self.kind.fields_with(marker)
+        return any(self.parameters.get(name, fields[name].default) is not None for name in names)
+
+    def build(self, item: Mapping[str, Any]) -> Stage:
+        """The stage for one photo; it is built once if no parameter refers to a column.
+
+        Args:
+            item: the photo's manifest columns; empty without a manifest.
+
+        Raises:
+            PhotoError: a column is missing, or its value does not suit the parameter.
+        """
+        try:
+            return self._build_from(item) if self.per_photo else self._shared
+        except ValidationError as error:
+            lines = explain(error, list(self.kind.__pydantic_fields__))
+            raise PhotoError("; ".join(f"{self.name}.{key}".rstrip(".") + f": {text}" for key, text in lines)) from None
+
+    def build_known(self) -> Stage:
+        """The stage from the parameters that do not refer to columns, for checks before photos are read.
+
+        Raises:
+            ValidationError: a value is wrong, or a required parameter is missing or refers to a column.
+        """
+        known = {
+            key: value
+            for key, value in self.parameters.items()
+            if key not in self.column_parameters and value != MISSING
+        }
+        return self._shared if len(known) == len(self.parameters) else self.kind(**known)
+
+    @cached_property
+    def _shared(self) -> Stage:
+        return self.kind(**self._with_columns({}))
+
+    def _build_from(self, item: Mapping[str, Any]) -> Stage:
+        parameters = self._with_columns(item)
+        if (count := self.kind.count_variants(parameters)) > MAX_PICTURES:
+            raise PhotoError(too_many_pictures(count))
+        return self.kind(**parameters)
+
+    def _with_columns(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters with manifest columns filled in, and paths made absolute."""
+        parameters = {key: _fill_in(value, item) for key, value in self.parameters.items()}
+        for key in self.kind.fields_with(PathField):
+            if self.start and isinstance(parameters.get(key), str):
+                parameters[key] = str(self.start / parameters[key])  # an absolute path stays as it is
+        return parameters
+
+
+def too_many_pictures(count: int) -> str:
+    """The problem of a recipe that makes `count` pictures of each photo."""
+    return f"lists of values make {count} pictures of each photo; {MAX_PICTURES} at most, more as a sweep (-m)"
+
+
+def _fill_in(value: Any, item: Mapping[str, Any]) -> Any:
+    """A value with manifest columns: `${item.x}` alone becomes the column's value, inside a text its text."""
+    if isinstance(value, Mapping):
+        return {key: _fill_in(inner, item) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_fill_in(inner, item) for inner in value]
+    if not isinstance(value, str):
+        return value
+    alone = _ITEM.fullmatch(value)
+    return _column(alone[1], item) if alone else _ITEM.sub(lambda match: str(_column(match[1], item)), value)
+
+
+def _column(name: str, item: Mapping[str, Any]) -> Any:
+    if name not in item:
+        raise PhotoError(f"the manifest has no column '{name}' for this photo, {suggest(name, list(item))}")
+    return item[name]
