@@ -26,7 +26,7 @@ demo: setup  ## put a car on Mars, and print where the pictures are
 test: setup  ## run the tests, in parallel (a few minutes)
 	$(PARALLEL)
 
-test-all: setup  ## run the tests, the slow ones too
+test-all: setup  ## run all tests, including the slow ones
 	$(PARALLEL) -m 'not full_size'
 
 lint: setup  ## check style, formatting, types, and that the pages in docs/ are current
@@ -35,28 +35,28 @@ lint: setup  ## check style, formatting, types, and that the pages in docs/ are 
 	$(PY) -m mypy
 	$(PY) -m pytest tests/docs
 
-bench: setup  ## measure, side by side in one run, and print the ratios
+bench: setup  ## compare times of runs, side by side, and print ratios
 	$(PY) -m benchmarks
 
-train: setup  ## train the miniature models from scratch (hours on a CPU; goes on where it was stopped)
+train: setup  ## train the miniature models from scratch (hours on a CPU; continues where it stopped)
 	$(PY) -m miniature.train
 
-train-smoke: setup  ## prove the training code in a minute
+train-smoke: setup  ## test the training code in a minute
 	$(PY) -m miniature.train --smoke
 
-eval-miniature: setup  ## measure the miniature models on scenes they never saw
+eval-miniature: setup  ## measure the miniature models on unseen scenes
 	$(PY) -m miniature.evaluate
 
-eval-masks: setup  ## measure the ops that find things, on scenes whose truth is known
+eval-masks: setup  ## measure how well each op finds objects, on drawn scenes
 	$(PY) -m miniature.evaluate_masks
 
-eval-repaint: setup  ## measure what crops, harmonising and soft masks do to a repaint
+eval-repaint: setup  ## measure the effect of crops and harmonising on repaints
 	$(PY) -m miniature.evaluate_repaint
 
 test-full-size: setup  ## the real architectures at full size with random weights (8 GB of disk, 20 GiB of memory)
 	$(PY) -m pytest -m full_size tests/full_size
 
-fuzz: setup  ## damage records, stores, tables and photos of a small desk; SECONDS=600 for ten minutes
+fuzz: setup  ## damage records, stores, tables and photos at random; SECONDS=600 for ten minutes
 	$(PY) tests/fuzz.py --seconds $(SECONDS)
 
 docs: setup  ## generate the tables of docs/ops.md from the code, and docs/faults.md from the tests
