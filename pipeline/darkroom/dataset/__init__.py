@@ -1,4 +1,4 @@
-"""Which photos a recipe works on, and how files become pixels and back. Knows nothing of stages or models."""
+"""Which photos a recipe works on: files, folders, globs and manifests. No stages, no models."""
 
 from darkroom.dataset.dataset import Dataset, Photo
 

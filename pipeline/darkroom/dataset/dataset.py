@@ -1,4 +1,4 @@
-"""Which photos a recipe works on: files, folders, globs, or a manifest. It knows no stages and no models."""
+"""The photos of a recipe: files, folders, globs, or a manifest. No stages, no models."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ log = logging.getLogger("darkroom")
 
 @plain_dataclass(frozen=True)
 class Photo:
-    """An entry of a dataset, not yet opened.
+    """One photo of a dataset, not yet opened.
 
     Attributes:
         path: the file.
-        name: its path within the dataset, with `/`; where there is a manifest, as written there. Two photos
-            share a name only if the same file is listed twice. A bad row of a manifest is named `FILE:LINE`.
+        name: its path within the dataset, with `/`; with a manifest, the path as written there. Two photos have the
+            same name only if a file is listed twice. A bad row of a manifest is named `FILE:LINE`.
         item: the manifest's other columns; empty without a manifest and for a bad row.
-        row: where it stands in the manifest, as `FILE:LINE`; empty without one.
-        problem: why it is already known that it cannot be loaded; None where nothing is known.
+        row: its row in the manifest, as `FILE:LINE`; empty without a manifest.
+        problem: why it cannot be loaded, if that is known before it is opened; else None.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class Photo:
     problem: str | None = None
 
     def located(self, problem: object) -> str:
-        """A problem of this photo, with the row of the manifest, where there is one: a table may list a photo twice."""
+        """A problem of this photo, preceded by its row in the manifest: a manifest may list a photo twice."""
         text = str(problem)
         return f"{self.row}: {text}" if self.row not in ("", self.name) and not text.startswith(self.row) else text
 
@@ -74,7 +74,7 @@ class Photo:
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Dataset:
-    """The photos of a run; exactly one of the two is given, with absolute paths.
+    """The photos of a run, as absolute paths: either `images` or `manifest`.
 
     Attributes:
         images: a photo, a folder with all below it, a glob (`*`, `?`, `[abc]`, `**`), or a list of these.
@@ -94,38 +94,38 @@ class Dataset:
         return self
 
     def check(self, columns: Collection[str] = ()) -> None:
-        """Make sure, at little cost, that there is at least one photo behind each thing that is named.
+        """Check quickly that every path has at least one photo.
 
         Args:
-            columns: the manifest's columns that the recipe uses; some row has to have each.
+            columns: the manifest's columns that the recipe uses; each must be in some row.
 
         Raises:
-            RecipeError: with one line for each that is missing, empty or unreadable.
+            RecipeError: one line for each path that is missing, empty or unreadable, and for each missing column.
         """
         if self.manifest:
             _check_manifest(Path(self.manifest), columns)
         problems = [problem for place in self._places() if (problem := _problem(place))]
         if problems:
-            raise RecipeError([f"dataset.images: {each}" for each in problems])
+            raise RecipeError([f"dataset.images: {problem}" for problem in problems])
 
     def photos(self) -> Iterator[Photo]:
-        """The photos, each as it is found, in an order that depends on names only.
+        """Yield the photos as they are found, in an order that depends on names only.
 
         Lists and manifests keep their order. In a folder its own pictures come first, then its sub-folders one
-        after the other, sorted by code points. Hidden files, what file servers and systems leave beside photos, and
-        the folders that runs have written are passed over.
+        after the other, sorted by code points. Hidden files, system files such as `Thumbs.db`, and run folders are
+        passed over.
 
         Raises:
-            RecipeError: the manifest has become unreadable.
+            RecipeError: the manifest can no longer be read.
         """
         return self._photos(log.warning)
 
     def count(self) -> int:
-        """How many photos there are, found by a walk of its own that logs nothing."""
+        """The number of photos, found by a separate walk that logs nothing."""
         return sum(1 for _ in self._photos(lambda line: None))
 
     def strays(self) -> str | None:
-        """A line that counts the files beside the photos that are none, by kind; None where there are none."""
+        """One line that counts the skipped files by suffix; None if nothing was skipped."""
         listing = Listing(lambda line: None)
         for place in self._places():
             for _ in listing.pictures(place):
@@ -146,7 +146,7 @@ class Dataset:
 
 
 def stray_lines(datasets: Iterable[Dataset]) -> list[str]:
-    """`Dataset.strays` of several, each walked through once."""
+    """`Dataset.strays` of several datasets; equal ones are walked through once."""
     different: list[Dataset] = []
     for dataset in datasets:
         if dataset not in different:
@@ -164,13 +164,13 @@ def _listed(path: Path) -> Iterator[Photo]:
 
 
 def _common_root(places: list[str]) -> Path:
-    """The folder that names are relative to: the deepest that holds all places."""
+    """The folder that names are relative to: the deepest one that contains all paths."""
     roots = (path if pattern else path.parent for path, pattern in map(split, places))
     return Path(os.path.commonpath(list(roots)))
 
 
 def _check_manifest(path: Path, columns: Collection[str]) -> None:
-    """Read rows until there are a photo and all columns: of a good manifest, one."""
+    """Read rows until one photo and all columns are found; in a good manifest, that is the first row."""
     first_bad = first_lost = None
     missing, known, usable, there = set(columns), set[str](), 0, False
     for row in manifest.rows(path):
@@ -201,10 +201,10 @@ def _is_there(photo: Path) -> bool:
 
 
 def _problem(place: str) -> str | None:
-    """Why there is no photo in a place, or None."""
+    """Why there is no photo at a path or glob, or None."""
     try:
         return _missing(place)
-    except OSError as error:  # such as a folder on the way that may not be entered
+    except OSError as error:  # such as a parent folder without permission
         return f"{place}: cannot be read: {error.strerror}"
 
 

@@ -1,4 +1,4 @@
-"""Which pictures a file, a folder or a glob stands for, in a fixed order. It opens no file."""
+"""The pictures at a path, in a folder or behind a glob, in a fixed order. Opens no file."""
 
 from __future__ import annotations
 
@@ -13,15 +13,23 @@ from darkroom.imaging.codec import FORMATS
 
 _RAW = (".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".dng")
 UNREAD = dict.fromkeys((".heic", ".heif", ".hif"), "HEIC") | dict.fromkeys(_RAW, "camera raw") | {".psd": "PSD"}
-"""Suffixes of pictures that no decoder here reads, and what their formats are called."""
+"""Suffixes of pictures that cannot be decoded, and the names of their formats."""
 
-_JUNK = {"@eadir", "#recycle", "@recycle", "$recycle.bin", "__macosx", "thumbs.db", "desktop.ini"}  # of file servers
-_RESULTS = {"journal.jsonl", "sweep.json"}  # a folder that holds one is a run's or a sweep's: no photos there
+_JUNK = {
+    "@eadir",
+    "#recycle",
+    "@recycle",
+    "$recycle.bin",
+    "__macosx",
+    "thumbs.db",
+    "desktop.ini",
+}  # system files
+_RESULTS = {"journal.jsonl", "sweep.json"}  # files of run and sweep folders, which hold no photos
 
 
 @dataclass(frozen=True)
 class _Folder:
-    """The visible names in one folder, without what systems leave there, each list sorted by code points."""
+    """The visible names in one folder, without system files; both lists are sorted by code points."""
 
     path: Path
     files: Sequence[str]
@@ -29,15 +37,15 @@ class _Folder:
 
 
 class Listing:
-    """One walk; folders are read only when their turn comes, each once however many links lead to it.
+    """One walk. A folder is read only when its turn comes, and only once, however many links lead to it.
 
     In a folder its own pictures come first, then its sub-folders one after the other, sorted by code points.
 
     Args:
-        say: is told in one line of each folder that cannot be read.
+        say: gets one line for each folder that cannot be read.
 
     Attributes:
-        skipped: how many files were passed over because they are no pictures, by suffix.
+        skipped: the number of files passed over because they are no pictures, by suffix.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -45,7 +53,7 @@ class Listing:
         self.skipped: Counter[str] = Counter()
 
     def pictures(self, place: str) -> Iterator[Path]:
-        """What a place stands for: a file itself, whatever its name; a folder's pictures at any depth; a glob's."""
+        """The pictures of a place: a file itself, whatever its name; a folder's at any depth; the matches of a glob."""
         path, pattern = split(place)
         if pattern:
             yield from self._match(self._list(path), pattern)
@@ -55,8 +63,8 @@ class Listing:
     def _match(self, here: _Folder, pattern: Sequence[str]) -> Iterator[Path]:
         head, *rest = pattern
         if head == "**":
-            for each in self._tree(here):
-                yield from self._match(each, rest or ["*"])
+            for folder in self._tree(here):
+                yield from self._match(folder, rest or ["*"])
         elif rest:
             for name in matching(here.folders, head):
                 yield from self._match(self._list(here.path / name), rest)
@@ -69,7 +77,7 @@ class Listing:
                     self.skipped[path.suffix.lower() or "no suffix"] += 1
 
     def _tree(self, root: _Folder) -> Iterator[_Folder]:
-        """A folder and all below it, save what runs have written; links cannot lead into a circle."""
+        """A folder and all below it except run folders; each is visited once, so that links cannot loop."""
         waiting, seen = [root.path], set()
         while waiting:
             path = waiting.pop()
@@ -91,7 +99,7 @@ class Listing:
                         continue
                     if _is_folder(entry):
                         folders.append(entry.name)
-                    elif entry.is_symlink() or entry.is_file():  # a link to nothing will say so when loaded
+                    elif entry.is_symlink() or entry.is_file():  # a dangling link is reported when it is loaded
                         files.append(entry.name)
                     else:
                         self.skipped["devices and pipes"] += 1
@@ -101,9 +109,9 @@ class Listing:
 
 
 def split(place: str) -> tuple[Path, list[str]]:
-    """A place as (folder, pattern of names below it), or, for a single file, (file, []).
+    """Split a place into (folder, pattern for names below it), or (file, []) for a single file.
 
-    What exists is meant literally, even where its name holds `*`, `?` or `[`.
+    A path that exists is taken literally, even if its name has `*`, `?` or `[` in it.
     """
     path = Path(place)
     if path.is_dir():
@@ -118,7 +126,7 @@ def split(place: str) -> tuple[Path, list[str]]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads to itself
+    except OSError:  # a link to itself
         return False
 
 

@@ -1,4 +1,4 @@
-"""A table of photos, CSV or JSON Lines, row by row. It opens no picture."""
+"""Manifests: tables of photos in CSV or JSON Lines, read row by row. Opens no picture."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from darkroom.system.files import open_file
 KEY = "dataset.manifest"
 IMAGE = "image"
 
-_LONGEST = 1_000_000  # letters of a row of JSON Lines; what is kept of it has to fit into a line of the journal
+_LONGEST = 1_000_000  # characters in a row of JSON Lines: its columns must fit into a line of the journal
 
-_MAX_DEPTH = 20  # of lists and objects in one another; points need three, with the row
-_JSON = re.compile(r"\s*(\[|-?\d|(true|false|null)\s*$)")  # cells that are not text may begin so
+_MAX_DEPTH = 20  # of nested lists and objects; points need three, with the row
+_JSON = re.compile(r"\s*(\[|-?\d|(true|false|null)\s*$)")  # how cells with JSON values begin
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Row:
     """One row.
 
     Attributes:
-        line: where it starts in the file, from 1.
+        line: the line in the file where the row starts, from 1.
         image: the photo's path as written; None for a bad row.
         item: the other columns.
-        problem: why the row cannot be used; None for a good one.
+        problem: why the row cannot be used; None for a good row.
     """
 
     line: int
@@ -43,7 +43,7 @@ class Row:
 
 
 def rows(path: Path) -> Iterator[Row]:
-    """The rows of a manifest, as they are read; blank lines are none.
+    """Yield the rows of a manifest as they are read; blank lines are skipped.
 
     Raises:
         RecipeError: it cannot be read, or has no column `image`.
@@ -52,7 +52,7 @@ def rows(path: Path) -> Iterator[Row]:
     if read is None:
         raise RecipeError(f"{KEY}: {path}: a manifest is a .csv or .jsonl file")
     try:
-        # Bytes that are not UTF-8 become lone surrogates here, so that they cost their row and not the file.
+        # Invalid UTF-8 becomes lone surrogates here, so that only its row fails and not the file.
         with TextIOWrapper(_opened(path), encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             yield from read(path, file)
     except OSError as error:
@@ -93,7 +93,7 @@ def _csv_problem(error: csv.Error) -> str:
 
 
 def _columns(path: Path, header: Sequence[str]) -> list[str]:
-    columns = [each.strip() for each in header]
+    columns = [name.strip() for name in header]
     if not _is_utf8("".join(columns)):
         raise RecipeError(f"{KEY}: {path}: not UTF-8 text")
     if IMAGE not in columns:
@@ -109,7 +109,7 @@ def _csv_row(line: int, columns: Sequence[str], cells: Sequence[str]) -> Row:
         hint = ': a text with commas needs quotes (") around it' if len(cells) > len(columns) else ""
         return Row(line, problem=f"{len(cells)} cells for {len(columns)} columns{hint}")
     row = dict(zip(columns, cells, strict=True))
-    row.pop("", None)  # pandas writes its index as a column without a name: of no use to a recipe
+    row.pop("", None)  # pandas writes its index as a column without a name
     for name in row.keys() - {IMAGE}:
         try:
             row[name] = _value(row[name])
@@ -123,7 +123,7 @@ def _jsonl_rows(_: Path, lines: Iterator[str]) -> Iterator[Row]:
         if not text.strip():
             continue
         if len(text) > _LONGEST:
-            yield Row(line, problem=f"longer than {_LONGEST:,} letters")
+            yield Row(line, problem=f"longer than {_LONGEST:,} characters")
             continue
         try:
             row = strict_json.loads(text, _MAX_DEPTH)
@@ -153,10 +153,10 @@ def _row(line: int, row: Mapping[str, Any]) -> Row:
 
 
 def _value(cell: str) -> Any:
-    """JSON numbers, lists, true, false and null are read as such, an empty cell as None; all else is text.
+    """The value of a CSV cell: JSON numbers, lists, true, false and null, None for an empty cell, else text.
 
     Raises:
-        ValueError: it is JSON, but no value that can be used, such as 1e999.
+        ValueError: it is JSON, but not a usable value, such as 1e999.
     """
     if not cell.strip():
         return None

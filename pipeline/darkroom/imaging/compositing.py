@@ -50,7 +50,8 @@ def fill_alpha(alpha: np.ndarray, repainted: np.ndarray) -> np.ndarray:
     opaque = np.iinfo(alpha.dtype).max
 
     def fill(alpha: np.ndarray, repainted: np.ndarray) -> np.ndarray:
-        return alpha + np.minimum(opaque - alpha, repainted * alpha.dtype.type(opaque // 255))
+        filled: np.ndarray = alpha + np.minimum(opaque - alpha, repainted * alpha.dtype.type(opaque // 255))
+        return filled
 
     return by_bands(fill, alpha, repainted)
 

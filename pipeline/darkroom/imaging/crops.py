@@ -1,4 +1,4 @@
-"""Which part of a photo the model sees, and at which size. Knows arrays only."""
+"""Plans crops: which part of a photo the model sees, and at which size. Arrays only."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from darkroom.errors import PhotoError
 
 CropMode = Literal["mask", "regions", "photo"]
 
-# Longest shape that SDXL was trained on: 512 x 2048 (Podell et al., arXiv 2307.01952, appendix I). A crop
-# grows to it where the photo has room.
+# The longest shape that SDXL was trained on: 512 x 2048 (Podell et al., arXiv 2307.01952, appendix I). A narrower crop
+# is widened to it where the photo has room.
 TRAINED_ASPECT = 4
-# A judgement: beyond this a working picture gets too narrow to show anything, so the photo is refused.
+# A judgement: a narrower working picture shows nothing recognisable, so the photo is refused.
 LARGEST_ASPECT = 8
-# A judgement: enlarged more than so many times a crop is blur, and the model better sees more surroundings.
+# A judgement: a crop enlarged more than this is blurred, and seeing more of the surroundings helps the model more.
 LARGEST_ENLARGEMENT = 4
-# A judgement: each region is a call of the model, and a mask of more pieces is noise, not things.
+# A judgement: each region is a model call, and a mask with more pieces is noise.
 MOST_REGIONS = 1000
 
 
@@ -49,22 +49,22 @@ class Crop:
 
 @lru_cache
 def shapes(native: int, multiple: int) -> np.ndarray:
-    """The sizes that a model trained on squares of `native` px knows, (N, 2) of height and width in pixels.
+    """Picture sizes in the training range of a model with `native` px squares, (N, 2) of height and width in px.
 
     Sides are multiples of a 16th of `native` and at least half of it, areas from 0.9 to 1.0 of its square. For 1024
-    these are the 40 on which SDXL was trained (Podell et al., arXiv 2307.01952, appendix I), and 704 x 1344 turned,
-    which that list has upright only. For other models the same rule is scaled.
+    these are the 40 sizes of SDXL's training (Podell et al., arXiv 2307.01952, appendix I) and 704 x 1344 in the
+    orientation that is missing there. For other models the same rule is scaled.
 
     Args:
-        native: in pixels.
-        multiple: of which all sides must be.
+        native: side of the squares, px.
+        multiple: all sides are multiples of this, px.
     """
     step = max(1, round(native / 16 / multiple)) * multiple
     count = max(1, round(native / step))
     sides = range(math.ceil(count / 2), 2 * count + 1)
     known = [(rows, columns) for rows in sides for columns in sides if 0.9 <= rows * columns / count**2 <= 1]
     sizes = np.array(known) * step
-    sizes.flags.writeable = False  # it is kept for the next call
+    sizes.flags.writeable = False  # the cache returns the same array again
     return sizes
 
 
@@ -74,9 +74,9 @@ class CropPlanner:
 
     Attributes:
         size: (height, width) of the photo.
-        native: side in pixels of the square pictures that the model was trained on.
-        multiple: of which the sides of the working picture must be.
-        context: factor of 1 or more by which the sides of a crop exceed those of what is repainted.
+        native: side in px of the square pictures that the model was trained on.
+        multiple: the sides of a working picture are multiples of this, px.
+        context: crop side / object side, at least 1; the object is the box around what is repainted.
     """
 
     size: tuple[int, int]
@@ -85,19 +85,19 @@ class CropPlanner:
     context: float = 1.0
 
     def plan(self, mode: CropMode, mask: np.ndarray) -> list[Crop]:
-        """The parts to work on. Each white pixel lies in exactly one of them, together with all of its region.
+        """The crops to work on. Every white pixel lies in exactly one crop, together with its whole region.
 
         Args:
-            mode: `mask`, one part around everything white; `regions`, one around each connected region, but one
-                for all regions that would show in each other's; `photo`, everything.
+            mode: `mask`, one crop around everything white; `regions`, one around each connected region, but a common
+                one for regions that would be visible in each other's crop; `photo`, the whole photo.
             mask: (H, W) uint8, not 0 everywhere.
 
         Returns:
-            One crop, or for `regions` one or more: from top to bottom, by the upper edges of what is white in them.
+            One crop; for `regions` one or more, ordered by the upper edge of the white in them.
 
         Raises:
-            PhotoError: a part is more than `LARGEST_ASPECT` times as long as wide, and the photo has no room; the
-                mask falls into more than `MOST_REGIONS` regions.
+            PhotoError: a crop would be more than `LARGEST_ASPECT` times as long as wide because the photo has no room;
+                the mask has more than `MOST_REGIONS` regions.
         """
         if mode == "photo":
             return [self.photo()]
@@ -114,12 +114,12 @@ class CropPlanner:
         return self._apart(regions)
 
     def photo(self) -> Crop:
-        """All of the photo. Raises `PhotoError` for one too long and narrow."""
+        """The whole photo. Raises `PhotoError` if it is more than `LARGEST_ASPECT` times as long as wide."""
         height, width = self.size
         return self._as_it_is(np.array([0, 0, height, width]))
 
     def _apart(self, boxes: np.ndarray) -> list[Crop]:
-        """Crops none of which shows white of another's: boxes that would are joined until none does."""
+        """One crop per box, joining boxes until no crop shows white of another crop's box."""
         from scipy.sparse.csgraph import connected_components
 
         while True:
@@ -133,16 +133,16 @@ class CropPlanner:
             boxes = joined[np.lexsort((joined[:, 1], joined[:, 0]))]
 
     def _around(self, box: np.ndarray) -> Crop:
-        """A part around a box (y0, x0, y1, x1), of a shape that the model knows.
+        """A crop around a box (y0, x0, y1, x1), in one of the `shapes` of the model.
 
-        The smallest that holds the box and its context. Where the photo has no room for that, the largest that holds
-        the box; where it has none for that either, the box and what there is of its context, in its own shape.
+        It is the smallest that holds the box with its context. If the photo has no room for that, the largest that
+        holds the box; if that does not fit either, the box and as much context as there is, in its own shape.
         """
         known, size = shapes(self.native, self.multiple), np.array(self.size)
         inner = box[2:] - box[:2]
         wanted = np.maximum(inner * self.context, min(self.native / LARGEST_ENLARGEMENT, *self.size))
         wanted = np.minimum(np.ceil(wanted), size)
-        least, most = (wanted / known).max(axis=1), (size / known).min(axis=1)  # px of the photo for one of the model's
+        least, most = (wanted / known).max(axis=1), (size / known).min(axis=1)  # px of the photo per px of the model
         if (least <= most).any():
             chosen = np.where(least <= most, known.prod(axis=1) * least**2, np.inf).argmin()
             return self._placed(box, np.rint(known[chosen] * least[chosen]).astype(int), known[chosen])
@@ -152,7 +152,7 @@ class CropPlanner:
         return self._as_it_is(box)
 
     def _as_it_is(self, box: np.ndarray) -> Crop:
-        """A box and its context in their own shape, and about `native` squared pixels.
+        """A crop in the shape of a box with its context, of about `native` squared working pixels.
 
         Rounding the sides of the working picture to `multiple` stretches it by at most half a multiple per side.
         """
@@ -169,7 +169,7 @@ class CropPlanner:
         return self._placed(box, sides, working)
 
     def _placed(self, box: np.ndarray, sides: np.ndarray, working: np.ndarray) -> Crop:
-        """With the box in the middle, as far as the photo allows."""
+        """A crop with the box in its middle, as far as the photo allows."""
         start = np.rint((box[:2] + box[2:] - sides) / 2).astype(int)
         y0, x0 = np.clip(start, 0, np.array(self.size) - sides).tolist()
         rows, columns = sides.tolist()
@@ -178,7 +178,7 @@ class CropPlanner:
 
 
 def _regions(white: np.ndarray) -> np.ndarray:
-    """Boxes (y0, x0, y1, x1) of what is not 0 and connected, also across corners, from top to bottom: (N, 4)."""
+    """(N, 4) boxes (y0, x0, y1, x1) of the 8-connected regions above 0, from top to bottom."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(white, connectivity=8)
     x0, y0, width, height = stats[1:, :4].T  # 0 is the background
     return np.stack([y0, x0, y0 + height, x0 + width], axis=1)[np.lexsort((x0, y0))]

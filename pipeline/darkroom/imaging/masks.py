@@ -30,5 +30,5 @@ def to_float(mask: np.ndarray) -> np.ndarray:
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:
-    clipped = np.clip(values.astype(np.float32), 0, 1)
+    clipped: np.ndarray = np.clip(values.astype(np.float32), 0, 1)
     return np.rint(clipped * np.float32(255)).astype(np.uint8)

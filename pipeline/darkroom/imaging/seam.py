@@ -1,4 +1,4 @@
-"""How much the edge of a repaint shows. Knows arrays only."""
+"""How visible the edge of a repaint is. Arrays only."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from darkroom.imaging.bands import bands
 
 
 def seam(image: np.ndarray, touched: np.ndarray) -> float | None:
-    """The mean step across the edge of a mask: between neighbours of which one was touched and the other was not.
+    """The mean colour difference across the edge of a mask, between neighbouring pixels inside and outside.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        touched: (H, W) bool.
+        touched: (H, W) bool, the mask.
 
     Returns:
-        In CIE Lab, Delta E of 1976, where about 2.3 is just noticeable (Mahy, Van Eycken and Oosterlinck, 1994); None
-        where the mask has no edge.
+        CIE 1976 Delta E (CIE Lab), of which about 2.3 is just noticeable (Mahy, Van Eycken and Oosterlinck, 1994);
+        None where the mask has no edge.
     """
     steps, count = 0.0, 0
     for rows in bands(*touched.shape):
-        below = slice(rows.start, rows.stop + 1)  # and the first row of the next band, if there is one
+        below = slice(rows.start, rows.stop + 1)  # with the first row of the next band, if there is one
         for one, other in _across(image[below], touched[below], len(touched[rows])):
             steps += float(np.linalg.norm(_lab(one) - _lab(other), axis=1).sum())
             count += len(one)
@@ -30,7 +30,7 @@ def seam(image: np.ndarray, touched: np.ndarray) -> float | None:
 
 
 def _across(image: np.ndarray, touched: np.ndarray, height: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The (N, 3) pixels on either side of the edge, below each other and side by side, in so many rows."""
+    """Pairs of (N, 3) pixels on both sides of the edge: vertical neighbours, then horizontal ones in `height` rows."""
     down = touched[1:] != touched[:-1]
     yield image[1:][down], image[:-1][down]
     right = touched[:height, 1:] != touched[:height, :-1]
@@ -38,7 +38,7 @@ def _across(image: np.ndarray, touched: np.ndarray, height: int) -> Iterator[tup
 
 
 def seam_figures(before: np.ndarray, after: np.ndarray, blend_mask: np.ndarray) -> dict[str, float]:
-    """What a repaint records of its seam: the step across its edge, and the same in the picture before it.
+    """The seam measurements that a repaint records: `seam` of its result, `seam_before` at the same edge before it.
 
     Args:
         before: (H, W, 3) uint8 RGB.
@@ -50,10 +50,10 @@ def seam_figures(before: np.ndarray, after: np.ndarray, blend_mask: np.ndarray) 
 
 
 def _lab(pixels: np.ndarray) -> np.ndarray:
-    """(N, 3) uint8 sRGB as CIE Lab under D65, by the definitions; OpenCV's tables are off by up to 0.2."""
+    """(N, 3) uint8 sRGB as CIE Lab under D65, from the definitions; OpenCV's tables are off by up to 0.2."""
     values = pixels / 255
     linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    relative = linear @ _TO_XYZ / _TO_XYZ.sum(axis=0)  # to the white
+    relative = linear @ _TO_XYZ / _TO_XYZ.sum(axis=0)  # relative to white
     roots = np.where(relative > (6 / 29) ** 3, np.cbrt(relative), relative * (29 / 6) ** 2 / 3 + 4 / 29)
     x, y, z = roots.T
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
