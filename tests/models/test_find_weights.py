@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from darkroom.errors import SetupError
-from darkroom.models.names import CLIPSEG, SDXL
+from darkroom.models import weights
+from darkroom.models.names import CLIPSEG, SAM_CHECKPOINTS, SDXL
 from darkroom.models.weights import find_weights
 from support.checkpoint_files import into_cache
 
@@ -27,8 +28,8 @@ def test_missing_weights_are_named_with_size_and_command(
 ) -> None:
     with pytest.raises(SetupError) as caught:
         find_weights(kind, name)
-    told = str(caught.value)
-    assert size in told and command in told and "\n" not in told
+    line = str(caught.value)
+    assert size in line and command in line and "\n" not in line
 
 
 @pytest.mark.parametrize(
@@ -58,3 +59,45 @@ def test_weights_at_a_path_are_known_by_their_bytes(tiny_folder: Path, tmp_path:
         file.write(b"\x01")
     assert find_weights("inpaint", str(tmp_path / "copy")).identity() == first
     assert find_weights("inpaint", str(tmp_path / "changed")).identity() != first
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Where checkpoints are looked for, in order: all of it under a new folder."""
+    monkeypatch.setenv("DARKROOM_WEIGHTS", str(tmp_path / "chosen"))
+    for name in ("current", "checkout"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "current")
+    monkeypatch.setattr(weights, "CHECKOUT", tmp_path / "checkout")
+    monkeypatch.setattr(weights, "user_data_path", lambda name: tmp_path / "my data" / name)
+    return [
+        tmp_path / "chosen",
+        tmp_path / "current" / "weights",
+        tmp_path / "checkout" / "weights",
+        tmp_path / "my data" / "darkroom" / "weights",
+    ]
+
+
+def test_a_checkpoint_is_taken_from_the_first_folder_that_has_it(folders: list[Path]) -> None:
+    assert weights.weight_folders() == folders
+    for folder in reversed(folders):
+        folder.mkdir(parents=True)
+        (folder / SAM_CHECKPOINTS["vit_b"]).touch()
+        assert find_weights("sam", "vit_b").path == folder / SAM_CHECKPOINTS["vit_b"]
+
+
+def test_a_missing_checkpoint_goes_to_the_chosen_folder_or_else_to_the_users(
+    folders: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = SAM_CHECKPOINTS["vit_h"]
+    with pytest.raises(SetupError, match=f"curl -L --create-dirs -o {folders[0] / name} https://") as caught:
+        find_weights("sam", "vit_h")
+    assert all(str(folder) in str(caught.value) for folder in folders)
+    monkeypatch.delenv("DARKROOM_WEIGHTS")
+    with pytest.raises(SetupError, match=f"-o '{folders[-1] / name}' https://"):  # a space in it
+        find_weights("sam", "vit_h")
+
+
+def test_an_installed_package_is_no_place_for_weights(folders: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "CHECKOUT", None)
+    assert weights.weight_folders() == [folders[0], folders[1], folders[3]]
