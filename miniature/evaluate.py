@@ -1,8 +1,10 @@
-"""Measures the miniature models on scenes they have not seen: ``python -m miniature.evaluate``.
+"""Measures the miniature models on held-out scenes: `python -m miniature.evaluate`.
 
-Everything goes through the adapters that recipes use (``darkroom.models``), on a fixed list of seeds. Prints a table
-and writes it into the model card.
+Runs the models that recipes run (`darkroom.models`), on a fixed list of seeds. Prints a table and writes it into the
+model card.
 """
+
+from __future__ import annotations
 
 import argparse
 import itertools
@@ -11,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +48,15 @@ WITHIN = 0.02  # of the best of SAM's three masks, for the one it scores best to
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. values: one per case. share: they are yes or no. target: what it was to reach."""
+    """One line of the table.
+
+    Attributes:
+        what: what is measured.
+        values: one for each case.
+        detail: a note on the result.
+        share: the values are yes or no.
+        target: the value aimed for.
+    """
 
     what: str
     values: Sequence[float]
@@ -63,8 +74,8 @@ class Row:
         return f"{number} ({self.detail})" if self.detail else number
 
 
-def held_out(count: int, first: int = 0, scale: float = 1, **wanted) -> Iterator[Scene]:
-    """Scenes of the sizes the models are made for, times ``scale``; ``wanted`` goes to ``scene``."""
+def held_out(count: int, first: int = 0, scale: float = 1, **wanted: Any) -> Iterator[Scene]:
+    """Scenes of the sizes that the models are made for, times `scale`; `wanted` are arguments of `scene`."""
     for i in range(first, first + count):
         width, height = SIZES[i % len(SIZES)]
         yield scene(HELD_OUT_SEEDS + i, round(width * scale), round(height * scale), **wanted)
@@ -81,21 +92,25 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def miniatures() -> Models:
-    """The miniature models, as a recipe gets them."""
+    """The miniature models, as recipes use them."""
     return Models(ModelNames(sam="miniature", clipseg="miniature", inpaint="miniature"), Memory(), "cpu")
 
 
 def segment(models: Models, image: np.ndarray, point: list[int] | None = None, box: tuple | None = None) -> np.ndarray:
-    """SAM's masks for a click or a box, Nx H x W bool, the one that it scores best first."""
+    """SAM's masks for a click or a box, NxHxW bool, the best scored first."""
     points = np.array([point], np.float32) if point else np.empty((0, 2), np.float32)
     masks, scores = models.sam.masks(image, points, np.ones(len(points)), None if box is None else np.array(box))
     return masks[np.argsort(-scores)]
 
 
-def repaint(models: Models, image: np.ndarray, mask: np.ndarray, prompt: str, seed: int, **others) -> np.ndarray:
-    """The picture with the mask (HxW bool) painted anew as an `inpaint` stage does it; HxWx3 uint8.
+def repaint(models: Models, image: np.ndarray, mask: np.ndarray, prompt: str, seed: int, **others: Any) -> np.ndarray:
+    """The picture repainted by an `inpaint` stage, HxWx3 uint8.
 
-    others: what else to ask of the stage.
+    Args:
+        models: the models.
+        image: HxWx3 uint8.
+        mask: HxW bool.
+        prompt, seed, others: parameters of the stage.
     """
     asked = {"steps": STEPS, "guidance_scale": GUIDANCE, "strength": 1.0} | others
     edit = Edit(image, image).with_mask(mask)
@@ -103,11 +118,11 @@ def repaint(models: Models, image: np.ndarray, mask: np.ndarray, prompt: str, se
 
 
 def move(
-    models: Models, picture: Scene, number: int, keep: np.ndarray | None = None, **others
+    models: Models, picture: Scene, number: int, keep: np.ndarray | None = None, **others: Any
 ) -> tuple[np.ndarray, str]:
-    """Repaints all but ``keep`` (by default the objects, grown a pixel); the picture and where it now is.
+    """The picture with all but `keep` (by default the objects, grown a pixel) repainted, and the new place.
 
-    others: for ``repaint``.
+    `others` are arguments of `repaint`.
     """
     elsewhere = [place for place in PLACES if place != picture.place]
     place = elsewhere[number % len(elsewhere)]
@@ -177,7 +192,7 @@ def measure_clipseg(models: Models, count: int = 150) -> list[Row]:
 
 
 def measure_difference(models: Models, count: int = 40) -> list[Row]:
-    """A horse found as horse minus zebra above 0.3, as a recipe for lookalikes does it."""
+    """A horse found by horse minus zebra above 0.3, as in a recipe for lookalikes."""
     rows = []
     cases: dict[str, list[Spec]] = {
         "alone": [("horse", "brown")],
@@ -223,7 +238,7 @@ def measure_judges(_models: Models, count: int = 200) -> list[Row]:
 
 
 def measure_backgrounds(models: Models, count: int = 60, steps: int = STEPS) -> list[Row]:
-    """Objects kept by their true mask and moved elsewhere."""
+    """Objects kept by their true mask and moved to another place."""
     right, kept = [], []
     pictures = [picture for picture in held_out(2 * count, 2000) if seen(picture)][:count]
     for number, picture in enumerate(pictures):
@@ -237,7 +252,7 @@ def measure_backgrounds(models: Models, count: int = 60, steps: int = STEPS) -> 
 
 
 def measure_chain(models: Models, count: int = 24) -> list[Row]:
-    """The main job: one click on the subject, SAM's mask, everything else repainted."""
+    """The main use: one click on the subject, SAM's mask, everything else repainted."""
     overlaps, right = [], []
     for number, picture in enumerate(held_out(count, 4000, objects=[("car", "red")])):
         truth = picture.objects[0].mask
@@ -251,11 +266,11 @@ def measure_chain(models: Models, count: int = 24) -> list[Row]:
     ]
 
 
-def swap(models: Models, source: str, target: str, number: int, **others) -> tuple[Scene, str | None, np.ndarray]:
-    """A scene, the colour asked for, and the scene with its object painted over by another kind.
+def swap(models: Models, source: str, target: str, number: int, **others: Any) -> tuple[Scene, str | None, np.ndarray]:
+    """A scene, the colour asked for, and the scene with its object repainted as another kind.
 
-    Zebras and horses take the place of their likes inside the grown outline; other kinds get the outline's box.
-    others: for ``repaint``.
+    Zebras and horses replace each other inside the grown outline; other kinds get the outline's box. `others` are
+    arguments of `repaint`.
     """
     objects = [(source, KINDS[source].colours[0])]
     (picture,) = held_out(1, 3000 + number, scale=SCALE, objects=objects)
@@ -269,7 +284,7 @@ def swap(models: Models, source: str, target: str, number: int, **others) -> tup
 
 
 def measure_swaps(models: Models, count: int = 12, steps: int = STEPS) -> list[Row]:
-    """One object painted over by another: is it that kind, and has it that colour?"""
+    """One object repainted as another: does it have the kind and colour of the prompt?"""
     kinds: dict[str, list[bool]] = {}
     colours = []
     for source, target in SWAPS:
@@ -288,12 +303,12 @@ def measure_swaps(models: Models, count: int = 12, steps: int = STEPS) -> list[R
 
 
 def measure_few_steps(models: Models) -> list[Row]:
-    """What is left of the repaints in ``FEW`` steps."""
+    """The repaints in `FEW` steps."""
     return [*measure_backgrounds(models, steps=FEW)[:1], *measure_swaps(models, steps=FEW)]
 
 
 def measure_time(models: Models, count: int = 5) -> list[Row]:
-    """One edit of ``STEPS`` steps, the model loaded before: what it takes on this machine."""
+    """The time of one edit of `STEPS` steps on this machine, without loading the model."""
     seconds = []
     for picture in held_out(count + 1, 7000):
         started = time.perf_counter()
@@ -309,18 +324,18 @@ def rises(values: Sequence[float]) -> bool:
 
 
 def chance(models: Models, source: str, target: str, number: int, guidance: float) -> float:
-    """How sure the judge is of what an object was painted over by, 0 to 1."""
+    """The judge's probability for the kind that an object was repainted as."""
     picture, _, image = swap(models, source, target, number, guidance_scale=guidance)
     return object_chances(image, picture.objects[0].box)[target]
 
 
 def curve(chances: dict[float, list[float]]) -> str:
-    """The mean chance at each guidance, in words."""
+    """The mean probability at each guidance, as text."""
     return ", ".join(f"{np.mean(values):.2f} at {guidance:g}" for guidance, values in chances.items())
 
 
 def measure_guidance(models: Models, count: int = 3) -> list[Row]:
-    """What guidance does for each of ``SWAPS``."""
+    """The effect of guidance on each of `SWAPS`."""
     chances = {
         guidance: [chance(models, *pair, number, guidance) for pair in SWAPS for number in range(count)]
         for guidance in (1.0, 2.0, GUIDANCE, 4.0, 6.0, 8.0)
@@ -329,7 +344,7 @@ def measure_guidance(models: Models, count: int = 3) -> list[Row]:
 
 
 def measure_controls(models: Models, count: int = 6) -> list[Row]:
-    """Guidance, negative prompt, strength and seed do what they are for."""
+    """The effects of guidance, negative prompt, strength and seed."""
     chances: dict[float, list[float]] = {1.0: [], 3.0: [], 6.0: []}
     strengths, seeds, negatives = [], [], []
     for number in range(count):
@@ -339,7 +354,7 @@ def measure_controls(models: Models, count: int = 6) -> list[Row]:
         everything = np.ones(picture.image.shape[:2], bool)
 
         def paint(
-            seed: int, words: str, image: np.ndarray = picture.image, mask: np.ndarray = everything, **others
+            seed: int, words: str, image: np.ndarray = picture.image, mask: np.ndarray = everything, **others: Any
         ) -> np.ndarray:
             return repaint(models, image, mask, words, seed, **others)
 
@@ -377,7 +392,7 @@ MEASURES: dict[str, Callable[[Models], list[Row]]] = {
 
 
 def write_card(rows: list[Row], path: Path = CARD) -> None:
-    """Replaces the table between the markers of the model card."""
+    """Replace the table between the markers of the model card."""
     lines = [
         "| measured | result | target | of |",
         "|---|---|---|---|",

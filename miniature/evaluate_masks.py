@@ -1,7 +1,7 @@
-"""Measures the ops that find things, on scenes with known truth: ``python -m miniature.evaluate_masks``.
+"""Measures the ops that find objects, on scenes with ground truth: `python -m miniature.evaluate_masks`.
 
-Every way is a stage as a recipe gives it, applied to pictures that no model was trained on, from a fixed list of
-seeds. Prints a table and writes it into ``docs/masks.md``. Another op is one more line of ``WAYS``.
+Every way to find an object is a stage with the parameters of a recipe, applied to held-out scenes from a fixed list of
+seeds. Prints a table and writes it into `docs/masks.md`. To measure another op, add a line to `WAYS`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,14 @@ Results = dict[str, list[float]]  # by way, one for each case
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of thing to find in a picture, its colour, and where it is, HxW bool; nowhere if it is not there."""
+    """An object to find in a picture.
+
+    Attributes:
+        picture: the scene.
+        kind: the kind of object.
+        truth: HxW bool, its true mask; empty if the picture does not show it.
+        colour: its colour, if it is part of the name.
+    """
 
     picture: Scene
     kind: str
@@ -43,7 +50,7 @@ class Case:
     colour: str | None = None
 
     def stage(self, way: str) -> Stage:
-        """One of ``WAYS`` for this thing; OTHERS are its lookalike and what else is in the picture."""
+        """One of `WAYS` for this object; OTHERS are its lookalike and the other objects of the picture."""
         kinds = [LOOKALIKES[self.kind], *(each.kind for each in self.picture.objects)]
         words = {
             "THING": f"a {self.kind}",
@@ -79,13 +86,13 @@ SWAPPED = ("horse", "zebra", "car", "truck")
 
 
 def as_they_come(count: int) -> Iterator[Case]:
-    """Every object of scenes as they come."""
+    """Every object of random scenes."""
     for picture in held_out(count, FIRST, scale=SCALE):
         yield from (Case(picture, thing.kind, thing.mask) for thing in seen(picture))
 
 
 def beside_a_lookalike(count: int) -> Iterator[Case]:
-    """A horse beside a zebra, a car beside a truck; each is asked for."""
+    """A horse beside a zebra, a car beside a truck; either one is to be found."""
     for number, kinds in enumerate((("horse", "zebra"), ("car", "truck")), 1):
         objects = [(kind, KINDS[kind].colours[0] if KINDS[kind].colours else None) for kind in kinds]
         for picture in held_out(count // 2, FIRST + 1000 * number, scale=SCALE, objects=objects):
@@ -93,7 +100,7 @@ def beside_a_lookalike(count: int) -> Iterator[Case]:
 
 
 def by_itself(count: int) -> Iterator[Case]:
-    """A thing that is alone in its picture, and would be its lookalike."""
+    """An object alone in its picture, to be edited into its lookalike."""
     for number, kind in enumerate(SWAPPED):
         colours = KINDS[kind].colours or (None,)
         for i in range(count // len(SWAPPED)):
@@ -103,14 +110,14 @@ def by_itself(count: int) -> Iterator[Case]:
 
 
 def not_there(count: int) -> Iterator[Case]:
-    """A kind that the picture does not show, another one each time."""
+    """A kind that the picture does not show, a different one for every picture."""
     for number, picture in enumerate(held_out(count, FIRST, scale=SCALE)):
         missing = [kind for kind in KINDS if kind not in {thing.kind for thing in picture.objects}]
         yield Case(picture, missing[number % len(missing)], np.zeros(picture.image.shape[:2], bool))
 
 
 def measure(models: Models, cases: Iterator[Case], judge: Callable[[np.ndarray, np.ndarray], float]) -> Results:
-    """What the judge says of the mask of each way in every case, given that mask and the true one, both HxW bool."""
+    """The judge's value for the mask of each way in every case, from that mask and the true one, both HxW bool."""
     results: Results = {way: [] for way in WAYS}
     for case in cases:
         edit = Edit(case.picture.image, case.picture.image)
@@ -121,7 +128,7 @@ def measure(models: Models, cases: Iterator[Case], judge: Callable[[np.ndarray, 
 
 
 def contrast(models: Models, cases: Iterator[Case]) -> tuple[list[float], list[float]]:
-    """IoU of ``CONTRAST`` in every case; and of chance, whichever is more: as many random pixels, or all of them."""
+    """IoU of `CONTRAST` in every case, and the better IoU of two guesses: as many random pixels, or all pixels."""
     found, chance = [], []
     for case in cases:
         mask = case.stage(CONTRAST).apply(Edit(case.picture.image, case.picture.image), models).need_mask() >= 128
@@ -132,12 +139,12 @@ def contrast(models: Models, cases: Iterator[Case]) -> tuple[list[float], list[f
 
 
 def finds_something(mask: np.ndarray, _truth: np.ndarray) -> float:
-    """Whether more than a crumb of the picture is white."""
+    """Whether more than a crumb of the mask is white."""
     return float(mask.mean() > CRUMB)
 
 
 def table(found: dict[str, Results], fooled: Results) -> list[str]:
-    """Mean IoU and how often it is above one half, on each set; and how often what is not there is found. Markdown."""
+    """Mean IoU, the share above one half, and how often an absent object is found, on each set, as Markdown."""
     heads = [head for name, each in found.items() for head in (f"{name} (n = {len(each[PLAIN])})", "above 0.5")]
     heads.append(f"false positives (n = {len(fooled[PLAIN])})")
     lines = [f"| stage | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
@@ -153,12 +160,12 @@ def _cells(values: np.ndarray) -> tuple[str, str]:
 
 
 def margins(found: dict[str, Results]) -> dict[str, float]:
-    """By how much ``SNAPPED`` beats ``PLAIN``, in mean IoU, on each set."""
+    """Mean IoU of `SNAPPED` minus that of `PLAIN`, on each set."""
     return {name: float(np.mean(each[SNAPPED]) - np.mean(each[PLAIN])) for name, each in found.items()}
 
 
 def write(lines: list[str], page: Path = PAGE) -> None:
-    """Replaces what stands between the markers of the page."""
+    """Replace what stands between the markers of the page."""
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     page.write_text("\n".join([before + BEGIN, *lines, END + after]), encoding="utf-8")

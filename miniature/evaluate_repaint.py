@@ -1,7 +1,7 @@
-"""Measures what the crop, the harmoniser and soft masks do: ``python -m miniature.evaluate_repaint``.
+"""Measures the effects of crops, harmonising and soft masks: `python -m miniature.evaluate_repaint`.
 
-Every edit is the ``inpaint`` of a recipe, on scenes that no model was trained on, from a fixed list of seeds. Prints
-the tables, writes them into ``docs/repaint.md`` and draws its pictures.
+Every edit is an `inpaint` stage of a recipe, on held-out scenes from a fixed list of seeds. Prints the tables, writes
+them into `docs/repaint.md` and draws its pictures.
 """
 
 from __future__ import annotations
@@ -44,7 +44,14 @@ WIDTH, GAP = 230, 12
 
 @dataclass(frozen=True)
 class Case:
-    """A small object that is to get another colour. edit: the picture, its mask the object, grown."""
+    """A small object to repaint in another colour.
+
+    Attributes:
+        picture: the scene.
+        thing: the object.
+        colour: the colour of the prompt.
+        edit: the picture, with the grown object as its mask.
+    """
 
     picture: Scene
     thing: Thing
@@ -53,21 +60,21 @@ class Case:
 
     @property
     def prompt(self) -> str:
-        """What is asked for."""
+        """The prompt for the new colour."""
         return f"a photo of a {self.colour} {self.thing.kind}"
 
     def kind_is_right(self, image: np.ndarray) -> bool:
-        """Whether the judge sees the kind that was asked for."""
+        """Whether the judge recognises the object's kind."""
         return classify_object(image, self.thing.box) == self.thing.kind
 
     def colour_is_right(self, image: np.ndarray) -> bool:
-        """Whether, of the colours that the kind comes in, the mean over the object is nearest to that asked for."""
+        """Whether the prompt's colour is, of all colours of the kind, the nearest to the mean over the object."""
         mean = image[self.thing.mask].mean(axis=0)
         return self.colour == min(KINDS[self.thing.kind].colours, key=lambda name: np.linalg.norm(mean - PALETTE[name]))
 
 
 def small_objects(count: int) -> Iterator[Case]:
-    """The first small objects of scenes as they come, each to be of the colour that follows its own."""
+    """The first small objects of random scenes, to be repainted in the colour that follows their own."""
     found = 0
     for picture in held_out(40 * count, FIRST, scale=SCALE):
         for thing in picture.objects:
@@ -82,7 +89,7 @@ def small_objects(count: int) -> Iterator[Case]:
 
 
 def repaint_small(models: Models, cases: Sequence[Case]) -> dict[str, list[Edit]]:
-    """Each case as the model makes it of the whole photo, and of the mask's surroundings."""
+    """Every case repainted from the whole photo, and from a crop around the mask."""
     return {
         crop: [Inpaint(prompt=case.prompt, crop=crop, **SETTINGS).apply(case.edit, models) for case in cases]
         for crop in ("photo", "mask")
@@ -91,9 +98,9 @@ def repaint_small(models: Models, cases: Sequence[Case]) -> dict[str, list[Edit]
 
 @torch.no_grad()
 def at_best(case: Case, mode: CropMode) -> np.ndarray:
-    """The object itself, there and back: to the size at which the model works, through its autoencoder, and pasted.
+    """The original object scaled to the model's size, passed through its autoencoder, and pasted back.
 
-    Nothing that a model paints can have more detail than this.
+    No repaint can have more detail than this.
     """
     vae = AutoencoderKL.from_pretrained(MINIATURE_WEIGHTS / "sdxl_inpaint" / "vae")
     mask = case.edit.need_mask()
@@ -104,13 +111,13 @@ def at_best(case: Case, mode: CropMode) -> np.ndarray:
 
 
 def likeness(case: Case, image: np.ndarray) -> float:
-    """PSNR in dB of the object in this picture, against the object as it was."""
+    """PSNR in dB of the object in this picture against the original object."""
     error = (image[case.thing.mask].astype(float) - case.edit.image[case.thing.mask]) ** 2
     return float(10 * np.log10(255**2 / error.mean()))
 
 
 def small_table(cases: Sequence[Case], made: dict[str, list[Edit]]) -> list[str]:
-    """How often kind and colour are right, and both; and what could come out at best. Markdown."""
+    """The shares of right kinds, right colours and both, and the best possible PSNR, as Markdown."""
     lines = [
         f"| {len(cases)} small objects | kind right | colour right | both | at best, PSNR in dB |",
         "|---|---|---|---|---|",
@@ -126,7 +133,7 @@ def small_table(cases: Sequence[Case], made: dict[str, list[Edit]]) -> list[str]
 
 
 def holes(count: int) -> Iterator[tuple[Edit, str]]:
-    """A disc in empty scenes, and the name of the place, which is all that is to be seen in it."""
+    """A disc as the mask in empty scenes, and the name of the place, which is the prompt."""
     for picture in held_out(count, FIRST + 1000, scale=2, objects=[]):
         height, width = picture.image.shape[:2]
         rows, columns = np.ogrid[:height, :width]
@@ -135,7 +142,7 @@ def holes(count: int) -> Iterator[tuple[Edit, str]]:
 
 
 def harmonise_holes(models: Models, count: int) -> dict[str, list[Edit]]:
-    """Each hole painted with the same seed and pasted in every way."""
+    """Every hole repainted with the same seed, and pasted with every kind of harmonising."""
     return {
         how: [Inpaint(prompt=prompt, harmonise=how, **SETTINGS).apply(edit, models) for edit, prompt in holes(count)]
         for how in get_args(Harmoniser)
@@ -143,7 +150,7 @@ def harmonise_holes(models: Models, count: int) -> dict[str, list[Edit]]:
 
 
 def seam_table(made: dict[str, list[Edit]]) -> list[str]:
-    """The recorded seams, and the colours' distance from the picture that was there. Markdown."""
+    """The recorded seams, and the distance from the original colours, as Markdown."""
     before = np.mean([edit.figures["seam_before"] for edit in made["none"]])
     lines = [
         f"| {len(made['none'])} holes | seam (in the photo: {before:.1f}) | difference from the photo |",
@@ -157,7 +164,7 @@ def seam_table(made: dict[str, list[Edit]]) -> list[str]:
 
 
 def draw_small(cases: Sequence[Case], made: dict[str, list[Edit]]) -> Image.Image:
-    """The surroundings of each object: before, at best, and as either crop gives it."""
+    """The surroundings of every object: before, at best, and with either crop."""
     rows = []
     for number, case in enumerate(cases):
         image, mask = case.picture.image, (case.edit.mask > 0).astype(np.uint8)
@@ -171,7 +178,7 @@ def draw_small(cases: Sequence[Case], made: dict[str, list[Edit]]) -> Image.Imag
 
 
 def draw_holes(made: dict[str, list[Edit]], shown: Sequence[int]) -> Image.Image:
-    """A row for each hole: where it is, and what was pasted into it in each way."""
+    """A row for every hole: where it is, and the results of every kind of harmonising."""
     rows = []
     for number in shown:
         first = made["none"][number]
@@ -185,7 +192,7 @@ def draw_holes(made: dict[str, list[Edit]], shown: Sequence[int]) -> Image.Image
 
 
 def draw_soft(models: Models) -> Image.Image:
-    """A ramp as a mask: blended by its greys, and heeded by the model."""
+    """A ramp as a mask: used to blend, and used by the model as a change map."""
     rows = []
     for picture, place in zip(
         held_out(2, FIRST + 2000, scale=2, objects=[("tree", "green")]), ("mars", "snow"), strict=True

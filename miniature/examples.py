@@ -1,8 +1,10 @@
-"""Draws the pictures in ``examples/``: ``python -m miniature.examples [FOLDER]``.
+"""Draws the pictures in `examples/`: `python -m miniature.examples [FOLDER]`.
 
-They are scenes of the picture-book world that no model has seen, and their true masks can be had at any time:
-``EXAMPLES["car.png"].scene()``.
+They are scenes of the picture-book world that no model was trained on; `EXAMPLES["car.png"].scene()` has the true
+masks.
 """
+
+from __future__ import annotations
 
 import argparse
 import csv
@@ -20,7 +22,15 @@ from miniature.world import Scene, Spec, Thing, scene
 
 @dataclass(frozen=True)
 class Example:
-    """A picture by its seed, by day. size: width and height. prompt: where to move its main object, the first one."""
+    """An example picture, by day.
+
+    Attributes:
+        seed: of the scene.
+        size: (width, height) in pixels.
+        place: a key of `PLACES`.
+        objects: its objects, the main one first.
+        prompt: the place to move the main object to.
+    """
 
     seed: int
     size: tuple[int, int]
@@ -29,7 +39,7 @@ class Example:
     prompt: str
 
     def scene(self) -> Scene:
-        """The picture and its truth."""
+        """The picture and its ground truth."""
         return scene(EXAMPLE_SEEDS + self.seed, *self.size, self.place, list(self.objects), "day")
 
     def main(self) -> Thing:
@@ -54,14 +64,14 @@ FLEET = {
 
 
 def click(mask: np.ndarray) -> list[int]:
-    """The pixel x, y of a mask (HxW bool) that lies deepest inside it: where a careful person would click."""
+    """The pixel (x, y) deepest inside a mask (HxW bool): where a careful person would click."""
     depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     row, column = np.unravel_index(depth.argmax(), depth.shape)
     return [int(column), int(row)]
 
 
 def write(folder: Path) -> None:
-    """Writes the three pictures, the fleet and its manifest."""
+    """Write the three pictures, the fleet and its manifest."""
     (folder / "fleet").mkdir(parents=True, exist_ok=True)
     for name, example in EXAMPLES.items():
         Image.fromarray(example.scene().image).save(folder / name, optimize=True)

@@ -1,4 +1,6 @@
-"""What does a picture show? Independent judges of the picture-book world, for tests and the evaluation."""
+"""Independent judges of what a picture shows, for tests and the evaluation."""
+
+from __future__ import annotations
 
 import json
 from functools import cache
@@ -19,7 +21,7 @@ JUDGES = Path(__file__).parent / "judges"
 
 @cache
 def _load(name: str) -> tuple[nn.Module, list[str]]:
-    """A judge and the classes in the order of its outputs."""
+    """A judge, and its classes in the order of its outputs."""
     classes = json.loads((JUDGES / f"{name}.json").read_text())
     net = build_classifier(len(classes))
     net.load_state_dict(load_file(JUDGES / f"{name}.safetensors"))
@@ -37,25 +39,25 @@ def _most_likely(chances: dict[str, float]) -> str:
 
 
 def place_chances(image: np.ndarray) -> dict[str, float]:
-    """How likely a picture (HxWx3 uint8, any size) shows each place of ``world.PLACES``; together 1."""
+    """The probability of every place of `world.PLACES` for a picture (HxWx3 uint8, any size); they add up to 1."""
     return _chances("place_classifier", view(image))
 
 
 def classify_place(image: np.ndarray) -> str:
-    """The place, a key of ``world.PLACES``, that a picture (HxWx3 uint8, any size) shows."""
+    """The most likely place of a picture (HxWx3 uint8, any size), a key of `world.PLACES`."""
     return _most_likely(place_chances(image))
 
 
 def object_chances(image: np.ndarray, box: tuple[float, float, float, float]) -> dict[str, float]:
-    """How likely each of ``world.KINDS``, or "nothing", stands in ``box`` (x0, y0, x1, y1 in pixels)."""
+    """The probability of every kind of `world.KINDS`, and of "nothing", in `box` (x0, y0, x1, y1 in pixels)."""
     return _chances("object_classifier", view(image, box))
 
 
 def classify_object(image: np.ndarray, box: tuple[float, float, float, float]) -> str:
-    """What stands in ``box`` (x0, y0, x1, y1 in pixels): a key of ``world.KINDS``, or "nothing"."""
+    """The most likely content of `box` (x0, y0, x1, y1 in pixels): a key of `world.KINDS`, or "nothing"."""
     return _most_likely(object_chances(image, box))
 
 
 def classify_colour(image: np.ndarray, box: tuple[float, float, float, float]) -> str:
-    """The colour, a key of ``world.PALETTE``, of what stands in ``box``."""
+    """The most likely colour of the object in `box`, a key of `world.PALETTE`."""
     return _most_likely(_chances("colour_classifier", view(image, box)))

@@ -1,8 +1,8 @@
-"""Draws the pictures of README and docs: ``python -m miniature.pictures [NAME ...]``.
+"""Draws the pictures of README and docs: `python -m miniature.pictures [NAME ...]`.
 
-One for each op: a piece of a recipe, run by the miniature models on one of the examples; the photo, then what every
-stage has made of it, below which stands the stage as a recipe gives it. ``finders`` compares the ops that find things,
-``recipes`` shows what four whole recipes do.
+One picture for every op: a piece of a recipe, run by the miniature models on one of the examples. It shows the photo
+and the result of every stage, with the stage's lines of the recipe below. `finders` compares the ops that find objects,
+`recipes` shows the results of four whole recipes.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ SHOWN: dict[str, tuple[str, str]] = {
 
 
 def shown(op: str, models: Models, truth: Path) -> Image.Image:
-    """The picture of an op. truth: where the folder TRUTH is."""
+    """The picture of an op; `truth` is the folder that `TRUTH` stands for."""
     name, text = SHOWN[op]
     photo = {**EXAMPLES, **FLEET}[name].scene().image
     edit, cells = Edit(photo, photo, name=name), [_cell(photo, name)]
@@ -95,7 +95,7 @@ def shown(op: str, models: Models, truth: Path) -> Image.Image:
 
 
 def finders(models: Models) -> Image.Image:
-    """A row for each of three examples: the photo, what `text`, `snap` and `auto` see in it and make of it."""
+    """A row for each of three examples: the photo, and the heatmaps and masks of `text`, `snap` and `auto`."""
     rows = []
     for name in ("car.png", "dog.png", "truck.jpg"):
         example = {**EXAMPLES, **FLEET}[name]
@@ -115,9 +115,9 @@ def finders(models: Models) -> Image.Image:
 
 
 def recipes() -> Image.Image:
-    """A row for each of ``RECIPES``, run by the command: the photo and two pictures, the first that come.
+    """A row for each of `RECIPES`, run by the command: the photo and the first two results.
 
-    Of a recipe with two passes they are what each has made.
+    For a recipe with two passes these are the results of the passes.
     """
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -149,7 +149,7 @@ def _views(before: Edit, after: Edit, caption: str) -> Iterator[Image.Image]:
 
 
 def _flow(given: Mapping[str, Any]) -> str:
-    """Parameters as they stand in a recipe, on one line."""
+    """Parameters as YAML on one line."""
     return yaml.safe_dump(dict(given), default_flow_style=True, width=1000, sort_keys=False).strip() if given else ""
 
 
@@ -172,7 +172,7 @@ def _tinted(edit: Edit) -> np.ndarray:
 
 
 def op_picture(op: str) -> Image.Image:
-    """See ``SHOWN``."""
+    """See `SHOWN`."""
     with tempfile.TemporaryDirectory() as folder:
         truth = Path(folder)
         for name, example in EXAMPLES.items():

@@ -1,4 +1,4 @@
-"""The miniature painter as a text-to-image model, for what takes no inpainting model, such as `diffedit_repaint`."""
+"""The miniature painter as a text-to-image model, for ops that take no inpainting model, such as `diffedit_repaint`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _UNET = Path("unet") / "diffusion_pytorch_model.safetensors"
 
 @torch.no_grad()
 def write_text_to_image(folder: Path) -> Path:
-    """Writes a diffusers folder of a 4-channel UNet made from the 9-channel one of the inpainting miniature.
+    """Write a diffusers folder with a 4-channel UNet, made from the 9-channel one of the inpainting miniature.
 
-    An inpainting model that is to repaint everything gets the same five numbers at every place: a mask of 1 and the
-    latents of grey. What its first layer makes of them is a constant, here added to that layer's bias; but for one
-    latent at the border, where the layer sees its padding, both models say the same.
+    An inpainting model that repaints everything gets the same five numbers at every latent: a mask of 1 and the latents
+    of grey. Their contribution to its first layer is a constant, which is added to that layer's bias here. Except for
+    one latent at the border, where the layer sees its padding, both models predict the same.
 
     Returns:
         The folder.

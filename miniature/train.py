@@ -21,7 +21,7 @@ from darkroom.models.weights import MINIATURE_WEIGHTS
 from miniature.training import export
 from miniature.training.classifier import ColourTask, ObjectTask, PlaceTask
 from miniature.training.clipseg import ClipsegTask
-from miniature.training.loop import Plan, Task, keep_freed_memory, restore, train
+from miniature.training.loop import Plan, Task, restore, train
 from miniature.training.sam import SamCrowdTask, SamTask
 from miniature.training.scenes import CLASSIFIER_SEEDS, TRAINING_SEEDS, SceneCache
 from miniature.training.unet import LatentCache, UnetTask
@@ -180,7 +180,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--smoke", action="store_true", help="a few steps of everything, to see that it runs")
     parser.add_argument("--threads", type=int, default=1, help="others make other weights (default: %(default)s)")
     options = parser.parse_args(arguments)
-    keep_freed_memory()
     torch.set_num_threads(options.threads)
     folder = options.folder / "smoke" if options.smoke else options.folder
     workshop = Workshop(folder, options.smoke)

@@ -1,12 +1,18 @@
-"""The vocabulary of the miniature models: byte-pair encoding learnt from captions of the world."""
+"""The tokenizer of the miniature models: byte-pair encoding, trained on captions of the world."""
+
+from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from miniature.networks import TOKENS
 from miniature.world import KINDS, LIGHTS, PLACES, describe, random_specs
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer
 
 CAPTIONS = 20_000
 EXTRA = (
@@ -28,8 +34,8 @@ EXTRA = (
 )
 
 
-def build_tokenizer():
-    """A ``CLIPTokenizer`` of some seven hundred tokens; words it does not know are spelt in bytes."""
+def build_tokenizer() -> CLIPTokenizer:
+    """A `CLIPTokenizer` of some seven hundred tokens; unknown words are spelt in bytes."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import CLIPTokenizer
 
@@ -60,8 +66,8 @@ def build_tokenizer():
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=TOKENS)
 
 
-def save_tokenizer(tokenizer, folder: Path) -> None:
-    """``save_pretrained`` with vocab.json and merges.txt beside it, which transformers 5 no longer writes."""
+def save_tokenizer(tokenizer: CLIPTokenizer, folder: Path) -> None:
+    """`save_pretrained` with vocab.json and merges.txt beside it, which transformers 5 no longer writes."""
     tokenizer.save_pretrained(folder)
     model = json.loads((folder / "tokenizer.json").read_text())["model"]
     (folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,1 +1,1 @@
-"""How the miniature models are trained: one file per model, one loop, one cache of scenes."""
+"""The training of the miniature models: one file per model, one loop, one cache of scenes."""

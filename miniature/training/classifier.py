@@ -1,8 +1,10 @@
 """Trains the judges: small classifiers of places and objects that only tests and the evaluation use.
 
-They learn from scenes of their own and never see what the other models make; blur and noise stand in for the
-softness of a decoder, so that an edit is judged by what it shows.
+They learn from scenes of their own and never see the results of the other models. Blur and noise imitate the softness
+of a decoder, so that an edit is judged by its content.
 """
+
+from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
@@ -25,7 +27,7 @@ MARGIN = 0.12
 
 
 def view(image: np.ndarray, box: tuple[float, float, float, float] | None = None) -> np.ndarray:
-    """What a judge sees, 64x64x3 uint8: the whole picture, or the square around ``box`` (x0, y0, x1, y1)."""
+    """The input of a judge, 64x64x3 uint8: the whole picture, or the square around `box` (x0, y0, x1, y1)."""
     picture = Image.fromarray(np.ascontiguousarray(image))
     if box is not None:
         x0, y0, x1, y1 = box
@@ -36,7 +38,7 @@ def view(image: np.ndarray, box: tuple[float, float, float, float] | None = None
 
 
 def degrade(x: Tensor, rng: np.random.Generator) -> Tensor:
-    """Blurs some batches and adds noise: Bx3x64x64 in -1..1."""
+    """Blur some batches and adds noise: Bx3x64x64 in -1..1."""
     if rng.random() < 0.6:
         small = F.interpolate(x, (int(rng.choice([16, 22, 28, 40])),) * 2, mode="area")
         x = F.interpolate(small, x.shape[-2:], mode="bilinear")
@@ -46,7 +48,7 @@ def degrade(x: Tensor, rng: np.random.Generator) -> Tensor:
 class _ClassifierTask(ABC):
     classes: list[str]
 
-    def __init__(self, scenes: SceneCache, batch: int = 48):
+    def __init__(self, scenes: SceneCache, batch: int = 48) -> None:
         self.net, self.scenes, self.batch = build_classifier(len(self.classes)), scenes, batch
 
     @abstractmethod

@@ -1,6 +1,10 @@
-"""Trains the miniature CLIPSeg: a phrase to the pixels it names, which may be none."""
+"""Trains the miniature CLIPSeg: a phrase to the pixels that it names, if any."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +17,11 @@ from miniature.training.loop import device
 from miniature.training.photo import photographic
 from miniature.training.scenes import Sample, SceneCache
 from miniature.world import KINDS, PALETTE, PLACES, name, phrase
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer
+
+_T = TypeVar("_T")
 
 IMAGE_SIZE = 256
 QUESTIONS_PER_IMAGE = 4
@@ -41,7 +50,7 @@ LOOKALIKES = {
 }
 
 
-def _one(rng: np.random.Generator, options):
+def _one(rng: np.random.Generator, options: Sequence[_T]) -> _T:
     return options[rng.integers(len(options))]
 
 
@@ -56,7 +65,7 @@ def ask_place(sample: Sample, rng: np.random.Generator) -> tuple[str, np.ndarray
 
 
 def ask_object(sample: Sample, rng: np.random.Generator) -> tuple[str, np.ndarray]:
-    """An object of the scene, or one that is not there but looks like it; often with a colour."""
+    """An object of the scene, or an absent one that looks like it; often with a colour."""
     things, draw = sample.things, rng.random()
     colour = None
     if things and draw < 0.55:
@@ -82,7 +91,7 @@ def fit(
     fill: tuple[int, ...] | int,
     resample: Image.Resampling = Image.Resampling.BILINEAR,
 ) -> np.ndarray:
-    """A picture or label map (uint8) made ``size`` (width, height), in the corner of a square filled with ``fill``."""
+    """A picture or label map (uint8) made `size` (width, height), in the corner of a square filled with `fill`."""
     if picture.shape[:2] == (side, side) == size:
         return picture
     square = np.empty((side, side, *picture.shape[2:]), np.uint8)
@@ -92,9 +101,9 @@ def fit(
 
 
 def random_fit(shape: tuple[int, int], rng: np.random.Generator) -> tuple[float, float]:
-    """How much of the square's width and height a picture fills.
+    """The shares of the square's width and height that a picture fills.
 
-    Mostly its aspect is kept, as ``darkroom.models.clipseg`` does; else it is squeezed, as CLIPSegProcessor does.
+    Mostly its aspect is kept, as `darkroom.models.clipseg` keeps it; else it is stretched, as CLIPSegProcessor does it.
     """
     if rng.random() < 0.25:
         return 1.0, 1.0
@@ -112,7 +121,7 @@ HELPED = [*KINDS, *PALETTE, *PLACES]
 
 
 def patch_truth(sample: Sample) -> np.ndarray:
-    """What the patches of a square picture show: 16x16xN shares, float32, in the order of ``HELPED``."""
+    """The content of the patches of a square picture: 16x16xN shares, float32, in the order of `HELPED`."""
     side = sample.labels.shape[0] // PATCH
     layers = np.zeros((len(HELPED), *sample.labels.shape), bool)
     layers[HELPED.index(sample.place)] = sample.labels == 0
@@ -125,12 +134,12 @@ def patch_truth(sample: Sample) -> np.ndarray:
 
 
 class Helped(nn.Module):
-    """CLIPSeg with a helper that names what each patch shows; it only serves to train the vision tower.
+    """CLIPSeg with an auxiliary head that classifies every patch, only to train the vision tower.
 
-    Questions tell the tower about one object at a time; the helper tells it about all kinds and colours at once.
+    A question teaches the tower about one object; the head teaches it about all kinds and colours at once.
     """
 
-    def __init__(self, tokenizer):
+    def __init__(self, tokenizer: CLIPTokenizer) -> None:
         super().__init__()
         self.clipseg = build_clipseg(tokenizer)
         self.helper = nn.Linear(self.clipseg.config.vision_config.hidden_size, len(HELPED))
@@ -139,14 +148,14 @@ class Helped(nn.Module):
 class ClipsegTask:
     """Several questions about each picture: 15 % about places, the rest about objects, nearly half of them absent.
 
-    The questions share one pass of the vision tower, which is most of the cost, and asking a picture for its
-    horse and for a zebra in the same batch is what teaches the difference. Where a picture shows no animal, half of
-    the time another is taken, as it comes: six in ten show one then, rather than five.
+    The questions share one pass of the vision tower, which is most of the cost; asking one picture for its horse and
+    for a zebra in the same batch teaches the difference. A picture without an animal is replaced by another one half of
+    the time, so that six in ten show an animal instead of five.
     """
 
     name = "clipseg"
 
-    def __init__(self, scenes: SceneCache, tokenizer, batch: int = 8):
+    def __init__(self, scenes: SceneCache, tokenizer: CLIPTokenizer, batch: int = 8) -> None:
         self.net, self.scenes, self.tokenizer, self.batch = Helped(tokenizer), scenes, tokenizer, batch
 
     def _sample(self, rng: np.random.Generator) -> Sample:
@@ -156,7 +165,7 @@ class ClipsegTask:
         return sample.mirrored() if rng.random() < 0.5 else sample
 
     def _questions(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[str], list[np.ndarray]]:
-        """A picture in its square, what its patches show, phrases, and for each the truth, 256x256 bool."""
+        """A picture in its square, the content of its patches, phrases, and the true mask of each, 256x256 bool."""
         sample = self._sample(rng)
         image = photographic(sample, rng, bold=False).astype(np.uint8)
         width, height = random_fit(sample.labels.shape, rng)

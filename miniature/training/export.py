@@ -1,7 +1,10 @@
-"""Writes the trained networks in the layouts that the real ones come in, as fp16 safetensors."""
+"""Writes the trained networks in the layouts of the published models, as fp16 safetensors."""
+
+from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors.torch import load_file, save_file
@@ -12,6 +15,13 @@ from miniature.training.classifier import ObjectTask, PlaceTask
 from miniature.training.scenes import CLASSIFIER_SEEDS, SIZES
 from miniature.words import save_tokenizer
 from miniature.world import scene
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+    from segment_anything.modeling import Sam
+    from transformers import CLIPSegForImageSegmentation, CLIPTokenizer
+
+    from miniature.training.unet import Painter
 
 
 def _write(net: nn.Module, path: Path) -> None:
@@ -24,7 +34,7 @@ def _write(net: nn.Module, path: Path) -> None:
 
 
 def _load_as_float32(folder: Path) -> None:
-    """transformers picks the precision a config names; half precision is for storage, not for a processor."""
+    """Make transformers load the weights in float32: half precision is for storage, not for a CPU."""
     path = folder / "config.json"
     config = json.loads(path.read_text())
     config["dtype"] = "float32"
@@ -34,15 +44,15 @@ def _load_as_float32(folder: Path) -> None:
     path.write_text(json.dumps(config, indent=2) + "\n")
 
 
-def export_sam(sam, folder: Path) -> None:
-    """config.json for ``networks.build_sam`` and model.safetensors beside it."""
+def export_sam(sam: Sam, folder: Path) -> None:
+    """`config.json` for `build_sam`, and `model.safetensors`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(SAM_CONFIG, indent=2) + "\n")
     _write(sam, folder / "model.safetensors")
 
 
-def export_clipseg(net, tokenizer, folder: Path) -> None:
-    """A folder for ``CLIPSegProcessor`` and ``CLIPSegForImageSegmentation``."""
+def export_clipseg(net: CLIPSegForImageSegmentation, tokenizer: CLIPTokenizer, folder: Path) -> None:
+    """A folder for `CLIPSegProcessor` and `CLIPSegForImageSegmentation`."""
     from transformers import CLIPSegProcessor, ViTImageProcessor
 
     from miniature.training.clipseg import DEVIATION, IMAGE_SIZE, MEAN
@@ -63,10 +73,10 @@ def export_clipseg(net, tokenizer, folder: Path) -> None:
 
 
 def _calibrate(folder: Path, count: int = 80) -> None:
-    """Shift the heat of an exported CLIPSeg so that 0.5, where masks are cut, is where its mean IoU is best.
+    """Shift the heatmaps of an exported CLIPSeg so that its mean IoU is best at the usual threshold of 0.5.
 
     The loss weighs the many empty pixels against the few of an object, so small objects stay below 0.5. Measured on
-    scenes of the judges' seeds, which CLIPSeg has not learnt from.
+    scenes of the judges' seeds, which CLIPSeg was not trained on.
     """
     from darkroom.models.clipseg import load_clipseg
 
@@ -84,8 +94,8 @@ def _calibrate(folder: Path, count: int = 80) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def export_inpainter(painter, vae, tokenizer, folder: Path) -> None:
-    """A folder for ``StableDiffusionXLInpaintPipeline``."""
+def export_inpainter(painter: Painter, vae: AutoencoderKL, tokenizer: CLIPTokenizer, folder: Path) -> None:
+    """A folder for `StableDiffusionXLInpaintPipeline`."""
     from diffusers import StableDiffusionXLInpaintPipeline
 
     StableDiffusionXLInpaintPipeline(
@@ -107,14 +117,14 @@ def export_inpainter(painter, vae, tokenizer, folder: Path) -> None:
 
 
 def export_classifier(task: PlaceTask | ObjectTask, folder: Path) -> None:
-    """``<name>.safetensors`` and, in ``<name>.json``, the classes in the order of its outputs."""
+    """`<name>.safetensors` and, in `<name>.json`, the classes in the order of its outputs."""
     folder.mkdir(parents=True, exist_ok=True)
     _write(task.net, folder / f"{task.name}.safetensors")
     (folder / f"{task.name}.json").write_text(json.dumps(task.classes) + "\n")
 
 
 def export_log(work: Path, names: list[str], folder: Path) -> None:
-    """Puts into ``training_log.jsonl`` how the training of these models went, in place of what was there of them."""
+    """Put the logs of these trainings into `training_log.jsonl`, in place of earlier logs of the same models."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "training_log.jsonl"
     lines = log.read_text().splitlines(keepends=True) if log.exists() else []

@@ -1,15 +1,16 @@
-"""The one training loop: seeded, checkpointed, and continued after a kill as if nothing had happened."""
+"""The training loop of all models: seeded, checkpointed, and resumable after a kill without a trace."""
 
-import ctypes
+from __future__ import annotations
+
 import json
 import math
 import os
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
-from unittest import mock
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,15 +23,22 @@ from miniature.training.muon import Muon, is_hidden_matrix
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how hard to train.
+    """The schedule and the optimiser of a training.
 
-    steps: optimiser steps. lr: peak learning rate. warmup: steps of linear rise. hold: the step at which the cosine
-    descent from the peak begins; up to there nothing depends on it or on ``steps``, so both may be decided on the way.
-    restart: the step at which the rate, having fallen, rises to half the peak and falls once more (Loshchilov and
-    Hutter 2017, SGDR, arXiv:1608.03983), 0 for never; up to there all is as if the plan ended there. decay: weight
-    decay. muon: whether hidden matrices are trained by Muon rather than AdamW. average: horizon in steps of the
-    exponential moving average of the weights, 0 for none. save_every: steps between checkpoints. log_every: steps
-    between lines of the log.
+    Attributes:
+        steps: optimiser steps.
+        lr: peak learning rate.
+        warmup: steps of linear rise.
+        hold: the step at which the cosine descent from the peak begins. Nothing before that step depends on it or on
+            `steps`, so both can still be changed during a training.
+        restart: the step at which the rate, having fallen, rises to half the peak and falls once more (Loshchilov and
+            Hutter 2017, SGDR, arXiv 1608.03983); 0 for never. Up to that step, the plan is the same as one that ends
+            there.
+        decay: weight decay.
+        muon: train hidden matrices by Muon instead of AdamW.
+        average: horizon, in steps, of the exponential moving average of the weights; 0 for none.
+        save_every: steps between checkpoints.
+        log_every: steps between lines of the log.
     """
 
     steps: int
@@ -55,18 +63,23 @@ class Plan:
 
 
 class Task(Protocol):
-    """What is trained. net: everything with weights, also what only the training needs."""
+    """A model in training.
+
+    Attributes:
+        name: names its files.
+        net: all that has weights, including helpers that only the training needs.
+    """
 
     name: str
     net: nn.Module
 
     def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """The loss of a fresh batch drawn from ``rng``, and numbers for the log."""
+        """The loss of a fresh batch drawn from `rng`, and metrics for the log."""
 
 
 @dataclass
 class _State:
-    """What a checkpoint holds. average is None when the plan has none."""
+    """The content of a checkpoint; `average` is None if the plan has none."""
 
     step: int
     cpu_seconds: float
@@ -76,27 +89,12 @@ class _State:
 
 
 def device() -> torch.device:
-    """Where to train: the first CUDA device, or the processor."""
+    """The device to train on: the first CUDA device, or the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def keep_freed_memory() -> None:
-    """Stops glibc from returning large blocks to the system between steps.
-
-    Training frees and takes back the same buffers all the time; page faults cost a third of the processor
-    without this. 1 << 30 bytes is more than any buffer here. Elsewhere than on glibc it does nothing.
-    """
-    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return
-    mallopt(mmap_threshold, 1 << 30)
-    mallopt(trim_threshold, (1 << 31) - 1)
-
-
-def save_atomically(content, path: Path) -> None:
-    """``torch.save`` that leaves either the old file or the new one, never half of it."""
+def save_atomically(content: Any, path: Path) -> None:
+    """`torch.save` that leaves either the old file or the new one, never a partial one."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
         torch.save(content, file)
@@ -130,17 +128,25 @@ def _follow(average: list[Tensor], weights: list[Tensor], horizon: int, step: in
 
 
 def plain_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention over tokens, the last two axes being tokens and features, in the precision of ``q``.
+    """Attention over tokens (the last two axes are tokens and features), in the dtype of `q`.
 
-    Every other way there is to compute it on a processor goes through float32 and takes two to four times as long,
-    and attention is half of the cost of these models.
+    All other implementations for a CPU compute in float32 and take two to four times as long, and attention is half of
+    the cost of these models.
     """
     with torch.autocast(q.device.type, enabled=False):
         return ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)).softmax(-1) @ v
 
 
-def _quick_sdpa(q: Tensor, k: Tensor, v: Tensor, attn_mask=None, dropout_p=0.0, is_causal=False, **others) -> Tensor:
-    """``scaled_dot_product_attention`` by ``plain_attention`` where nothing is masked."""
+def _quick_sdpa(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    **others: Any,
+) -> Tensor:
+    """`scaled_dot_product_attention` by `plain_attention`, unless something is masked."""
     if attn_mask is not None or is_causal or dropout_p or others.get("scale") not in (None, q.shape[-1] ** -0.5):
         return _SDPA(q, k, v, attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal, **others)
     return plain_attention(q, k, v)
@@ -149,21 +155,25 @@ def _quick_sdpa(q: Tensor, k: Tensor, v: Tensor, attn_mask=None, dropout_p=0.0, 
 _SDPA = F.scaled_dot_product_attention
 
 
-def _attention():
-    """While a loss is computed on a processor, transformers and diffusers get the quick attention."""
-    quick = mock.patch.object(F, "scaled_dot_product_attention", _quick_sdpa)
-    return quick if device().type == "cpu" else nullcontext()
+@contextmanager
+def _quick_attention() -> Iterator[None]:
+    """On a CPU, replace the attention function that transformers and diffusers call."""
+    F.scaled_dot_product_attention = _quick_sdpa if device().type == "cpu" else _SDPA
+    try:
+        yield
+    finally:
+        F.scaled_dot_product_attention = _SDPA
 
 
 def _step(task: Task, plan: Plan, state: _State, weights: list[Tensor], seed: int) -> dict[str, float]:
-    # Every step has its own generators, so a continued run needs no generator state to be the same run.
+    # Every step has its own generators, so a resumed training needs no generator state.
     rng = np.random.default_rng((seed, state.step))
     torch.manual_seed(int(rng.integers(2**62)))
     for optimiser in state.optimisers:
         optimiser.zero_grad()
         for group in optimiser.param_groups:
             group["lr"] = plan.rate(state.step)
-    with _attention():
+    with _quick_attention():
         loss, metrics = task.loss(rng)
         loss.backward()
     nn.utils.clip_grad_norm_(weights, 1.0)
@@ -187,11 +197,11 @@ def make_optimisers(net: nn.Module, plan: Plan) -> list[torch.optim.Optimizer]:
 
 
 def train(task: Task, plan: Plan, folder: Path, seed: int = 0) -> None:
-    """Trains ``task.net`` in place for ``plan.steps`` steps; leaves its moving average if the plan has one.
+    """Train `task.net` in place for `plan.steps` steps; it ends with the moving average if the plan has one.
 
-    Keeps ``<name>.checkpoint.pt`` in ``folder`` and continues from it, and writes ``<name>.jsonl`` there, whose first
-    line holds the plan and the seed. The result is the same bytes whether or not the run was interrupted (one device,
-    one number of threads).
+    Keeps `<name>.checkpoint.pt` in `folder` and resumes from it, and writes `<name>.jsonl` there, whose first line
+    holds the plan and the seed. On one device and with one number of threads, the result has the same bytes whether or
+    not the training was interrupted.
     """
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint, log = folder / f"{task.name}.checkpoint.pt", folder / f"{task.name}.jsonl"
@@ -219,7 +229,7 @@ def train(task: Task, plan: Plan, folder: Path, seed: int = 0) -> None:
 
 
 def restore(task: Task, folder: Path) -> int:
-    """Puts the weights of the latest checkpoint (the average, if any) into ``task.net``; returns its step."""
+    """Put the weights of the latest checkpoint (the average, if any) into `task.net`; return its step."""
     checkpoint = folder / f"{task.name}.checkpoint.pt"
     if not checkpoint.exists():
         raise FileNotFoundError(f"{task.name} has not been trained: there is no {checkpoint}")
@@ -237,16 +247,16 @@ def _use_average(task: Task, average: list[Tensor] | None) -> None:
 
 
 def _forget_after(log: Path, step: int) -> None:
-    """Drops the lines of steps that will be run again."""
+    """Drop the log lines of steps that will be repeated."""
     if log.exists():
         lines = [line for line in log.read_text().splitlines(keepends=True) if json.loads(line)["step"] <= step]
         log.write_text("".join(lines))
 
 
-def _log_plan(path: Path, plan: dict) -> None:
-    """Adds the plan to the log where it is new; a run may be continued by another plan, and the log then says so."""
+def _log_plan(path: Path, plan: dict[str, Any]) -> None:
+    """Add the plan to the log if it differs from the last one there; a training can be resumed with another plan."""
     earlier = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    defaults = asdict(Plan(steps=0, lr=0))  # of what older lines do not name
+    defaults = asdict(Plan(steps=0, lr=0))  # older lines lack the newer fields
     plans = [defaults | line | {"step": plan["step"]} for line in earlier if "seed" in line]
     if not plans or plans[-1] != plan:
         with path.open("a") as file:

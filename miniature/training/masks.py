@@ -1,4 +1,6 @@
-"""What the painter is asked to repaint while it learns: backgrounds, objects, and now and then anything."""
+"""The painter's training tasks: backgrounds, objects, and now and then anything."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
@@ -22,7 +24,13 @@ GROWTH, GROWTH_CHANCES = (-1, 0, 1, 2, 3, 4), (0.1, 0.25, 0.28, 0.2, 0.11, 0.06)
 
 @dataclass(frozen=True)
 class Repaint:
-    """mask: HxW bool, True where to paint. shown: indices of the objects the prompt must name. kind: why."""
+    """A task for the painter.
+
+    Attributes:
+        mask: HxW bool, True where to paint.
+        shown: indices of the objects that the prompt must name.
+        kind: the kind of task.
+    """
 
     mask: np.ndarray
     shown: tuple[int, ...]
@@ -45,7 +53,7 @@ def box_of(mask: np.ndarray) -> tuple[slice, slice]:
 
 
 def ragged(mask: np.ndarray, rng: np.random.Generator, pixels: float) -> np.ndarray:
-    """The mask with its outline moved in and out by about ``pixels``, as an imperfect segmentation has it."""
+    """The mask with its outline moved in and out by about `pixels`, like that of an imperfect segmentation."""
     inside = ndimage.distance_transform_edt(mask) - ndimage.distance_transform_edt(~mask)
     return inside + texture(rng, mask.shape, (1, 1)) * pixels > 0
 
@@ -59,7 +67,7 @@ def blob(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 
 
 def around(mask: np.ndarray, rng: np.random.Generator, slack: float | np.ndarray) -> np.ndarray:
-    """A filled box around the mask, its sides up to ``slack`` pixels away: one number, or across and down."""
+    """A filled box around the mask, its sides up to `slack` pixels away: one number, or across and down."""
     rows, columns = box_of(mask)
     x0, y0, x1, y1 = (int(v) for v in rng.uniform(0, np.tile(np.broadcast_to(slack, 2), 2)))
     box = np.zeros_like(mask)
@@ -68,9 +76,9 @@ def around(mask: np.ndarray, rng: np.random.Generator, slack: float | np.ndarray
 
 
 def over_another(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The mask and the outline of what stood there before: of an object of another scene, made to fill its box.
+    """The mask together with that of an object of another scene, scaled to its box, as if that object were repainted.
 
-    The box has up to 8 pixels of slack. A scene without objects gives all of it.
+    The box has up to 8 pixels of slack. A scene without objects gives the whole box.
     """
     things = scene(int(rng.integers(TRAINING_SEEDS, CLASSIFIER_SEEDS)), 64, 64).objects
     outline = max((thing.mask for thing in things), key=np.count_nonzero, default=np.ones((1, 1), bool))
@@ -109,12 +117,13 @@ def _object(sample: Sample, rng: np.random.Generator, chosen: int, pixel: float 
 
 
 def closeup(sample: Sample, rng: np.random.Generator) -> tuple[Sample, Repaint] | None:
-    """A part of a scene around one object that is to be repainted, as the crop of an `inpaint` stage shows it.
+    """A crop around one object that is to be repainted, as an `inpaint` stage crops it.
 
-    What is repainted then comes at much the same size, whatever it was in the scene. The part has one of ``CLOSEUPS``.
+    So the painter sees objects at much the same size, whatever their size in the scene. The crop has one of the sizes
+    in `CLOSEUPS`.
 
     Returns:
-        The part and the task in it; None where no object is large enough.
+        The crop and the task in it; None if no object is large enough.
     """
     boxes = {i: np.argwhere(sample.mask(i)) for i in sample.visible()}
     sides = {i: max(np.ptp(box, axis=0) + 1) for i, box in boxes.items()}
@@ -141,7 +150,7 @@ def closeup(sample: Sample, rng: np.random.Generator) -> tuple[Sample, Repaint] 
 
 
 def random_repaint(sample: Sample, rng: np.random.Generator, objects: float = 0.2) -> Repaint:
-    """A task for the painter on this scene; ``objects`` is the share of tasks that repaint one of its objects."""
+    """A task for the painter on this scene; `objects` is the share of tasks that repaint one of its objects."""
     visible, draw = sample.visible(), rng.random()
     if visible and draw < objects:
         return _object(sample, rng, int(rng.choice(visible)))
@@ -153,7 +162,7 @@ def random_repaint(sample: Sample, rng: np.random.Generator, objects: float = 0.
 
 
 def prompt(sample: Sample, shown: tuple[int, ...], kind: str, rng: np.random.Generator) -> str:
-    """Words for a repaint: the objects it must show, always by name and colour, and mostly the place."""
+    """The prompt of a task: the objects it must show, always by name and colour, and mostly the place."""
     things = [sample.things[i] for i in shown]
     place = None if kind == "object" and rng.random() < 0.6 else sample.place
     return describe(place, things, rng, with_colour=1.0 if kind == "object" else 0.8, light=sample.light)

@@ -1,5 +1,7 @@
 """Muon: momentum whose update is made orthogonal (Jordan 2024; scaled as in Liu et al. 2025, arXiv:2502.16982)."""
 
+from __future__ import annotations
+
 import torch
 from torch import Tensor, nn
 
@@ -25,9 +27,12 @@ def orthogonal(matrix: Tensor, rounds: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """For matrices, and convolutions taken as matrices of their outputs; steps are as long as AdamW's."""
+    """Muon for matrices, and for convolutions as matrices of their output channels; its steps are as long as AdamW's.
 
-    def __init__(self, weights: list[nn.Parameter], lr: float, decay: float, momentum: float = 0.95):
+    torch has had `torch.optim.Muon` since; the next training can use that.
+    """
+
+    def __init__(self, weights: list[nn.Parameter], lr: float, decay: float, momentum: float = 0.95) -> None:
         super().__init__(weights, {"lr": lr, "decay": decay, "momentum": momentum})
 
     @torch.no_grad()

@@ -1,5 +1,7 @@
 """Makes pictures of the picture-book world a little more like photographs."""
 
+from __future__ import annotations
+
 import io
 
 import numpy as np
@@ -10,7 +12,7 @@ from miniature.world.drawing import texture
 
 
 def photographic(sample: Sample, rng: np.random.Generator, bold: bool = True) -> np.ndarray:
-    """Another camera, other light and, if ``bold``, other colours and grounds. HxWx3 uint8 to float32 0..255."""
+    """The picture with another camera and light and, if `bold`, other colours and grounds: HxWx3 float32 0..255."""
     pixels = np.ascontiguousarray(sample.image)
     if bold and rng.random() < 0.2:
         pixels = _other_ground(pixels, sample.labels, rng)

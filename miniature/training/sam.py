@@ -1,11 +1,14 @@
-"""Trains the miniature Segment Anything: points and boxes to masks, with scores that say which mask to take.
+"""Trains the miniature Segment Anything: points and boxes to masks, with scores that rank the masks.
 
 Losses as in Kirillov et al. 2023 (Segment Anything, appendix A): focal and dice at 20 to 1, the best of three
 masks for a prompt, and the mean square error of the predicted IoU.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,14 +23,17 @@ from miniature.training.masks import box_of
 from miniature.training.photo import photographic
 from miniature.training.scenes import SMALLEST, Sample, SceneCache
 
+if TYPE_CHECKING:
+    from segment_anything.modeling import Sam
+
 PROMPTS_PER_IMAGE = 4  # prompts share one pass of the image encoder, which is most of the cost
-# A point in a box is what the second look of `darkroom.models.miniature.two_pass_sam` asks.
+# A point in a box is the prompt of the second pass of `darkroom.models.miniature.two_pass_sam`.
 KINDS_OF_PROMPT = ("point", "box", "points", "point in box")
 CHANCES = (0.36, 0.2, 0.12, 0.32)
 
 
 def fit_long_side(sample: Sample, size: int) -> Sample:
-    """A sample whose longer side has been made ``size``, by the rule of ``ResizeLongestSide``."""
+    """The sample with its longer side scaled to `size`, by the rule of `ResizeLongestSide`."""
     height, width = sample.labels.shape
     if max(height, width) == size:
         return sample
@@ -39,25 +45,25 @@ def fit_long_side(sample: Sample, size: int) -> Sample:
 
 
 def random_point(mask: np.ndarray, rng: np.random.Generator) -> list[float]:
-    """A pixel of ``mask``, as x and y of its centre."""
+    """A pixel of `mask`, as x and y of its centre."""
     pixels = np.flatnonzero(mask)
     row, column = divmod(int(pixels[rng.integers(len(pixels))]), mask.shape[1])
     return [column + 0.5, row + 0.5]
 
 
 def loose_box(mask: np.ndarray, rng: np.random.Generator, slack: float = 0.06) -> list[float]:
-    """The bounds of ``mask`` as a hand would draw them: each side off by up to a share ``slack`` of the size."""
+    """The bounds of `mask` as a hand would draw them: each side off by up to a share `slack` of the size."""
     rows, columns = box_of(mask)
     sides = np.array([columns.stop - columns.start, rows.stop - rows.start] * 2)
     off = sides * rng.uniform(-slack, slack, 4)
     return [float(v) for v in np.array([columns.start, rows.start, columns.stop, rows.stop]) + off]
 
 
-def _attend(layer, x: Tensor) -> Tensor:
-    """What ``image_encoder.Attention`` of segment_anything computes, BxHxWxC to the same, in less time.
+def _attend(layer: nn.Module, x: Tensor) -> Tensor:
+    """A faster `image_encoder.Attention` of segment_anything, with the same result: BxHxWxC to the same shape.
 
-    The position terms it adds to each pair of tokens are part of the product here: queries are lengthened by what they
-    make of every row and column, keys by which row and column they are.
+    The position terms that it adds for every pair of tokens are part of the product here: a query is extended by its
+    terms for all rows and columns, a key by the one-hot vectors of its row and column.
     """
     from segment_anything.modeling.image_encoder import get_rel_pos
 
@@ -73,18 +79,24 @@ def _attend(layer, x: Tensor) -> Tensor:
     return layer.proj(seen.transpose(1, 2).reshape(batch, rows, columns, -1))
 
 
-def attend_fast(sam) -> None:
-    """Makes the image encoder of a ``Sam`` train in less time; what it computes stays the same."""
+def attend_fast(sam: Sam) -> None:
+    """Make the image encoder of a `Sam` train faster, with the same results."""
     for block in sam.image_encoder.blocks:
         block.attn.forward = partial(_attend, block.attn)
 
 
-def predict(sam, image: Tensor, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None) -> tuple[Tensor, Tensor]:
+def predict(
+    sam: Sam, image: Tensor, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """Logits (P, 4, S/4, S/4) of the single and the three alternative masks, and their predicted IoU (P, 4).
 
-    image: Bx3xSxS, normalised and padded; the P prompts belong to the images in equal runs. The decoder of
-    segment_anything takes one image at a time and hides one or the other kind of mask; this is its
-    ``predict_masks`` for many at once.
+    segment_anything's decoder takes one image at a time and returns either the single mask or the alternatives; this is
+    its `predict_masks` for a batch.
+
+    Args:
+        sam: the network.
+        image: Bx3xSxS, normalised and padded.
+        points, boxes: P prompts in all; the first P / B of them belong to the first image, and so on.
     """
     embedding = sam.image_encoder(image)
     sparse, dense = sam.prompt_encoder(points=points, boxes=boxes, masks=None)
@@ -127,7 +139,7 @@ class SamTask:
 
     name = "sam"
 
-    def __init__(self, scenes: SceneCache, batch: int = 8):
+    def __init__(self, scenes: SceneCache, batch: int = 8) -> None:
         self.net, self.scenes, self.batch = build_sam(SAM_CONFIG), scenes, batch
         self.size = SAM_CONFIG["image_size"]
         attend_fast(self.net)
@@ -149,7 +161,7 @@ class SamTask:
         if kind == "box":
             return loose_box(mask, rng), mask
         if kind == "point in box":
-            return [*random_point(mask, rng), *loose_box(self._first_look(sample, mask, rng), rng, 0.14)], mask
+            return [*random_point(mask, rng), *loose_box(self._first_pass(sample, mask, rng), rng, 0.14)], mask
         background = sample.labels == 0
         if rng.random() < 0.12 and background.mean() >= SMALLEST:
             mask = background
@@ -158,8 +170,8 @@ class SamTask:
         wrong = ~mask if not mask.all() else mask
         return [*random_point(mask, rng), 1.0, *random_point(mask, rng), 1.0, *random_point(wrong, rng), 0.0], mask
 
-    def _first_look(self, sample: Sample, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """What a first look may take ``mask`` for: itself."""
+    def _first_pass(self, sample: Sample, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The mask that the first pass may find for `mask`: the same."""
         return mask
 
     def _truth(self, mask: np.ndarray) -> np.ndarray:
@@ -190,16 +202,18 @@ class SamTask:
 
 
 class SamCrowdTask(SamTask):
-    """Goes on among things that touch, which a SAM of few pixels takes for one.
+    """Trains on with objects that touch, which a SAM with small inputs takes for one.
 
-    Half of the pictures are drawn from such scenes, and some boxes hold both things: the click says which is meant.
+    Half of the pictures are drawn from such scenes. Some boxes hold both objects, and the click says which is meant.
 
-    net: a trained network.
+    Args:
+        scenes: the training scenes.
+        net: a trained network.
     """
 
     name = "sam_crowd"
 
-    def __init__(self, scenes: SceneCache, net: nn.Module):
+    def __init__(self, scenes: SceneCache, net: nn.Module) -> None:
         super().__init__(scenes)
         self.net.load_state_dict(net.state_dict())
 
@@ -212,8 +226,8 @@ class SamCrowdTask(SamTask):
             return super()._draw(rng)
         return self.scenes.get(*self._crowds[rng.integers(len(self._crowds))])
 
-    def _first_look(self, sample: Sample, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The mask of a thing, or it and one that it touches."""
+    def _first_pass(self, sample: Sample, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The mask of an object, or of it and one that it touches."""
         thing = int(sample.labels[mask][0]) - 1
         pairs = [pair for pair in sample.touching() if thing in pair]
         if not pairs or rng.random() < 0.7:
@@ -223,7 +237,7 @@ class SamCrowdTask(SamTask):
 
 
 def split_prompts(given: Tensor, kind: str) -> tuple[tuple[Tensor, Tensor] | None, Tensor | None]:
-    """What ``SamTask._prompt`` made, PxN, as the points (with labels) and the boxes of ``predict``."""
+    """The prompts of `SamTask._prompt`, PxN, as the points (with labels) and the boxes of `predict`."""
     if kind == "box":
         return None, given
     if kind == "point in box":

@@ -28,7 +28,15 @@ CLOSE = 0.4  # share of the scenes that are a closer view of one object, like a 
 
 @dataclass(frozen=True)
 class Sample:
-    """image: HxWx3 uint8. labels: HxW uint8, 0 for the background, i + 1 for ``things[i]``. light: the hour."""
+    """A training scene.
+
+    Attributes:
+        image: HxWx3 uint8.
+        labels: HxW uint8, 0 for the background, i + 1 for `things[i]`.
+        place: a key of `PLACES`.
+        light: a key of `LIGHTS`.
+        things: its objects.
+    """
 
     image: np.ndarray
     labels: np.ndarray
@@ -37,7 +45,7 @@ class Sample:
     things: tuple[Spec, ...]
 
     def mask(self, index: int) -> np.ndarray:
-        """HxW bool, the visible pixels of ``things[index]``."""
+        """HxW bool, the visible pixels of `things[index]`."""
         return self.labels == index + 1
 
     def visible(self) -> list[int]:
@@ -58,17 +66,17 @@ class Sample:
         return [(i, j) for i, j in itertools.combinations(seen, 2) if meetings[i, j] >= 2 * GAP]
 
     def halved(self) -> Sample:
-        """The same at half the width and height, as the painter and the judges see it."""
+        """The sample at half the width and height, as the painter and the judges see it."""
         image = np.asarray(Image.fromarray(self.image).reduce(2))
         return replace(self, image=image, labels=np.ascontiguousarray(self.labels[1::2, 1::2]))
 
     def mirrored(self) -> Sample:
-        """The same, left and right exchanged."""
+        """The sample with left and right exchanged."""
         return replace(self, image=self.image[:, ::-1], labels=self.labels[:, ::-1])
 
 
 def label_map(picture: Scene) -> np.ndarray:
-    """HxW uint8: 0 for the background, i + 1 for ``picture.objects[i]``."""
+    """HxW uint8: 0 for the background, i + 1 for `picture.objects[i]`."""
     labels = np.zeros(picture.image.shape[:2], np.uint8)
     for i, thing in enumerate(picture.objects):
         labels[thing.mask] = i + 1
@@ -76,7 +84,7 @@ def label_map(picture: Scene) -> np.ndarray:
 
 
 def _zoom(seed: int, size: tuple[int, int], rng: np.random.Generator) -> tuple[float, int | None]:
-    """How much closer to look, and at which of the scene's objects; 1 and None for the whole scene."""
+    """The zoom, and the index of the object it centres on; 1 and None for the whole scene."""
     fraction = 8
     small = scene(seed, size[0] // fraction, size[1] // fraction)
     things = [i for i, thing in enumerate(small.objects) if thing.mask.mean() >= SMALLEST]
@@ -113,12 +121,18 @@ def _render_range(first: int, count: int, size: tuple[int, int]) -> list[Sample]
 
 
 class SceneCache:
-    """``count`` training scenes in ``folder``, half of them square; rendered on first use.
+    """Training scenes on disk, half of them square; rendered on first use.
 
-    first_seed: where their seeds begin. A cache is complete or absent: it is written beside and renamed.
+    A cache is complete or absent: it is written under another name and then renamed.
+
+    Args:
+        folder: holds the folder of the cache.
+        count: the number of scenes.
+        first_seed: the seed of the first scene.
+        workers: processes that render.
     """
 
-    def __init__(self, folder: Path, count: int, first_seed: int = TRAINING_SEEDS, workers: int = 1):
+    def __init__(self, folder: Path, count: int, first_seed: int = TRAINING_SEEDS, workers: int = 1) -> None:
         self.folder = folder / f"scenes_{first_seed}_{count}"
         if not self.folder.exists():
             self._render(count, first_seed, workers)
@@ -150,11 +164,11 @@ class SceneCache:
         partial.replace(self.folder)
 
     def pick_group(self, rng: np.random.Generator) -> int:
-        """A size at random, as often as the cache holds it; returns its index in ``SIZES``."""
+        """A random index in `SIZES`, weighted by the number of scenes of that size."""
         return int(rng.choice(len(SIZES), p=self._shares))
 
     def size(self, group: int) -> int:
-        """How many scenes a group holds."""
+        """The number of scenes of a group."""
         return len(self.groups[group][2])
 
     def get(self, group: int, index: int) -> Sample:
@@ -164,7 +178,7 @@ class SceneCache:
         return Sample(images[index], labels[index], place, light, tuple((k, c) for k, c in things))
 
     def with_touching(self) -> list[tuple[int, int]]:
-        """Group and index of every scene in which objects touch; some seconds for thousands."""
+        """Group and index of every scene in which objects touch; takes some seconds for thousands."""
         return [(g, i) for g in range(len(SIZES)) for i in range(self.size(g)) if self.get(g, i).touching()]
 
     def sample(self, rng: np.random.Generator, group: int | None = None) -> Sample:

@@ -1,14 +1,17 @@
 """Trains the painter: the SDXL inpainting UNet together with its two text encoders.
 
-Pictures and masked pictures are encoded once, with the trained autoencoder, in the way that
-``StableDiffusionXLInpaintPipeline`` does it: the masked part is set to 0 (mid grey) before encoding and the
-mask is thinned to latent size by taking the nearest pixel.
+Pictures and masked pictures are encoded once, with the trained autoencoder, just as
+`StableDiffusionXLInpaintPipeline` encodes them: the masked part is set to 0 (mid grey) before encoding, and the mask is
+scaled to latent size by nearest pixel.
 """
+
+from __future__ import annotations
 
 import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,6 +24,10 @@ from miniature.training.loop import device
 from miniature.training.masks import CLOSEUPS, Repaint, closeup, prompt, random_repaint
 from miniature.training.scenes import SIZES, Sample, SceneCache
 from miniature.training.vae import to_tensor
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+    from transformers import CLIPTokenizer
 
 VIEWS = 2  # close-ups per scene
 SHARE = 0.75  # of the batches that are close-ups; they cost half of a whole picture
@@ -50,10 +57,10 @@ _WHOLE, _CLOSEUPS = [_name(size) for size in SIZES], [_name(size) for size in CL
 class LatentCache:
     """Latents of every cached scene with a task, and of close-ups of its objects; made on first use.
 
-    The folder is named after scenes and autoencoder: one whose tasks were another code's must be removed.
+    The folder is named after the scenes and the autoencoder. Remove it after a change to the tasks' code.
     """
 
-    def __init__(self, folder: Path, scenes: SceneCache, vae):
+    def __init__(self, folder: Path, scenes: SceneCache, vae: AutoencoderKL) -> None:
         self.scenes = scenes
         self.folder = folder / f"{scenes.folder.name}_latents_{fingerprint(vae)}"
         if not self.folder.exists():
@@ -61,7 +68,7 @@ class LatentCache:
         self.whole, self.closeups = ([self._load(name) for name in names] for names in (_WHOLE, _CLOSEUPS))
 
     def batch(self, count: int, rng: np.random.Generator) -> tuple[list[_Fact], tuple[int, int], list[np.ndarray]]:
-        """What each shows; the latents' (width, height); whole, masked and mask, float32."""
+        """The facts of each item; (width, height) of the latents; whole, masked and mask, float32."""
         groups = self.closeups if rng.random() < SHARE else self.whole
         sizes = np.array([len(facts) for *_, facts in groups])
         *arrays, facts = groups[rng.choice(len(groups), p=sizes / sizes.sum())]
@@ -73,7 +80,7 @@ class LatentCache:
         arrays = [np.load(self.folder / f"{name}_{kind}.npy", mmap_mode="r") for kind in ("whole", "masked", "mask")]
         return (*arrays, json.loads((self.folder / f"{name}.json").read_text()))
 
-    def _encode(self, vae) -> None:
+    def _encode(self, vae: AutoencoderKL) -> None:
         partial = self.folder.with_name(f"{self.folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -97,7 +104,7 @@ class LatentCache:
 
 
 @torch.no_grad()
-def _latents(vae, sample: Sample, task: Repaint) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _latents(vae: AutoencoderKL, sample: Sample, task: Repaint) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     mask = torch.from_numpy(task.mask).to(device())
     picture = to_tensor([sample.image])
     with torch.autocast(picture.device.type, torch.bfloat16):
@@ -109,15 +116,15 @@ def _latents(vae, sample: Sample, task: Repaint) -> tuple[np.ndarray, np.ndarray
 
 
 class Painter(nn.Module):
-    """The UNet and the text encoders, which are trained as one."""
+    """The UNet and the text encoders, trained together."""
 
-    def __init__(self, tokenizer):
+    def __init__(self, tokenizer: CLIPTokenizer) -> None:
         super().__init__()
         self.unet = build_unet()
         self.text_encoder, self.text_encoder_2 = build_text_encoders(tokenizer)
 
     def text(self, tokens: Tensor, blank: Tensor) -> tuple[Tensor, Tensor]:
-        """Bx32x128 word states and Bx64 pooled text of Bx32 tokens, zero where ``blank`` (B bool) is set."""
+        """Bx32x128 word states and Bx64 pooled text of Bx32 tokens, zero where `blank` (B bool) is set."""
         first = self.text_encoder(tokens, output_hidden_states=True).hidden_states[-2]
         second = self.text_encoder_2(tokens, output_hidden_states=True)
         words = torch.cat([first, second.hidden_states[-2]], -1)
@@ -140,7 +147,7 @@ class UnetTask:
 
     name = "unet"
 
-    def __init__(self, latents: LatentCache, tokenizer, batch: int = 32):
+    def __init__(self, latents: LatentCache, tokenizer: CLIPTokenizer, batch: int = 32) -> None:
         self.net, self.latents, self.tokenizer, self.batch = Painter(tokenizer), latents, tokenizer, batch
         self.alphas = build_scheduler().alphas_cumprod.float().to(device())
 

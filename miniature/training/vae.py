@@ -1,4 +1,6 @@
-"""Trains the autoencoder the painter works in: pictures to latents of a quarter of their size, and back."""
+"""Trains the painter's autoencoder: pictures to latents of a quarter of their size, and back."""
+
+from __future__ import annotations
 
 import numpy as np
 import torch
@@ -37,7 +39,7 @@ class VaeTask:
 
     name = "vae"
 
-    def __init__(self, scenes: SceneCache, batch: int = 16):
+    def __init__(self, scenes: SceneCache, batch: int = 16) -> None:
         self.net, self.scenes, self.batch = build_vae(), scenes, batch
 
     def _crop(self, rng: np.random.Generator, side: int) -> np.ndarray:
@@ -70,7 +72,7 @@ class VaeTask:
 
     @torch.no_grad()
     def set_scale(self) -> None:
-        """Sets the factor that gives latents a deviation of 1, measured on training scenes."""
+        """Set the scaling factor to what gives latents a standard deviation of 1 on training scenes."""
         rng = np.random.default_rng(0)
         x = to_tensor([self.scenes.sample(rng, 0).halved().image for _ in range(64)])
         self.net.eval()

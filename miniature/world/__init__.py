@@ -1,8 +1,10 @@
-"""A procedural picture-book world: endless small scenes whose every pixel is known.
+"""A procedural picture-book world: endless small scenes with the ground truth of every pixel.
 
-``scene(seed)`` draws a place (street, Mars, meadow, ...) with objects in it (car, horse, ...) and returns the
-picture with an exact mask for each object. It is what the miniature models are trained and tested on.
+`scene(seed)` draws a place (street, Mars, meadow, ...) with objects in it (car, horse, ...) and returns the
+picture with an exact mask of every object. The miniature models are trained and tested on such scenes.
 """
+
+from __future__ import annotations
 
 from miniature.world.captions import caption, describe, name, phrase
 from miniature.world.objects import KINDS, PALETTE

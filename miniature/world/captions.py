@@ -1,4 +1,6 @@
-"""Words for scenes: the prompts the miniature models are trained on."""
+"""Captions for scenes: the prompts that the miniature models are trained on."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 
@@ -24,13 +26,13 @@ def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:
 
 
 def name(spec: Spec, rng: np.random.Generator, with_colour: float = 0.7) -> str:
-    """What to call an object, with its colour in a share ``with_colour`` of cases: "red car" or "car"."""
+    """The name of an object, with its colour in a share `with_colour` of cases: "red car" or "car"."""
     kind, colour = spec
     return f"{colour} {kind}" if colour and rng.random() < with_colour else kind
 
 
 def phrase(place: str, rng: np.random.Generator) -> str:
-    """One of the things people call a place."""
+    """One of the phrases for a place."""
     return _pick(rng, PLACES[place].phrases)
 
 
@@ -41,7 +43,7 @@ def describe(
     with_colour: float = 0.7,
     light: str = "day",
 ) -> str:
-    """A caption for these objects in this place by this light; the objects or the place may be missing."""
+    """A caption for these objects in this place in this light; objects or place may be missing."""
     bare = " and a ".join(name(spec, rng, with_colour) for spec in things)
     where = phrase(place, rng) if place else ""
     hour = _pick(rng, LIGHTS[light].phrases)

@@ -5,9 +5,12 @@ share of the picture at 128 and at 768 pixels. Random numbers are drawn in an or
 pixel size.
 """
 
+from __future__ import annotations
+
 from functools import cache
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw
 
 SUPERSAMPLING = 3
@@ -18,25 +21,25 @@ Colour = tuple[float, float, float]
 Points = list[tuple[float, float]]
 
 
-def mix(a, b, t) -> np.ndarray:
-    """Linear blend of two colours (or arrays of them); ``t`` = 0 gives ``a``."""
+def mix(a: ArrayLike, b: ArrayLike, t: ArrayLike) -> np.ndarray:
+    """Linear blend of two colours (or arrays of them); `t` = 0 gives `a`."""
     a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
     return a + (b - a) * t
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """The colour made darker (``factor`` < 1) or lighter, 0..255."""
+    """The colour made darker (`factor` < 1) or lighter, 0..255."""
     return tuple(float(v) for v in np.clip(np.asarray(colour, float) * factor, 0, 255))
 
 
 def jitter(rng: np.random.Generator, colour: Colour, amount: float = 10) -> Colour:
-    """A colour near ``colour``: up to ``amount`` in hue and as much again in brightness."""
+    """A colour near `colour`: up to `amount` in hue and as much again in brightness."""
     moved = np.asarray(colour, float) + rng.uniform(-amount, amount, 3) + rng.uniform(-amount, amount)
     return tuple(float(v) for v in np.clip(moved, 0, 255))
 
 
 def smooth(points: Points, steps: int = 8) -> Points:
-    """Closed Catmull-Rom curve through ``points``."""
+    """Closed Catmull-Rom curve through `points`."""
     p1 = np.asarray(points, float)
     p0, p2, p3 = np.roll(p1, 1, 0), np.roll(p1, -1, 0), np.roll(p1, -2, 0)
     t = (np.arange(steps) / steps)[None, :, None]
@@ -70,9 +73,9 @@ def texture(
     extent: tuple[float, float],
     kind: str = "cloudy",
 ) -> np.ndarray:
-    """Noise of standard deviation about 1 over a window of ``extent`` units (width, height).
+    """Noise of standard deviation about 1 over a window of `extent` units (width, height).
 
-    Returns float32 of ``shape`` (rows, columns). The same window at another pixel size is the same pattern.
+    Returns float32 of `shape` (rows, columns). The same window at another pixel size is the same pattern.
     """
     tile = _tiles(kind)[rng.integers(6)]
     wide, high = (min(e, TILE_UNITS) * TILE_PIXELS / TILE_UNITS for e in extent)
@@ -82,12 +85,15 @@ def texture(
 
 
 class Pen:
-    """Draws antialiased shapes on a transparent sheet of ``extent`` units at ``unit`` pixels per unit.
+    """Draws antialiased shapes on a transparent sheet.
 
-    Coordinates are fractions of the sheet (0..1), except that ``absolute=True`` makes them units.
+    Args:
+        extent: (width, height) of the sheet in units.
+        unit: pixels per unit.
+        absolute: coordinates are in units, not fractions of the sheet.
     """
 
-    def __init__(self, extent: tuple[float, float], unit: float, absolute: bool = False):
+    def __init__(self, extent: tuple[float, float], unit: float, absolute: bool = False) -> None:
         self.size = tuple(max(4, round(e * unit)) for e in extent)
         self.aspect = extent[1] / extent[0]
         width, height = (s * SUPERSAMPLING for s in self.size)
@@ -106,25 +112,25 @@ class Pen:
         self._draw.polygon(self._pixels(points), fill=self._ink(colour, alpha))
 
     def blob(self, points: Points, colour: Colour) -> None:
-        """A smooth closed shape through ``points``."""
+        """A smooth closed shape through `points`."""
         self.polygon(smooth(points), colour)
 
     def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Colour, alpha: float = 1) -> None:
         self._draw.ellipse(self._pixels([(x - rx, y - ry), (x + rx, y + ry)]), fill=self._ink(colour, alpha))
 
     def circle(self, x: float, y: float, radius: float, colour: Colour) -> None:
-        """A round disc whose ``radius`` is a fraction of the sheet's height."""
+        """A round disc whose `radius` is a fraction of the sheet's height."""
         self.ellipse(x, y, radius * self.scale[1] / self.scale[0], radius, colour)
 
     def box(self, x0: float, y0: float, x1: float, y1: float, colour: Colour, radius: float = 0) -> None:
-        """A rectangle; ``radius`` rounds its corners, as a fraction of the sheet's height."""
+        """A rectangle; `radius` rounds its corners, as a fraction of the sheet's height."""
         corners = self._pixels([(x0, y0), (x1, y1)])
         self._draw.rounded_rectangle(
             [*corners[0], *corners[1]], radius=radius * self.scale[1], fill=self._ink(colour, 1)
         )
 
     def stencil(self, shapes: list[Points], colour: Colour) -> None:
-        """Colours the given polygons, but only where something has been drawn already."""
+        """Colour the given polygons, but only where something has been drawn already."""
         stripes = Image.new("L", self.sheet.size, 0)
         draw = ImageDraw.Draw(stripes)
         for points in shapes:

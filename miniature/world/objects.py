@@ -1,8 +1,10 @@
-"""The objects of the picture-book world. A new kind is one function and one line in ``KINDS``.
+"""The objects of the picture-book world. A new kind is one function and one line in `KINDS`.
 
 A drawing function gets a pen whose sheet is the object's bounding box (x and y run 0..1, feet at y = 1,
 facing right), a random generator and the colour; it draws back to front.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,10 +32,13 @@ NEAR_BLACK = (26, 24, 26)
 
 @dataclass(frozen=True)
 class Kind:
-    """How a kind of object looks.
+    """The appearance of a kind of object.
 
-    draw: draws it. colours: names in ``PALETTE``, empty if it has only its own. width: in units, smallest (about
-    2 % of the picture) and largest. aspect: height / width, smallest and largest.
+    Attributes:
+        draw: draws it.
+        colours: names in `PALETTE`; empty if it has only its natural colour.
+        width: smallest (about 2 % of the picture) and largest, in units.
+        aspect: smallest and largest height / width.
     """
 
     draw: Callable[[Pen, np.random.Generator, Colour], None]
@@ -110,7 +115,7 @@ def _truck(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
 
 
 def _leg(pen: Pen, x: float, top: float, thigh: float, ankle: float, colour: Colour, knee: float) -> None:
-    """A leg from ``top`` to the ground, of half-width ``thigh`` above and ``ankle`` below."""
+    """A leg from `top` to the ground, of half-width `thigh` above and `ankle` below."""
     middle = (top + 0.97) / 2
     pen.polygon(
         [
@@ -126,7 +131,7 @@ def _leg(pen: Pen, x: float, top: float, thigh: float, ankle: float, colour: Col
 
 
 def _equid_body(pen: Pen, rng: np.random.Generator, coat: Colour, tail: Colour) -> tuple[float, float]:
-    """What horses and zebras share; returns how far the head is moved, which the face needs."""
+    """The body that horses and zebras share; returns the offset of the head, which the face needs."""
 
     def wobble(amount: float) -> float:
         return rng.uniform(-amount, amount)
@@ -371,7 +376,7 @@ def _bus(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
 
 
 def _bar(pen: Pen, start: tuple[float, float], end: tuple[float, float], half: float, colour: Colour) -> None:
-    """A straight tube whose half-width ``half`` is a fraction of the sheet's width."""
+    """A straight tube whose half-width `half` is a fraction of the sheet's width."""
     (x0, y0), (x1, y1) = start, end
     along = np.array([x1 - x0, (y1 - y0) * pen.aspect])
     across = np.array([-along[1], along[0]]) / np.hypot(*along) * half

@@ -1,9 +1,12 @@
-"""The places of the picture-book world. A new place is one function and one line in ``PLACES``."""
+"""The places of the picture-book world. A new place is one function and one line in `PLACES`."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from miniature.world.drawing import Colour, Pen, jitter, mix, shade, texture
 
@@ -12,9 +15,13 @@ from miniature.world.drawing import Colour, Pen, jitter, mix, shade, texture
 class Light:
     """A time of day.
 
-    top, bottom: colours that tint the sky, and how much (``tint``, 0..1). grade: factors on every colour of the ground
-    and of the objects. shadow: factor on the darkness of shadows; length: of a shadow per height of its object.
-    phrases: what captions add.
+    Attributes:
+        top, bottom: colours that tint the sky.
+        tint: strength of that tint, 0 to 1.
+        grade: factors on every colour of the ground and of the objects.
+        shadow: factor on the darkness of shadows.
+        length: shortest and longest shadow ÷ height of its object.
+        phrases: additions to captions.
     """
 
     top: Colour
@@ -36,13 +43,17 @@ LIGHTS = {
 
 
 class Backdrop:
-    """The empty picture a place paints; ``extent``, its (width, height), and ``horizon`` are in units.
+    """The picture of a place before objects stand in it.
 
-    light: the time of day. sun: where along the width the sun or moon stands, -0.2..1.2; ``sun_ahead`` says whether the
-    viewer looks towards it.
+    Attributes:
+        extent: (width, height) in units.
+        horizon: its row in units.
+        light: the time of day.
+        sun: position of the sun or moon along the width, -0.2 to 1.2.
+        sun_ahead: whether the viewer looks towards it.
     """
 
-    def __init__(self, rng: np.random.Generator, width: int, height: int, light: str = "day"):
+    def __init__(self, rng: np.random.Generator, width: int, height: int, light: str = "day") -> None:
         self.rng = rng
         self.light = LIGHTS[light]
         self.lit_by = light
@@ -56,12 +67,12 @@ class Backdrop:
         self.horizon = float(rng.uniform(0.36, 0.52)) * self.extent[1]
 
     def noise(self, stretch: tuple[float, float] = (1, 1), kind: str = "cloudy") -> np.ndarray:
-        """A texture over the whole picture; ``stretch`` > 1 draws it out along that axis."""
+        """A texture over the whole picture; `stretch` > 1 draws it out along that axis."""
         window = (self.extent[0] / stretch[0], self.extent[1] / stretch[1])
         return texture(self.rng, self.pixels.shape[:2], window, kind)
 
-    def blend(self, colour, coverage: np.ndarray) -> None:
-        """Lays a colour (or a picture) over the backdrop with a coverage of 0..1."""
+    def blend(self, colour: ArrayLike, coverage: np.ndarray) -> None:
+        """Lay a colour (or a picture) over the backdrop with a coverage of 0..1."""
         self.pixels += (np.asarray(colour, np.float32) - self.pixels) * coverage[..., None]
 
     def sky(self, top: Colour, bottom: Colour, spread: float = 8) -> None:
@@ -94,11 +105,11 @@ class Backdrop:
             self.blend(np.float32(colour) / grade, np.maximum(disc, glow * np.exp(-((distance / 0.13) ** 2))))
 
     def graded(self) -> None:
-        """Puts the finished backdrop into its light."""
+        """Apply the light to the finished backdrop."""
         self.pixels *= np.asarray(self.light.grade, np.float32)
 
     def clouds(self, amount: float, colour: Colour = (250, 250, 252)) -> None:
-        """Soft banks of cloud above the horizon, thinning towards it; ``amount`` is their opacity."""
+        """Soft banks of cloud above the horizon, thinning towards it; `amount` is their opacity."""
         cover = np.clip((self.noise((2.2, 1)) - self.rng.uniform(0.1, 0.8)) * 0.8, 0, 1)
         self.blend(colour, cover * amount * np.clip((self.horizon - self.rows) / 0.12, 0, 1))
 
@@ -108,13 +119,13 @@ class Backdrop:
         bumps = self.noise((1.6, 1)) * coarse + self.noise(kind="grain") * fine
         return mix(far, near, t[..., None]) + (bumps * (0.35 + 0.65 * t))[..., None]
 
-    def below(self, height: np.ndarray | float, colour) -> None:
-        """Fills everything under a line: ``height`` in units, one number or one per column."""
+    def below(self, height: np.ndarray | float, colour: ArrayLike) -> None:
+        """Fill everything under a line: `height` in units, one number or one per column."""
         line = np.broadcast_to(np.asarray(height, np.float32), self.columns.shape)
         self.blend(colour, np.clip((self.rows - line) * self.unit + 0.5, 0, 1))
 
     def hills(self, base: float, swing: float) -> np.ndarray:
-        """A rolling line around ``base`` (units), for ``below``."""
+        """A rolling line around `base` (units), for `below`."""
         line = np.zeros_like(self.columns)
         for k in range(1, 5):
             line += np.sin(2 * np.pi * (self.columns * k * self.rng.uniform(0.5, 1.1) + self.rng.random())) / k
@@ -130,11 +141,15 @@ class Backdrop:
 
 @dataclass(frozen=True)
 class Place:
-    """How a place looks and what people call it.
+    """The appearance of a place, and its names.
 
-    paint: draws it. phrases: what captions call it, the plain word first. light: factors on the colour of
-    objects that stand there. shadow: darkness of their shadows, 0..1. hours: its times of day, keys of ``LIGHTS``.
-    home: kinds of objects that belong there more than others.
+    Attributes:
+        paint: draws it.
+        phrases: for captions, the plain word first.
+        light: factors on the colour of objects that stand there.
+        shadow: darkness of their shadows, 0 to 1.
+        hours: its times of day, keys of `LIGHTS`.
+        home: kinds of objects that appear there more often.
     """
 
     paint: Callable[[Backdrop], None]

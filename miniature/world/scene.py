@@ -1,4 +1,6 @@
-"""Scenes of the picture-book world: a place, objects in it, and the exact truth about every pixel."""
+"""Scenes of the picture-book world: a place, objects in it, and the ground truth of every pixel."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 
@@ -14,7 +16,13 @@ Spec = tuple[str, str | None]
 
 @dataclass(frozen=True)
 class Thing:
-    """One object. colour is None for kinds that have only their own; mask: HxW bool, its visible pixels."""
+    """One object of a scene.
+
+    Attributes:
+        kind: a key of `KINDS`.
+        colour: a key of `PALETTE`; None for kinds with only their natural colour.
+        mask: HxW bool, its visible pixels.
+    """
 
     kind: str
     colour: str | None
@@ -29,7 +37,15 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """image: HxWx3 uint8 RGB. light: a key of ``LIGHTS``. objects: far to near. horizon: its row in pixels."""
+    """A picture and its ground truth.
+
+    Attributes:
+        image: HxWx3 uint8 RGB.
+        place: a key of `PLACES`.
+        light: a key of `LIGHTS`.
+        objects: far to near.
+        horizon: its row in pixels.
+    """
 
     image: np.ndarray
     place: str
@@ -48,7 +64,7 @@ class Scene:
 
 @dataclass
 class _Figure:
-    """An object before it is set down: its drawing, its upper left pixel and the row its feet are on."""
+    """An object before it is placed: its drawing, its upper left pixel and the row of its feet."""
 
     kind: str
     colour: str | None
@@ -60,7 +76,7 @@ class _Figure:
 
 
 def random_specs(rng: np.random.Generator, place: str | None = None) -> list[Spec]:
-    """Up to three different kinds with a colour each, mostly one or two; more often those at home in ``place``."""
+    """Up to three different kinds with a colour each, mostly one or two; more often those at home in `place`."""
     count = rng.choice(4, p=[0.05, 0.52, 0.33, 0.10])
     home = PLACES[place].home if place else ()
     weights = np.array([1.0 + 4 * home.count(kind) for kind in KINDS])
@@ -69,7 +85,7 @@ def random_specs(rng: np.random.Generator, place: str | None = None) -> list[Spe
 
 
 def _figure(rng: np.random.Generator, view: Backdrop, place: Place, spec: Spec, centre: float, many: int) -> _Figure:
-    """Draws one object of ``many`` and chooses where it stands: around ``centre`` (units), somewhere on the ground."""
+    """Draw one object of `many` and chooses where it stands: around `centre` (units), somewhere on the ground."""
     kind = KINDS[spec[0]]
     smallest, largest = kind.width
     largest = max(smallest * 1.2, largest * (1, 0.72, 0.56)[many - 1])
@@ -133,7 +149,7 @@ def _cast_shadow(view: Backdrop, figure: _Figure, strength: float, length: float
 
 
 def _darken(view: Backdrop, cover: np.ndarray, left: int, top: int) -> None:
-    """Multiplies the backdrop by 1 - ``cover``, which may reach over its edges."""
+    """Multiply the backdrop by 1 - `cover`, which may reach over its edges."""
     height, width = view.pixels.shape[:2]
     rows, columns = cover.shape
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + columns, width), min(top + rows, height)
@@ -142,7 +158,7 @@ def _darken(view: Backdrop, cover: np.ndarray, left: int, top: int) -> None:
 
 
 def _set_down(view: Backdrop, figure: _Figure) -> np.ndarray:
-    """Blends an object in; returns its coverage of the whole picture, HxW float32."""
+    """Blend an object in; returns its coverage of the whole picture, HxW float32."""
     height, width = view.pixels.shape[:2]
     cover = np.zeros((height, width), np.float32)
     rows, columns = figure.cover.shape
@@ -178,11 +194,15 @@ def scene(
     objects: list[Spec] | None = None,
     light: str | None = None,
 ) -> Scene:
-    """A picture-book scene with its truth; the same seed and aspect give the same scene at every size.
+    """A picture-book scene with its ground truth; the same seed and aspect give the same scene at every size.
 
-    place: a key of ``PLACES``; drawn from the seed if None. objects: (kind, colour) pairs from ``KINDS``, at
-    most three, colour None for kinds without a choice; drawn from the seed if None. light: a key of ``LIGHTS`` that
-    the place knows; drawn from the seed if None. Objects that end up fully hidden are left out of the truth.
+    Args:
+        seed: draws all that is not given.
+        width, height: in pixels.
+        place: a key of `PLACES`.
+        objects: at most three (kind, colour) pairs from `KINDS`, colour None for kinds without a choice. Objects that
+            end up fully hidden are left out of the ground truth.
+        light: a key of `LIGHTS` that the place has.
     """
     rng = np.random.default_rng(seed)
     names = list(PLACES)

@@ -68,14 +68,14 @@ def test_things_that_touch_are_found(gap, pairs):
     assert sample.touching() == sample.mirrored().touching() == turned.touching() == pairs
 
 
-def test_a_first_look_may_take_two_things_that_touch_for_one():
+def test_a_first_pass_may_take_two_things_that_touch_for_one():
     rng, sample = np.random.default_rng(0), meeting(1)
     task = SamCrowdTask(None, SamTask(None).net)
-    looks = [task._first_look(sample, sample.mask(0), rng) for _ in range(200)]
-    both = [np.array_equal(look, sample.mask(0) | sample.mask(1)) for look in looks]
+    passes = [task._first_pass(sample, sample.mask(0), rng) for _ in range(200)]
+    both = [np.array_equal(found, sample.mask(0) | sample.mask(1)) for found in passes]
     assert 0.2 < np.mean(both) < 0.4
-    assert all(two or np.array_equal(look, sample.mask(0)) for two, look in zip(both, looks, strict=True))
-    assert all(np.array_equal(task._first_look(sample, sample.mask(2), rng), sample.mask(2)) for _ in range(20))
+    assert all(two or np.array_equal(found, sample.mask(0)) for two, found in zip(both, passes, strict=True))
+    assert all(np.array_equal(task._first_pass(sample, sample.mask(2), rng), sample.mask(2)) for _ in range(20))
 
 
 def test_the_log_is_replaced_for_what_was_trained_anew_alone(tmp_path):
