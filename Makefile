@@ -60,7 +60,7 @@ fuzz: setup  ## damage records, stores, tables and photos at random; SECONDS=600
 	$(PY) tests/fuzz.py --seconds $(SECONDS)
 
 docs: setup  ## generate the tables of docs/ops.md from the code, and docs/faults.md from the tests
-	$(PY) -m darkroom.stages.parameter_tables
+	$(PY) -m darkroom.stages.parameter_tables docs/ops.md
 	$(PY) tests/faults_page.py
 
 clean:  ## remove the virtual environment and caches; results in outputs/ stay

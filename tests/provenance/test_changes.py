@@ -358,7 +358,7 @@ def test_a_dry_run_says_why_too(desk: Desk) -> None:
     before = sorted(desk.outputs.rglob("*"))
     report = dry_run([ready], store_of([ready]))
     assert "since run0: stages.refine.grow: 2 -> 5" in report.splitlines()
-    assert "inpaint         12 to do         0 there already" in report
+    assert "inpaint         12 to compute         0 in the store" in report
     assert "time: about 0:00:00, memory: " in report and sorted(desk.outputs.rglob("*")) == before
 
 

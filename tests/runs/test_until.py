@@ -81,7 +81,7 @@ def test_dry_runs_and_sweeps(here: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert command_line(here, *words, "dry_run=true") == 0
     told = capsys.readouterr().out
     assert told.startswith("4 jobs; 8 photos, 8 pictures\n") and "inpaint" not in told
-    assert re.search(r"gate +4 to do +0 there already", told)
+    assert re.search(r"gate +4 to compute +0 in the store", told)
     assert command_line(here, *words) == 0
     (sweep,) = here.glob("outputs/*_sweep")
     assert json.loads((sweep / "sweep.json").read_text())["axes"]["until"] == ["size", "refine"]

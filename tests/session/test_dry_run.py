@@ -66,8 +66,8 @@ def jobs(photos: Path, models: FakeModels, number: int) -> list[Job]:
 
 
 def plan(ready: Sequence[Job], store: Store) -> dict[str, tuple[int, int]]:
-    """What a dry run tells by op: to do, there already."""
-    lines = re.findall(r"^  (\w+) +([\d,]+) to do +([\d,]+) there already$", dry_run(ready, store), re.MULTILINE)
+    """What a dry run tells by op: to compute, in the store."""
+    lines = re.findall(r"^  (\w+) +([\d,]+) to compute +([\d,]+) in the store$", dry_run(ready, store), re.MULTILINE)
     return {op: (int(todo.replace(",", "")), int(there.replace(",", ""))) for op, todo, there in lines}
 
 
@@ -199,7 +199,7 @@ def test_it_writes_nothing_and_needs_no_model(cli: Cli) -> None:
     words = masks_only(cli, 2)
     assert cli(*words).returncode == 0
     before = contents(cli.folder)
-    assert "grabcut          0 to do         2 there already" in dry(*words)
+    assert "grabcut          0 to compute         2 in the store" in dry(*words)
     sweep = dry("-m", *words, "stages.thing.iterations=1,2", "+stages.more={op: refine}")
-    assert "grabcut          2 to do         2 there already" in sweep and sweep.startswith("2 jobs; 4 photos")
+    assert "grabcut          2 to compute         2 in the store" in sweep and sweep.startswith("2 jobs; 4 photos")
     assert contents(cli.folder) == before

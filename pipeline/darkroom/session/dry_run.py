@@ -137,7 +137,7 @@ def _work(counts: _Counts, jobs: Sequence[Job]) -> list[str]:
     lines = [f"{several}{_many(counts.photos, 'photo')}, {_many(counts.pictures, 'picture')}"]
     width = max(map(len, [*counts.missing, *counts.cached]), default=0)
     for op in (op for op in STAGES if op in counts.cached or op in counts.missing):
-        lines.append(f"  {op:<{width}}  {counts.missing[op]:>9,} to do {counts.cached[op]:>9,} there already")
+        lines.append(f"  {op:<{width}}  {counts.missing[op]:>9,} to compute {counts.cached[op]:>9,} in the store")
     lines += [f"  cannot be done: {reason}" for reason in counts.reasons]
     if more := counts.undone - len(counts.reasons):
         lines.append(f"  ... and {_many(more, 'more photo')} that cannot be done")

@@ -84,8 +84,7 @@ def _run(jobs: Jobs, folder: Path, store: Store, on_screen: bool) -> bool:
         _log_work(log, runs, store)
         reports = _report(jobs, sweep)
         _log_totals(log, jobs, runs)
-        log.info("%s folder:  %s", "sweep" if sweep else "run", folder)
-        for name, path in reports.items():
+        for name, path in {"sweep folder" if sweep else "run folder": folder, **reports}.items():
             log.info("%s %s", f"{name}:".ljust(14), path)
         return all(run.status == "done" for run in runs)
 

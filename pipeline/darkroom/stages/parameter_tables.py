@@ -1,17 +1,16 @@
-"""Writes the parameter tables of docs/ops.md from the stages: `python -m darkroom.stages.parameter_tables`."""
+"""Writes the parameter tables of docs/ops.md from the stages: `python -m darkroom.stages.parameter_tables docs/ops.md`."""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from darkroom.stages import STAGES, Stage
-
-PAGE = Path(__file__).parents[3] / "docs" / "ops.md"
 
 _TABLE = re.compile(r"(<!-- parameters of (\w+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
 _WORDS = {"string": "text", "integer": "whole number", "boolean": "true or false", "null": "null"}
@@ -60,4 +59,5 @@ def _value(schema: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(render(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in map(Path, sys.argv[1:]):
+        page.write_text(render(page.read_text(encoding="utf-8")), encoding="utf-8")
