@@ -13,9 +13,11 @@ from miniature.pictures import SHOWN
 from support.fake_models import edit_of, stage_models
 from support.runs import ROOT
 
+PAGE = ROOT / "docs/ops.md"
+
 
 def test_the_tables_are_current():
-    page = (ROOT / "docs/ops.md").read_text(encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
     assert page == render(page), "run: make docs"
 
 

@@ -193,8 +193,8 @@ def test_it_writes_nothing_and_needs_no_model(cli: Cli) -> None:
         return done.stdout
 
     before = contents(cli.folder)
-    assert "inpaint          4 to do" in dry("recipe=car_on_mars")
-    assert "inpaint          2 to do" in dry("-m", "recipe=car_on_mars", "stages.inpaint.seed=0,1", "outputs=new")
+    assert "inpaint          4 to compute" in dry("recipe=car_on_mars")
+    assert "inpaint          2 to compute" in dry("-m", "recipe=car_on_mars", "stages.inpaint.seed=0,1", "outputs=new")
     assert contents(cli.folder) == before
     words = masks_only(cli, 2)
     assert cli(*words).returncode == 0

@@ -1,4 +1,4 @@
-"""Writes the parameter tables of docs/ops.md from the stages: `python -m darkroom.stages.parameter_tables docs/ops.md`."""
+"""Writes the parameter tables of a page from the stages: `python -m darkroom.stages.parameter_tables docs/ops.md`."""
 
 from __future__ import annotations
 
