@@ -47,8 +47,8 @@ def harmonised(photo: np.ndarray, mask: np.ndarray, painted: np.ndarray, how: Ha
     if np.count_nonzero(ring) < LEAST:
         return painted
     corrected = _METHODS[how](photo.astype(np.float32), ring, mask, painted.astype(np.float32))
-    clipped: np.ndarray = np.clip(corrected, 0, 255)
-    return np.rint(clipped).astype(np.uint8)
+    result: np.ndarray = np.rint(np.clip(corrected, 0, 255)).astype(np.uint8)
+    return result
 
 
 def _mean_std(photo: np.ndarray, ring: np.ndarray, _mask: np.ndarray, painted: np.ndarray) -> np.ndarray:

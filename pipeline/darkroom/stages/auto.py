@@ -93,6 +93,7 @@ class Auto(Stage):
         shown = edit.flattened
         things = self._things(models.sam.segment_everything(shown, self.grid))
         artifacts = {"segments": _drawn(things.masks, edit.size)}
+        chosen: Sequence[int] | np.ndarray
         if self.choose == "text":
             artifacts["heat"] = heat_of(models, shown, self.phrase, self.without, self.combine)
             chosen = self._hottest(things.masks, artifacts["heat"])
@@ -130,7 +131,8 @@ class Auto(Stage):
         column, row = ((at + 0.5) / size * masks.shape[:0:-1]).astype(int)
         rows, columns = np.ogrid[: masks.shape[1], : masks.shape[2]]
         distance = np.hypot((rows - row) / masks.shape[1], (columns - column) / masks.shape[2])
-        return np.where(masks, distance, np.inf).min(axis=(1, 2), initial=np.inf)
+        nearest: np.ndarray = np.where(masks, distance, np.inf).min(axis=(1, 2), initial=np.inf)
+        return nearest
 
 
 def _distinct(masks: np.ndarray, order: np.ndarray, same: float) -> np.ndarray:

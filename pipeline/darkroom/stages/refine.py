@@ -98,7 +98,8 @@ def _distance_to(mask: np.ndarray) -> np.ndarray:
     OpenCV's exact transform (Felzenszwalb and Huttenlocher, 2012): 16 times as fast as SciPy's, which for an
     empty mask returns distances to nowhere.
     """
-    return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distance: np.ndarray = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return distance
 
 
 def _filled(mask: np.ndarray) -> np.ndarray:
@@ -106,7 +107,8 @@ def _filled(mask: np.ndarray) -> np.ndarray:
     count, labels = cv2.connectedComponents((~mask).astype(np.uint8), connectivity=4)
     outside = np.zeros(count, bool)
     outside[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
-    return mask | ~outside[labels]
+    filled: np.ndarray = mask | ~outside[labels]
+    return filled
 
 
 def _pieces(mask: np.ndarray, min_area: int, keep_largest: int | None) -> np.ndarray:
@@ -116,7 +118,8 @@ def _pieces(mask: np.ndarray, min_area: int, keep_largest: int | None) -> np.nda
     order = np.lexsort((stats[1:, cv2.CC_STAT_LEFT], stats[1:, cv2.CC_STAT_TOP], -areas))[:keep_largest]
     kept = np.zeros(count, bool)
     kept[order[areas[order] >= min_area] + 1] = True
-    return kept[labels]
+    pieces: np.ndarray = kept[labels]
+    return pieces
 
 
 def _boxes(mask: np.ndarray) -> np.ndarray:
