@@ -15,7 +15,7 @@ from darkroom.models.weights import ModelFiles, not_cached
 if TYPE_CHECKING:
     import torch
 
-    from darkroom.models.interfaces import Pipeline
+    from darkroom.models.diffusers_interfaces import Pipeline
 
 
 def load_pipeline(files: ModelFiles, dtype: torch.dtype) -> Pipeline:

@@ -9,7 +9,7 @@ from darkroom.models.latents import encode_grey
 if TYPE_CHECKING:
     import torch
 
-    from darkroom.models.interfaces import Pipeline
+    from darkroom.models.diffusers_interfaces import Pipeline
     from darkroom.models.prompts import PromptEmbeds
 
 

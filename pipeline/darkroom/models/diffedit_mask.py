@@ -16,7 +16,7 @@ from darkroom.models.schedulers import build_scheduler
 if TYPE_CHECKING:
     import torch
 
-    from darkroom.models.interfaces import Pipeline, Scheduler
+    from darkroom.models.diffusers_interfaces import Pipeline, Scheduler
 
 
 class DiffEditMask:

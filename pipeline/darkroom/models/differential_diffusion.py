@@ -11,7 +11,7 @@ from darkroom.models.request import InpaintRequest
 if TYPE_CHECKING:
     import torch
 
-    from darkroom.models.interfaces import Pipeline
+    from darkroom.models.diffusers_interfaces import Pipeline
 
 
 class DifferentialDiffusion:

@@ -23,7 +23,7 @@ from darkroom.models.settings import Memory
 from darkroom.models.weights import ModelFiles
 
 if TYPE_CHECKING:
-    from darkroom.models.interfaces import Pipeline
+    from darkroom.models.diffusers_interfaces import Pipeline
 
 log = logging.getLogger("darkroom")
 

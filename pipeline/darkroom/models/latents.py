@@ -13,7 +13,7 @@ from darkroom.errors import PhotoError
 if TYPE_CHECKING:
     import torch
 
-    from darkroom.models.interfaces import Pipeline
+    from darkroom.models.diffusers_interfaces import Pipeline
 
 
 def encode_images(pipe: Pipeline, images: Sequence[np.ndarray]) -> torch.Tensor:

@@ -10,7 +10,7 @@ from darkroom.models.settings import Memory
 if TYPE_CHECKING:
     import torch
 
-    from darkroom.models.interfaces import Pipeline
+    from darkroom.models.diffusers_interfaces import Pipeline
 
 
 def torch_dtype(memory: Memory) -> torch.dtype:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from compel import Compel
     from transformers import CLIPTextModel
 
-    from darkroom.models.interfaces import Pipeline
+    from darkroom.models.diffusers_interfaces import Pipeline
 
 _FUNCTIONS = ("blend", "and", "swap")
 _CALL = re.compile(r"[)\"]\s*\.\s*(\w{1,40})\(")

@@ -17,7 +17,7 @@ from darkroom.models.request import InpaintRequest
 if TYPE_CHECKING:
     import torch
 
-    from darkroom.models.interfaces import Pipeline
+    from darkroom.models.diffusers_interfaces import Pipeline
 
 
 def repaint(pipe: Pipeline, requests: Sequence[InpaintRequest], prompts: Sequence[EncodedPrompt]) -> list[np.ndarray]:

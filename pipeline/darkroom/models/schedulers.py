@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from darkroom.models.interfaces import Scheduler
+    from darkroom.models.diffusers_interfaces import Scheduler
 
 # clip_sample is for models of pixels; where a checkpoint says nothing, DDIM's default of True would clip latents at 1.
 # Heun is left out: it does not support zero terminal SNR, and paints another picture with checkpoints trained for that.

@@ -13,7 +13,7 @@ from darkroom.models.weights import SMALL_FILES, cached_folder, download_command
 if TYPE_CHECKING:
     import torch
 
-    from darkroom.models.interfaces import Pipeline
+    from darkroom.models.diffusers_interfaces import Pipeline
 
 _UNET = "model.diffusion_model.input_blocks.0.0.weight"  # in every Stable Diffusion file
 _KINDS = ("v1", "v2", "inpainting", "inpainting_v2", "xl_base", "xl_inpaint")  # diffusers' names
