@@ -274,7 +274,7 @@ def test_a_run_killed_while_photos_are_compared_goes_on(cli: Cli) -> None:
     (cli.folder / "mine.yaml").write_text(CLI_RECIPE.replace("POLICY", "skip"))
     process = cli.start("recipe=mine.yaml", "models=miniature", "device=cpu")
     for line in process.stdout:
-        if "gate odd looks at photo 20" in line:
+        if "gate odd measures photo 20" in line:
             process.send_signal(signal.SIGKILL)
             break
     process.communicate()

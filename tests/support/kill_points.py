@@ -35,7 +35,7 @@ from functools import cache
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
-from typing import Any, BinaryIO, ClassVar, Self
+from typing import Annotated, Any, BinaryIO, ClassVar
 
 import cv2
 import numpy as np
@@ -53,6 +53,7 @@ from darkroom.session.session import run as run_session
 from darkroom.stages import STAGES
 from darkroom.stages.base import Stage, stage
 from darkroom.stages.fields import Seeds
+from darkroom.stages.markers import EachValue
 from darkroom.system import interrupts
 
 _CHANGES = {f"os.{name}" for name in ("rename", "link", "symlink", "rmdir", "chmod", "truncate")}
@@ -65,11 +66,7 @@ class Paint(Stage):
 
     needs_mask: ClassVar[bool] = True
 
-    seed: Seeds = Field(0, description="Seed; a list makes one picture per seed.")
-
-    def variants(self) -> Sequence[Self]:
-        seeds = self.seed if isinstance(self.seed, tuple) else (self.seed,)
-        return [replace(self, seed=seed) for seed in seeds]
+    seed: Annotated[Seeds, EachValue()] = Field(0, description="Seed; a list makes one picture per seed.")
 
     def batch_size(self, models: Any) -> int:
         return 2

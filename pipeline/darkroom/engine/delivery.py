@@ -1,189 +1,217 @@
-"""One photo's pictures on their way into a run folder; what earlier attempts have finished is taken over as it is."""
+"""Puts the pictures of one photo into a run folder. Pictures that earlier attempts finished stay as they are."""
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from darkroom.config.jobs import Job
 from darkroom.dataset import Photo
 from darkroom.engine.step_result import StepResult, outcome
 from darkroom.errors import EmptyMask, PhotoError, Stopped
 from darkroom.planning.cache_keys import content
 from darkroom.planning.plan import Step, paths, settings_of, without
 from darkroom.planning.preflight import warnings
+from darkroom.record import Record
 from darkroom.record.journal import journal_line
 from darkroom.record.picture_files import PictureFiles
-from darkroom.record.schema import JournalLine
-
-if TYPE_CHECKING:
-    from darkroom.engine.run_job import JobRun
+from darkroom.record.schema import JournalLine, PictureStatus
+from darkroom.store import Store
 
 log = logging.getLogger("darkroom")
 
 
-class _Planned(NamedTuple):
-    """A picture of a photo: the way to it, and the line of an earlier attempt that has finished it.
+@dataclass(frozen=True)
+class Destination:
+    """Where the pictures of a job go.
 
-    A photo that cannot be planned has one picture without a way, which fails.
+    Attributes:
+        job: the job.
+        record: its run folder.
+        store: has the files of the pictures.
+        append: adds a picture's line to the journal and counts the picture.
+    """
+
+    job: Job
+    record: Record
+    store: Store
+    append: Callable[[JournalLine], None]
+
+
+class _PlannedPicture(NamedTuple):
+    """A picture that the plan asks for.
+
+    A photo that cannot be planned has one picture without steps, which fails.
     """
 
     steps: Sequence[Step]
-    line: JournalLine | None
-    left: bool  # it is still to be made, perhaps since files of the finished one are gone
+    finished: JournalLine | None  # its line from an earlier attempt
+    pending: bool  # it must be computed, even if it is finished, because files of it are missing
 
 
 class Delivery:
-    """One photo's pictures on their way into a run folder (`runner.ResultSink`).
+    """Puts the pictures of one photo into a run folder (`runner.ResultSink`).
 
-    What earlier attempts have finished is taken over as it is: a resume adds, and never replaces.
+    A resume adds pictures and never replaces a finished one.
+
+    Args:
+        destination: where the pictures go.
+        photo: the photo.
+        digest: SHA-256 of its file, or why it cannot be read.
+        tree: its steps, or why they cannot be planned.
 
     Attributes:
         remaining: see `runner.ResultSink`.
-        pictures: how many there will be.
+        pictures: the number of pictures that the photo will have.
     """
 
-    def __init__(self, run: JobRun, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> None:
-        self._run = run
+    def __init__(
+        self, destination: Destination, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError
+    ) -> None:
+        self._job, self._append = destination.job, destination.append
+        self._record, self._store = destination.record, destination.store
         self._photo = photo
         self._digest = None if isinstance(digest, PhotoError) else digest
-        self._folder = run.record.photo_folder(photo)
-        self._before = run.record.earlier_photo(photo, self._folder)
+        self._folder = self._record.photo_folder(photo)
+        self._earlier = self._record.earlier_photo(photo, self._folder)
         self._linked: set[str] = set()
-        self._inputs: dict[Path, str] = {}
-        self._said: set[str] = set()
+        self._input_digests: dict[Path, str] = {}
+        self._warned: set[str] = set()
         self._plan = deque(self._unplanned(tree) if isinstance(tree, PhotoError) else self._planned(tree))
         self.pictures = len(self._plan)
-        self.remaining: Sequence[Step] | PhotoError = tree
-        if not isinstance(tree, PhotoError):
-            self.remaining = without(tree, (not each.left for each in self._plan))
-        elif not any(each.left for each in self._plan):
-            self.remaining = ()
+        self.remaining = self._remaining(tree)
         if self.remaining:
-            run.record.import_earlier(photo.name, run.store)
-        done = self._before.done
-        self._note_changes(done, digest)
-        if used := done[0]["digest"] if done else self._digest:
-            run.record.add_photo(photo.name, used)
+            self._record.import_earlier(photo.name, self._store)
+        self._warn_of_changes(digest)
+        if used := self._earlier.done[0]["digest"] if self._earlier.done else self._digest:
+            self._record.add_photo(photo.name, used)
 
-    def deliver(self, steps: Sequence[Step], way: Sequence[StepResult | PhotoError]) -> None:
+    def deliver(self, steps: Sequence[Step], results: Sequence[StepResult | PhotoError]) -> None:
         """See `runner.ResultSink`."""
         planned = self._plan.popleft()
-        made, error = outcome(way)
-        finds_only = not any(step.stage.repaints for step in steps)
-        status = "done" if error is None else self._status(error)
-        if error and status == "done":  # kept as it was when nothing more was found
-            steps = [each.step for each in made if each.step]
-        trail = _files_of(self._folder, made)
+        finished, error = outcome(results)
+        status: PictureStatus = "done" if error is None else self._status(error)
+        files = _files_of(self._folder, finished)
         if status == "done":
-            results = self._run.ready.settings.results
-            trail.deliver(self._run.store, finds_only, results.format, results.quality)
-        if obstacle := self._run.record.find_conflict(trail.files, self._before, self._run.store):
-            status, error, trail = "failed", PhotoError(f"not made: {obstacle}"), PictureFiles(self._folder)
-        if planned.line and status != "done":
-            self._say(f"{planned.line['result']}: stays, though files of it are gone: {error}")
-            self._run.append(planned.line)
+            settings, masks_only = self._job.settings.results, not any(step.stage.repaints for step in steps)
+            files.deliver(self._store, masks_only, settings.format, settings.quality)
+            steps = _steps_of(finished)  # fewer, if it is kept as it was before an error
+        if conflict := self._record.find_conflict(files.files, self._earlier, self._store):
+            status, error, files = "failed", PhotoError(f"not made: {conflict}"), PictureFiles(self._folder)
+        if planned.finished and status != "done":
+            self._warn(f"{planned.finished['result']}: kept, although files of it are missing: {error}")
+            self._append(planned.finished)
         else:
             if isinstance(error, Stopped) and status == "done":
-                trail.flags.append(str(error))
-            self._tell(status, error, trail.flags)
-            self._keep(trail, self._line(trail, steps, made, status, error))
-        self.hand_on()
+                files.flags.append(str(error))
+            self._report(status, error, files.flags)
+            self._add(files, self._line(files, steps, _steps_of(finished), status, error))
+        self.append_finished()
 
-    def hand_on(self) -> None:
-        """Take over what is finished, up to the next picture that is still to be made."""
-        while self._plan and not self._plan[0].left:
-            self._run.append(self._plan.popleft().line)
+    def append_finished(self) -> None:
+        """Add the lines of pictures that earlier attempts finished, up to the next picture that must be computed."""
+        while self._plan and not self._plan[0].pending:
+            if line := self._plan.popleft().finished:
+                self._append(line)
 
     def flush(self) -> None:
         """See `runner.ResultSink`."""
-        self._run.record.flush()
+        self._record.flush()
 
-    def _planned(self, tree: Sequence[Step]) -> Iterator[_Planned]:
+    def _planned(self, tree: Sequence[Step]) -> Iterator[_PlannedPicture]:
         for steps in paths(tree):
-            line = self._before.finished_picture(settings_of(steps))
-            yield _Planned(steps, line, line is None or bool(self._run.record.restore_files(line, self._run.store)))
+            line = self._earlier.finished_picture(settings_of(steps))
+            pending = line is None or bool(self._record.restore_files(line, self._store))
+            yield _PlannedPicture(steps, line, pending)
 
-    def _unplanned(self, error: PhotoError) -> Iterator[_Planned]:
-        """What is finished, and, unless that was all of it, a failure."""
-        yield from (_Planned((), line, left=False) for line in self._before.done)
-        if not (self._before.done and self._run.record.ended):
-            yield _Planned((), None, left=True)
+    def _unplanned(self, error: PhotoError) -> Iterator[_PlannedPicture]:
+        """The finished pictures, and a failure unless an earlier attempt ended with these pictures only."""
+        yield from (_PlannedPicture((), line, pending=False) for line in self._earlier.done)
+        if not (self._earlier.done and self._record.ended):
+            yield _PlannedPicture((), None, pending=True)
 
-    def _note_changes(self, done: Sequence[JournalLine], digest: str | PhotoError) -> None:
-        """Say of what was finished earlier that it stays, where what it was made from, or its files, have changed."""
+    def _remaining(self, tree: Sequence[Step] | PhotoError) -> Sequence[Step] | PhotoError:
+        if isinstance(tree, PhotoError):
+            return tree if any(picture.pending for picture in self._plan) else ()
+        return without(tree, (not picture.pending for picture in self._plan))
+
+    def _warn_of_changes(self, digest: str | PhotoError) -> None:
+        """Warn that finished pictures are kept although their photo, their input files or they themselves changed."""
+        done, name = self._earlier.done, self._photo.name
         if not done:
             return
-        stay = f"its {len(done)} finished picture{'s' * (len(done) > 1)} stay{'s' * (len(done) == 1)}"
+        kept = "its finished picture is kept" if len(done) == 1 else f"its {len(done)} finished pictures are kept"
         if isinstance(digest, PhotoError):
-            self._say(f"{self._photo.name}: {digest}; {stay}")
+            self._warn(f"{name}: {digest}; {kept}")
         elif digest != done[0]["digest"]:
-            self._say(f"{self._photo.name}: was changed since; {stay}, and a new run takes the change in")
-        for path, then in dict.fromkeys(pair for line in done for pair in line["inputs"].items()):
+            self._warn(f"{name}: was changed since; {kept}; a new run will use the change")
+        for path, recorded in dict.fromkeys(pair for line in done for pair in line["inputs"].items()):
             with suppress(PhotoError):
-                if self._content(Path(path)) == then:
+                if self._digest_of(Path(path)) == recorded:
                     continue
-            self._say(f"{self._photo.name}: {path} was changed or is gone since; {stay}")
+            self._warn(f"{name}: {path} was changed or removed since; {kept}")
         if isinstance(self.remaining, PhotoError):
-            self._say(f"{self._photo.name}: {self.remaining}; {stay}")
-        for path in self._run.record.changed_files(done):
-            self._say(f"{path}: was changed since it was written; left as it is")
+            self._warn(f"{name}: {self.remaining}; {kept}")
+        for path in self._record.changed_files(done):
+            self._warn(f"{path}: was changed since it was written; left as it is")
 
-    def _keep(self, trail: PictureFiles, line: JournalLine) -> None:
-        """Put a picture's files into the folder and its line into the journal."""
-        for path, blob in trail.files.items():
+    def _add(self, files: PictureFiles, line: JournalLine) -> None:
+        """Add a picture's files to the folder and its line to the journal."""
+        for path, blob in files.files.items():
             if path not in self._linked:
-                self._run.record.add_file(path, self._run.store, blob, self._before)
+                self._record.add_file(path, self._store, blob, self._earlier)
                 self._linked.add(path)
-        self._run.append(line)
+        self._append(line)
 
     def _line(
         self,
-        trail: PictureFiles,
+        files: PictureFiles,
         steps: Sequence[Step],
-        made: Sequence[StepResult],
-        status: str,
+        finished: Sequence[Step],
+        status: PictureStatus,
         error: PhotoError | None,
     ) -> JournalLine:
         reason = self._photo.located(error) if error and status != "done" else None
-        inputs = self._inputs_of(each.step for each in made if each.step)
-        line = journal_line(self._photo, self._digest, inputs, trail, steps, status, reason)
-        return {**line, "warnings": warnings(steps, self._run.ready.settings.models())}
+        line = journal_line(self._photo, self._digest, self._inputs_of(finished), files, steps, status, reason)
+        return {**line, "warnings": warnings(steps, self._job.settings.models())}
 
     def _inputs_of(self, steps: Iterable[Step]) -> dict[str, str]:
-        """The files that these steps have read, each looked at once; without one that has gone since."""
+        """SHA-256 of the input files of some steps, by path; files that have been removed since are left out."""
         found = {}
         for step in steps:
             with suppress(PhotoError):
                 for path in step.stage.input_files(self._photo.name):
-                    found[str(path)] = self._content(path)
+                    found[str(path)] = self._digest_of(path)
         return found
 
-    def _content(self, path: Path) -> str:
-        if path not in self._inputs:
-            self._inputs[path] = content(path)
-        return self._inputs[path]
+    def _digest_of(self, path: Path) -> str:
+        if path not in self._input_digests:
+            self._input_digests[path] = content(path)
+        return self._input_digests[path]
 
-    def _status(self, error: PhotoError) -> str:
+    def _status(self, error: PhotoError) -> PictureStatus:
         policy = error.policy if isinstance(error, Stopped) else "fail"
-        policy = self._run.ready.recipe.on_empty if isinstance(error, EmptyMask) else policy
-        return {"keep": "done", "skip": "skipped"}.get(policy, "failed")
+        policy = self._job.recipe.on_empty if isinstance(error, EmptyMask) else policy
+        statuses: dict[str, PictureStatus] = {"keep": "done", "skip": "skipped"}
+        return statuses.get(policy, "failed")
 
-    def _tell(self, status: str, error: PhotoError | None, flags: Sequence[str]) -> None:
-        """A reason that several pictures share is said once."""
+    def _report(self, status: PictureStatus, error: PhotoError | None, flags: Sequence[str]) -> None:
         for flag in flags:
             if flag != str(error):
-                self._say(f"flagged: {self._photo.name}: {flag}")
+                self._warn(f"flagged: {self._photo.name}: {flag}")
         if error:
-            what_happened = "kept as it is" if status == "done" else status
-            self._say(f"{what_happened}: {self._photo.name}: {self._photo.located(error)}")
+            outcome = "kept as it is" if status == "done" else status
+            self._warn(f"{outcome}: {self._photo.name}: {self._photo.located(error)}")
 
-    def _say(self, line: str) -> None:
-        if line not in self._said:
-            self._said.add(line)
+    def _warn(self, line: str) -> None:
+        """Log a warning once, even if several pictures share it."""
+        if line not in self._warned:
+            self._warned.add(line)
             log.warning("%s", line)
 
 
@@ -196,3 +224,7 @@ def _files_of(folder: str, results: Sequence[StepResult]) -> PictureFiles:
             files.add_step(f"{found.step.index}_{found.step.name}", found.step.variant, found.key, found.result)
         files.flags += [found.flag] if found.flag else []
     return files
+
+
+def _steps_of(results: Sequence[StepResult]) -> list[Step]:
+    return [found.step for found in results if found.step]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from darkroom.engine.graph import Node
+from darkroom.engine.graph import Node, PhotoNode, StepNode
 from darkroom.errors import PhotoError
 from darkroom.imaging.bands import by_bands
 from darkroom.imaging.codec import DecodedPhoto, decode_photo
@@ -20,153 +19,163 @@ from darkroom.imaging.paste_back import paste_back_problems
 from darkroom.imaging.png import decode_png, decode_untrusted_png, encode_png
 from darkroom.imaging.thumbnails import mask_thumbnail, photo_thumbnail
 from darkroom.models import Models
-from darkroom.record import metadata
+from darkroom.planning.plan import Step
 from darkroom.store import Result, Store
+
+MetadataTexts = Callable[[str, Sequence[Step], Mapping[str, Any]], Mapping[str, str]]
+"""Makes the text chunks of a result PNG: of the photo's SHA-256, the steps without gates, and `Models.identity` by
+kind."""
 
 
 class EditCache:
-    """The edits behind nodes, a few at a time in memory, all others in the store.
+    """The edit after each node: the latest few in memory, all others in the store.
 
     Args:
-        models: name themselves in the metadata of what they make.
-        store: where results are.
+        models: named in the metadata of results.
+        store: has the results.
+        texts: see `MetadataTexts`.
     """
 
-    def __init__(self, models: Models, store: Store) -> None:
+    def __init__(self, models: Models, store: Store, texts: MetadataTexts) -> None:
         self._models = models
         self._store = store
+        self._texts = texts
         self._edits: OrderedDict[Node, Edit] = OrderedDict()
 
-    def at(self, node: Node) -> Edit:
-        """The photo as it is behind a node that has its result."""
+    def edit_after(self, node: Node) -> Edit:
+        """The edit after a node that has a result."""
         if node in self._edits:
             self._edits.move_to_end(node)
             return self._edits[node]
-        if node.parent is None:
-            picture = node.subject.load()
-            name = node.subject.photo.name
-            return self._remember(node, Edit(picture.pixels, picture.pixels, alpha=picture.alpha, name=name))
-        before, result = self.at(node.parent), node.result
+        if isinstance(node, PhotoNode):
+            photo = node.load()
+            edit = Edit(photo.pixels, photo.pixels, alpha=photo.alpha, name=node.photo.name)
+        else:
+            edit = replace(self.edit_after(node.parent), **self._changes(node))
+        return self._remember(node, edit)
+
+    def get_unverified(self, node: Node) -> Result | None:
+        """A result from a run folder that is being resumed; None if there is none, or the files violate paste-back."""
+        result = self._store.get_unverified(node.key)
+        if result is None:
+            return None
+        try:
+            return result if self._is_valid(node, result) else None
+        except PhotoError:
+            return None
+
+    def store_photo(self, root: PhotoNode) -> Result:
+        """Store a photo as decoded. Raises `PhotoError` if it cannot be decoded."""
+        photo = root.load()
+        data = _encode(photo, {})
+        small = photo_thumbnail(photo.pixels, photo.alpha, photo.icc)
+        return Result(image=self._store.add_blob(data, ".png"), thumbnail=self._store.add_blob(small, ".jpg"))
+
+    def store_edit(self, node: StepNode, before: Edit, after: Edit, seconds: float) -> Result:
+        """Check what a step made and store its files.
+
+        Args:
+            node: the step.
+            before: the edit before the step.
+            after: the edit after the step.
+            seconds: computing time.
+
+        Raises:
+            PhotoError: the step violated the paste-back contract; nothing is stored.
+        """
+        outside_max_diff = _check_paste_back(before, after)
+        result = Result(
+            **self._store_files(node, before, after),
+            artifacts={label: self._add_png(picture) for label, picture in after.artifacts.items()},
+            figures=dict(after.figures),
+            empty=after.repainted is None and after.mask is not None and not after.mask.any(),
+            outside_max_diff=outside_max_diff,
+            seconds=round(seconds, 3),
+        )
+        if node.children:
+            self._remember(node, after)
+        return result
+
+    def clear(self) -> None:
+        """Free the edits in memory."""
+        self._edits.clear()
+
+    def _changes(self, node: StepNode) -> dict[str, Any]:
+        """The attributes of `Edit` that a step changed, from its stored result."""
+        result = node.result
+        assert result is not None
         changes: dict[str, Any] = {}
-        if result.image:
+        if result.image and result.repainted:
             changes["image"] = decode_png(self._store.read_blob(result.image), "RGB")
             changes["repainted"] = decode_png(self._store.read_blob(result.repainted), "L")
         if result.mask:
             changes["mask"] = decode_png(self._store.read_blob(result.mask), "L")
             changes["confidence"] = result.figures.get("confidence")
-        return self._remember(node, replace(before, **changes))
+        return changes
 
-    def lent(self, node: Node) -> Result | None:
-        """A result out of a run folder that is being resumed, if it keeps the contract of paste-back."""
-        result = self._store.get_unverified(node.key)
-        if result is None:
-            return None
-        try:
-            photo = node.subject.load()
-            size = photo.pixels.shape[:2]
-            mask, repainted = (
-                blob and decode_untrusted_png(self._store.read_blob(blob), "L", size)
-                for blob in (result.mask, result.repainted)
-            )
-            if result.image is None:
-                return None if mask is None else result
-            if (node.step is None) != (repainted is None):  # the photo itself, or something repainted
-                return None
-            share = np.zeros(size, np.uint8) if repainted is None else repainted
-            picture = decode_photo(self._store.read_blob(result.image))
-        except PhotoError:
-            return None
-        return None if any(paste_back_problems(photo, share, picture)) else result
+    def _is_valid(self, node: Node, result: Result) -> bool:
+        """Whether the files of a result have the photo's size and keep the paste-back contract."""
+        photo = node.root.load()
+        size = photo.pixels.shape[:2]
+        mask, repainted = (self._untrusted_mask(blob, size) for blob in (result.mask, result.repainted))
+        if result.image is None:
+            return mask is not None
+        if isinstance(node, PhotoNode) != (repainted is None):  # an image is the photo itself, or is repainted
+            return False
+        alpha = np.zeros(size, np.uint8) if repainted is None else repainted
+        return not any(paste_back_problems(photo, alpha, decode_photo(self._store.read_blob(result.image))))
 
-    def keep_photo(self, root: Node) -> Result:
-        """Put a photo as decoded into the store. Raises `PhotoError` where it cannot be decoded."""
-        picture = root.subject.load()
-        data = _encode(picture)
-        small = photo_thumbnail(picture.pixels, picture.alpha, picture.icc)
-        return Result(image=self._store.add_blob(data, ".png"), thumbnail=self._store.add_blob(small, ".jpg"))
+    def _untrusted_mask(self, blob: str | None, size: tuple[int, int]) -> np.ndarray | None:
+        return decode_untrusted_png(self._store.read_blob(blob), "L", size) if blob else None
 
-    def keep(self, node: Node, before: Edit, edit: Edit, seconds: float) -> Result:
-        """Check what a step has made and put its files into the store.
-
-        Args:
-            node: the step.
-            before: what it was given.
-            edit: what it has made.
-            seconds: what it took.
-
-        Raises:
-            PhotoError: it broke the contract of paste-back; nothing is kept.
-        """
-        outside_max_diff = _check(edit, before)
-        result = Result(
-            **self._files(node, before, edit),
-            artifacts={label: self._add_png(picture) for label, picture in edit.artifacts.items()},
-            figures=dict(edit.figures),
-            empty=edit.repainted is None and edit.mask is not None and not edit.mask.any(),
-            outside_max_diff=outside_max_diff,
-            seconds=round(seconds, 3),
-        )
-        if node.children:
-            self._remember(node, edit)
-        return result
-
-    def forget(self) -> None:
-        """Let go of everything in memory."""
-        self._edits.clear()
-
-    def _files(self, node: Node, before: Edit, edit: Edit) -> dict[str, str]:
-        if edit.image is not before.image:
-            picture = _repainted(node.subject.load(), edit)
+    def _store_files(self, node: StepNode, before: Edit, after: Edit) -> dict[str, str]:
+        if after.image is not before.image and after.repainted is not None:
+            picture = _repainted(node.root.load(), after.image, after.repainted, after.opacity)
+            small = photo_thumbnail(picture.pixels, picture.alpha, picture.icc)
             return {
-                "image": self._store.add_blob(_encode(picture, self._texts(node)), ".png"),
-                "thumbnail": self._store.add_blob(photo_thumbnail(picture.pixels, picture.alpha, picture.icc), ".jpg"),
-                "repainted": self._add_png(edit.repainted),
-                "mask_thumbnail": self._store.add_blob(mask_thumbnail(edit.repainted), ".png"),
+                "image": self._store.add_blob(_encode(picture, self._metadata(node)), ".png"),
+                "thumbnail": self._store.add_blob(small, ".jpg"),
+                "repainted": self._add_png(after.repainted),
+                "mask_thumbnail": self._store.add_blob(mask_thumbnail(after.repainted), ".png"),
             }
-        if edit.mask is not before.mask:
-            small = self._store.add_blob(mask_thumbnail(edit.mask), ".png")
-            return {"mask": self._add_png(edit.mask), "mask_thumbnail": small}
+        if after.mask is not before.mask and after.mask is not None:
+            thumbnail = self._store.add_blob(mask_thumbnail(after.mask), ".png")
+            return {"mask": self._add_png(after.mask), "mask_thumbnail": thumbnail}
         return {}
 
     def _add_png(self, grey: np.ndarray) -> str:
         return self._store.add_blob(encode_png(grey), ".png")
 
-    def _texts(self, node: Node) -> Mapping[str, str]:
-        steps = [step for step in node.steps() if not step.stage.is_gate]  # with or without a gate: the same picture
+    def _metadata(self, node: StepNode) -> Mapping[str, str]:
+        steps = [step for step in node.steps() if not step.stage.is_gate]  # a gate does not change the picture
         kinds = dict.fromkeys(kind for step in steps for kind in step.stage.uses)
-        return metadata.texts(
-            photo=node.subject.digest,
-            steps=steps,
-            models={kind: self._models.identity(kind) for kind in kinds},
-        )
+        return self._texts(node.root.digest, steps, {kind: self._models.identity(kind) for kind in kinds})
 
     def _remember(self, node: Node, edit: Edit) -> Edit:
-        if node.step and edit.mask is not None:
-            name = node.step.name
-            confidences = {**edit.confidences, name: edit.confidence}
-            wanted = _named_below(node)
-            masks = {each: mask for each, mask in (*edit.masks.items(), (name, edit.mask)) if each in wanted}
-            edit = replace(edit, masks=masks, confidences=confidences)
+        if isinstance(node, StepNode) and edit.mask is not None:
+            name, needed = node.step.name, _masks_needed_after(node)
+            masks = {stage: mask for stage, mask in (*edit.masks.items(), (name, edit.mask)) if stage in needed}
+            edit = replace(edit, masks=masks, confidences={**edit.confidences, name: edit.confidence})
         self._edits[node] = edit = replace(edit, artifacts={}, figures={})
-        while len(self._edits) > self._models.batch_size + 2:  # a batch's parents, and what is on the way to them
+        while len(self._edits) > self._models.batch_size + 2:  # a batch's parents, and the nodes before one of them
             self._edits.popitem(last=False)
         return edit
 
 
-def _named_below(node: Node) -> set[str]:
-    """The earlier stages whose masks the steps below a node ask for."""
-    found: set[str] = set()
+def _masks_needed_after(node: StepNode) -> set[str]:
+    """The names of the stages whose masks are needed by steps after a node."""
+    names: set[str] = set()
     for child in node.children.values():
-        found |= {*child.step.stage.needed_masks(), *_named_below(child)}
-    return found
+        names |= {*child.step.stage.needed_masks(), *_masks_needed_after(child)}
+    return names
 
 
-def _repainted(photo: DecodedPhoto, edit: Edit) -> DecodedPhoto:
-    """The picture of an edit, 16-bit if the photo is: pixels that were not repainted keep all their bits."""
+def _repainted(photo: DecodedPhoto, image: np.ndarray, repainted: np.ndarray, alpha: np.ndarray | None) -> DecodedPhoto:
+    """A repainted photo, 16-bit if the photo is: pixels that were not repainted keep all their bits."""
     pixels16 = photo.pixels16
     if pixels16 is not None:
-        pixels16 = by_bands(_repainted_16_bits, pixels16, edit.image, edit.repainted)
-    return replace(photo, pixels=edit.image, alpha=edit.opacity, pixels16=pixels16)
+        pixels16 = by_bands(_repainted_16_bits, pixels16, image, repainted)
+    return replace(photo, pixels=image, alpha=alpha, pixels16=pixels16)
 
 
 def _repainted_16_bits(pixels16: np.ndarray, image: np.ndarray, repainted: np.ndarray) -> np.ndarray:
@@ -176,18 +185,25 @@ def _repainted_16_bits(pixels16: np.ndarray, image: np.ndarray, repainted: np.nd
     return result
 
 
-def _encode(picture: DecodedPhoto, texts: Mapping[str, str] = MappingProxyType({})) -> bytes:
+def _encode(picture: DecodedPhoto, texts: Mapping[str, str]) -> bytes:
     if picture.pixels16 is not None:
         return encode_png(picture.pixels16, icc=picture.icc, texts=texts, metadata=picture.metadata)
     return encode_png(picture.pixels, alpha=picture.alpha, icc=picture.icc, texts=texts, metadata=picture.metadata)
 
 
-def _check(edit: Edit, before: Edit) -> int:
-    """The paste-back contract, after every stage; returns what was measured, which is 0 where it holds."""
-    if edit.image.shape != edit.original.shape:
-        raise PhotoError(f"the picture has another size, {edit.image.shape}, than the photo: a bug, please report it")
-    if outside_max_diff := edit.outside_max_diff():
+def _check_paste_back(before: Edit, after: Edit) -> int:
+    """Check the paste-back contract.
+
+    Returns:
+        the largest difference to the photo where nothing was repainted, which is always 0.
+
+    Raises:
+        PhotoError: the contract is violated.
+    """
+    if after.image.shape != after.original.shape:
+        raise PhotoError(f"the picture has another size, {after.image.shape}, than the photo: a bug, please report it")
+    if outside_max_diff := after.outside_max_diff():
         raise PhotoError(f"pixels outside the mask changed by {outside_max_diff}: a bug, please report it")
-    if edit.image is not before.image and edit.mask is not before.mask:
+    if after.image is not before.image and after.mask is not before.mask:
         raise PhotoError("a stage changed both picture and mask: a bug, please report it")
     return outside_max_diff

@@ -1,4 +1,4 @@
-"""What the results of a run depend on besides its configuration, models and photos: for `run.json`, as fingerprints."""
+"""Fingerprints, for `run.json`, of what results depend on besides configuration, models and photos."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from darkroom.stages import STAGES
 
 
 class Fingerprints:
-    """Takes up a run's photos in their order; the same photos, values and files give the same fingerprints.
+    """Fingerprints of the manifest's values and the input files that a run uses. The order of the photos matters.
 
     Args:
-        recipe: of the run.
+        recipe: the run's.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -28,21 +28,21 @@ class Fingerprints:
         self._files: dict[str, Any] = {}
 
     def add_values(self, photo: Photo) -> None:
-        """Add the photo's values of the columns that the recipe uses."""
+        """Add a photo's values in the columns that the recipe uses."""
         for name, values in self._columns.items():
             values.update(json.dumps([photo.name, photo.item.get(name)]).encode() + b"\n")
 
     def add_files(self, photo: Photo, tree: Sequence[Step]) -> None:
-        """Add the files, such as masks, that the steps of a photo read."""
+        """Add the input files, such as masks, of a photo's steps."""
         level = tree
         while level:
             for stage, digest in _digests(level, photo.name):
                 files = self._files.setdefault(stage, hashlib.sha256())
                 files.update(json.dumps([photo.name, digest]).encode() + b"\n")
-            level = level[0].children  # siblings share them
+            level = level[0].children  # all siblings have the same
 
     def facts(self) -> dict[str, Any]:
-        """As plain data: the versions of the ops and of the keys, a SHA-256 for each column and each stage's files."""
+        """For `run.json`: versions of ops and of cache keys, and SHA-256 by column and by stage with input files."""
         return {
             "keys": FORMAT,
             "ops": self._ops,
@@ -52,7 +52,7 @@ class Fingerprints:
 
 
 def _digests(steps: Sequence[Step], photo: str) -> Iterator[tuple[str, str]]:
-    """(stage, SHA-256) of each file that steps read for a photo; an empty text for one that is not there."""
+    """(stage, SHA-256) of each input file of the steps; an empty text for a missing file."""
     for step in steps:
         try:
             yield from ((step.name, content(path)) for path in step.stage.input_files(photo))

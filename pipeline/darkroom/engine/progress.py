@@ -1,4 +1,4 @@
-"""What a person sees of a run: a bar with rate and time left, or plain lines where there is no terminal."""
+"""Shows the progress of a run: a bar with rate and time left, or log lines if there is no terminal."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ log = logging.getLogger("darkroom")
 
 
 class Progress:
-    """Counts photos and pictures. A second, silent walk over the listings finds how many photos there will be.
+    """Counts photos and pictures. A thread lists the datasets once more to find the number of photos.
 
     Args:
-        datasets: the photos of every job.
-        on_screen: show a bar where there is a terminal.
+        datasets: of the jobs.
+        on_screen: show a bar if there is a terminal.
     """
 
     def __init__(self, datasets: Sequence[Dataset], on_screen: bool = True) -> None:
         self._datasets = datasets
-        self._of: int | None = None  # photos there will be, once they are counted
+        self._total: int | None = None  # number of photos, once they are counted
         self._photos = self._planned = self._pictures = 0
-        self._looked: Counter[str] = Counter()
+        self._surveyed: Counter[str] = Counter()
         hidden = not (on_screen and sys.stderr.isatty())
         self._bar = tqdm(file=bare(sys.stderr), unit="picture", disable=hidden, dynamic_ncols=True)
 
@@ -42,51 +42,48 @@ class Progress:
         self._bar.close()
 
     def begin_photo(self, pictures: int) -> None:
-        """A photo is taken up, of which so many pictures will be made."""
+        """Count a photo, and the number of pictures that it will have."""
         self._photos += 1
         self._planned += pictures
         self._show()
 
-    def look(self, gate: str, photo: str) -> None:
-        """A photo's mask is looked at, before any picture is made.
+    def survey_photo(self, gate: str, photo: str) -> None:
+        """Show that a photo's mask is measured for a baseline, before any picture is made.
 
         Args:
-            gate: the name of the gate that compares them.
-            photo: which photo.
+            gate: the name of the gate that needs the baseline.
+            photo: the photo's name.
         """
-        self._looked[gate] += 1
-        told = f"{self._looked[gate]}{self._out_of(self._of)}"
+        self._surveyed[gate] += 1
+        count = f"{self._surveyed[gate]}{_out_of(self._total)}"
         if self._bar.disable:
-            log.info("gate %s looks at photo %s: %s", gate, told, photo)
+            log.info("gate %s measures photo %s: %s", gate, count, photo)
         else:
-            self._bar.set_postfix_str(printable(f"gate {gate} looks at photo {told}"))
+            self._bar.set_postfix_str(printable(f"gate {gate} measures photo {count}"))
 
     def picture_done(self, photo: str, status: str) -> None:
-        """A picture is in the journal.
+        """Count a picture that has been recorded.
 
         Args:
-            photo: of which photo.
+            photo: the photo's name.
             status: as in the journal.
         """
         self._pictures += 1
         self._show()
         if self._bar.disable:
-            log.info("picture %d%s: %s: %s", self._pictures, self._out_of(self._expected()), photo, status)
+            log.info("picture %d%s: %s: %s", self._pictures, _out_of(self._expected()), photo, status)
 
     def _show(self) -> None:
         if self._bar.disable:
             return
         self._bar.total = self._expected()
-        self._bar.set_postfix_str(f"photo {self._photos}{self._out_of(self._of)}", refresh=False)
+        self._bar.set_postfix_str(f"photo {self._photos}{_out_of(self._total)}", refresh=False)
         self._bar.update(self._pictures - self._bar.n)
         self._bar.refresh()
 
     def _expected(self) -> int | None:
-        """Pictures there will be: exact where all photos have as many as those so far."""
-        return round(self._planned / self._photos * self._of) if self._of and self._photos else None
-
-    def _out_of(self, number: int | None) -> str:
-        return f" of {number}" if number else ""
+        """The expected number of pictures; exact if all photos have as many as those so far."""
+        return round(self._planned / self._photos * self._total) if self._total and self._photos else None
 
     def _count(self) -> None:
         try:
@@ -94,6 +91,10 @@ class Progress:
             for dataset in self._datasets:
                 if all(dataset != other for other, _ in known):
                     known.append((dataset, dataset.count()))
-            self._of = sum(next(count for other, count in known if other == each) for each in self._datasets)
-        except Exception:  # the run's own walk reports it
+            self._total = sum(next(count for other, count in known if other == dataset) for dataset in self._datasets)
+        except Exception:  # the run meets the same error and reports it
             log.debug("counting the photos failed", exc_info=True)
+
+
+def _out_of(total: int | None) -> str:
+    return f" of {total}" if total else ""

@@ -1,4 +1,4 @@
-"""Checked recipes to finished run folders: one, or all of a sweep as one."""
+"""Runs jobs: a single one, or all jobs of a sweep together."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any
 
 from darkroom.config.jobs import Job
-from darkroom.config.stage_spec import StageSpec
+from darkroom.config.settings import Settings
 from darkroom.dataset import Photo
-from darkroom.engine.delivery import Delivery
+from darkroom.engine.baseline import BaselineSurvey
+from darkroom.engine.delivery import Delivery, Destination
 from darkroom.engine.fingerprints import Fingerprints
 from darkroom.engine.progress import Progress
 from darkroom.engine.runner import Runner
-from darkroom.engine.step_result import StepResult
 from darkroom.errors import PhotoError, RecipeError, SetupError
 from darkroom.models import Models
 from darkroom.planning.plan import Step, StepPlanner
-from darkroom.record import Record
-from darkroom.record.schema import JournalLine
+from darkroom.record import Record, metadata
+from darkroom.record.schema import JournalLine, RunStatus
 from darkroom.stages.baseline import Baseline
 from darkroom.store import Store
 from darkroom.system.files import Folder
@@ -32,162 +32,160 @@ log = logging.getLogger("darkroom")
 
 
 class JobRun:
-    """A run folder that is being filled (`runner.Consumer`)."""
+    """A job that is running (`runner.Consumer`).
 
-    def __init__(self, ready: Job, store: Store, progress: Progress) -> None:
-        self.ready = ready
+    Args:
+        job: the job.
+        store: of the outputs folder.
+        progress: shows the progress.
+
+    Attributes:
+        job: as given.
+        totals: number of photos, and of pictures by status.
+        status: as in `run.json`.
+        work: what was computed and reused, shared by all jobs that ran together; empty before the end.
+    """
+
+    def __init__(self, job: Job, store: Store, progress: Progress) -> None:
+        self.job = job
         self.totals = Counter(photos=0, done=0, failed=0, skipped=0, flagged=0)
-        self.status = "running"
+        self.status: RunStatus = "running"
         self.work: Mapping[str, Any] = {}
-        self.baselines: dict[str, Baseline | None] = {}  # of the gates that have seen all photos, by name
-        self.store = store
+        self._store = store
         self._progress = progress
-        self._planner = StepPlanner(ready.recipe, self.baselines)
-        self._basis = Fingerprints(ready.recipe)
-        if ready.begun:
-            self.record = Record.resume(ready.folder)
-        else:
-            models = ready.settings.models()
-            facts = {
-                "overrides": list(ready.words),
-                "config": dict(ready.config),
-                "settled": models.resolved_settings(),
-                "models": models.describe(ready.recipe.models()),
-                "warnings": list(ready.warnings),
-            }
-            self.record = Record.begin(ready.folder, ready.recipe.name, ready.files, facts)
+        self._baselines: dict[str, Baseline | None] = {}  # by name of the gates that have been surveyed
+        self._planner = StepPlanner(job.recipe, self._baselines)
+        self._fingerprints = Fingerprints(job.recipe)
+        self._record = Record.resume(job.folder) if job.begun else self._begin_record()
+        self._destination = Destination(job, self._record, store, self.append)
 
     def tree(self, photo: Photo) -> Sequence[Step]:
         """See `runner.Consumer`."""
-        self._basis.add_values(photo)
+        self._fingerprints.add_values(photo)
         tree = self._planner.tree(photo.item)
-        self._basis.add_files(photo, tree)
+        self._fingerprints.add_files(photo, tree)
         return tree
 
     def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> Delivery:
         """See `runner.Consumer`."""
         self.totals["photos"] += 1
-        delivery = Delivery(self, photo, digest, tree)
+        delivery = Delivery(self._destination, photo, digest, tree)
         self._progress.begin_photo(delivery.pictures)
-        delivery.hand_on()
+        delivery.append_finished()
         return delivery
 
     def append(self, line: JournalLine) -> None:
-        """Put a picture's line into the journal and count it."""
-        self.record.append(line)
+        """Add a picture's line to the journal and count the picture."""
+        self._record.append(line)
         self.totals[line["status"]] += 1
         self.totals["flagged"] += bool(line["flags"])
         self._progress.picture_done(line["photo"], line["status"])
 
-    def finish(self, status: str | None, work: Mapping[str, Any]) -> None:
+    def finish(self, status: RunStatus | None, work: Mapping[str, Any]) -> None:
         """Complete the record.
 
         Args:
-            status: what stopped it; None where it came to its end.
-            work: what was computed and reused, by all jobs that ran together.
+            status: `interrupted` or `stopped`; None if the job ran to its end.
+            work: see above.
         """
         self.work = work
-        models = self.ready.settings.models().describe(self.ready.recipe.models())
         self.status = status or ("failed" if self.totals["failed"] else "done")
-        usual = {name: baseline and asdict(baseline) for name, baseline in self.baselines.items()}
-        facts = {"models": models, "totals": dict(self.totals), "usual": usual, "work": work}
-        self.record.finish(self.status, facts | {"depends_on": self._basis.facts()})
+        facts = {
+            "models": self._models().describe(self.job.recipe.models()),
+            "totals": dict(self.totals),
+            "usual": {name: baseline and asdict(baseline) for name, baseline in self._baselines.items()},
+            "work": work,
+            "depends_on": self._fingerprints.facts(),
+        }
+        self._record.finish(self.status, facts)
 
-    def survey(self) -> BaselineSurvey | None:
-        """The first gate that compares photos and has not seen them all; None where there is none."""
-        waiting = [spec for spec in self.ready.recipe.comparing() if spec.name not in self.baselines]
-        return BaselineSurvey(self, waiting[0], self._progress) if waiting else None
+    def next_survey(self) -> BaselineSurvey | None:
+        """A survey for the first gate that needs a baseline and has none; None if there is no such gate."""
+        recipe = self.job.recipe
+        gate = next((spec for spec in recipe.comparing() if spec.name not in self._baselines), None)
+        if gate is None:
+            return None
 
+        def begin_photo(photo: Photo) -> None:
+            self._progress.survey_photo(gate.name, photo.name)
+            self._record.import_earlier(photo.name, self._store)
 
-class BaselineSurvey:
-    """The masks of all photos at a gate, looked at before the first is judged by the others (`runner.Consumer`).
+        return BaselineSurvey(gate, recipe, self._baselines, begin_photo)
 
-    Args:
-        run: whose gate.
-        gate: which of its gates.
-        progress: is told of every photo.
-    """
+    def _models(self) -> Models:
+        return self.job.settings.models()
 
-    def __init__(self, run: JobRun, gate: StageSpec, progress: Progress) -> None:
-        self._run = run
-        self._gate = gate
-        self._progress = progress
-        self._planner = StepPlanner(run.ready.recipe.until(gate.name), run.baselines)
-        self._photos: list[list[Mapping[str, float]]] = []
-
-    def tree(self, photo: Photo) -> Sequence[Step]:
-        """See `runner.Consumer`."""
-        return self._planner.tree(photo.item)
-
-    def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> _Look:
-        """See `runner.Consumer`."""
-        self._progress.look(self._gate.name, photo.name)
-        self._run.record.import_earlier(photo.name, self._run.store)
-        self._photos.append([])
-        return _Look(self._gate.name, self._photos[-1], tree)
-
-    def finish(self) -> None:
-        """Give the run the gate's baseline."""
-        photos = [figures for figures in self._photos if figures]
-        self._run.baselines[self._gate.name] = self._gate.kind.baseline(self._gate.name, photos)
+    def _begin_record(self) -> Record:
+        job, models = self.job, self._models()
+        facts = {
+            "overrides": list(job.words),
+            "config": dict(job.config),
+            "settled": models.resolved_settings(),
+            "models": models.describe(job.recipe.models()),
+            "warnings": list(job.warnings),
+        }
+        return Record.begin(job.folder, job.recipe.name, job.files, facts)
 
 
-class _Look(NamedTuple):
-    """What a gate measures of one photo's masks (`runner.ResultSink`)."""
-
-    gate: str
-    figures: list[Mapping[str, float]]
-    remaining: Sequence[Step] | PhotoError
-
-    def deliver(self, steps: Sequence[Step], way: Sequence[StepResult | PhotoError]) -> None:
-        """See `runner.ResultSink`."""
-        for each in way:
-            if isinstance(each, StepResult) and each.step and each.step.name == self.gate:
-                self.figures.append(each.result.figures)
-
-    def flush(self) -> None:
-        """See `runner.ResultSink`."""
-
-
-def run_jobs(ready: Sequence[Job], store: Store, on_screen: bool = True) -> list[JobRun]:
-    """Run jobs as one: what they have in common is computed once, and every model is loaded once.
+def run_jobs(jobs: Sequence[Job], store: Store, on_screen: bool = True) -> list[JobRun]:
+    """Run jobs together: work that they share is done once, and every model is loaded once.
 
     Args:
-        ready: the jobs.
-        store: of the outputs folder in which they lie.
+        jobs: the jobs.
+        store: of the outputs folder.
         on_screen: show progress in the terminal.
 
     Raises:
-        SetupError: a recipe needs what this machine lacks.
+        SetupError: this machine lacks something that a recipe needs.
         OutputError: results cannot be written.
     """
     with ExitStack() as stack:
-        stack.enter_context(_using(store))
-        progress = stack.enter_context(Progress([each.recipe.dataset for each in ready], on_screen))
-        for folder in {each.sweep or each.folder for each in ready}:
+        stack.enter_context(_unpruned(store))
+        progress = stack.enter_context(Progress([job.recipe.dataset for job in jobs], on_screen))
+        for folder in {job.sweep or job.folder for job in jobs}:
             Folder(folder).remove_leftovers()
-        runs = [JobRun(each, store, progress) for each in ready]
-        open_runs = list(runs)
-        status: str | None = "stopped"
+        runs = [JobRun(job, store, progress) for job in jobs]
+        unfinished = list(runs)
+        status: RunStatus = "stopped"
         try:
-            for group in _alike(runs):
+            for group in _by_settings(runs):
                 try:
-                    _perform_group(group, store, open_runs)
+                    _run_group(group, store, unfinished)
                 except (SetupError, RecipeError) as error:
                     if len(group) == len(runs):
                         raise
-                    log.error("%s", error)  # the other jobs of the sweep ask other models
+                    log.error("%s", error)  # the other jobs of the sweep use other models
         except KeyboardInterrupt:
             status = "interrupted"
             raise
         finally:
-            for run in open_runs:
+            for run in unfinished:
                 run.finish(status, {})
     return runs
 
 
-def _work(runner: Runner, models: Models) -> dict[str, Any]:
-    """What a runner has done, as plain data: counts and seconds by op, models loaded, peak memory in bytes."""
+def _run_group(group: Sequence[JobRun], store: Store, unfinished: list[JobRun]) -> None:
+    """Run jobs with the same settings. Jobs with the same photos go through them together."""
+    models = group[0].job.settings.models()
+    runner = Runner(models, store, metadata.texts)
+    waiting = list(group)
+    while waiting:
+        dataset = waiting[0].job.recipe.dataset
+        together = [run for run in waiting if run.job.recipe.dataset == dataset]
+        waiting = [run for run in waiting if run not in together]
+        while surveys := [survey for survey in (run.next_survey() for run in together) if survey]:
+            runner.run_ahead(dataset.photos(), surveys)
+            for survey in surveys:
+                survey.finish()
+        runner.run(dataset.photos(), together)
+    work = _work_of(runner, models)
+    for run in group:
+        unfinished.remove(run)
+        run.finish(None, work)
+
+
+def _work_of(runner: Runner, models: Models) -> dict[str, Any]:
+    """The work of a runner for `run.json`: counts and seconds by op, loaded models, peak memory in bytes."""
     return {
         "reused": dict(+runner.reused),
         "computed": dict(runner.computed),
@@ -198,37 +196,17 @@ def _work(runner: Runner, models: Models) -> dict[str, Any]:
     }
 
 
-def _perform_group(group: Sequence[JobRun], store: Store, open_runs: list[JobRun]) -> None:
-    """Jobs that ask the same models. Jobs over the same photos go through them together."""
-    models = group[0].ready.settings.models()
-    runner = Runner(models, store)
-    waiting = list(group)
-    while waiting:
-        together = [run for run in waiting if run.ready.recipe.dataset == waiting[0].ready.recipe.dataset]
-        waiting = [run for run in waiting if run not in together]
-        dataset = together[0].ready.recipe.dataset
-        while surveys := [each for each in (run.survey() for run in together) if each]:
-            runner.look_ahead(dataset.photos(), surveys)
-            for each in surveys:
-                each.finish()
-        runner.run(dataset.photos(), together)
-    work = _work(runner, models)
-    for run in group:
-        open_runs.remove(run)
-        run.finish(None, work)
-
-
-def _alike(runs: Sequence[JobRun]) -> Iterator[list[JobRun]]:
-    """Jobs by the models that they ask."""
-    groups: dict[Any, list[JobRun]] = {}
+def _by_settings(runs: Sequence[JobRun]) -> list[list[JobRun]]:
+    """Groups of jobs with the same settings, and so with the same models."""
+    groups: dict[Settings, list[JobRun]] = {}
     for run in runs:
-        groups.setdefault(run.ready.settings, []).append(run)
-    yield from groups.values()
+        groups.setdefault(run.job.settings, []).append(run)
+    return list(groups.values())
 
 
 @contextmanager
-def _using(store: Store) -> Iterator[None]:
-    """Keep the store from being pruned meanwhile."""
+def _unpruned(store: Store) -> Iterator[None]:
+    """Create the store if necessary, and protect it from being pruned."""
     store.create()
     with locked(store.folder, shared=True, busy=f"{store.folder}: is being pruned; try again in a moment"):
         yield

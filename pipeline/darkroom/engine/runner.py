@@ -1,7 +1,7 @@
-"""The one loop: photos through the trees of all consumers that want them. Nothing here knows an op, a file or a name.
+"""The one loop: photos through the steps of all consumers. It knows no op, no run folder and no report.
 
 Work that several consumers or pictures share is one node and runs once. Results in the store are not computed again.
-A failed step fails only the steps below it.
+A failed step fails only the steps after it.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import groupby, islice
 from typing import NamedTuple, Protocol, TypeVar
 
 from darkroom.dataset import Photo
-from darkroom.engine.edit_cache import EditCache
-from darkroom.engine.graph import Node, StepPath, Subject, below, merge, outcomes
+from darkroom.engine.edit_cache import EditCache, MetadataTexts
+from darkroom.engine.graph import Node, PhotoNode, StepNode, StepPath, merge, next_level
 from darkroom.engine.step_result import StepResult
 from darkroom.errors import DarkroomError, PhotoError
 from darkroom.imaging.edit import Edit
@@ -32,39 +32,37 @@ T = TypeVar("T")
 
 
 class ResultSink(Protocol):
-    """Where the pictures of one photo go.
+    """Receives the pictures of one photo."""
 
-    Attributes:
-        remaining: the part of the consumer's tree that is still to be made, which may be nothing; or why there is none.
-    """
+    @property
+    def remaining(self) -> Sequence[Step] | PhotoError:
+        """The part of the photo's tree that must still be computed, which may be empty; or why there is no tree."""
 
-    remaining: Sequence[Step] | PhotoError
-
-    def deliver(self, steps: Sequence[Step], way: Sequence[StepResult | PhotoError]) -> None:
-        """A picture is finished or has failed. They come in the order of the consumer's tree.
+    def deliver(self, steps: Sequence[Step], results: Sequence[StepResult | PhotoError]) -> None:
+        """Receive a picture, finished or failed. Pictures arrive in the order of the tree.
 
         Args:
-            steps: the way to the picture, as planned.
-            way: the photo, then what each step has made of it; ends with the error that stopped it, if any.
+            steps: the path to the picture, as planned.
+            results: of the photo, then of each step; ends with the error that stopped the picture, if any.
         """
 
     def flush(self) -> None:
-        """Nothing more comes for now."""
+        """Called after `deliver` when no further picture is ready."""
 
 
 class Consumer(Protocol):
-    """What somebody wants made of photos."""
+    """Wants pictures of photos: a job, a survey of a baseline, a reproduction."""
 
     def tree(self, photo: Photo) -> Sequence[Step]:
-        """The steps of a photo. Raises `PhotoError` where it cannot be planned."""
+        """The steps of a photo. Raises `PhotoError` if they cannot be planned."""
 
     def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> ResultSink:
-        """A photo is taken up.
+        """Begin a photo.
 
         Args:
-            photo: which.
+            photo: the photo.
             digest: SHA-256 of its file, or why it cannot be read.
-            tree: its steps (`tree`), or why it cannot be planned.
+            tree: from `tree`, or why the steps cannot be planned.
         """
 
 
@@ -72,80 +70,82 @@ class _Queue(NamedTuple):
     """The pictures of one photo that a consumer still waits for."""
 
     sink: ResultSink
-    ways: deque[StepPath]
+    paths: deque[StepPath]
 
 
 class _Work(NamedTuple):
     """A photo that is being worked on, and who waits for it."""
 
-    root: Node
+    root: PhotoNode
     queues: Sequence[_Queue]
 
 
 class Runner:
-    """Computes what is missing and hands out what is there.
+    """Computes what is missing and delivers everything.
 
     Args:
-        models: the models that stages may ask.
-        store: where results are looked for and kept.
+        models: passed to the stages.
+        store: where results are found and kept.
+        texts: makes the text chunks of result PNGs.
 
     Attributes:
-        reused: how many results of each op the store had.
-        computed: how many of each op were made, or tried; `failed`: how many of these came to nothing.
-        seconds: what that took, by op.
+        reused: number of results found in the store, by op.
+        computed: number of results computed, by op, including failures.
+        failed: number of failures, by op.
+        seconds: computing time, by op.
     """
 
-    def __init__(self, models: Models, store: Store) -> None:
+    def __init__(self, models: Models, store: Store, texts: MetadataTexts) -> None:
         self._models = models
         self._store = store
         self._keys = Keys(models)
-        self._edits = EditCache(models, store)
-        self._batch_size = models.batch_size  # that the keys at hand were made with
+        self._edits = EditCache(models, store, texts)
+        self._batch_size = models.batch_size  # that the current keys were made with
         self.reused: Counter[str] = Counter()
         self.computed: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
-        self.seconds: Counter[str] = Counter()
+        self.seconds: dict[str, float] = {}
 
     def run(self, photos: Iterable[Photo], consumers: Sequence[Consumer]) -> None:
-        """Take every photo through the trees of all consumers.
+        """Take every photo through the steps of all consumers.
 
-        As many photos are in work together as the models take pictures in a batch.
+        It works on as many photos at once as the models take pictures in a batch.
 
         Raises:
-            SetupError: something that a recipe needs is missing.
+            SetupError: this machine lacks something that a recipe needs.
             OutputError: results cannot be written.
         """
         waiting = iter(photos)
-        while together := list(islice(waiting, self._models.batch_size)):
+        while batch := list(islice(waiting, self._models.batch_size)):
             self._batch_size = self._models.batch_size
-            works = [self._take_up(photo, consumers) for photo in together]
+            works = [self._begin(photo, consumers) for photo in batch]
             roots = [work.root for work in works]
-            self._decode([work.root for work in works if any(queue.ways for queue in work.queues)])
+            self._decode([work.root for work in works if any(queue.paths for queue in work.queues)])
             _deliver(works)
-            level = below(roots)
+            level = next_level(roots)
             while level:
                 for _, nodes in groupby(level, lambda node: type(node.step.stage)):
-                    self._make(list(nodes), works)
-                level = below(level)
-            self._edits.forget()
+                    self._run_op(list(nodes), works)
+                level = next_level(level)
+            self._edits.clear()
             for root in roots:
-                root.subject.close()
+                root.close()
 
-    def look_ahead(self, photos: Iterable[Photo], consumers: Sequence[Consumer]) -> None:
-        """Run consumers whose results a later run will ask for again, which then does not count as reuse; see `run`."""
+    def run_ahead(self, photos: Iterable[Photo], consumers: Sequence[Consumer]) -> None:
+        """`run`, for results that a later `run` will find in the store; they do not count as cache hits there."""
         reused, computed = self.reused.copy(), self.computed.copy()
         self.run(photos, consumers)
         self.reused = reused
         self.reused.subtract(self.computed - computed)
 
-    def _take_up(self, photo: Photo, consumers: Sequence[Consumer]) -> _Work:
-        """The photo's node, with the merged trees of all consumers below it."""
-        root = Node("", None, None, Subject(photo))
+    def _begin(self, photo: Photo, consumers: Sequence[Consumer]) -> _Work:
+        """The photo's node, and below it the merged steps of all consumers."""
+        root = PhotoNode(photo)
         digest = _attempt(photo.digest, photo)
         if isinstance(digest, PhotoError):
             root.error = digest
         else:
-            root.subject.digest, root.key = digest, self._keys.photo(digest)
+            root.digest, root.key = digest, self._keys.photo(digest)
         queues = []
         for consumer in consumers:
             tree = PhotoError(photo.problem) if photo.problem else _attempt(partial(self._plan, consumer, photo), photo)
@@ -156,20 +156,22 @@ class Runner:
     def _plan(self, consumer: Consumer, photo: Photo) -> Sequence[Step]:
         return planned(photo, partial(consumer.tree, photo), self._models)
 
-    def _find_key(self, step: Step, parent: str, above: Mapping[str, str], photo: Photo) -> str | PhotoError:
-        return _attempt(partial(self._keys.step, step.op, step.stage, parent, above, photo.name), photo)
+    def _find_key(self, step: Step, parent: Node) -> str | PhotoError:
+        photo, earlier = parent.root.photo, parent.output_keys()
+        key = partial(self._keys.step, step.op, step.stage, parent.output_key, earlier, photo.name)
+        return _attempt(key, photo)
 
-    def _decode(self, roots: Sequence[Node]) -> None:
+    def _decode(self, roots: Sequence[PhotoNode]) -> None:
         for root in roots:
             if root.error is None and not self._recall(root):
-                self._keep(root, _attempt(partial(self._edits.keep_photo, root), root.subject.photo))
+                self._finish(root, _attempt(partial(self._edits.store_photo, root), root.photo))
 
-    def _make(self, nodes: Sequence[Node], works: Sequence[_Work]) -> None:
-        """Have the results of steps of one op; what a batch has made is kept and handed out before the next."""
-        batch: list[Node] = []
+    def _run_op(self, nodes: Sequence[StepNode], works: Sequence[_Work]) -> None:
+        """Get the results of steps of one op, batch by batch; each batch is stored and delivered before the next."""
+        batch: list[StepNode] = []
         for node in nodes:
             full = len(batch) >= node.step.stage.batch_size(self._models)
-            if full or any(node.key == other.key for other in batch):  # then this one will be there in a moment
+            if full or any(node.key == other.key for other in batch):  # the store will have the latter's result
                 self._compute(batch)
                 _deliver(works)
                 batch = []
@@ -180,90 +182,102 @@ class Runner:
         _deliver(works)
 
     def _recall(self, node: Node) -> bool:
+        """Get a result from the store, or else from a run folder that is being resumed; returns whether it is there."""
         result = self._store.get(node.key)
         if result is None:
-            result = self._edits.lent(node)
-            node.lent = result is not None
+            result = self._edits.get_unverified(node)
+            node.unverified = result is not None
         if result is None:
             return False
-        if node.step:
+        if isinstance(node, StepNode):
             self.reused[node.step.op] += 1
-        _take(node, result)
+        _set_result(node, result)
         return True
 
-    def _compute(self, batch: Sequence[Node]) -> None:
+    def _compute(self, batch: Sequence[StepNode]) -> None:
         started = time.perf_counter()
         changes = self._apply(batch)
         seconds = (time.perf_counter() - started) / len(batch)
         for node, change in zip(batch, changes, strict=True):
-            self.computed[node.step.op] += 1
-            self.seconds[node.step.op] += seconds
-            if not isinstance(change, PhotoError):
-                change = _attempt(partial(self._finish, node, *change, seconds), node.subject.photo)
-            self.failed[node.step.op] += isinstance(change, PhotoError)
-            self._keep(node, change)
+            op, result = node.step.op, self._store_edit(node, change, seconds)
+            self.computed[op] += 1
+            self.failed[op] += isinstance(result, PhotoError)
+            self.seconds[op] = self.seconds.get(op, 0) + seconds
+            self._finish(node, result)
 
-    def _finish(self, node: Node, before: Edit, edit: Edit, seconds: float) -> Result:
-        """Keep what a step has made, if the files that it reads are still those that its key was made from."""
-        name = node.subject.photo.name
-        if node.step.stage.input_files(name) and self._batch_size == self._models.batch_size:
-            key = self._find_key(node.step, node.parent.content, node.above(), node.subject.photo)
-            if key != node.key:
-                raise PhotoError("a file that it reads was changed while it was worked on")
-        return self._edits.keep(node, before, edit, seconds)
-
-    def _apply(self, batch: Sequence[Node]) -> Sequence[tuple[Edit, Edit] | PhotoError]:
-        """What each step works on and makes, or why it does not; where one spoils it for all, one by one."""
+    def _apply(self, batch: Sequence[StepNode]) -> Sequence[tuple[Edit, Edit] | PhotoError]:
+        """The edits before and after each step, or why it failed. If a batch fails, its steps run one by one."""
         stages = [node.step.stage for node in batch]
 
         def apply() -> list[tuple[Edit, Edit]]:
-            before = [self._edits.at(node.parent) for node in batch]
+            before = [self._edits.edit_after(node.parent) for node in batch]
             return list(zip(before, type(stages[0]).apply_together(stages, before, self._models), strict=True))
 
-        changes = _attempt(apply, batch[0].subject.photo)
+        changes = _attempt(apply, batch[0].root.photo)
         if not isinstance(changes, PhotoError):
             return changes
         return [changes] if len(batch) == 1 else [self._apply([node])[0] for node in batch]
 
-    def _keep(self, node: Node, result: Result | PhotoError) -> None:
+    def _store_edit(
+        self, node: StepNode, change: tuple[Edit, Edit] | PhotoError, seconds: float
+    ) -> Result | PhotoError:
+        if isinstance(change, PhotoError):
+            return change
+        before, after = change
+
+        def store() -> Result:
+            self._check_inputs(node)
+            return self._edits.store_edit(node, before, after, seconds)
+
+        return _attempt(store, node.root.photo)
+
+    def _check_inputs(self, node: StepNode) -> None:
+        """Raise `PhotoError` if a file that the step reads has changed since its key was made."""
+        reads_files = node.step.stage.input_files(node.root.photo.name)
+        comparable = self._batch_size == self._models.batch_size
+        if reads_files and comparable and self._find_key(node.step, node.parent) != node.key:
+            raise PhotoError("a file that it reads was changed while it was worked on")
+
+    def _finish(self, node: Node, result: Result | PhotoError) -> None:
+        """Set a computed result and store it under the node's key, if it belongs to this key."""
         if isinstance(result, PhotoError):
             node.error = result
             return
-        _take(node, result)
-        node.lent = node.parent is not None and node.parent.lent
-        if node.lent:
-            return  # a run folder may be anybody's: what is made of its files is no result of this key
+        _set_result(node, result)
+        node.unverified = isinstance(node, StepNode) and node.parent.unverified
+        if node.unverified:
+            return  # the run folder may be a stranger's, so the result may not belong to the key
         if self._batch_size == self._models.batch_size:
             self._store.put(node.key, result)
         else:
-            node.key = ""  # the numerics are not those that it stands for
+            node.key = ""  # out of memory made the batch smaller, so the numerics are not those of the key
 
 
-def _take(node: Node, result: Result) -> None:
-    """Let a node have its result; a gate judges by it at once."""
+def _set_result(node: Node, result: Result) -> None:
+    """Set a node's result; a gate decides at once whether the photo goes on."""
     node.result = result
-    if node.step and node.step.gate:
-        verdict = _attempt(partial(node.step.gate, result.figures), node.subject.photo)
-        if isinstance(verdict, PhotoError):
-            node.error = verdict
+    if isinstance(node, StepNode) and node.step.gate:
+        reason = _attempt(partial(node.step.gate, result.figures), node.root.photo)
+        if isinstance(reason, PhotoError):
+            node.error = reason
         else:
-            node.flag = verdict
+            node.flag = reason
 
 
 def _deliver(works: Iterable[_Work]) -> None:
-    """Hand out what has come to its end, to each consumer in the order of its tree."""
+    """Deliver the pictures that are finished or have failed, to each consumer in the order of its tree."""
     for work in works:
-        for sink, ways in work.queues:
-            handed = False
-            while ways and (way := outcomes(ways[0])) is not None:
-                sink.deliver(ways.popleft()[0], way)
-                handed = True
-            if handed:
+        for sink, paths in work.queues:
+            delivered = False
+            while paths and (results := paths[0].results()) is not None:
+                sink.deliver(paths.popleft().steps, results)
+                delivered = True
+            if delivered:
                 sink.flush()
 
 
 def _attempt(work: Callable[[], T], photo: Photo) -> T | PhotoError:
-    """The work's result, or why this photo cannot have it. What nobody foresaw costs one photo too."""
+    """Do something for one photo; an error in it, even an unexpected one, fails this photo only."""
     try:
         return work()
     except PhotoError as error:

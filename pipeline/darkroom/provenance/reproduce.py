@@ -24,7 +24,7 @@ from darkroom.models import Models
 from darkroom.planning.plan import Step
 from darkroom.planning.preflight import refusals
 from darkroom.provenance.differences import environment_changes
-from darkroom.record import JOURNAL, environment, read_facts, read_journal, resolved_config
+from darkroom.record import JOURNAL, environment, metadata, read_facts, read_journal, resolved_config
 from darkroom.record.schema import JournalLine
 from darkroom.stages import STAGES, Stage
 from darkroom.store import Store
@@ -135,7 +135,7 @@ class Reproduction:
             yield from (_failure(picture.result, f"cannot be made: {error}") for picture in finished)
             return
         collector = _Collector(tuple(_tree(paths)))
-        Runner(models, store).run([photo], [collector])
+        Runner(models, store, metadata.texts).run([photo], [collector])
         for picture, path in zip(finished, paths, strict=True):
             if path not in collector.results:  # the path to another picture leads through this one
                 raise RecordError(f"{self._run_dir / JOURNAL}: the settings of {picture.result} are incomplete")
@@ -225,8 +225,8 @@ class _Collector:
     def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> _Collector:
         return self
 
-    def deliver(self, steps: Sequence[Step], way: Sequence[StepResult | PhotoError]) -> None:
-        self.results[tuple((step.name, step.op, step.stage) for step in steps)] = way
+    def deliver(self, steps: Sequence[Step], results: Sequence[StepResult | PhotoError]) -> None:
+        self.results[tuple((step.name, step.op, step.stage) for step in steps)] = results
 
     def flush(self) -> None:
         pass

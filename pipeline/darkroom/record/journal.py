@@ -1,61 +1,61 @@
-"""A run's journal: one JSON object per line, one line per picture."""
+"""Lines of a run's journal, one per picture."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from darkroom.dataset import Photo
 from darkroom.planning.plan import Step, last_summary, settings_of
 from darkroom.record.picture_files import PictureFiles
-from darkroom.record.schema import JournalLine
+from darkroom.record.schema import JournalLine, PictureStatus, StageLine
 
 
 def journal_line(
     photo: Photo,
     digest: str | None,
     inputs: Mapping[str, str],
-    trail: PictureFiles,
+    files: PictureFiles,
     steps: Sequence[Step],
-    status: str,
+    status: PictureStatus,
     error: str | None,
 ) -> JournalLine:
-    """What the journal says of one picture; `docs/run_folder.md` explains the keys.
+    """The journal's line on a picture; `docs/run_folder.md` explains the keys.
 
     Args:
-        photo: its photo.
-        digest: SHA-256 of the photo's file; None where it cannot be read.
-        inputs: the other files that were read for it: path to SHA-256.
-        trail: its files, as far as it came.
-        steps: the way to it, or for a picture that was not made the way that was planned.
-        status: `done`, `failed` or `skipped`.
-        error: why it was not made.
+        photo: the photo.
+        digest: SHA-256 of the photo's file; None if it cannot be read.
+        inputs: SHA-256 of the input files of the steps, by path.
+        files: the picture's files, up to the step that failed, if any.
+        steps: the path to the picture; as planned, if it was not finished.
+        status: the picture's.
+        error: why the picture was not finished; None if it was.
     """
-    settings = settings_of(steps)
     summary = last_summary(steps)
     done = status == "done"
     return {
         "photo": photo.name,
-        "folder": trail.folder,
+        "folder": files.folder,
         "status": status,
-        "result": trail.image if done else None,
-        "delivered": trail.delivered,
-        "mask": trail.mask,
-        "source": trail.source,
+        "result": files.image if done else None,
+        "delivered": files.delivered,
+        "mask": files.mask,
+        "source": files.source,
         "prompt": summary.prompt if summary else None,
         "negative_prompt": summary.negative_prompt if summary else None,
         "seed": summary.seed if summary else None,
         "variant": ", ".join(f"{step.name} {step.variant}" for step in steps if step.variant),
-        "outside_max_diff": trail.outside_max_diff if done else None,
-        "seconds": round(trail.seconds, 3) if done else None,
+        "outside_max_diff": files.outside_max_diff if done else None,
+        "seconds": round(files.seconds, 3) if done else None,
         "error": error,
-        "flags": trail.flags,
+        "flags": files.flags,
         "path": str(photo.path),
         "digest": digest,
         "inputs": dict(inputs),
         "item": dict(photo.item),
-        "settings": settings,
-        "steps": trail.steps,
+        "settings": cast(list[StageLine], settings_of(steps)),
+        "steps": files.steps,
         "warnings": [],
-        "thumbnails": trail.thumbnails(done),
-        "files": {path: blob.partition(".")[0] for path, blob in trail.files.items()},
+        "thumbnails": files.thumbnails(done),
+        "files": {path: blob.partition(".")[0] for path, blob in files.files.items()},
     }

@@ -36,6 +36,7 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Seconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Plain = dict[str, Any]
+PictureStatus = Literal["done", "failed", "skipped"]
 RunStatus = Literal["running", "done", "failed", "interrupted", "stopped"]
 
 
@@ -70,7 +71,7 @@ class JournalLine(TypedDict):
 
     photo: str
     folder: Annotated[str, AfterValidator(_name)]
-    status: Literal["done", "failed", "skipped"]
+    status: PictureStatus
     result: Inside | None
     delivered: Inside | None
     mask: Inside | None

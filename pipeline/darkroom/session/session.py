@@ -134,7 +134,7 @@ def _report(jobs: Jobs, sweep: Path | None) -> dict[str, Path]:
 
 
 def _log_totals(log: logging.Logger, jobs: Jobs, runs: Sequence[JobRun]) -> None:
-    by_folder = {run.ready.folder: run for run in runs}
+    by_folder = {run.job.folder: run for run in runs}
     if len(jobs) == 1:
         log.info("photos: %d; %s", runs[0].totals["photos"], _pictures(runs[0].totals))
         return
@@ -157,8 +157,8 @@ def _log_work(log: logging.Logger, runs: Sequence[JobRun], store: Store) -> None
     computed = _total(runs, "computed")
     log.info("computed: %s; reused: %s", _counts(computed), _counts(_total(runs, "reused")))
     if computed and len(runs) == 1:
-        facts = read_facts(runs[0].ready.folder)
-        earlier = (run for run in earlier_runs(store.folder.parent, facts["name"]) if run[0] != runs[0].ready.folder)
+        facts = read_facts(runs[0].job.folder)
+        earlier = (run for run in earlier_runs(store.folder.parent, facts["name"]) if run[0] != runs[0].job.folder)
         for folder, then in islice(earlier, 1):
             log.info("since %s:", folder.relative_to(store.folder.parent))
             for line in recomputation_causes(then, facts) or [unknown_cause(then, computed)]:
