@@ -163,7 +163,7 @@ def test_who_works_on_a_mask_hands_its_confidence_on(own, other, joined):
 
 def test_combine_names_its_need_and_says_what_there_is():
     stage = STAGES["combine"](mask="sly")
-    assert stage.needed_masks() == ("sly",)
+    assert stage.needed_masks() == ["sly"]
     with pytest.raises(PhotoError, match="no earlier stage 'sly' made a mask, did you mean 'sky'"):
         stage.apply(edit_of(2, 2, np.ones((2, 2)), masks={"sky": FULL}), stage_models())
 
