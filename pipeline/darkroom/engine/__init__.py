@@ -1,1 +1,1 @@
-"""Computes pictures: runs go through the photos, the runner through the steps of each photo."""
+"""Computes pictures: the jobs, the runner that takes their photos through the steps, and delivery into run folders."""
