@@ -184,7 +184,7 @@ def test_a_confidence_of_an_earlier_mask_is_none_of_this_one(photos: Path) -> No
     config = recipe(photos, sure={"confidence": 0.1, "policy": "flag"})
     config["stages"] = {"heat": {"op": "text", "phrase": "a car"}} | config["stages"]
     lines = run(config, FakeModels(), photos / "run")
-    assert made(lines) == ["failed"] * 6 and "does not say how sure it is" in lines[0]["error"]
+    assert made(lines) == ["failed"] * 6 and "reports no confidence" in lines[0]["error"]
 
 
 def test_bounds_may_come_from_the_manifest(photos: Path) -> None:

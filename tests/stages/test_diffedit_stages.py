@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from darkroom.errors import EmptyMask, PhotoError
 from darkroom.imaging.edit import Edit
 from darkroom.models import Models
-from darkroom.stages.diffedit import DiffEdit, relative
+from darkroom.stages.diffedit import DiffEdit, relative_to_mean
 from darkroom.stages.diffedit_repaint import DiffEditRepaint
 from miniature.evaluate import held_out, iou
 from support.fake_models import edit_of, stage_models
@@ -54,9 +54,9 @@ def test_the_mask_is_where_the_differences_are_and_the_heat_is_kept():
 
 def test_the_heat_is_relative_to_the_mean_and_cut():
     differences = np.array([[0, 1, 2, 9]], np.float32)  # 3 on average
-    np.testing.assert_allclose(relative(differences, 2), [[0, 1 / 6, 1 / 3, 1]])
-    np.testing.assert_allclose(relative(differences * 7, 2), relative(differences, 2), rtol=1e-6)
-    assert not relative(np.zeros((2, 3), np.float32), 3).any()
+    np.testing.assert_allclose(relative_to_mean(differences, 2), [[0, 1 / 6, 1 / 3, 1]])
+    np.testing.assert_allclose(relative_to_mean(differences * 7, 2), relative_to_mean(differences, 2), rtol=1e-6)
+    assert not relative_to_mean(np.zeros((2, 3), np.float32), 3).any()
 
 
 def test_a_photo_too_narrow_is_refused():

@@ -99,7 +99,7 @@ def test_it_says_which_bound_was_broken_and_by_what(bounds: dict, reason: str) -
 
 
 def test_a_confidence_that_nobody_tells_is_no_verdict() -> None:
-    with pytest.raises(PhotoError, match="does not say how sure it is"):
+    with pytest.raises(PhotoError, match="reports no confidence"):
         figures = {"coverage": 0.5, "regions": 1, "border": 0}
         Gate(confidence=0.5, policy="flag").check("sure", figures, None)
 

@@ -12,7 +12,7 @@ from darkroom.imaging.edit import Edit
 from darkroom.imaging.masks import to_uint8
 from darkroom.stages.clip_diff import ClipDiff
 from darkroom.stages.grabcut import GrabCut
-from darkroom.stages.heatmap import heat_of
+from darkroom.stages.heatmap import find_heatmap
 from darkroom.stages.mask_file import MaskFile
 from darkroom.stages.sam import Sam
 from darkroom.stages.text import Text
@@ -92,7 +92,7 @@ def test_what_is_unwanted_is_taken_away_in_the_space_asked_for(combine, expected
     """Columns: wanted alone; unwanted but unlikely; both, the unwanted more so; wanted but cold; unwanted alone."""
     stage = Text(phrase=["0-3:0.8", "3-4:0.2"], without=["1-2:0.2", "2-3:0.9", "4-5:0.9"], combine=combine)
     edit = edit_of(1, 5)
-    heat = heat_of(stage_models(), edit.image, stage.phrase, stage.without, combine)
+    heat = find_heatmap(stage_models(), edit.image, stage.phrase, stage.without, combine)
     np.testing.assert_allclose(heat[0], expected, atol=1e-6)
     np.testing.assert_array_equal(stage.apply(edit, stage_models()).artifacts["heat"], to_uint8(heat))
 

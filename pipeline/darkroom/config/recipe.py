@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -144,7 +144,7 @@ def _dataset(given: Any) -> tuple[Dataset | None, list[Problem]]:
     try:
         return Dataset(**given), []
     except ValidationError as error:
-        names = list(Dataset.__pydantic_fields__)
+        names = [field.name for field in fields(Dataset)]
         return None, [(f"dataset.{key}".rstrip("."), text) for key, text in explain(error, names)]
 
 

@@ -36,10 +36,10 @@ def load(text: str) -> tuple[Any, str]:
 
 def dump(content: Any) -> str:
     """Plain data as YAML. `load` and readers of YAML 1.1 both read it back unchanged."""
-    return yaml.dump(content, Dumper=PlainDumper, allow_unicode=True, sort_keys=False, default_flow_style=False)
+    return str(yaml.dump(content, Dumper=PlainDumper, allow_unicode=True, sort_keys=False, default_flow_style=False))
 
 
-class PlainLoader(yaml.SafeLoader):
+class PlainLoader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML ships no types
     """YAML 1.2, core schema. Refuses what recipes do not need: tags, anchors (a few bytes can expand to gigabytes),
     repeated keys, keys that are not short scalars, unlimited size and depth.
     """
@@ -101,7 +101,7 @@ def _float(loader: PlainLoader, node: Any) -> float:
     return number
 
 
-class PlainDumper(yaml.SafeDumper):
+class PlainDumper(yaml.SafeDumper):  # type: ignore[misc]
     """Quotes texts that YAML 1.1 or 1.2 would read as something else."""
 
 

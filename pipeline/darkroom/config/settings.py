@@ -1,4 +1,4 @@
-"""HOW recipes are run: the keys of `conf/config.yaml`, checked. WHAT is done to photos is `recipe.py`'s matter."""
+"""How recipes run: the checked keys of `conf/config.yaml`. What is done to photos is in `recipe.py`."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _G = TypeVar("_G", ModelNames, Memory)
 
 @pydantic_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Results(SettingsGroup):
-    """What kind of files the finished pictures are, in `results/` of a run folder.
+    """The files in `results/` of a run folder, the finished pictures.
 
     Attributes:
-        format: `png` is what the run itself keeps, without loss; the others are made from it.
+        format: `png` is lossless, and the format that the run folder keeps; the others are made from it.
         quality: of `jpeg` and `webp`, 1 to 100.
     """
 
@@ -41,9 +41,15 @@ class Results(SettingsGroup):
 
 @dataclass(frozen=True)
 class Settings:
-    """Which models, how they use memory, where they run, and what is delivered.
+    """Which models run where, how they use memory, and which files are delivered.
 
-    `dry_run` only tells what would be done; under `strict` nothing starts that the models would heed in part only.
+    Attributes:
+        weights: the checkpoints.
+        memory: how they use memory.
+        device: `auto`, `cpu`, `mps`, `cuda` or `cuda:N`.
+        results: the delivered files.
+        dry_run: only report what a run would do.
+        strict: warnings are errors.
     """
 
     weights: ModelNames
@@ -54,16 +60,16 @@ class Settings:
     strict: bool
 
     def models(self) -> Models:
-        """The models that are asked for; the jobs of a sweep share what is loaded.
+        """The models of these settings; the jobs of a sweep share them.
 
         Raises:
-            SetupError: this machine has no such device, or it cannot do what is asked.
+            SetupError: this machine has no such device, or the device lacks what the settings need.
         """
         return _models(self.weights, self.memory, self.device)
 
     @classmethod
     def parse(cls, config: Mapping[str, Any]) -> Self:
-        """Check the settings of a composed configuration, and that it has no other key.
+        """Check the settings of a composed configuration; other keys are errors.
 
         Raises:
             RecipeError: with every problem.
@@ -81,7 +87,7 @@ class Settings:
 
 
 def known_keys() -> dict[str, Any]:
-    """Every key that a configuration has before a recipe is chosen; sections as mappings."""
+    """The keys of a configuration without a recipe; sections are mappings."""
     tree: dict[str, Any] = dict.fromkeys((*KEYS, *recipe_form.KEYS))
     sections = {**GROUPS, "results": Results, "dataset": Dataset}
     return tree | {key: dict.fromkeys(field.name for field in fields(each)) for key, each in sections.items()}

@@ -70,7 +70,7 @@ def move_stages(config: dict[str, Any], places: Mapping[str, Place], source: str
 
 
 def _in_order(fixed: Sequence[str], places: Mapping[str, Place]) -> list[str]:
-    """All names in order: each fixed one between those placed before and after it, and so on for these."""
+    """All names in order: a fixed name stands between those placed before and after it, and so do these."""
     beside: dict[Place, list[str]] = {}
     for name, place in places.items():
         beside.setdefault(place, []).append(name)

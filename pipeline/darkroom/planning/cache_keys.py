@@ -1,4 +1,4 @@
-"""Content keys: what identifies a result before it is computed. Never a path, a name or a time."""
+"""Cache keys: hashes that identify a result before it is computed. They hold no path, name or time."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from darkroom.stages import Stage
 from darkroom.stages.markers import PathField, StageName
 from darkroom.system.files import digest_of
 
-FORMAT = 3  # raised when the same key would stand for results stored in another way
-LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "scipy")  # what every op may compute with
+FORMAT = 3  # raised when results are stored in another way
+LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "scipy")  # that every op may compute with
 
 _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 class Keys:
-    """Gives keys to photos and to the results of steps.
+    """Makes the keys of photos and of the results of steps.
 
-    A key is a SHA-256 over all that a result depends on: the photo's bytes, the ops so far with their versions and
-    parameters, the content of the files that they read, the models' weights and numerics, the libraries' series.
+    A key is a SHA-256 over everything that a result depends on: the photo's bytes, the ops so far with their versions
+    and parameters, the content of the files they read, the weights and numerics of the models, and the major versions
+    of the libraries.
 
     Args:
-        models: which models the steps ask.
+        models: that the steps use.
     """
 
     def __init__(self, models: Models) -> None:
@@ -46,35 +47,35 @@ class Keys:
         return _hash("photo", FORMAT, _libraries(), digest)
 
     def step(self, op: str, stage: Stage, parent: str, above: Mapping[str, str], name: str) -> str:
-        """The key of what a step makes.
+        """The key of a step's result.
 
         Args:
             op: its operation.
             stage: its parameters, scalar.
-            parent: key of what it works on.
-            above: keys of the earlier steps by their names in the recipe.
-            name: the photo's, for stages that match files to it.
+            parent: key of the edit that it works on.
+            above: keys of the earlier steps, by name in the recipe.
+            name: file name of the photo, for stages that match files to it.
 
         Raises:
             PhotoError: a file that the stage reads is missing.
         """
-        found = [above.get(each, "") for each in stage.needed_masks()]
+        masks = [above.get(name, "") for name in stage.needed_masks()]
         files = [content(path) for path in stage.input_files(name)]
-        return _hash(parent, self._print(op, stage, self._models.batch_size), *found, *files)
+        return _hash(parent, self._print(op, stage, self._models.batch_size), *masks, *files)
 
     def _fingerprint(self, op: str, stage: Stage, batch_size: int) -> str:
-        """Of a step without what it works on. A batch size that has changed is another numerics."""
+        """The hash of a step alone. Another batch size means other numerics: it is an argument for the cache's sake."""
         models = [self._models.identity(kind) for kind in stage.uses]
         return _hash(op, stage.version, parameters(stage), models, _libraries())
 
 
 def handed_on(stage: Stage, key: str, parent: str) -> str:
-    """The key of what the next step works on: a stage that only judges hands on what it was given.
+    """The key of the edit that a step passes on: its own, or for a gate, which changes nothing, its parent's.
 
     Args:
         stage: of this step.
         key: of this step's own result.
-        parent: of what it was given.
+        parent: of the edit that it works on.
     """
     return parent if stage.is_gate else key
 

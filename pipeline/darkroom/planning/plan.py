@@ -1,4 +1,4 @@
-"""Recipe x photo -> a tree of scalar steps. Lists of prompts and seeds expand here, before anything runs."""
+"""Plans: a tree of scalar steps for each photo. Lists of values expand here, before anything runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from darkroom.stages.base import GenerationSummary
 from darkroom.stages.baseline import Baseline
 from darkroom.stages.markers import EachValue
 
-_VARIANTS = 100  # letters of a file's name for all variants; file systems take 255 bytes, and the stage is in it too
+_MAX_VARIANTS = 100  # characters of a file name that name variants; file systems take 255 bytes, with the stage's name
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,17 @@ class GateCheck:
 
 @dataclass(frozen=True)
 class Step:
-    """One stage with scalar parameters, and the steps that go on from its result.
+    """One stage with scalar parameters, and the steps that follow it.
 
-    Steps that share a beginning share it in the tree: one mask, many repaints.
+    Pictures share their first steps in the tree: one mask, many repaints.
 
     Attributes:
-        index: the stage's place in the recipe, from 1 (0 is the photo itself).
+        index: position of the stage in the recipe, from 1; 0 is the photo itself.
         name: the stage's name in the recipe.
         op: its operation.
         stage: its parameters.
-        variant: what tells it from its siblings, for file names: `seed7`, `prompt2-seed7`; empty for an only child.
-        children: the steps that take this one's result; siblings are variants of one stage.
+        variant: distinguishes it from its siblings in file names: `seed7`, `prompt2-seed7`; empty for an only child.
+        children: the steps that work on its result; siblings are variants of one stage.
         gate: decides whether a photo goes on behind this step; None for a step that is no gate.
     """
 
@@ -62,10 +62,10 @@ class Step:
 
 
 class StepPlanner:
-    """Makes the trees of a recipe's photos; one tree for all where no parameter waits for a manifest's columns.
+    """Plans the photos of a recipe; all share one tree if no parameter refers to manifest columns.
 
     Args:
-        recipe: what to plan.
+        recipe: to be planned.
         baselines: of the gates that compare photos, by their names in the recipe; filled in as they become known.
 
     Attributes:
@@ -79,13 +79,13 @@ class StepPlanner:
         self._tree: tuple[Step, ...] | None = None
 
     def tree(self, item: Mapping[str, Any]) -> tuple[Step, ...]:
-        """The tree of one photo: its first steps, which hold the others.
+        """The tree of one photo: its first steps, whose children are the next.
 
         Args:
             item: the photo's manifest columns.
 
         Raises:
-            PhotoError: its files' names would be too long; a column is missing or does not suit its parameter.
+            PhotoError: file names would be too long, a column is missing, or its value does not suit the parameter.
         """
         if self.per_photo:
             return expand(self._recipe, item, self._baselines)
@@ -102,9 +102,9 @@ def expand(recipe: Recipe, item: Mapping[str, Any], baselines: Mapping[str, Base
         variants = spec.build(item).variants()
         names = _variant_names(variants)
         length += max(len(f"_{name}") for name in names) if any(names) else 0
-        if length > _VARIANTS:
+        if length > _MAX_VARIANTS:
             raise PhotoError(
-                f"lists of values make file names longer than {_VARIANTS} letters: "
+                f"lists of values make file names longer than {_MAX_VARIANTS} letters: "
                 "give fewer stages a list, or shorter numbers such as seeds"
             )
         children = tuple(
@@ -115,7 +115,7 @@ def expand(recipe: Recipe, item: Mapping[str, Any], baselines: Mapping[str, Base
 
 
 def paths(steps: Sequence[Step], above: tuple[Step, ...] = ()) -> Iterator[tuple[Step, ...]]:
-    """Every way from the first stage to the last; each makes one picture."""
+    """Every path from the first step to a last one; each makes one picture."""
     for step in steps:
         here = (*above, step)
         if step.children:
@@ -128,24 +128,24 @@ def without(steps: Sequence[Step], left_out: Iterator[bool]) -> tuple[Step, ...]
     """The tree without some of its pictures.
 
     Args:
-        steps: its first steps.
-        left_out: for each of `paths`, in their order, whether it is left out.
+        steps: the first steps of the tree.
+        left_out: whether to leave out each picture, in the order of `paths`.
     """
-    kept = []
+    kept: list[Step] = []
     for step in steps:
         children = without(step.children, left_out)
-        if children or not (step.children or next(left_out)):
+        if children or (not step.children and not next(left_out)):
             kept.append(replace(step, children=children))
     return tuple(kept)
 
 
 def settings_of(steps: Sequence[Step]) -> list[dict[str, Any]]:
-    """What was done, for records: `stage`, `op` and every parameter of each step."""
+    """The settings of some steps for records: `stage`, `op` and all parameters of each."""
     return [{"stage": step.name, "op": step.op, **asdict(step.stage)} for step in steps]
 
 
 def last_summary(steps: Sequence[Step]) -> GenerationSummary | None:
-    """What the last of some steps that generates something shows in records; None if none does."""
+    """The summary of the last generating step; None if no step generates anything."""
     summaries = (step.stage.summary() for step in reversed(steps))
     return next((summary for summary in summaries if summary), None)
 
@@ -155,7 +155,7 @@ def _gate_check(name: str, stage: Stage, baselines: Mapping[str, Baseline | None
 
 
 def _variant_names(variants: Sequence[Stage]) -> list[str]:
-    """Whole numbers by value, all else by place: file names never hold a prompt."""
+    """Names of variants: whole numbers by value, other values by position, so that file names never hold a prompt."""
     names = [""] * len(variants)
     for field in variants[0].fields_with(EachValue):
         values = [getattr(stage, field) for stage in variants]

@@ -1,4 +1,4 @@
-"""Whether the models that are chosen can do what a recipe asks: told before anything runs, without loading weights."""
+"""Checks whether the chosen models can do what a recipe asks, before anything runs and without loading weights."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from darkroom.planning.plan import Step, StepPlanner
 from darkroom.stages import Stage
 from darkroom.stages.base import Problem
 
-_SHOWN = 20  # lines of a refusal
-_RECORDED = 1000  # warnings that a run keeps
-_PLACES = 3  # rows that a line names
+_MAX_ERRORS = 20  # lines of an error
+_MAX_WARNINGS = 1000  # that a run records
+_MAX_ROWS = 3  # of the manifest that a line names
 
 
 def check(
     recipe: Recipe, models: Models, strict: bool, source: str, overridden: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """Check each stage against the models; once per photo where columns change its parameters.
+    """Check each stage against the models; once per photo if parameters refer to manifest columns.
 
-    What of the recipe has no effect at all counts as a warning, too.
+    A stage without effect counts as a warning, too.
 
     Args:
-        recipe: what is to be done.
-        models: those that are chosen.
-        strict: refuse what would only be a warning.
-        source: see `recipe.parse`; so is `overridden`.
+        recipe: to be checked.
+        models: the chosen ones.
+        strict: treat warnings as errors.
+        source: see `recipe.parse`.
+        overridden: see `recipe.parse`.
 
     Returns:
-        the warnings, a line each, every one once.
+        the warnings, one line each, without repetition.
 
     Raises:
         SetupError: weights are missing.
-        RecipeError: with everything that is refused, where that leaves no photo to work on (a photo that is refused
-            for its columns' sake costs itself: see `planned`); or under `strict`.
+        RecipeError: with all refusals, if they leave no photo to work on (otherwise `planned` reports them photo by
+            photo), or under `strict`.
     """
     models.require(recipe.models())
     refused, doubtful = _Problems(recipe), _Problems(recipe)
@@ -46,9 +47,9 @@ def check(
         found: dict[Problem, None] = {}
         warned: dict[Problem, None] = {}
         for step in steps:
-            here = dict.fromkeys(_named(step.name, step.stage.refusals(models)))
-            found |= here
-            if not here:  # no warnings for a stage that is refused
+            refusals = dict.fromkeys(_named(step.name, step.stage.refusals(models)))
+            found |= refusals
+            if not refusals:  # a stage that is refused needs no warnings
                 warned |= dict.fromkeys(_named(step.name, step.stage.warnings(models)))
         refused.add(place, found)
         doubtful.add(place, warned)
@@ -56,38 +57,34 @@ def check(
     wrong = [*refused.lines(), *doubts] if strict else refused.lines() if refused.everywhere else []
     if wrong:
         lines = [f"{origin(key, source, overridden)}: {key}: {text}" for key, text in wrong]
-        more = [f"... and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-        raise RecipeError([*lines[:_SHOWN], *more])
-    more = [f"... and {len(doubts) - _RECORDED} more"] if len(doubts) > _RECORDED else []
-    return (*(f"{key}: {text}" for key, text in doubts[:_RECORDED]), *more)
+        more = [f"... and {len(lines) - _MAX_ERRORS} more"] if len(lines) > _MAX_ERRORS else []
+        raise RecipeError([*lines[:_MAX_ERRORS], *more])
+    more = [f"... and {len(doubts) - _MAX_WARNINGS} more"] if len(doubts) > _MAX_WARNINGS else []
+    return (*(f"{key}: {text}" for key, text in doubts[:_MAX_WARNINGS]), *more)
 
 
 def planned(photo: Photo, plan: Callable[[], Sequence[Step]], models: Models) -> Sequence[Step]:
-    """The steps of a photo, if the models can take them.
+    """The steps of a photo, after checking that the models do not refuse them.
 
     Args:
-        photo: which.
+        photo: to be planned.
         plan: makes the steps, or raises `PhotoError`.
-        models: those that are chosen.
+        models: the chosen ones.
 
     Raises:
-        PhotoError: they cannot, or there is no plan; names the row of the manifest, where there is one.
+        PhotoError: the models refuse a step, or there is no plan; names the row of the manifest, if there is one.
     """
     try:
         steps = plan()
-        if told := dict.fromkeys(line for step in _all(steps) for line in refusals(step.name, step.stage, models)):
-            raise PhotoError("; ".join(told))
+        if lines := dict.fromkeys(line for step in _all(steps) for line in refusals(step.name, step.stage, models)):
+            raise PhotoError("; ".join(lines))
     except PhotoError as error:
         raise PhotoError(photo.located(error)) from None
     return steps
 
 
 class _Problems:
-    """What is wrong, at which photos.
-
-    Attributes:
-        everywhere: whether something is wrong with every photo.
-    """
+    """Problems, and the photos that have them."""
 
     def __init__(self, recipe: Recipe) -> None:
         self._waiting = {f"stages.{spec.name}.{key}" for spec in recipe.stages for key in spec.column_parameters}
@@ -96,20 +93,21 @@ class _Problems:
         self._places: dict[Problem, list[str]] = {}
 
     def add(self, place: str, found: Collection[Problem]) -> None:
-        """Take note of a photo: where it stands, and what is wrong with it."""
+        """Add a photo, its row in the manifest and its problems."""
         self._photos += 1
         self._bad += bool(found)
         for problem in found:
             self._counts[problem] += 1
-            if self._counts[problem] <= _PLACES:
+            if self._counts[problem] <= _MAX_ROWS:
                 self._places.setdefault(problem, []).append(place)
 
     @property
     def everywhere(self) -> bool:
+        """Whether every photo has a problem."""
         return self._photos > 0 and self._bad == self._photos
 
     def lines(self) -> list[Problem]:
-        """Every problem once; what comes from columns with the rows."""
+        """Every problem once; those from manifest columns with their rows."""
         return [(key, self._located(key, text)) for key, text in self._counts]
 
     def _located(self, key: str, text: str) -> str:
@@ -121,36 +119,36 @@ class _Problems:
 
 
 def refusals(name: str, stage: Stage, models: Models) -> list[str]:
-    """Why the models cannot do what a stage asks, a line each."""
+    """Why the models refuse a stage, one line per reason."""
     return [f"{key}: {text}" for key, text in _named(name, stage.refusals(models))]
 
 
 def warnings(steps: Iterable[Step], models: Models) -> list[str]:
-    """What the models do not heed on the way to a picture, a line each."""
+    """What the models ignore in the steps of a picture, one line per warning."""
     return [f"{key}: {text}" for step in steps for key, text in _named(step.name, step.stage.warnings(models))]
 
 
 def _named(name: str, problems: Iterable[Problem]) -> Iterator[Problem]:
-    """With the recipe's keys in place of the parameters."""
+    """The problems with full keys, such as `stages.inpaint.prompt`, in place of parameters."""
     return ((f"stages.{name}.{key}".rstrip("."), text) for key, text in problems)
 
 
 def _plans(recipe: Recipe, source: str) -> Iterator[tuple[str, Iterator[Step]]]:
-    """Where each photo stands, and its steps; one for all photos, where no parameter waits for a column."""
+    """(row in the manifest, steps) of each photo; only one pair if no parameter refers to manifest columns."""
     planner = StepPlanner(recipe)
-    if not planner.per_photo:  # the photos need not be listed for it
+    if not planner.per_photo:  # without listing the photos
         try:
             yield "", _all(planner.tree({}))
         except PhotoError as error:
             raise RecipeError(f"{source}: stages: {error}") from None
         return
     for photo in recipe.dataset.photos():
-        with suppress(PhotoError):  # the run will tell it
+        with suppress(PhotoError):  # the run reports it
             yield photo.row, _all(planner.tree(photo.item))
 
 
 def _all(level: Sequence[Step]) -> Iterator[Step]:
-    """The steps of a tree, those that siblings share once."""
+    """The steps of a tree; siblings have the same children, which are listed once."""
     while level:
         yield from level
         level = level[0].children

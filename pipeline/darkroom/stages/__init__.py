@@ -1,4 +1,4 @@
-"""All operations a recipe can name: a closed registry. A recipe never names Python."""
+"""The closed registry of all ops that a recipe can name. A recipe never names Python."""
 
 from __future__ import annotations
 

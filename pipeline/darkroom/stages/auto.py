@@ -1,4 +1,4 @@
-"""`auto`: cut out things without naming or clicking them, with Segment Anything."""
+"""`auto`: cut out objects that nobody named or clicked, with Segment Anything."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from pydantic import Field, model_validator
 
 from darkroom.imaging.masks import to_uint8
 from darkroom.stages.base import Problem, Stage, stage
-from darkroom.stages.fields import OptionalTexts, Point, Share, Units, literal
+from darkroom.stages.fields import OptionalTexts, Point, Share, Units, foreign_syntax_warnings
 from darkroom.stages.geometry import check_fractions, points_in_pixels
-from darkroom.stages.heatmap import Space, heat_of, overlap, warmth
+from darkroom.stages.heatmap import Space, find_heatmap, mean_under, soft_iou
 
 if TYPE_CHECKING:
     from darkroom.imaging.edit import Edit
     from darkroom.models import ModelKind, Models
     from darkroom.models.interfaces import Segments
 
-Trust = Annotated[float, Field(ge=0, le=2)]  # SAM's estimate of an IoU may exceed 1 a little
+Score = Annotated[float, Field(ge=0, le=2)]  # SAM's estimate of an IoU, which may slightly exceed 1
 
 
 @stage
 class Auto(Stage):
-    """SAM is clicked everywhere; of the things it finds some are chosen. Keeps them all as the artifact `segments`.
+    """SAM segments a grid of clicks, and some of the objects become the mask. Keeps all as the artifact `segments`.
 
-    After the automatic masks of the SAM paper (arXiv 2304.02643, section 5): a grid of clicks, masks that are
-    trusted and stable, and of those that are alike the most trusted one. The confidence is SAM's estimate of the IoU
-    of the mask taken, the lowest of several; by `text` the mean heat under the mask.
+    As the automatic masks of the SAM paper (arXiv 2304.02643, section 5): a grid of clicks, filtered by score and
+    stability, and of similar masks the one with the best score. The confidence is the lowest score of the chosen
+    masks; with `text` it is the mean of the heatmap under the mask.
     """
 
-    version: ClassVar[int] = 2  # says how sure it is
+    version: ClassVar[int] = 2  # reports a confidence
     uses: ClassVar[tuple[ModelKind, ...]] = ("sam", "clipseg")
     reports_confidence: ClassVar[bool] = True
 
@@ -56,7 +56,7 @@ class Auto(Stage):
     min_heat: Share = Field(0.2, description="With `text`: minimum mean of the heatmap over an object.")
     min_area: Share = Field(0.005, description="Smallest object, as a share of the photo.")
     max_area: Share = Field(0.5, description="Largest object, as a share of the photo; anything larger is background.")
-    min_score: Trust = Field(0.6, description="Minimum IoU that SAM predicts for a mask. The SAM authors use 0.88.")
+    min_score: Score = Field(0.6, description="Minimum IoU that SAM predicts for a mask. The SAM authors use 0.88.")
     min_stability: Share = Field(
         0.6,
         description="Minimum IoU between a mask cut at a slightly higher and at a slightly lower threshold. "
@@ -84,48 +84,59 @@ class Auto(Stage):
         return self
 
     def warnings(self, models: Models) -> Iterator[Problem]:
-        """See `Stage.warnings`: signs that are read as words."""
+        """See `Stage.warnings`: phrases with the syntax of another tool."""
         for key in ("phrase", "without"):
-            yield from literal(key, getattr(self, key))
+            yield from foreign_syntax_warnings(key, getattr(self, key))
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `PhotoError` for a point outside the photo."""
         shown = edit.flattened
-        things = self._things(models.sam.segment_everything(shown, self.grid))
-        artifacts = {"segments": _drawn(things.masks, edit.size)}
-        chosen: Sequence[int] | np.ndarray
+        found = self._filtered(models.sam.segment_everything(shown, self.grid))
+        artifacts = {"segments": _drawn(found.masks, edit.size)}
         if self.choose == "text":
-            artifacts["heat"] = heat_of(models, shown, self.phrase, self.without, self.combine)
-            chosen = self._hottest(things.masks, artifacts["heat"])
-        elif self.choose == "nearest":
-            chosen = np.argsort(self._distances(things.masks, edit.size), kind="stable")
-        else:
-            areas = things.masks.sum(axis=(1, 2))
-            chosen = np.argsort(areas if self.choose == "smallest" else -areas, kind="stable")
+            artifacts["heat"] = find_heatmap(models, shown, self.phrase, self.without, self.combine)
+        chosen = self._ranked(found.masks, artifacts.get("heat"), edit.size)[: self.objects]
         union, scores = np.zeros(shown.shape[:2], bool), []
-        for index in chosen[: self.objects]:
-            mask, score = _at_full_size(models, shown, things.masks[index], things.clicks[index])
+        for index in chosen:
+            mask, score = _at_full_size(models, shown, found.masks[index], found.clicks[index])
             union |= mask
             scores.append(score)
-        confidence = warmth(union, artifacts["heat"]) if self.choose == "text" else min(scores, default=None)
+        confidence = mean_under(union, artifacts["heat"]) if self.choose == "text" else min(scores, default=None)
         return edit.with_mask(union, confidence, **artifacts)
 
-    def _things(self, seen: Segments) -> Segments:
-        """Those of the right size that SAM trusts and that are stable, the most trusted first, each once."""
-        areas = seen.masks.mean(axis=(1, 2))
+    def _filtered(self, segments: Segments) -> Segments:
+        """The segments with the right size, score and stability, best score first, without duplicates."""
+        areas = segments.masks.mean(axis=(1, 2))
         good = (areas >= self.min_area) & (areas <= self.max_area) & (areas > 0)
-        good &= (seen.scores >= self.min_score) & (seen.stability >= self.min_stability)
-        order = np.argsort(-seen.scores, kind="stable")
-        kept = _distinct(seen.masks, order[good[order]], self.same)
-        return type(seen)(*(each[kept] for each in seen))
+        good &= (segments.scores >= self.min_score) & (segments.stability >= self.min_stability)
+        order = np.argsort(-segments.scores, kind="stable")
+        kept = _distinct(segments.masks, order[good[order]], self.same)
+        return type(segments)(*(values[kept] for values in segments))
 
-    def _hottest(self, masks: np.ndarray, heat: np.ndarray) -> Sequence[int]:
-        small = cv2.resize(heat, masks.shape[:0:-1], interpolation=cv2.INTER_AREA)
+    def _ranked(
+        self, masks: np.ndarray, heatmap: np.ndarray | None, size: tuple[int, int]
+    ) -> Sequence[int] | np.ndarray:
+        """The indices of the masks, the best first by `choose`.
+
+        Args:
+            masks: (N, h, w) bool.
+            heatmap: (H, W) float32 in [0, 1], for `text`; masks below `min_heat` are dropped.
+            size: (width, height) of the photo in pixels.
+        """
+        if heatmap is not None:
+            return self._ranked_by_heatmap(masks, heatmap)
+        if self.choose == "nearest":
+            return np.argsort(self._distances(masks, size), kind="stable")
+        areas = masks.sum(axis=(1, 2))
+        return np.argsort(areas if self.choose == "smallest" else -areas, kind="stable")
+
+    def _ranked_by_heatmap(self, masks: np.ndarray, heatmap: np.ndarray) -> Sequence[int]:
+        small = cv2.resize(heatmap, masks.shape[:0:-1], interpolation=cv2.INTER_AREA)
         found = [index for index, mask in enumerate(masks) if small[mask].mean() >= self.min_heat]
-        return sorted(found, key=lambda index: -overlap(masks[index], small))
+        return sorted(found, key=lambda index: -soft_iou(masks[index], small))
 
     def _distances(self, masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """From the point to the nearest pixel of each mask, as shares of the photo's sides; 0 on the mask."""
+        """The distance from `point` to the nearest pixel of each mask, in units of the photo's sides; (N,) float64."""
         middle = (size[0] - 1) / 2, (size[1] - 1) / 2
         at = points_in_pixels([self.point], self.units, size)[0] if self.point else np.array(middle)
         column, row = ((at + 0.5) / size * masks.shape[:0:-1]).astype(int)
@@ -136,7 +147,7 @@ class Auto(Stage):
 
 
 def _distinct(masks: np.ndarray, order: np.ndarray, same: float) -> np.ndarray:
-    """Those of the indices in `order` whose masks are not the same as an earlier one's."""
+    """The indices in `order`, without those whose mask has an IoU of at least `same` with an earlier one."""
     areas, kept = masks.sum(axis=(1, 2)), []
     while len(order):
         first, order = order[0], order[1:]
@@ -147,15 +158,17 @@ def _distinct(masks: np.ndarray, order: np.ndarray, same: float) -> np.ndarray:
 
 
 def _at_full_size(models: Models, image: np.ndarray, coarse: np.ndarray, click: np.ndarray) -> tuple[np.ndarray, float]:
-    """SAM's mask at the photo's size, (H, W) bool, and its score: of the candidates for the click the one most like
-    the coarse."""
+    """SAM's mask of a click at the photo's size, (H, W) bool, and its score.
+
+    Of the three candidates the one with the best IoU with the coarse mask is taken.
+    """
     soft = cv2.resize(coarse.astype(np.float32), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     masks, scores = models.sam.masks(image, click[None], np.ones(1, int), None)
-    return max(zip(masks, scores, strict=True), key=lambda each: overlap(each[0], soft))
+    return max(zip(masks, scores, strict=True), key=lambda candidate: soft_iou(candidate[0], soft))
 
 
 def _drawn(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """All masks in one picture, (H, W) uint8, each with a grey of its own, the small ones on top."""
+    """All masks in one picture, (H, W) uint8, each in its own grey, small ones on top."""
     picture = np.zeros(masks.shape[1:], np.float32)
     for rank, index in enumerate(np.argsort(-masks.sum(axis=(1, 2)), kind="stable"), 1):
         picture[masks[index]] = rank / len(masks)

@@ -1,4 +1,4 @@
-"""`combine`: join the mask with that of an earlier stage."""
+"""`combine`: join the current mask with that of an earlier stage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from darkroom.imaging.edit import Edit
     from darkroom.models import Models
 
-# Zadeh's max and min for soft masks; on hard masks all three are the operations on sets.
+# Zadeh's max and min for soft masks; on hard masks all three are the set operations.
 _JOIN: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "union": np.maximum,
     "intersection": np.minimum,
@@ -26,9 +26,9 @@ _JOIN: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 @stage
 class Combine(Stage):
-    """The union, intersection or difference of the mask so far and an earlier stage's.
+    """The union, intersection or difference of the current mask and that of an earlier stage.
 
-    Its confidence is the lower of the two, or that of the one that has any.
+    Its confidence is the lower one of those that are known.
     """
 
     needs_mask: ClassVar[bool] = True
@@ -43,8 +43,8 @@ class Combine(Stage):
     )
 
     def apply(self, edit: Edit, models: Models) -> Edit:
-        """See `Stage.apply`. Raises `PhotoError` where no earlier stage of that name made a mask."""
+        """See `Stage.apply`. Raises `PhotoError` if no earlier stage of that name has made a mask."""
         if self.mask not in edit.masks:
             raise PhotoError(f"no earlier stage '{self.mask}' made a mask, {suggest(self.mask, list(edit.masks))}")
-        told = [each for each in (edit.confidence, edit.confidences.get(self.mask)) if each is not None]
-        return edit.with_mask(_JOIN[self.how](edit.need_mask(), edit.masks[self.mask]), min(told, default=None))
+        known = [value for value in (edit.confidence, edit.confidences.get(self.mask)) if value is not None]
+        return edit.with_mask(_JOIN[self.how](edit.need_mask(), edit.masks[self.mask]), min(known, default=None))

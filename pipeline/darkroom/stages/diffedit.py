@@ -1,4 +1,4 @@
-"""`diffedit`: find what would have to change for another text, with the diffusion model itself."""
+"""`diffedit`: find the area that would change for another prompt, with the diffusion model itself."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from darkroom.imaging.compositing import to_working_crop
 from darkroom.imaging.crops import CropPlanner
 from darkroom.models.request import DiffEditMaskRequest
 from darkroom.stages.base import Problem, Stage, stage
-from darkroom.stages.fields import Resolution, Share, literal, unread
-from darkroom.stages.heatmap import from_heat
+from darkroom.stages.fields import Resolution, Share, foreign_syntax_warnings, truncation_warnings
+from darkroom.stages.heatmap import mask_from_heatmap
 
 if TYPE_CHECKING:
     from darkroom.imaging.edit import Edit
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 @stage
 class DiffEdit(Stage):
-    """Where the model's noise predictions for two texts differ, thresholded; the soft map is the artifact `heat`.
+    """The difference of the model's noise predictions for two prompts, thresholded. Keeps it as the artifact `heat`.
 
-    Step 1 of Couairon et al., DiffEdit, ICLR 2023 (arXiv 2210.11427). The photo is encoded by the mode of the
-    autoencoder's posterior, so that `seed` stands for the noises alone.
+    Step 1 of Couairon et al., DiffEdit, ICLR 2023 (arXiv 2210.11427). The photo is encoded as the mode of the
+    autoencoder's posterior, so that `seed` determines the noise only.
     """
 
-    version: ClassVar[int] = 2  # says how sure it is
+    version: ClassVar[int] = 2  # reports a confidence
     uses: ClassVar[tuple[ModelKind, ...]] = ("inpaint",)
     reports_confidence: ClassVar[bool] = True
 
@@ -53,26 +53,27 @@ class DiffEdit(Stage):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.reference == self.query:
-            raise ValueError("`reference` and `query` are the same text: there is nothing to tell apart")
+            raise ValueError("`reference` and `query` are the same text: they have no difference")
         return self
 
     def warnings(self, models: Models) -> Iterator[Problem]:
-        """See `Stage.warnings`: the words that are cut off, and signs that are read as words."""
+        """See `Stage.warnings`: prompts that are cut off, or have the syntax of another tool."""
         for key in ("reference", "query"):
-            yield from literal(key, getattr(self, key))
-            yield from unread(models, key, getattr(self, key), "shorten it")
+            yield from foreign_syntax_warnings(key, getattr(self, key))
+            yield from truncation_warnings(models, key, getattr(self, key), "shorten it")
 
     def apply(self, edit: Edit, models: Models) -> Edit:
-        """See `Stage.apply`. Raises `PhotoError` for a photo too long and narrow to work on."""
-        heat = relative(models.diffusion.diffedit_map(self._request(edit.flattened, models)), self.clamp)
-        enlarged = Image.fromarray(heat).resize(edit.size, Image.Resampling.BILINEAR)
-        return from_heat(edit, np.asarray(enlarged), self.threshold)
+        """See `Stage.apply`. Raises `PhotoError` for a photo that is too long and narrow."""
+        heatmap = relative_to_mean(models.diffusion.diffedit_map(self._request(edit.flattened, models)), self.clamp)
+        enlarged = Image.fromarray(heatmap).resize(edit.size, Image.Resampling.BILINEAR)
+        return mask_from_heatmap(edit, np.asarray(enlarged), self.threshold)
 
     def _request(self, image: np.ndarray, models: Models) -> DiffEditMaskRequest:
-        """The whole photo at the model's own size."""
-        everything = np.full(image.shape[:2], 255, np.uint8)
+        """The request for the whole photo, at the model's working size."""
+        height, width = image.shape[:2]
+        everything = np.full((height, width), 255, np.uint8)
         native = self.resolution or models.diffusion.native
-        crop = CropPlanner(everything.shape, native, models.diffusion.multiple).photo()
+        crop = CropPlanner((height, width), native, models.diffusion.multiple).photo()
         return DiffEditMaskRequest(
             image=to_working_crop(image, everything, crop).image,
             reference=self.reference,
@@ -83,7 +84,7 @@ class DiffEdit(Stage):
         )
 
 
-def relative(differences: np.ndarray, clamp: float) -> np.ndarray:
-    """Differences of at least 0 in multiples of `clamp` times their mean, cut at 1; all 0 where there are none."""
+def relative_to_mean(differences: np.ndarray, clamp: float) -> np.ndarray:
+    """Differences, at least 0, divided by `clamp` times their mean and clipped to 1; all 0 if all differences are."""
     top = np.float32(clamp * differences.mean())
     return np.minimum(differences / top, np.float32(1)) if top else np.zeros_like(differences)

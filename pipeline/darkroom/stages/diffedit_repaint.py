@@ -1,9 +1,9 @@
-"""`diffedit_repaint`: turn what the mask shows into something else that keeps its pose and colours."""
+"""`diffedit_repaint`: turn the masked object into another that keeps its pose and colours."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from darkroom.imaging.compositing import WorkingCrop
 from darkroom.models.request import DiffEditRequest
 from darkroom.stages.base import GenerationSummary, Problem, stage
-from darkroom.stages.fields import Texts, literal, unread
+from darkroom.stages.fields import Texts, foreign_syntax_warnings, scalar, truncation_warnings
 from darkroom.stages.markers import EachValue
 from darkroom.stages.repainting import Repainting
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @stage
 class DiffEditRepaint(Repainting):
-    """The photo inverted to noise by DDIM and decoded with another text under the mask, blended back by the mask.
+    """The photo is inverted to noise by DDIM, decoded with another prompt under the mask, and blended in by the mask.
 
-    Steps 2 and 3 of Couairon et al., DiffEdit, ICLR 2023 (arXiv 2210.11427). Where the mask is 0 (below 1/510) not a
-    bit changes. The mask stays, for another stage.
+    Steps 2 and 3 of Couairon et al., DiffEdit, ICLR 2023 (arXiv 2210.11427). Where the mask is 0, nothing changes. The
+    mask stays for later stages.
     """
 
     version: ClassVar[int] = 2
@@ -61,33 +61,35 @@ class DiffEditRepaint(Repainting):
 
     def summary(self) -> GenerationSummary:
         """See `Stage.summary`."""
-        return GenerationSummary(prompt=self.prompt, settings={"Steps": self.steps, "CFG scale": self.guidance_scale})
+        return GenerationSummary(
+            prompt=scalar(self.prompt), settings={"Steps": self.steps, "CFG scale": self.guidance_scale}
+        )
 
     def refusals(self, models: Models) -> Iterator[Problem]:
-        """See `Stage.refusals`: a checkpoint for inpainting, which is shown what it ought to make out by itself."""
+        """See `Stage.refusals`: inpainting checkpoints, which see the masked photo beside the noise."""
         if models.checkpoint_info.channels != 4:
             has = f"models.inpaint has {models.checkpoint_info.channels}: give another, or repaint with `inpaint`"
             yield "", f"needs a text-to-image checkpoint, with 4 channels; {has}"
 
     def warnings(self, models: Models) -> Iterator[Problem]:
-        """See `Stage.warnings`: the words that are cut off, and signs that are read as words."""
-        for key, text in (("prompt", self.prompt), ("reference", self.reference or "")):
-            yield from literal(key, text)
-            yield from unread(models, key, text, "shorten it")
+        """See `Stage.warnings`: prompts that are cut off, or have the syntax of another tool."""
+        for key, text in (("prompt", scalar(self.prompt)), ("reference", self.reference or "")):
+            yield from foreign_syntax_warnings(key, text)
+            yield from truncation_warnings(models, key, text, "shorten it")
 
-    def request(self, part: WorkingCrop, region: int) -> DiffEditRequest:
+    def request(self, crop: WorkingCrop, region: int) -> DiffEditRequest:
         """See `Repainting.request`."""
         return DiffEditRequest(
-            image=part.image,
-            mask=part.mask,
+            image=crop.image,
+            mask=crop.mask,
             reference=self.reference,
-            query=self.prompt,
+            query=scalar(self.prompt),
             steps=self.steps,
             ratio=self.ratio,
             guidance_scale=self.guidance_scale,
         )
 
     @classmethod
-    def paint(cls, requests: Sequence[DiffEditRequest], models: Models) -> list[np.ndarray]:
+    def paint(cls, requests: Sequence[Any], models: Models) -> list[np.ndarray]:
         """See `Repainting.paint`."""
         return models.diffusion.diffedit(requests)

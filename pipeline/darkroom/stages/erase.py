@@ -1,4 +1,4 @@
-"""`erase`: fill what the mask shows from its surroundings, without any learnt model."""
+"""`erase`: fill the masked area from its surroundings, without a learned model."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _METHODS = {"ns": cv2.INPAINT_NS, "telea": cv2.INPAINT_TELEA}
 
 @stage
 class Erase(Stage):
-    """OpenCV's inpainting: colours flow in from the rim of the hole, so there is no seam, and no texture either.
+    """OpenCV's inpainting: continues the colours around the hole into it, without a seam and without texture.
 
-    All that the mask touches at all is filled from what it does not touch, and blended back by the mask: where it is
-    0 not a bit changes. The mask stays, for another stage. Sources: Bertalmio, Bertozzi and Sapiro,
+    Every pixel where the mask is above 0 is filled from the others, and blended in by the mask: where it is 0, nothing
+    changes. The mask stays for later stages. Sources: Bertalmio, Bertozzi and Sapiro,
     "Navier-Stokes, Fluid Dynamics, and Image and Video Inpainting", CVPR 2001; Telea, J. Graphics Tools 9 (1), 2004.
     """
 
@@ -46,7 +46,7 @@ class Erase(Stage):
     )
 
     def apply(self, edit: Edit, models: Models) -> Edit:
-        """See `Stage.apply`. Raises `EmptyMask`; `PhotoError` where the mask leaves nothing to fill it from."""
+        """See `Stage.apply`. Raises `EmptyMask`, or `PhotoError` if the mask covers the whole photo."""
         mask = edit.need_mask()
         if not mask.any():
             raise EmptyMask("nothing to erase: the mask is empty")
@@ -60,7 +60,7 @@ class Erase(Stage):
         return replace(after, figures=seam_figures(shown, after.flattened, mask))
 
     def _crop(self, mask: np.ndarray) -> Crop:
-        """The box of the hole and all that the filling looks at."""
+        """The bounding box of the hole and of the pixels that fill it."""
         margin = int(np.ceil(self.radius)) + 2  # the second pixel is for the gradients
         x, y, width, height = cv2.boundingRect((mask > 0).astype(np.uint8))
         x0, y0 = max(x - margin, 0), max(y - margin, 0)

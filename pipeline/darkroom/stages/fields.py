@@ -1,11 +1,11 @@
-"""Types of parameters that several stages share, with error messages that say what would be right."""
+"""Parameter types that several stages share; their error messages say what would be right."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
@@ -14,6 +14,8 @@ from darkroom.stages.markers import LinesFile
 
 if TYPE_CHECKING:
     from darkroom.models import Models
+
+T = TypeVar("T")
 
 _PERCENTILE = re.compile(r"p(100|[1-9]?[0-9](\.[0-9]+)?)")
 
@@ -24,7 +26,7 @@ Units = Annotated[
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value of a recipe is a number, and finite."""
+    """Whether a value in a recipe is a finite number."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     try:
@@ -53,14 +55,14 @@ def _box(value: Any) -> tuple[float, ...]:
 
 
 def _several(value: Any) -> Any:
-    """Let one point or box stand for a list of one."""
+    """One point or box alone as a list of one."""
     alone = isinstance(value, list | tuple) and value and all(map(is_number, value))
     return (value,) if alone else value
 
 
 def _texts(value: Any) -> Any:
     several = value if isinstance(value, list | tuple) else (value,)
-    if not several or not all(isinstance(each, str) or is_number(each) for each in several):
+    if not several or not all(isinstance(text, str) or is_number(text) for text in several):
         raise ValueError(f"should be a text, or a list of texts; got {value!r:.60}")
     return tuple(map(str, several)) if isinstance(value, list | tuple) else str(value)
 
@@ -71,13 +73,13 @@ def _texts_or_none(value: Any) -> Any:
 
 def _seeds(value: Any) -> Any:
     several = value if isinstance(value, list | tuple) else (value,)
-    if not several or not all(type(each) is int and 0 <= each < 2**63 for each in several):
+    if not several or not all(type(seed) is int and 0 <= seed < 2**63 for seed in several):
         raise ValueError(f"should be a whole number from 0 to 2**63 - 1, or a list of them; got {value!r:.60}")
     return tuple(several) if isinstance(value, list | tuple) else value
 
 
-def _cut(value: Any) -> float | str:
-    if value == "otsu" or (isinstance(value, str) and _PERCENTILE.fullmatch(value)):
+def _threshold(value: Any) -> float | str:
+    if isinstance(value, str) and (value == "otsu" or _PERCENTILE.fullmatch(value)):
         return value
     try:
         number = math.nan if isinstance(value, bool) else float(value)
@@ -89,7 +91,7 @@ def _cut(value: Any) -> float | str:
 
 
 def _flag(value: Any) -> Any:
-    """As YAML 1.2 has it, also in a cell of a table; pydantic would take `yes`, 1 and more."""
+    """True or false as in YAML 1.2, also in a table's cell; pydantic alone would accept `yes`, 1 and others."""
     written = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
     if isinstance(value, str) and value in written:
         return written[value]
@@ -122,7 +124,7 @@ Points = Annotated[tuple[Point, ...], BeforeValidator(_several), WithJsonSchema(
 Box = Annotated[tuple[float, float, float, float], BeforeValidator(_box), WithJsonSchema({"type": "[x0, y0, x1, y1]"})]
 Boxes = Annotated[tuple[Box, ...], BeforeValidator(_several), WithJsonSchema({"type": "list of [x0, y0, x1, y1]"})]
 Threshold = Annotated[
-    float | str, BeforeValidator(_cut), WithJsonSchema({"type": "number, 0 to 1, `otsu`, or `p0` to `p100`"})
+    float | str, BeforeValidator(_threshold), WithJsonSchema({"type": "number, 0 to 1, `otsu`, or `p0` to `p100`"})
 ]
 Texts = Annotated[str | tuple[str, ...], BeforeValidator(_texts), WithJsonSchema({"type": "text or list of texts"})]
 OptionalTexts = Annotated[
@@ -135,32 +137,43 @@ PromptsFile = Annotated[str | None, BeforeValidator(_unread_file), LinesFile("pr
 
 
 def as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:
-    """One text or several, as several."""
+    """One text or several as a tuple."""
     return (value,) if isinstance(value, str) else value
 
 
-def unread(models: Models, key: str, text: str, remedy: str, encoder: int = 0) -> Iterator[tuple[str, str]]:
-    """A warning (`Stage.warnings`), where a text encoder of the inpainting model would not see all of a text.
+def scalar(value: T | tuple[T, ...]) -> T:
+    """The value of an `EachValue` parameter of a scalar stage (`Stage.variants`)."""
+    if isinstance(value, tuple):
+        raise TypeError("a stage with a list of values has to be split into its variants first")
+    return value
+
+
+def truncation_warnings(
+    models: Models, key: str, text: str, remedy: str, encoder: int = 0
+) -> Iterator[tuple[str, str]]:
+    """A warning for `Stage.warnings` if a text encoder of the inpainting model cuts off a text.
 
     Args:
-        models: has the text encoders.
+        models: have the text encoders.
         key: the parameter that holds the text.
-        text: what is to be read.
-        remedy: what would be right.
-        encoder: which is to read it; 0 is the first.
+        text: to be encoded.
+        remedy: what to do about it.
+        encoder: index of the text encoder.
     """
     if rest := models.checkpoint_info.truncated_text(text, encoder):
         room = models.checkpoint_info.max_tokens(encoder)
         yield key, f"too long: the model reads {room} tokens and not the words `{rest}`; {remedy}"
 
 
-def literal(key: str, text: str | tuple[str, ...], syntax: Syntax | None = None) -> Iterator[tuple[str, str]]:
-    """Warnings (`Stage.warnings`) of what another tool would heed in a text, and no model here.
+def foreign_syntax_warnings(
+    key: str, text: str | tuple[str, ...], syntax: Syntax | None = None
+) -> Iterator[tuple[str, str]]:
+    """Warnings for `Stage.warnings` about the syntax of other tools, which models here read as words.
 
     Args:
-        key: the parameter that holds the text, or several.
-        text: what it holds.
+        key: the parameter that holds the text.
+        text: one or several.
         syntax: see `find_foreign_syntax`.
     """
-    for each in as_tuple(text):
-        yield from ((key, line) for line in find_foreign_syntax(each, syntax))
+    for one in as_tuple(text):
+        yield from ((key, line) for line in find_foreign_syntax(one, syntax))

@@ -1,4 +1,4 @@
-"""`gate`: let only masks through that look as they should."""
+"""`gate`: stop or flag photos whose masks do not look as they should."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ Counts = Annotated[tuple[int, int], BeforeValidator(_bounds), WithJsonSchema({"t
 
 @stage
 class Gate(Stage):
-    """Measures the mask, hands it on as it is, and lets the photo through or not.
+    """Measures the mask, passes it on unchanged, and stops or flags the photo if a bound is broken.
 
-    White counts by its share; regions are pieces of what is at least half white, joined also across corners. An
-    empty mask comes through no gate: what happens then is the recipe's `on_empty`.
+    Grey pixels count in part for the coverage; regions are connected areas, also across corners, of pixels that are at
+    least half white. An empty mask passes no gate; the recipe's `on_empty` decides what happens then.
     """
 
     needs_mask: ClassVar[bool] = True
@@ -79,12 +79,12 @@ class Gate(Stage):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if all(each is None for each in (self.coverage, self.regions, self.border, self.confidence, self.outlier)):
+        if all(bound is None for bound in (self.coverage, self.regions, self.border, self.confidence, self.outlier)):
             raise ValueError("gate needs a bound: `coverage`, `regions`, `border`, `confidence` or `outlier`")
         return self
 
     def apply(self, edit: Edit, models: Models) -> Edit:
-        """See `Stage.apply`: measures. Raises `EmptyMask`."""
+        """See `Stage.apply`: measures the mask. Raises `EmptyMask`."""
         mask = edit.need_mask()
         if not mask.any():
             raise EmptyMask("nothing found: the mask is empty")
@@ -102,7 +102,7 @@ class Gate(Stage):
 
     @classmethod
     def baseline(cls, name: str, photos: Sequence[Sequence[Mapping[str, float]]]) -> Baseline | None:
-        """See `Stage.baseline`: of the coverages; equal ones of a photo count once."""
+        """See `Stage.baseline`: of the coverages. Equal coverages of one photo count once."""
         found = Baseline.of([{figures["coverage"] for figures in photo} for photo in photos])
         if found is None:
             log.info("gate %s: too few photos have a mask to find outliers; it takes %d", name, FEWEST_PHOTOS)
@@ -117,18 +117,18 @@ class Gate(Stage):
             yield from _outside(figures["border"], (0, self.border), text, _percent)
         if self.confidence is not None:
             if "confidence" not in figures:
-                raise PhotoError("`confidence`: the stage that made the mask does not say how sure it is")
+                raise PhotoError("`confidence`: the stage that made the mask reports no confidence")
             yield from _outside(figures["confidence"], (self.confidence, 1), "the mask's confidence is {}", str)
         if self.outlier is not None and baseline is not None:
             yield from _outlying(figures["coverage"], self.outlier, baseline)
 
 
 def measured(mask: np.ndarray, confidence: float | None) -> dict[str, float]:
-    """The measures of an (H, W) uint8 mask: `coverage` and `border`, shares; `regions`, a number.
+    """The figures of an (H, W) uint8 mask: `coverage` and `border`, 0 to 1, and `regions`, a count.
 
     Args:
-        mask: what is measured.
-        confidence: goes with them where it is known.
+        mask: to be measured.
+        confidence: of the mask; the figure `confidence` if it is not None.
     """
     white = mask >= 128
     regions, _ = cv2.connectedComponents(white.astype(np.uint8), connectivity=8)
@@ -143,14 +143,21 @@ def measured(mask: np.ndarray, confidence: float | None) -> dict[str, float]:
 
 
 def _outside(
-    value: float, bounds: tuple[float, float] | None, told: str, shown: Callable[[float], str]
+    value: float, bounds: tuple[float, float] | None, text: str, shown: Callable[[float], str]
 ) -> Iterator[str]:
-    """A line, if a value lies outside its bounds."""
+    """One line if a value is outside its bounds.
+
+    Args:
+        value: as measured.
+        bounds: low and high; None allows everything.
+        text: with `{}` for the value.
+        shown: formats the value and the bounds.
+    """
     if bounds is None or bounds[0] <= value <= bounds[1]:
         return
     low, high = map(shown, bounds)
     limit = f"asked for: at least {low}" if value < bounds[0] else f"at most {high} may pass"
-    yield f"{told.format(shown(value))}; {limit}"
+    yield f"{text.format(shown(value))}; {limit}"
 
 
 def _outlying(coverage: float, limit: float, baseline: Baseline) -> Iterator[str]:
@@ -166,7 +173,7 @@ def _regions(number: float) -> str:
 
 
 def _percent(share: float) -> str:
-    """Such as `72 %`; small shares with two digits that tell them apart.
+    """A share as a percentage, such as `72 %`; small ones with two significant digits.
 
     >>> _percent(0.72), _percent(0.00123), _percent(1)
     ('72 %', '0.12 %', '100 %')

@@ -1,4 +1,4 @@
-"""`grabcut`: cut a thing out of a box by its colours, without any learnt model."""
+"""`grabcut`: cut an object out of a box by its colours, without a learned model."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from darkroom.models import Models
 
 _SEED = 0  # of the k-means that starts GrabCut's colour models
-_CLICK = 0.01  # radius of what a click marks, as a share of the working picture's longer side
+_CLICK = 0.01  # radius of the disc that a click marks, as a share of the reduced copy's longer side
 
 
 @stage
 class GrabCut(Stage):
-    """OpenCV's GrabCut: colour models of inside and outside, cut where neighbours differ most.
+    """OpenCV's GrabCut: colour models of object and background, and a cut where neighbouring pixels differ most.
 
-    Runs on a reduced copy, since its cost grows faster than the area: 0.6 s at 512 px, 3 s at 1024 px for a
-    photo of 1800 x 1200 px. Its outline is brought back to full size smoothly. Source: Rother, Kolmogorov and
+    It runs on a reduced copy, since its cost grows faster than the area: 0.6 s at 512 px, 3 s at 1024 px for a
+    photo of 1800 x 1200 px. The outline is smoothed on its way back to full size. Source: Rother, Kolmogorov and
     Blake, "GrabCut", SIGGRAPH 2004.
     """
 
@@ -50,7 +50,7 @@ class GrabCut(Stage):
         return self
 
     def apply(self, edit: Edit, models: Models) -> Edit:
-        """See `Stage.apply`. Raises `PhotoError` for a box without inside or outside, or beyond the photo."""
+        """See `Stage.apply`. Raises `PhotoError` for a box that is empty, covers the photo or leaves it."""
         width, height = edit.size
         scale = min(1.0, self.working_size / max(width, height))
         size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -59,7 +59,7 @@ class GrabCut(Stage):
         return edit.with_mask(_enlarged(inside, edit.size) if scale < 1 else inside)
 
     def _hints(self, size: tuple[int, int], small: tuple[int, int]) -> np.ndarray:
-        """GrabCut's (h, w) uint8 start: background outside the box, perhaps foreground inside; the clicks."""
+        """GrabCut's initial labels, (h, w) uint8: background outside the box, probable foreground inside; clicks."""
         scale = np.array(small) / size
         x0, y0, x1, y1 = np.rint(box_in_pixels(self.box, self.units, size) * np.tile(scale, 2)).astype(int)
         hints = np.full(small[::-1], cv2.GC_BGD, np.uint8)
@@ -72,20 +72,21 @@ class GrabCut(Stage):
 
 
 def _cut(image: np.ndarray, hints: np.ndarray, iterations: int) -> np.ndarray:
-    """(h, w) bool, what GrabCut takes for the object in an (h, w, 3) image."""
+    """GrabCut's mask of the object, (h, w) bool, in an (h, w, 3) uint8 image."""
     if _is_inside(hints).all() or not _is_inside(hints).any():
         raise PhotoError("the box must hold some of the photo and leave some outside, as grabcut compares them")
     hints, models = hints.copy(), np.zeros((2, 1, 65))
     cv2.setRNGSeed(_SEED)
-    cv2.grabCut(image, hints, None, models[0], models[1], iterations, cv2.GC_INIT_WITH_MASK)
+    no_box = (0, 0, 0, 0)  # the labels take its place
+    cv2.grabCut(image, hints, no_box, models[0], models[1], iterations, cv2.GC_INIT_WITH_MASK)
     return _is_inside(hints)
 
 
 def _is_inside(hints: np.ndarray) -> np.ndarray:
-    return (hints == cv2.GC_FGD) | (hints == cv2.GC_PR_FGD)
+    return np.isin(hints, (cv2.GC_FGD, cv2.GC_PR_FGD))
 
 
 def _enlarged(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A bool mask at another (width, height): blurred, its 0.5 level runs smoothly through the pixels' steps."""
+    """A bool mask at a larger (width, height); the blur turns the steps of its outline into a smooth line."""
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)
     return cv2.resize(soft, size, interpolation=cv2.INTER_CUBIC) >= 0.5

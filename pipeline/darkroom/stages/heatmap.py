@@ -1,4 +1,4 @@
-"""CLIPSeg's heats of phrases -> one heat -> a mask. What `text`, `clip_diff`, `snap` and `auto` share."""
+"""From CLIPSeg's heatmaps to one heatmap and a mask, for `text`, `clip_diff`, `snap` and `auto`."""
 
 from __future__ import annotations
 
@@ -25,86 +25,96 @@ Space = Annotated[
     ),
 ]
 
-_SURE = np.float32(1 - 1e-6)  # a float32 probability nearer to 1 has no odds worth the name
+_MAX_PROBABILITY = np.float32(1 - 1e-6)  # the odds of float32 probabilities closer to 1 are too coarse
 
 
-def heat_of(models: Models, image: np.ndarray, wanted: Texts, unwanted: Texts, space: Space) -> np.ndarray:
-    """How much each pixel shows of what is wanted and not of what is not; see `combined`.
+def find_heatmap(models: Models, image: np.ndarray, wanted: Texts, unwanted: Texts, space: Space) -> np.ndarray:
+    """How much each pixel shows the wanted phrases and not the unwanted ones; see `combine_heatmaps`.
 
     Args:
+        models: have CLIPSeg.
         image: (H, W, 3) uint8.
+        wanted: one phrase or several.
+        unwanted: one phrase, several or none.
+        space: see `combine_heatmaps`.
 
     Returns:
         (H, W) float32 in [0, 1].
     """
     wanted, unwanted = as_tuple(wanted), as_tuple(unwanted)
-    heats = models.clipseg.heatmaps(image, (*wanted, *unwanted))
-    return combined(heats[: len(wanted)], heats[len(wanted) :], space)
+    heatmaps = models.clipseg.heatmaps(image, (*wanted, *unwanted))
+    return combine_heatmaps(heatmaps[: len(wanted)], heatmaps[len(wanted) :], space)
 
 
-def combined(wanted: np.ndarray, unwanted: np.ndarray, space: Space) -> np.ndarray:
-    """One heat of several. Without unwanted ones it is, but for `softmax`, the hottest wanted one.
+def combine_heatmaps(wanted: np.ndarray, unwanted: np.ndarray, space: Space) -> np.ndarray:
+    """One heatmap from several. Without unwanted ones it is their maximum, except for `softmax`.
 
-    With log-odds w of the wanted and u of the unwanted, `logit` is sigmoid(w - max(0, u)): what is more likely than
-    the unwanted, unless it is unlikely itself; plainly subtracted, the background, where both are cold, would glow.
-    For the same reason `softmax` has a class for "none of them", of log-odds 0.
+    With the log-odds w of the wanted and u of the unwanted phrases, `logit` is sigmoid(w - max(0, u)). Plain
+    sigmoid(w - u) would be high in the background, where both are unlikely. For the same reason `softmax` has a class
+    "none of them" with log-odds 0.
 
     Args:
         wanted: (P, H, W) float32 in [0, 1].
-        unwanted: (Q, H, W); Q may be 0.
+        unwanted: (Q, H, W) float32 in [0, 1]; Q may be 0.
+        space: how the unwanted ones count; see above.
 
     Returns:
         (H, W) float32 in [0, 1].
     """
     if space == "softmax":
         yes, no = _odds(wanted).sum(axis=0), _odds(unwanted).sum(axis=0)
-        return yes / (1 + yes + no)
+        return np.asarray(yes / (1 + yes + no))
     if not len(unwanted):
-        return wanted.max(axis=0)
-    yes, no = wanted.max(axis=0), unwanted.max(axis=0)
+        return np.asarray(wanted.max(axis=0))
+    yes, no = np.asarray(wanted.max(axis=0)), np.asarray(unwanted.max(axis=0))
     if space == "probability":
-        return np.maximum(yes - no, 0)
-    return _odds(yes) / (_odds(yes) + np.maximum(1, _odds(no)))
+        return np.asarray(np.maximum(yes - no, 0))
+    return np.asarray(_odds(yes) / (_odds(yes) + np.maximum(1, _odds(no))))
 
 
-def _odds(heat: np.ndarray) -> np.ndarray:
-    heat = np.minimum(heat, _SURE)
-    return heat / (1 - heat)
+def _odds(probability: np.ndarray) -> np.ndarray:
+    probability = np.minimum(probability, _MAX_PROBABILITY)
+    return np.asarray(probability / (1 - probability))
 
 
-def white(heat: np.ndarray, cut: Threshold) -> np.ndarray:
-    """Where a heat, (H, W) float32 in [0, 1], counts as found, (H, W) bool.
+def apply_threshold(heatmap: np.ndarray, threshold: Threshold) -> np.ndarray:
+    """Where a heatmap, (H, W) float32 in [0, 1], reaches a threshold, (H, W) bool.
 
-    A heat of 0 never does: a threshold of 0 means "any trace of it".
+    A value of 0 never does, so a threshold of 0 means "above 0".
     """
-    if cut == "otsu":
-        return _split(np.rint(heat * 255).astype(np.uint8))
-    level = np.percentile(heat, float(cut[1:])) if isinstance(cut, str) else cut
-    return (heat >= level) & (heat > 0)
+    if threshold == "otsu":
+        return _brighter_group(np.rint(heatmap * 255).astype(np.uint8))
+    level = np.percentile(heatmap, float(threshold[1:])) if isinstance(threshold, str) else threshold
+    return np.asarray((heatmap >= level) & (heatmap > 0))
 
 
-def _split(levels: np.ndarray) -> np.ndarray:
-    """The brighter of the two groups into which Otsu's method parts the pixels; none where all are equal."""
+def _brighter_group(levels: np.ndarray) -> np.ndarray:
+    """The brighter of the two groups of pixels that Otsu's method finds; none if all pixels are equal."""
     level, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    return (levels > level) & bool(np.ptp(levels))
+    return np.asarray((levels > level) & bool(np.ptp(levels)))
 
 
-def overlap(mask: np.ndarray, heat: np.ndarray) -> float:
-    """Soft intersection over union of an (H, W) bool mask and an (H, W) heat in [0, 1]; 1 where they agree."""
-    inside = float(heat[mask].sum())
-    return inside / max(float(mask.sum()) + float(heat.sum()) - inside, 1e-9)
+def soft_iou(mask: np.ndarray, heatmap: np.ndarray) -> float:
+    """Soft intersection over union of an (H, W) bool mask and an (H, W) heatmap in [0, 1]; 1 if they are equal."""
+    inside = float(heatmap[mask].sum())
+    return inside / max(float(mask.sum()) + float(heatmap.sum()) - inside, 1e-9)
 
 
-def warmth(mask: np.ndarray, heat: np.ndarray) -> float | None:
-    """Mean of an (H, W) heat in [0, 1] under an (H, W) mask, bool or in [0, 1]; None under an empty one."""
+def mean_under(mask: np.ndarray, heatmap: np.ndarray) -> float | None:
+    """Mean of an (H, W) heatmap in [0, 1] under an (H, W) mask, bool or in [0, 1]; None if the mask is empty."""
     area = float(mask.sum(dtype=np.float64))
-    return float((mask * heat).sum(dtype=np.float64)) / area if area else None
+    return float((mask * heatmap).sum(dtype=np.float64)) / area if area else None
 
 
-def from_heat(edit: Edit, heat: np.ndarray, cut: Threshold | None) -> Edit:
-    """The edit masked where the heat is white, or by the heat itself; with the heat as an artifact.
+def mask_from_heatmap(edit: Edit, heatmap: np.ndarray, threshold: Threshold | None) -> Edit:
+    """The edit with a mask from a heatmap, and the heatmap as the artifact `heat`.
 
-    The confidence is the mean heat under the mask.
+    The confidence is the mean of the heatmap under the mask.
+
+    Args:
+        edit: to be masked.
+        heatmap: (H, W) float32 in [0, 1].
+        threshold: None makes the heatmap itself a soft mask.
     """
-    mask = heat if cut is None else white(heat, cut)
-    return edit.with_mask(mask, warmth(mask, heat), heat=heat)
+    mask = heatmap if threshold is None else apply_threshold(heatmap, threshold)
+    return edit.with_mask(mask, mean_under(mask, heatmap), heat=heatmap)

@@ -1,19 +1,20 @@
-"""`inpaint`: repaint what the mask shows after a prompt, with a diffusion model."""
+"""`inpaint`: repaint the masked area after a prompt, with a diffusion model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from darkroom.imaging.compositing import WorkingCrop, inward_ramp
 from darkroom.models import InpaintRequest
+from darkroom.models.foreign_syntax import Syntax
 from darkroom.models.names import SCHEDULERS
-from darkroom.models.prompts import Prompt, Syntax, compel_error, compel_warnings
+from darkroom.models.prompts import Prompt, compel_error, compel_warnings
 from darkroom.stages.base import GenerationSummary, Problem, stage
-from darkroom.stages.fields import Flag, PromptsFile, Seeds, Texts, literal, unread
+from darkroom.stages.fields import Flag, PromptsFile, Seeds, Texts, foreign_syntax_warnings, scalar, truncation_warnings
 from darkroom.stages.markers import EachValue
 from darkroom.stages.repainting import Repainting
 
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
     from darkroom.models import Models
 
 
-Scheduler = Literal[SCHEDULERS]  # type: ignore[valid-type]
+Scheduler = Literal[SCHEDULERS]  # type: ignore[valid-type]  # mypy wants literals, pydantic takes the tuple
 
 
 @stage
 class Inpaint(Repainting):
-    """A part of the picture around the mask, repainted at the model's own size and blended back by the mask.
+    """A crop around the mask is repainted at the model's working size and blended in by the mask.
 
-    Where the mask is 0 (below 1/510) not a bit changes. The mask stays, for another stage. Source: Podell et
-    al., SDXL, 2023 (arXiv 2307.01952).
+    Where the mask is 0, nothing changes. The mask stays for later stages. Source: Podell et al., SDXL, 2023
+    (arXiv 2307.01952).
     """
 
     version: ClassVar[int] = 2
@@ -87,9 +88,9 @@ class Inpaint(Repainting):
     def summary(self) -> GenerationSummary:
         """See `Stage.summary`."""
         return GenerationSummary(
-            prompt=self.prompt,
+            prompt=scalar(self.prompt),
             negative_prompt=self.negative_prompt,
-            seed=self.seed,
+            seed=scalar(self.seed),
             settings={
                 "Steps": self.steps,
                 "Sampler": self.scheduler,
@@ -100,7 +101,7 @@ class Inpaint(Repainting):
         )
 
     def refusals(self, models: Models) -> Iterator[Problem]:
-        """See `Stage.refusals`: signs that compel misreads; a second text where there is no second encoder."""
+        """See `Stage.refusals`: prompts that compel misreads, or a second prompt without a second text encoder."""
         if self.prompt_syntax == "compel":
             for key, text in self._texts().items():
                 if problem := compel_error(text):
@@ -110,28 +111,30 @@ class Inpaint(Repainting):
                 yield key, "this checkpoint has one text encoder; SDXL has two"
 
     def warnings(self, models: Models) -> Iterator[Problem]:
-        """See `Stage.warnings`: the words that are cut off, and signs that are read as words."""
+        """See `Stage.warnings`: prompts that are cut off, or have the syntax of another tool."""
         for key, text in self._texts().items():
-            yield from literal(key, text, self.prompt_syntax)
+            yield from foreign_syntax_warnings(key, text, self.prompt_syntax)
             if self.prompt_syntax == "compel":
                 yield from ((key, line) for line in compel_warnings(text))
             else:
                 remedy = "shorten it, or let `prompt_syntax: compel` read all of it"
-                yield from unread(models, key, text, remedy, encoder=int(key.endswith("_2")))
+                yield from truncation_warnings(models, key, text, remedy, encoder=int(key.endswith("_2")))
 
     def _texts(self) -> dict[str, str]:
-        """All prompts that are given, of a scalar stage."""
+        """The prompts of a scalar stage that are not null, by parameter."""
         given = {key: getattr(self, key) for key in ("prompt", "negative_prompt", "prompt_2", "negative_prompt_2")}
         return {key: text for key, text in given.items() if text is not None}
 
-    def request(self, part: WorkingCrop, region: int) -> InpaintRequest:
+    def request(self, crop: WorkingCrop, region: int) -> InpaintRequest:
         """See `Repainting.request`."""
         return InpaintRequest(
-            image=part.image,
-            mask=part.mask,
-            change_map=part.change_map if self.soft_mask else None,
-            prompt=Prompt(self.prompt, self.negative_prompt, self.prompt_2, self.negative_prompt_2, self.prompt_syntax),
-            seed=region_seed(self.seed, region),
+            image=crop.image,
+            mask=crop.mask,
+            change_map=crop.change_map if self.soft_mask else None,
+            prompt=Prompt(
+                scalar(self.prompt), self.negative_prompt, self.prompt_2, self.negative_prompt_2, self.prompt_syntax
+            ),
+            seed=region_seed(scalar(self.seed), region),
             steps=self.steps,
             guidance_scale=self.guidance_scale,
             strength=self.strength,
@@ -139,18 +142,18 @@ class Inpaint(Repainting):
         )
 
     def blend_mask(self, mask: np.ndarray) -> np.ndarray:
-        """See `Repainting.pasted`. Greys that the model has heeded do not count once more."""
+        """See `Repainting.blend_mask`. With `soft_mask` the model has already used the greys: they do not blend."""
         return inward_ramp(mask, self.blend or 0) if self.soft_mask else super().blend_mask(mask)
 
     @classmethod
-    def paint(cls, requests: Sequence[InpaintRequest], models: Models) -> list[np.ndarray]:
+    def paint(cls, requests: Sequence[Any], models: Models) -> list[np.ndarray]:
         """See `Repainting.paint`."""
         return models.diffusion.inpaint(requests)
 
 
 def region_seed(seed: int, region: int) -> int:
-    """The seed of a region's noise: the seed itself for the first, numbers drawn from it for the others.
+    """The seed of a region's noise: `seed` itself for the first region, a number derived from it for the others.
 
-    With the same noise, equal crops would show twins. Counting up instead, regions would be twins of other seeds'.
+    With the same noise, similar crops would become twins; with `seed + region`, twins of other seeds' regions.
     """
     return seed if region == 0 else int(np.random.SeedSequence([seed, region]).generate_state(1, np.uint64)[0] >> 1)

@@ -33,7 +33,7 @@ FORMATS = ("PNG", "WEBP", "TIFF", "BMP", "JPEG")
 
 @stage
 class MaskFile(Stage):
-    """A mask drawn elsewhere: white (or, with `alpha`, transparent) means repaint; greys make it soft."""
+    """A mask drawn elsewhere: white pixels (with `alpha`, transparent ones) are repainted; greys make it soft."""
 
     version: ClassVar[int] = 2
 
@@ -54,11 +54,11 @@ class MaskFile(Stage):
         return self
 
     def refusals(self, models: Models) -> Iterator[Problem]:
-        """See `Stage.refusals`: the folder of masks is not there, or is empty, such as one of a disk that is not."""
+        """See `Stage.refusals`: the folder of masks is missing or empty, such as the mount point of a missing disk."""
         if self.folder is None:
             return
         try:
-            with os.scandir(self.folder) as entries:  # asked for every photo, of folders with a mask for each
+            with os.scandir(self.folder) as entries:  # the first of perhaps many: this runs for every photo
                 empty = next(entries, None) is None
         except OSError as error:
             yield "folder", f"{self.folder}: no such folder ({error.strerror})"
@@ -78,7 +78,7 @@ class MaskFile(Stage):
         return found
 
     def apply(self, edit: Edit, models: Models) -> Edit:
-        """See `Stage.apply`. Raises `PhotoError` for a mask that is missing, broken or of another size."""
+        """See `Stage.apply`. Raises `PhotoError` for a mask that is missing, damaged or of another size."""
         if self.alpha:
             if edit.alpha is None:
                 raise PhotoError("mask_file with `alpha: true`: the photo has no transparency")
@@ -91,22 +91,22 @@ class MaskFile(Stage):
 
 
 def _below(name: str) -> Path:
-    """The photo's path without suffix; a name that leads out of its folder must not lead out of the masks'."""
+    """The photo's relative path without suffix and without `..`, so that it stays inside the folder of masks."""
     path = Path(name)
     return Path(*(part for part in path.with_suffix("").parts if part not in ("..", path.anchor)))
 
 
 def _masks(wanted: Path) -> list[Path]:
-    """The masks of this name, with any suffix. Asked for one by one: folders hold a mask for each of many photos."""
-    paths = (wanted.with_name(wanted.name + suffix) for each in SUFFIXES for suffix in (each, each.upper()))
-    files = {path.stat().st_ino: path for path in paths if _is_file(path)}  # some file systems take PNG for png
+    """The masks of this name, with any suffix. The folder is not listed, since it holds a mask for every photo."""
+    paths = (wanted.with_name(wanted.name + suffix) for lower in SUFFIXES for suffix in (lower, lower.upper()))
+    files = {path.stat().st_ino: path for path in paths if _is_file(path)}  # some file systems ignore case
     return sorted(files.values())
 
 
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a name that is too long with this suffix
+    except OSError:  # the name is too long with this suffix
         return False
 
 
@@ -118,14 +118,14 @@ def read_mask(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, str]:
         size: (width, height) in pixels that it must have.
 
     Raises:
-        PhotoError: unreadable, of another size, or it may mean more than one thing.
+        PhotoError: it cannot be read, has another size, or is ambiguous.
     """
     try:
         data = read_file(path)
         with warnings.catch_warnings(), Image.open(BytesIO(data), formats=FORMATS) as file:
             warnings.simplefilter("ignore")  # on large pictures
             found = file.size
-            if size in (found, found[::-1]):  # else it is not even decoded
+            if size in (found, found[::-1]):  # otherwise it is not decoded
                 upright = ImageOps.exif_transpose(file)
                 found = upright.size
                 if found == size:
@@ -134,8 +134,8 @@ def read_mask(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, str]:
         raise PhotoError(f"the mask {path} is not clear: {error}") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise PhotoError(f"the mask {path} cannot be read: {error}") from error
-    told = "the mask {} is {} x {} px, but the photo is {} x {} px"
-    raise PhotoError(told.format(path, *found, *size))
+    text = "the mask {} is {} x {} px, but the photo is {} x {} px"
+    raise PhotoError(text.format(path, *found, *size))
 
 
 def _is_lossy(file: Image.Image, data: bytes) -> bool:

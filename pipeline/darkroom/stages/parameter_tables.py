@@ -17,7 +17,7 @@ _WORDS = {"string": "text", "integer": "whole number", "boolean": "true or false
 
 
 def render(page: str) -> str:
-    """The page with every `<!-- parameters of OP --> ... <!-- end -->` filled in anew.
+    """The page with every `<!-- parameters of OP --> ... <!-- end -->` filled in again.
 
     Raises:
         ValueError: an op has no such place, or a place names no op.
@@ -32,7 +32,7 @@ def table(stage: type[Stage]) -> str:
     """The parameters of a stage as a Markdown table: its own as the class declares them, then those of its base."""
     schema = TypeAdapter(stage).json_schema()
     required = schema.get("required", ())
-    # By the class, since the schema has an order of its own.
+    # In the order of the class; the schema sorts them.
     names = sorted(stage.__pydantic_fields__, key=lambda name: name not in stage.__annotations__)
     rows = [_row(name, schema["properties"][name], name in required) for name in names]
     if not rows:
@@ -46,12 +46,12 @@ def _row(name: str, schema: dict[str, Any], required: bool) -> str:
 
 
 def _value(schema: dict[str, Any]) -> str:
-    """A JSON schema in words: `number, 0 to 1`, `pixels or fraction`."""
+    """A JSON schema in words, such as `number, 0 to 1`."""
     if "anyOf" in schema:
         return ", or ".join(map(_value, schema["anyOf"]))
     if "enum" in schema:
-        return ", ".join(f"`{each}`" for each in schema["enum"])
-    word = _WORDS.get(schema["type"], schema["type"])
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    word = str(_WORDS.get(schema["type"], schema["type"]))
     low = f"above {schema['exclusiveMinimum']}" if "exclusiveMinimum" in schema else schema.get("minimum")
     if low is None:
         return word

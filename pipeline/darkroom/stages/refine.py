@@ -1,4 +1,4 @@
-"""`refine`: clean a mask's outline, drop its crumbs, make it larger or smaller, soften its edge."""
+"""`refine`: smooth a mask, drop small regions, grow or shrink it, soften its edge."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Distance = Annotated[float, Field(ge=0, le=1000)]
 class Refine(Stage):
     """In this order: blur, threshold, close, open, fill_holes, min_area, keep_largest, box, grow, feather.
 
-    Distances are Euclidean, between pixel centres. The photo's border is no edge of the mask: what touches it
-    does not shrink away from it.
+    Distances are Euclidean, between pixel centres. The photo's border is not an edge of the mask: a mask that touches
+    it does not shrink away from it.
     """
 
     needs_mask: ClassVar[bool] = True
@@ -73,12 +73,12 @@ class Refine(Stage):
         if self.fill_holes:
             mask = _filled(mask)
         if self.min_area or self.keep_largest:
-            mask = _pieces(mask, self.min_area, self.keep_largest)
+            mask = _largest_regions(mask, self.min_area, self.keep_largest)
         return _boxes(mask) if self.box else mask
 
 
 def grown(mask: np.ndarray, distance: float) -> np.ndarray:
-    """An (H, W) bool mask and all within `distance` px of it; negative: less all so near its outside."""
+    """An (H, W) bool mask grown by `distance` px; shrunk if `distance` is negative."""
     if distance < 0:
         return ~grown(~mask, -distance)
     return _distance_to(mask) <= distance if distance else mask
@@ -87,23 +87,23 @@ def grown(mask: np.ndarray, distance: float) -> np.ndarray:
 def feathered(mask: np.ndarray, width: float) -> np.ndarray:
     """An (H, W) bool mask with a linear ramp around it, (H, W) float32.
 
-    The ramp lies outside, so that all of the mask stays 1; it reaches 0 at `width` + 1 px.
+    The ramp lies outside the mask, which stays 1, and reaches 0 at `width` + 1 px.
     """
     return np.clip(1 - _distance_to(mask) / np.float32(width + 1), 0, 1) if width else mask
 
 
 def _distance_to(mask: np.ndarray) -> np.ndarray:
-    """(H, W) float32 px from each pixel to the nearest of the mask; huge where there is none.
+    """The distance in px from each pixel to the mask, (H, W) float32; huge if the mask is empty.
 
-    OpenCV's exact transform (Felzenszwalb and Huttenlocher, 2012): 16 times as fast as SciPy's, which for an
-    empty mask returns distances to nowhere.
+    OpenCV's exact transform (Felzenszwalb and Huttenlocher, 2012): 16 times as fast as SciPy's, which returns
+    meaningless distances for an empty mask.
     """
     distance: np.ndarray = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return distance
 
 
 def _filled(mask: np.ndarray) -> np.ndarray:
-    """The mask with its holes: black that no path of black, without diagonal steps, joins to the border."""
+    """The mask with its holes filled: black regions that do not touch the border; diagonal steps do not connect."""
     count, labels = cv2.connectedComponents((~mask).astype(np.uint8), connectivity=4)
     outside = np.zeros(count, bool)
     outside[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
@@ -111,8 +111,8 @@ def _filled(mask: np.ndarray) -> np.ndarray:
     return filled
 
 
-def _pieces(mask: np.ndarray, min_area: int, keep_largest: int | None) -> np.ndarray:
-    """The mask's pieces, joined also across corners, that are large enough; of equal ones the upper."""
+def _largest_regions(mask: np.ndarray, min_area: int, keep_largest: int | None) -> np.ndarray:
+    """The mask's largest regions (corners connect) of at least `min_area` px; of equal ones the upper."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]  # 0 is the background
     order = np.lexsort((stats[1:, cv2.CC_STAT_LEFT], stats[1:, cv2.CC_STAT_TOP], -areas))[:keep_largest]
@@ -123,7 +123,7 @@ def _pieces(mask: np.ndarray, min_area: int, keep_largest: int | None) -> np.nda
 
 
 def _boxes(mask: np.ndarray) -> np.ndarray:
-    """The boxes around the mask's pieces, joined also across corners; the first, the background's, is left out."""
+    """The bounding boxes of the mask's regions; corners connect."""
     boxes = np.zeros_like(mask)
     for x, y, width, height, _ in cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)[2][1:]:
         boxes[y : y + height, x : x + width] = True

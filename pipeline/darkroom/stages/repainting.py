@@ -1,11 +1,11 @@
-"""What all ops share that repaint a part of the picture with the diffusion model."""
+"""`Repainting`: the base of ops that repaint a part of the picture with the diffusion model."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 @stage
 class Repainting(Stage):
-    """A part of the picture around the mask, repainted at the model's own size and blended back by the mask.
+    """A crop around the mask is repainted at the model's working size and blended in by the mask.
 
-    Where the mask is 0 (below 1/510) not a bit changes. The mask stays, for another stage.
+    Where the mask is 0, nothing changes. The mask stays for later stages.
     """
 
     repaints: ClassVar[bool] = True
@@ -59,44 +59,44 @@ class Repainting(Stage):
     )
 
     @abstractmethod
-    def request(self, part: WorkingCrop, region: int) -> InpaintRequest | DiffEditRequest:
-        """What the model is asked for.
+    def request(self, crop: WorkingCrop, region: int) -> InpaintRequest | DiffEditRequest:
+        """The request to the model for one crop.
 
         Args:
-            part: of the photo.
-            region: which of the parts of this photo, from 0.
+            crop: of the photo.
+            region: index of the crop among those of this photo, from 0.
         """
 
     @classmethod
     @abstractmethod
-    def paint(cls, requests: Sequence[InpaintRequest | DiffEditRequest], models: Models) -> list[np.ndarray]:
-        """The model's answers, (h, w, 3) uint8 each."""
+    def paint(cls, requests: Sequence[Any], models: Models) -> list[np.ndarray]:
+        """The model's pictures, (h, w, 3) uint8 each, for requests made by `request`."""
 
     def batch_size(self, models: Models) -> int:
         """See `Stage.batch_size`."""
         return models.batch_size
 
     def apply(self, edit: Edit, models: Models) -> Edit:
-        """See `Stage.apply`. Raises `EmptyMask`; `PhotoError` for a mask that gives no crop to work on."""
+        """See `Stage.apply`. Raises `EmptyMask`, or `PhotoError` for a mask without a possible crop."""
         return self.apply_together([self], [edit], models)[0]
 
     @classmethod
     def apply_together(cls, stages: Sequence[Self], edits: Sequence[Edit], models: Models) -> list[Edit]:
-        """See `Stage.apply_together`: one call of the model, which batches what goes together."""
-        cuttings = [one._cut(edit, models) for one, edit in zip(stages, edits, strict=True)]
+        """See `Stage.apply_together`: one call of the model, which batches the requests that fit together."""
+        all_crops = [one._cut(edit, models) for one, edit in zip(stages, edits, strict=True)]
         requests = [
-            one.request(part, region)
-            for one, parts in zip(stages, cuttings, strict=True)
-            for region, (_, part) in enumerate(parts)
+            one.request(working_crop, region)
+            for one, crops in zip(stages, all_crops, strict=True)
+            for region, (_, working_crop) in enumerate(crops)
         ]
         pictures = iter(cls.paint(requests, models))
         return [
-            one._finished(edit, [(crop, part, next(pictures)) for crop, part in parts])
-            for one, edit, parts in zip(stages, edits, cuttings, strict=True)
+            one._finished(edit, [(crop, working_crop, next(pictures)) for crop, working_crop in crops])
+            for one, edit, crops in zip(stages, edits, all_crops, strict=True)
         ]
 
     def blend_mask(self, mask: np.ndarray) -> np.ndarray:
-        """The share of new picture, (H, W) uint8, for a mask as (H, W) uint8; 0 where that is 0."""
+        """The share of the new picture in each pixel, (H, W) uint8, for a mask, (H, W) uint8; 0 where the mask is 0."""
         return mask if self.blend is None else inward_ramp(mask, self.blend)
 
     def _cut(self, edit: Edit, models: Models) -> list[tuple[Crop, WorkingCrop]]:
@@ -110,7 +110,8 @@ class Repainting(Stage):
 
     def _finished(self, edit: Edit, painted: Sequence[tuple[Crop, WorkingCrop, np.ndarray]]) -> Edit:
         blend_mask, opacity, image = self.blend_mask(edit.need_mask()), edit.opacity, edit.image
-        for crop, part, picture in painted:
-            image = paste(image, blend_mask, crop, harmonised(part.image, part.mask, picture, self.harmonise), opacity)
+        for crop, before, picture in painted:
+            picture = harmonised(before.image, before.mask, picture, self.harmonise)
+            image = paste(image, blend_mask, crop, picture, opacity)
         after = edit.with_image(image, blend_mask)
         return replace(after, figures=seam_figures(edit.flattened, after.flattened, blend_mask))

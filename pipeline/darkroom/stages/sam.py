@@ -1,4 +1,4 @@
-"""`sam`: cut things out by clicks and boxes, with Segment Anything."""
+"""`sam`: cut out objects by clicks and boxes, with Segment Anything."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ if TYPE_CHECKING:
 
 
 class _Object(NamedTuple):
+    """An object to cut out."""
+
     points: np.ndarray  # (N, 2) px, clicks on it
     box: np.ndarray | None  # (4,) px
 
 
 @stage
 class Sam(Stage):
-    """The union of the masks that SAM finds for the clicked and boxed objects.
+    """The union of SAM's masks of the clicked and boxed objects.
 
-    Each box is an object; clicks inside it help to tell it. The other clicks show one object together, or one
-    each with `separate`. The confidence is SAM's estimate of the IoU of the mask taken, the lowest of several.
+    Each box is one object, and clicks inside it refine it. All other clicks together are one object, or one each with
+    `separate`. The confidence is the lowest of SAM's own IoU estimates of the chosen masks.
     Source: Kirillov et al., Segment Anything, ICCV 2023 (arXiv 2304.02643).
     """
 
-    version: ClassVar[int] = 2  # says how sure it is
+    version: ClassVar[int] = 2  # reports a confidence
     uses: ClassVar[tuple[ModelKind, ...]] = ("sam",)
     reports_confidence: ClassVar[bool] = True
 
@@ -60,10 +62,10 @@ class Sam(Stage):
         negative = points_in_pixels(self.negative, self.units, edit.size)
         shown = edit.flattened
         union, confidence = np.zeros(shown.shape[:2], bool), 1.0
-        for thing in self._objects(edit.size):
-            points = np.concatenate([thing.points, negative])
-            labels = np.repeat([1, 0], [len(thing.points), len(negative)])
-            masks, scores = models.sam.masks(shown, points, labels, thing.box)
+        for wanted in self._objects(edit.size):
+            points = np.concatenate([wanted.points, negative])
+            labels = np.repeat([1, 0], [len(wanted.points), len(negative)])
+            masks, scores = models.sam.masks(shown, points, labels, wanted.box)
             chosen = self._choice(masks, scores)
             union |= masks[chosen]
             confidence = min(confidence, scores[chosen])
@@ -87,4 +89,4 @@ class Sam(Stage):
         areas = masks.sum(axis=(1, 2))
         if self.choose == "largest":
             return int(np.argmax(areas))
-        return int(np.argmin(np.where(areas > 0, areas, masks[0].size + 1)))  # an empty candidate is no part of it
+        return int(np.argmin(np.where(areas > 0, areas, masks[0].size + 1)))  # an empty candidate is not chosen

@@ -1,4 +1,4 @@
-"""`snap`: find a thing by its name with CLIPSeg, cut it out with Segment Anything."""
+"""`snap`: find an object by its name with CLIPSeg, and cut it out with Segment Anything."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import numpy as np
 from pydantic import Field
 
 from darkroom.stages.base import Problem, Stage, stage
-from darkroom.stages.fields import OptionalTexts, Texts, Threshold, literal
-from darkroom.stages.heatmap import Space, heat_of, overlap, warmth, white
+from darkroom.stages.fields import OptionalTexts, Texts, Threshold, foreign_syntax_warnings
+from darkroom.stages.heatmap import Space, apply_threshold, find_heatmap, mean_under, soft_iou
 
 if TYPE_CHECKING:
     from darkroom.imaging.edit import Edit
     from darkroom.models import ModelKind, Models
 
-CRUMB = 0.1  # a judgement: a piece with less than this share of the first one's heat is no thing of its own
+_MIN_HEAT = 0.1  # our choice: regions with less than this share of the strongest one's heat are left out
 
 
 @stage
 class Snap(Stage):
-    """SAM's masks of what CLIPSeg finds: text says which thing, SAM where it ends. Keeps the artifact `heat`.
+    """SAM's masks of the objects that CLIPSeg finds. Keeps the heatmap as the artifact `heat`.
 
-    Where the heat reaches `threshold` it falls into pieces. Each is shown to SAM twice, as a click where it is hot
-    and deep and as a box around it, and of the six candidates that one is taken which overlaps the heat best. The
-    confidence is the mean heat under the mask.
-    Sources: `text` and `sam`; text to box to SAM is what Grounded-SAM does with a detector (arXiv 2401.14159).
+    Each connected region where the heatmap reaches `threshold` is given to SAM twice: as a click near its middle, and
+    as a box around it. Of the six candidate masks the one with the best IoU with the heatmap is taken. The confidence
+    is the mean of the heatmap under the mask.
+    Sources: `text` and `sam`; Grounded-SAM goes from text to SAM through the boxes of a detector (arXiv 2401.14159).
     """
 
-    version: ClassVar[int] = 2  # says how sure it is
+    version: ClassVar[int] = 2  # reports a confidence
     uses: ClassVar[tuple[ModelKind, ...]] = ("clipseg", "sam")
     reports_confidence: ClassVar[bool] = True
 
@@ -51,48 +51,51 @@ class Snap(Stage):
     )
 
     def warnings(self, models: Models) -> Iterator[Problem]:
-        """See `Stage.warnings`: signs that are read as words."""
+        """See `Stage.warnings`: phrases with the syntax of another tool."""
         for key in ("phrase", "without"):
-            yield from literal(key, getattr(self, key))
+            yield from foreign_syntax_warnings(key, getattr(self, key))
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`."""
         shown = edit.flattened
-        heat = heat_of(models, shown, self.phrase, self.without, self.combine)
-        found = white(heat, self.threshold)
-        union = np.zeros(heat.shape, bool)
-        for piece in _pieces(found, heat, self.objects):
-            # The heat of the other pieces does not speak for this one.
-            union |= _snapped(models, shown, piece, np.where(piece | ~found, heat, 0))
-        return edit.with_mask(union, warmth(union, heat), heat=heat)
+        heatmap = find_heatmap(models, shown, self.phrase, self.without, self.combine)
+        found = apply_threshold(heatmap, self.threshold)
+        union = np.zeros(heatmap.shape, bool)
+        for region in _regions(found, heatmap, self.objects):
+            own = np.where(region | ~found, heatmap, 0)  # without the other regions
+            union |= _segment(models, shown, region, own)
+        return edit.with_mask(union, mean_under(union, heatmap), heat=heatmap)
 
 
-def _pieces(found: np.ndarray, heat: np.ndarray, count: int) -> Iterator[np.ndarray]:
-    """The connected pieces with the most heat, each (H, W) bool, the warmest first; of equal ones the upper."""
+def _regions(found: np.ndarray, heatmap: np.ndarray, count: int) -> Iterator[np.ndarray]:
+    """The connected regions with the most heat, each (H, W) bool, the strongest first; of equal ones the upper."""
     number, labels = cv2.connectedComponents(found.astype(np.uint8), connectivity=8)
-    warmth = np.bincount(labels.ravel(), weights=heat.ravel(), minlength=number)
-    warmth[0] = 0  # what was not found
-    for label in np.argsort(-warmth, kind="stable")[: min(count, number - 1)]:
-        if warmth[label] >= CRUMB * warmth.max():
+    heat = np.bincount(labels.ravel(), weights=heatmap.ravel(), minlength=number)
+    heat[0] = 0  # the background
+    for label in np.argsort(-heat, kind="stable")[: min(count, number - 1)]:
+        if heat[label] >= _MIN_HEAT * heat.max():
             yield labels == label
 
 
-def _snapped(models: Models, image: np.ndarray, piece: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """SAM's mask of a piece, (H, W) bool: of the candidates for a click and for a box the one most like the heat."""
-    click, box = _click(piece, heat), _box(piece)
+def _segment(models: Models, image: np.ndarray, region: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
+    """SAM's mask of a region, (H, W) bool: of all candidates the one with the best IoU with the heatmap."""
+    click, box = _click(region, heatmap), _box(region)
     by_click, _ = models.sam.masks(image, click[None], np.ones(1, int), None)
     by_box, _ = models.sam.masks(image, np.empty((0, 2)), np.empty(0, int), box)
-    return max((*by_click, *by_box), key=lambda mask: overlap(mask, heat))
+    return max((*by_click, *by_box), key=lambda mask: soft_iou(mask, heatmap))
 
 
-def _click(piece: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Where a piece is hot and deep, x and y in px: the peak itself may lie on its edge. The border is an edge."""
-    depth = cv2.distanceTransform(np.pad(piece, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+def _click(region: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
+    """The pixel where heat times distance to the region's edge is largest, x and y in px.
+
+    The peak of the heatmap alone may lie on the edge. The photo's border counts as an edge.
+    """
+    depth = cv2.distanceTransform(np.pad(region, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     depth = np.sqrt(np.rint(depth * depth))  # the last bits of OpenCV's roots depend on the array's address in memory
-    row, column = np.unravel_index(np.argmax(depth * heat), heat.shape)
+    row, column = np.unravel_index(np.argmax(depth * heatmap), heatmap.shape)
     return np.array([column, row], float)
 
 
-def _box(piece: np.ndarray) -> np.ndarray:
-    x, y, width, height = cv2.boundingRect(piece.astype(np.uint8))
+def _box(region: np.ndarray) -> np.ndarray:
+    x, y, width, height = cv2.boundingRect(region.astype(np.uint8))
     return np.array([x, y, x + width, y + height], float)

@@ -1,4 +1,4 @@
-"""`text`: find a thing by its name, with CLIPSeg."""
+"""`text`: find an object by its name, with CLIPSeg."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from darkroom.stages.base import Problem, Stage, stage
-from darkroom.stages.fields import OptionalTexts, Texts, Threshold, literal
-from darkroom.stages.heatmap import Space, from_heat, heat_of
+from darkroom.stages.fields import OptionalTexts, Texts, Threshold, foreign_syntax_warnings
+from darkroom.stages.heatmap import Space, find_heatmap, mask_from_heatmap
 
 if TYPE_CHECKING:
     from darkroom.imaging.edit import Edit
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @stage
 class Text(Stage):
-    """CLIPSeg's heat of phrases but not of others, thresholded; the heat is kept as the artifact `heat`.
+    """CLIPSeg's heatmap of the wanted and unwanted phrases, thresholded. Keeps the heatmap as the artifact `heat`.
 
     Source: Lüddecke and Ecker, Image Segmentation Using Text and Image Prompts, CVPR 2022 (arXiv 2112.10003).
-    CLIPSeg sees a square of 352 px in patches of 16, so its edges are coarse: refine them, or use `snap`.
+    CLIPSeg sees a square of 352 px in patches of 16 px, so its edges are coarse: refine them, or use `snap`.
     """
 
-    version: ClassVar[int] = 3  # says how sure it is
+    version: ClassVar[int] = 3  # reports a confidence
     uses: ClassVar[tuple[ModelKind, ...]] = ("clipseg",)
     reports_confidence: ClassVar[bool] = True
 
@@ -41,11 +41,11 @@ class Text(Stage):
     )
 
     def warnings(self, models: Models) -> Iterator[Problem]:
-        """See `Stage.warnings`: signs that are read as words."""
+        """See `Stage.warnings`: phrases with the syntax of another tool."""
         for key in ("phrase", "without"):
-            yield from literal(key, getattr(self, key))
+            yield from foreign_syntax_warnings(key, getattr(self, key))
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`."""
-        heat = heat_of(models, edit.flattened, self.phrase, self.without, self.combine)
-        return from_heat(edit, heat, self.threshold)
+        heatmap = find_heatmap(models, edit.flattened, self.phrase, self.without, self.combine)
+        return mask_from_heatmap(edit, heatmap, self.threshold)
