@@ -124,7 +124,7 @@ class Stage(ABC):
 
     def needed_masks(self) -> Sequence[str]:
         """The earlier stages whose masks this one takes, by name: the values of its `StageName` parameters."""
-        return tuple(_values(self, self.fields_with(StageName)))
+        return _values(self, self.fields_with(StageName))
 
     def input_files(self, name: str) -> Sequence[Path]:
         """The files that this stage reads for a photo; cache keys include their content.
