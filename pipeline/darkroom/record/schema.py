@@ -108,10 +108,9 @@ class Config(TypedDict, total=False):
     device: str
 
 
+@with_config(ConfigDict(extra="allow"))
 class ModelRecord(TypedDict, total=False):
     """A model of a run: an entry of `models.weights` in `run.json`."""
-
-    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
 
     name: str
     weights: str
