@@ -362,24 +362,16 @@ def test_a_dry_run_says_why_too(desk: Desk) -> None:
     assert "time: about 0:00:00, memory: " in report and sorted(desk.outputs.rglob("*")) == before
 
 
-def test_the_same_again_loads_no_model_and_leaves_the_same_files(cli: Cli) -> None:
+def test_the_same_again_loads_no_model_and_leaves_the_same_files(quick_cli: Cli) -> None:
     program = "import sys\nfrom darkroom.cli.main import main\ncode = main(sys.argv[1:])\n"
     program += "print('torch' in sys.modules)\nsys.exit(code)"
     words = ["recipe=car_on_mars", "models=miniature", "stages.inpaint.steps=2", "stages.inpaint.seed=0"]
+    assert quick_cli(*words).returncode == 0
     command = [sys.executable, "-c", program, *words]
-    outputs = [
-        subprocess.run(
-            command,
-            cwd=cli.folder,
-            env=environment(),
-            capture_output=True,
-            text=True,
-        ).stdout
-        for _ in range(2)
-    ]
-    assert [output.splitlines()[-1] for output in outputs] == ["True", "False"]
-    assert "computed: nothing; reused: 1 sam, 1 refine, 1 invert, 1 inpaint\n" in outputs[1]
-    one, other = cli.run_folders()
+    done = subprocess.run(command, cwd=quick_cli.folder, env=environment(), capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "False"
+    assert "computed: nothing; reused: 1 sam, 1 refine, 1 invert, 1 inpaint\n" in done.stdout
+    one, other = quick_cli.run_folders()
     assert json.loads((other / "run.json").read_text())["work"]["loaded"] == []
     (line,), (again,) = journal(one), journal(other)
     assert line == again  # down to the seconds, which are those of the computing

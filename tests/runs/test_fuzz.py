@@ -13,8 +13,6 @@ import pytest
 from fuzz import Desk, a_desk, trial, watch
 from support.in_process import command_line
 
-SEEDS = 10  # some fifteen seconds
-
 
 @pytest.fixture(scope="module")
 def desk() -> Iterator[Desk]:
@@ -27,8 +25,9 @@ def desk() -> Iterator[Desk]:
     "files of runs, sweeps, stores, tables, recipes, masks and photos damaged at random (`make fuzz`)",
     "every command ends with a documented exit code and touches nothing else",
 )
-def test_whatever_is_damaged(desk: Desk) -> None:
-    findings = [finding for seed in range(SEEDS) for finding in trial(desk, seed, seconds=30)]
+@pytest.mark.parametrize("trials", [4, pytest.param(30, marks=pytest.mark.slow)])
+def test_whatever_is_damaged(trials: int, desk: Desk) -> None:
+    findings = [finding for seed in range(trials) for finding in trial(desk, seed, seconds=30)]
     assert not findings, "\n".join(map(str, findings))
 
 

@@ -161,6 +161,7 @@ def test_14_nothing_found_costs_that_photo_and_never_the_batch(quick_cli: Cli) -
     assert np.array_equal(pixels(folder / "results/1.png"), pixels(quick_cli.folder / "1.png"))  # kept, not repainted
 
 
+@pytest.mark.slow  # tests/imaging/test_memory.py measures 12 megapixels
 def test_15_a_huge_photo_takes_bounded_memory(cli: Cli) -> None:
     """24 megapixels; sent through SAM or the autoencoder whole, as some tools do, it takes tens of gigabytes."""
     with Image.open(CAR) as image:

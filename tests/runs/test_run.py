@@ -166,7 +166,14 @@ def test_orientation_colour_profile_and_transparency_survive(models: Models, tmp
         assert np.array_equal(np.asarray(image)[..., 3], np.minimum(alpha + mask.astype(int), 255))
 
 
-@pytest.mark.parametrize("how, code", [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    "how, code",
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 130, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow),
+    ],
+)
 def test_whatever_stops_a_run_what_is_finished_is_whole(cli: Cli, how: signal.Signals, code: int) -> None:
     for number in range(40):
         (cli.folder / f"{number:02}.png").write_bytes(CAR.read_bytes())

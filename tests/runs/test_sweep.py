@@ -169,7 +169,7 @@ def test_a_sweeps_record_leads_nowhere_else(jobs: list, tmp_path: Path, capsys: 
 
 
 def test_an_interrupted_sweep_leaves_whole_folders_and_can_be_finished(cli: Cli, here: Run) -> None:
-    words = ["-m", "recipe=mine.yaml", "stages.refine.grow=0,1,2", "stages.inpaint.seed=range(0,4)"]
+    words = ["-m", "recipe=mine.yaml", "stages.refine.grow=0,1", "stages.inpaint.seed=range(0,4)"]
     assert here(*words, "outputs=whole") == 0
     process = cli.start(*words, "models=miniature")
     while not any(path.stat().st_size for path in cli.folder.glob("outputs/*/*/journal.jsonl")):
@@ -180,9 +180,9 @@ def test_an_interrupted_sweep_leaves_whole_folders_and_can_be_finished(cli: Cli,
     assert process.returncode == 130 and "Traceback" not in output, output
     sweep = only(Path("outputs"))
     jobs = json.loads((sweep / "sweep.json").read_text())["jobs"]
-    assert len(jobs) == 12 and {job["status"] for job in jobs} <= {"interrupted", "done"}
+    assert len(jobs) == 8 and {job["status"] for job in jobs} <= {"interrupted", "done"}
     finished = [line for job in jobs for line in journal(sweep / job["folder"])]
-    assert 0 < len(finished) < 24
+    assert 0 < len(finished) < 16
     assert all(verify(sweep / job["folder"]).problems == [] for job in jobs)
     assert here("resume=latest") == 0
     for job in json.loads((sweep / "sweep.json").read_text())["jobs"]:

@@ -86,7 +86,9 @@ def has_begun(process: subprocess.Popen[str]) -> bool:
     "one line, exit code 130, no traceback",
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc when to begin")
-@pytest.mark.parametrize("delay", [0, 0.02, 0.1, 0.3, 0.7, 1.2, 2, 3, 4, 5])
+@pytest.mark.parametrize(
+    "delay", [0, 0.1, 0.3, 1.2, 3, 5, *(pytest.param(delay, marks=pytest.mark.slow) for delay in (0.02, 0.7, 2, 4))]
+)
 def test_an_interruption_at_any_time_is_one_line(cli: Cli, delay: float) -> None:
     words = ("recipe=car_on_mars", "models=miniature", f"dataset.images={ROOT}/examples/car.png")
     process = subprocess.Popen(
