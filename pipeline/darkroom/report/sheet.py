@@ -291,8 +291,9 @@ def caption(line: Mapping[str, Any]) -> str:
 def _variant(line: Mapping[str, Any]) -> str:
     if line.get("result") and line["result"] == line.get("source"):
         return "unchanged"
-    if "," in (line.get("variant") or ""):  # several repaints have variants: the last seed does not identify it
-        return str(line["variant"])
+    variant = line.get("variant") or ""
+    if variant and not _PROMPT_AND_SEED.fullmatch(variant):  # several stages, or another list, have variants
+        return str(variant)
     return "result" if line.get("seed") is None else f"seed {line['seed']}"
 
 
