@@ -77,7 +77,7 @@ def test_where_true_or_false_is_wanted_the_error_says_so(word: str) -> None:
 STAGES_1000 = "stages:\n" + "".join(f"  s{number}: {{op: invert}}\n" for number in range(1000))
 LETTER = "\U0001d4b3"  # four bytes
 TOO_MUCH = {
-    "1:\n" * 333_000: "line 2: '1' stands twice",
+    "1:\n" * 333_000: "line 2: '1' is given twice",
     "".join(f"k{number}:\n" for number in range(100_000)): "line 101: more than 100 keys in one mapping",
     "x: [" + "1," * 400_000 + "]": "line 1: more than 12000 keys and values",
     "x: " + "9" * 999_990: "line 1: a number has 308 digits at most",
@@ -88,7 +88,7 @@ TOO_MUCH = {
     STAGES_1000: "line 102: more than 100 keys in one mapping",
     f"name: {LETTER * 80}": "name: 1 to 80 letters, digits, - or _, of at most 120 bytes in UTF-8",
     "? " + "a" * 900_000 + "\n: 1": "line 1: a key has 80 letters at most: aaa",
-    '"a\\nb": 1': "line 1: a key stands on one line",
+    '"a\\nb": 1': "line 1: a key is on one line",
     "name: " + '"' + "${a}" * 240_000 + '"': "name: '${a}' is refused",
     "- " * 400_000: "line 1: nested more than 20 deep",
 }

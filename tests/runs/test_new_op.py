@@ -22,6 +22,7 @@ from darkroom.models import Memory, ModelNames, Models
 from darkroom.planning.cache_keys import Keys
 from darkroom.planning.plan import StepPlanner, paths
 from darkroom.record import read_facts
+from darkroom.report.sheet import caption
 from darkroom.stages import STAGES, Stage
 from darkroom.stages.base import GenerationSummary, stage
 from darkroom.stages.baseline import Baseline
@@ -171,6 +172,7 @@ def test_it_runs_and_is_recorded_reported_and_reproduced(tmp_path: Path, capsys:
         assert "palette" not in picture.info["darkroom"]
     page = (run / "index.html").read_text()
     assert "tint prompt1-seed1-hue60" in page and "bright: of another brightness" in page
+    assert caption(first) == "tint prompt1-seed1-hue60" and caption(lines[-1]).startswith("tint prompt2-seed2")
     capsys.readouterr()
     assert command_line(tmp_path, f"reproduce={run}") == 0
     assert "40 of 40" in capsys.readouterr().out

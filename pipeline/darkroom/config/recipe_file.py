@@ -92,7 +92,7 @@ def _inherit(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
         circle = " -> ".join(label(file) for file in (*children, path))
         raise RecipeError(f"{label(children[0])}: base: these recipes inherit from each other: {circle}")
     if len(children) > _MAX_BASES:
-        raise RecipeError(f"{label(children[0])}: base: more than {_MAX_BASES} recipes stand behind this one")
+        raise RecipeError(f"{label(children[0])}: base: more than {_MAX_BASES} recipes, one behind the other")
     start = ROOT if path.is_relative_to(RECIPES) else path.parent
     return _over_base(_load(path), label(path), start, (*children, path))
 

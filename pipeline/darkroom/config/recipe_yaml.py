@@ -76,8 +76,8 @@ class PlainLoader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML ships no typ
     def _check_key(self, key: Any, seen: set[str]) -> None:
         self.refuse(not isinstance(key, yaml.ScalarNode), key, "a key is a text")
         self.refuse(len(key.value) > _MAX_KEY, key, f"a key has {_MAX_KEY} letters at most: {key.value[:30]}...")
-        self.refuse("\n" in key.value, key, f"a key stands on one line: {key.value}")
-        self.refuse(key.value in seen, key, f"'{key.value}' stands twice")
+        self.refuse("\n" in key.value, key, f"a key is on one line: {key.value}")
+        self.refuse(key.value in seen, key, f"'{key.value}' is given twice")
         self.refuse(len(seen) == _MAX_KEYS, key, f"more than {_MAX_KEYS} keys in one mapping")
 
     def refuse(self, wrong: bool, place: Any, reason: str) -> None:

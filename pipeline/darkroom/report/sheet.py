@@ -6,6 +6,7 @@ It is drawn from the thumbnails in the run folder and reads nothing outside it.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ MAX_HEIGHT = 16_000  # pixels; many viewers fail at 16384
 _MARGIN, _GAP, _AIR = 72, 20, 64  # around the page, between pictures, between photos
 _WIDTH = 2280  # between the margins; many columns make a sheet wider
 _MIN_CELL, _MAX_CELL = 240, 420  # width of a picture
+_PROMPT_AND_SEED = re.compile(r"\S+ (prompt\d+)?-?(seed\d+)?")  # a variant that row and seed identify
 _PER_ROW, _MAX_ROWS = 8, 12  # results per row, rows per photo
 
 _Row = tuple[str, list[Mapping[str, Any]]]  # a prompt and the journal lines of its pictures
