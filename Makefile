@@ -57,7 +57,7 @@ test-full-size: setup  ## the real architectures at full size with random weight
 	$(PY) -m pytest -m full_size tests/full_size
 
 fuzz: setup  ## damage records, stores, tables and photos at random; SECONDS=600 for ten minutes
-	$(PY) tests/fuzz.py --seconds $(SECONDS)
+	$(PY) tests/fuzz --seconds $(SECONDS)
 
 docs: setup  ## generate the tables of docs/ops.md from the code, and docs/faults.md from the tests
 	$(PY) -m darkroom.stages.parameter_tables docs/ops.md

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fuzz import Desk, a_desk, trial, watch
+from fuzz.desk import Desk, a_desk
+from fuzz.trial import trial, watch
 from support.in_process import command_line
 
 
