@@ -63,7 +63,7 @@ def photo(bits: int) -> bytes:
     "12 megapixels with 8 and 16 bits and transparency, and a mask of noise",
     "memory stays within 8 and 3.5 times the decoded photo",
 )
-@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("bits", [8, pytest.param(16, marks=pytest.mark.slow)])
 def test_memory_stays_within_a_multiple_of_the_decoded_photo(cli: Cli, bits: int) -> None:
     (cli.folder / "huge.png").write_bytes(photo(bits))
     (cli.folder / "masks").mkdir()

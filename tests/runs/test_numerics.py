@@ -17,7 +17,7 @@ dataset: {images: photos}
 stages:
   thing: {op: text, phrase: a car, threshold: null}
   refine: {threshold: 0.1, grow: 3, feather: 4}
-  inpaint: {prompt: red desert of Mars, seed: [5, 0, 3], steps: 2}
+  inpaint: {prompt: red desert of Mars, seed: [5, 0], steps: 2}
   again: {op: sam, points: [[40, 30]]}
   detail: {op: inpaint, prompt: [a ball, a tree], seed: 1, steps: 2, strength: 0.8}
 """
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(folder: Path) -> Pictures:
-    """All 18 pictures, made in one go."""
+    """All 12 pictures, made in one go."""
     assert command_line(folder, "recipe=mine.yaml", "models=miniature", "outputs=whole") == 0
     return pictures(folder / "whole")
 
@@ -60,12 +60,12 @@ def pictures(outputs: Path) -> Pictures:
 @pytest.mark.parametrize(
     "words",
     [
-        ["stages.inpaint.seed=3", "stages.detail.prompt=a tree", "dataset.images=photos/b.png"],  # alone
-        ["stages.inpaint.seed=[3,0,5]", "stages.detail.prompt=[a tree,a ball]"],  # another order
+        ["stages.inpaint.seed=0", "stages.detail.prompt=a tree", "dataset.images=photos/b.png"],  # alone
+        ["stages.inpaint.seed=[0,5]", "stages.detail.prompt=[a tree,a ball]"],  # another order
         ["dataset.images=[photos/c.png,photos/a.png]"],  # a shard, and another order of photos
         [
             "-m",
-            "stages.inpaint.seed=0,3",
+            "stages.inpaint.seed=0,5",
             "stages.detail.prompt=a ball,a tree",
             "dataset.images=photos/c.png,photos/b.png",
         ],

@@ -122,6 +122,7 @@ OPTIONS: Mapping[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow  # tests/runs/test_numerics.py compares pictures alone and in company
 def test_5_and_6_in_a_batch_every_option_gives_what_it_gives_alone(
     in_twos: Models, shoot: Path, tmp_path: Path
 ) -> None:
