@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "pipeline"))
 
-from darkroom.__main__ import entry
+from darkroom.__main__ import entry  # fish completes only files that hold the words @hydra.main
 
 if __name__ == "__main__":
     entry()

@@ -57,13 +57,15 @@ def run(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -
     from darkroom.config.override_errors import check_words
     from darkroom.errors import RecipeError
     from darkroom.record import read_journal
-    from darkroom.session.prepare import prepare, prepare_mapping
+    from darkroom.session.prepare import prepare_given
     from darkroom.session.session import run as run_jobs
 
     words = list(overrides)
     check_words(words)
+    if named := [word for word in words if word.lstrip("+~").startswith("recipe=")]:
+        raise RecipeError(f"{named[0]}: the recipe is the first argument of `run`")
     with _one_run:
-        job = prepare_mapping(recipe, words) if isinstance(recipe, Mapping) else prepare([_word(recipe), *words])
+        job = prepare_given(recipe if isinstance(recipe, Mapping) else _file(recipe), words)
         if job.settings.dry_run:
             raise RecipeError("dry_run=true: is for the command line; `run` runs")
         run_jobs([job], on_screen=False)
@@ -72,7 +74,12 @@ def run(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -
     return RunResult(job.folder, pictures, records)
 
 
-def _word(recipe: str | Path) -> str:
-    """`recipe=...` in Hydra's grammar, whatever the path holds."""
-    text = str(recipe).replace("\\", "\\\\").replace('"', '\\"')
-    return f'recipe="{text}"'
+def _file(recipe: str | Path) -> Path:
+    from darkroom.config.override_errors import unknown_recipe
+    from darkroom.config.recipe_file import find
+    from darkroom.errors import RecipeError
+
+    path = find(str(recipe))
+    if path is None:
+        raise RecipeError(unknown_recipe(str(recipe)))
+    return path

@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+import hydra
 import pytest
 from PIL import Image
 
@@ -65,6 +66,7 @@ def test_it_runs_in_any_thread_and_in_several(folder: Path) -> None:
         ("mine.yaml", ["stages.erase.radius=1,2"], "several values"),
         ("mine.yaml", ["hydra.run.dir=."], "Hydra's own settings"),
         ("mine.yaml", ["dry_run=true"], "dry_run"),
+        ({"stages": {"erase": None}}, ["recipe=mine.yaml"], "the recipe is the first argument"),
         ({"dataset": {"images": "photo.png"}, "stages": {"erase": {"radius": 0}}}, [], "recipe: stages.erase"),
         ({"stages": "erase"}, [], "recipe: stages: a mapping"),
     ],
@@ -81,6 +83,21 @@ def test_a_recipe_may_be_a_mapping(folder: Path) -> None:
     assert result.done and result.folder.name.endswith("_mine")
     again = darkroom.run(result.folder / "recipe.yaml", ["device=cpu"])
     assert (pixels(again.pictures[0]) == pixels(result.pictures[0])).all()
+
+
+@pytest.mark.parametrize("name", ["a b.yaml", r"a\b.yaml", 'it\'s ${oc.env:HOME}, "x".yaml', "ä=ö,(1).yaml"])
+def test_the_path_of_a_recipe_may_hold_anything(folder: Path, name: str) -> None:
+    (folder / name).write_text(RECIPE)
+    assert darkroom.run(folder / name, ["device=cpu", "name=mine"]).done
+    assert darkroom.run(name, ["device=cpu", "name=mine"]).done
+
+
+def test_it_works_beside_another_program_that_uses_hydra(folder: Path) -> None:
+    (folder / "conf").mkdir()
+    (folder / "conf/other.yaml").write_text("a: 1\n")
+    with hydra.initialize_config_dir(str(folder / "conf"), version_base="1.2"):
+        assert darkroom.run("mine.yaml", ["device=cpu"]).done
+        assert hydra.compose("other", ["a=2"]).a == 2
 
 
 def test_a_photo_that_fails_is_in_the_records(folder: Path) -> None:

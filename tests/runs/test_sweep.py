@@ -188,3 +188,15 @@ def test_an_interrupted_sweep_leaves_whole_folders_and_can_be_finished(cli: Cli,
     for job in json.loads((sweep / "sweep.json").read_text())["jobs"]:
         assert job["status"] == "done"
         assert contents(sweep / job["folder"]) == contents(only(Path("whole")) / job["folder"])
+
+
+def test_a_refused_first_job_moves_no_other(cli: Cli) -> None:
+    """The sweep's folder comes from the jobs that can run."""
+    (cli.folder / "mine.yaml").write_text("dataset: {images: a.png}\nstages: {mask: {op: mask_file, alpha: true}}\n")
+    Image.new("RGBA", (16, 16), (9, 9, 9, 99)).save(cli.folder / "a.png")
+    done = cli("-m", "recipe=nowhere,mine.yaml", "outputs=results", "device=cpu")
+    assert done.returncode == 2 and "recipe 'nowhere' not found" in done.stderr
+    (sweep,) = (path for path in (cli.folder / "results").iterdir() if path.name != ".store")
+    assert (sweep / "1_mine/run.json").is_file() and "0: not run: recipe 'nowhere' not found" in done.stdout
+    assert {path.name for path in cli.folder.iterdir()} == {"a.png", "mine.yaml", "results"}
+    assert cli("-m", "recipe=mine.yaml", "outputs=one,two").returncode == 2 and not (cli.folder / "one").exists()

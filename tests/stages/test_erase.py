@@ -83,3 +83,14 @@ def test_empty_and_full_masks_are_told():
         Erase().apply(edit_of(9, 9, np.zeros((9, 9))), stage_models())
     with pytest.raises(PhotoError, match="nothing is left to fill it from"):
         Erase().apply(edit_of(9, 9, np.full((9, 9), 0.1)), stage_models())
+
+
+@pytest.mark.parametrize("method", ["ns", "telea"])
+@pytest.mark.parametrize("size", [(1, 500), (500, 1)])
+def test_a_photo_of_one_row_gives_the_same_pixels_each_time(method: str, size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    mask = np.zeros(size, np.uint8)
+    mask.flat[200:300] = 255
+    edit = Edit(image, image, mask=mask)
+    results = {Erase(method=method).apply(edit, stage_models()).image.tobytes() for _ in range(30)}
+    assert len(results) == 1

@@ -185,7 +185,7 @@ def _runs(folder: Path) -> list[Path]:
 
 
 def _outputs(options: Options) -> Path:
-    return recipe_paths.home(options.get("outputs", "outputs"))
+    return recipe_paths.outputs_folder(options.get("outputs", "outputs"))
 
 
 def _folder(place: str) -> Path:

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import NoReturn
 
 from darkroom.cli import commands
@@ -32,6 +33,7 @@ def main(argv: Sequence[str]) -> int:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while waiting slow a shared machine down
     try:
+        _check_current_folder()
         return _command(list(argv))
     except DarkroomError as error:
         print(error, file=sys.stderr)
@@ -40,6 +42,13 @@ def main(argv: Sequence[str]) -> int:
         raise_if_interrupted()
         traceback.print_exc()
         return BUG
+
+
+def _check_current_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise RecipeError(f"the current folder cannot be read: {error.strerror}; change to another") from None
 
 
 class _Parser(argparse.ArgumentParser):

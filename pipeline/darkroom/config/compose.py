@@ -6,8 +6,10 @@ that knows it. It reads recipes through `recipe_file`, so that a recipe stays pl
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -22,11 +24,13 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from packaging.version import Version
 
 from darkroom.config import (
     prompts_file,
@@ -42,8 +46,12 @@ from darkroom.errors import RecipeError
 from darkroom.resources import CONF
 from darkroom.system.interrupts import raise_if_interrupted
 
-_MAPPING = "(mapping)"  # the name of a recipe that is given as a mapping
-_mapping: ContextVar[Mapping[str, Any] | None] = ContextVar("mapping", default=None)  # Hydra has no way to hand it on
+MAX_JOBS = 10_000  # of a sweep
+
+Recipe = Path | Mapping[str, Any]
+
+_GIVEN = "(given)"  # the name, for Hydra, of a recipe that a program gives
+_given: ContextVar[Recipe | None] = ContextVar("given", default=None)  # Hydra itself hands on names only
 
 
 class RecipeSource(ConfigSource):
@@ -59,7 +67,7 @@ class RecipeSource(ConfigSource):
 
     def is_config(self, config_path: str) -> bool:
         group, _, name = config_path.partition("/")
-        return group == GROUP and (_is_mapping(name) or recipe_file.find(name) is not None)
+        return group == GROUP and (_is_given(name) or recipe_file.find(name) is not None)
 
     def is_group(self, config_path: str) -> bool:
         return config_path in ("", GROUP)
@@ -121,7 +129,8 @@ def compose(overrides: Sequence[str]) -> Composed:
         RecipeError: with every problem that composing finds, such as an unknown key or a recipe that is not there.
     """
     try:
-        composed = _loader().load_configuration("config", list(overrides), RunMode.RUN, from_shell=False)
+        with _version_base():
+            composed = _loader().load_configuration("config", list(overrides), RunMode.RUN, from_shell=False)
     except Exception as error:
         raise_if_interrupted()
         raise explain(error, overrides, _read) from error
@@ -140,23 +149,31 @@ def compose(overrides: Sequence[str]) -> Composed:
     return Composed(config, _source(choice), overridden, tuple(overrides), hydra)
 
 
-def compose_mapping(recipe: Mapping[str, Any], overrides: Sequence[str]) -> Composed:
-    """`compose` for a recipe that is given as a mapping; its relative paths start at the current folder, too."""
-    token = _mapping.set(recipe)
+def compose_given(recipe: Recipe, overrides: Sequence[str]) -> Composed:
+    """`compose` for a recipe that a program gives.
+
+    Args:
+        recipe: a recipe file, or a mapping, whose relative paths start at the current folder.
+        overrides: see `compose`; they do not name a recipe.
+    """
+    token = _given.set(recipe)
     try:
-        return compose([f'{GROUP}="{_MAPPING}"', *overrides])
+        return compose([f'{GROUP}="{_GIVEN}"', *overrides])
     finally:
-        _mapping.reset(token)
+        _given.reset(token)
 
 
 def expand(overrides: Sequence[str]) -> list[tuple[str, ...]]:
     """The overrides of every job of a sweep: all combinations of what has several values (`-m`).
 
     Raises:
-        RecipeError: an override cannot be read, or its values cannot be listed, such as those of `interval(0, 1)`.
+        RecipeError: an override cannot be read, its values cannot be listed, such as those of `interval(0, 1)`, or
+            there are no combinations, or more than `MAX_JOBS`.
     """
+    parsed = _parsed(overrides)
+    _check_count(parsed)
     try:
-        (jobs,) = BasicSweeper.split_arguments(_parser().parse_overrides(list(overrides)), max_batch_size=None)
+        (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     except Exception as error:
         raise_if_interrupted()
         raise explain(error, overrides, _read) from error
@@ -169,12 +186,7 @@ def check_single(overrides: Sequence[str]) -> None:
     Raises:
         RecipeError: one has, so that `-m` is missing; or one cannot be read.
     """
-    try:
-        parsed = _parser().parse_overrides(list(overrides))
-    except Exception as error:
-        raise_if_interrupted()
-        raise explain(error, overrides, _read) from error
-    if several := [str(override.input_line) for override in parsed if override.is_sweep_override()]:
+    if several := [str(override.input_line) for override in _parsed(overrides) if override.is_sweep_override()]:
         raise RecipeError(several_values(several[0]))
 
 
@@ -185,42 +197,81 @@ def complete(words: Sequence[str]) -> None:
         RecipeError: another word, or a shell that is not supported.
     """
     try:
-        Hydra("darkroom", _loader()).shell_completion("config", list(words))
+        with _version_base():
+            Hydra("darkroom", _loader()).shell_completion("config", list(words))
     except ValueError as error:
         raise RecipeError(f"command line: -sc: {' '.join(str(error).split())}") from None
+    except KeyError as error:
+        raise RecipeError(
+            f"command line: -sc: query= needs the variable {error.args[0]}, which the shell sets"
+        ) from None
 
 
 @cache
 def _loader() -> ConfigLoaderImpl:
     """Hydra without its global state, so that it can be used in threads and beside another Hydra program."""
-    version.setbase("1.3")
     for plugin in (RecipeSource, RecipeSearchPath):
         Plugins.instance().register(plugin)
     return ConfigLoaderImpl(create_config_search_path(str(CONF)))
 
 
-def _parser() -> OverridesParser:
-    return OverridesParser.create(config_loader=_loader())
+@contextmanager
+def _version_base() -> Iterator[None]:
+    """Hydra as of 1.3, whatever the program around has chosen."""
+    before = version.getbase()
+    version.setbase("1.3")
+    try:
+        yield
+    finally:
+        if isinstance(before, Version):  # else nobody has chosen one yet
+            version.VersionBase.instance().setbase(before)
 
 
-def _is_mapping(name: str) -> bool:
-    return name == _MAPPING and _mapping.get() is not None
+def _parsed(overrides: Sequence[str]) -> list[Override]:
+    try:
+        return OverridesParser.create(config_loader=_loader()).parse_overrides(list(overrides))
+    except Exception as error:
+        raise_if_interrupted()
+        raise explain(error, overrides, _read) from error
+
+
+def _check_count(overrides: Sequence[Override]) -> None:
+    """Raise `RecipeError` for a sweep of no jobs or too many; ranges are counted, not listed."""
+    jobs = 1
+    for override in overrides:
+        value = override.value() if override.is_discrete_sweep() else None
+        if isinstance(value, RangeSweep):
+            start, stop, step = value.start or 0, value.stop or 0, value.step or 1
+            jobs *= math.ceil(min(max((stop - start) / step, 0), MAX_JOBS + 1))
+        elif value is not None:
+            jobs *= len(list(override.sweep_iterator()))
+        if jobs == 0:
+            raise RecipeError(f"command line: {override.input_line}: no values, so there is nothing to run")
+        if jobs > MAX_JOBS:
+            raise RecipeError(f"command line: {override.input_line}: a sweep has {MAX_JOBS:,} runs at most")
+
+
+def _is_given(name: str) -> bool:
+    return name == _GIVEN and _given.get() is not None
+
+
+def _recipe(name: str) -> Recipe:
+    """The recipe of this name or path. Raises `RecipeError` if there is none."""
+    recipe = _given.get() if _is_given(name) else recipe_file.find(name)
+    if recipe is None:
+        raise RecipeError(unknown_recipe(name))
+    return recipe
 
 
 def _read(name: str) -> dict[str, Any]:
-    """The recipe of this name or path. Raises `RecipeError` if there is none."""
-    if _is_mapping(name):
-        return recipe_file.read_mapping(_mapping.get() or {})
-    path = recipe_file.find(name)
-    if path is None:
-        raise RecipeError(unknown_recipe(name))
-    return recipe_file.read(path)
+    recipe = _recipe(name)
+    return recipe_file.read(recipe) if isinstance(recipe, Path) else recipe_file.read_mapping(recipe)
 
 
 def _source(name: str) -> str:
-    """The recipe of this name or path, as error lines name it."""
-    path = None if _is_mapping(name) else recipe_file.find(name)
-    return recipe_paths.label(path) if path else "recipe"
+    """A recipe, as error lines name it."""
+    recipe = _recipe(name)
+    return recipe_paths.label(recipe) if isinstance(recipe, Path) else "recipe"
 
 
 def _renew_stages(stages: Any, written: Any, overridden: frozenset[str]) -> frozenset[str]:

@@ -55,6 +55,9 @@ def explain(error: BaseException, words: Sequence[str], read: ReadRecipe) -> Rec
         return RecipeError(
             unknown_recipe(None) if null == f"{GROUP}=null" else f"command line: {null}: takes a name, such as auto"
         )
+    recipe = _recipe(words)
+    if recipe and recipe_file.find(recipe) is None and not isinstance(error, OverrideParseException):
+        return RecipeError(unknown_recipe(recipe))
     text = str(error).split("\nSee https:")[0].splitlines() or [type(error).__name__]
     if isinstance(error, OverrideParseException) and _SYNTAX.search(text[0] + text[-1]):
         return RecipeError(f"command line: {error.override}: cannot be read: {_quoting(error.override)}")
@@ -74,6 +77,7 @@ def unknown_recipe(name: str | None) -> str:
     if name is None:
         return f"say which recipe, recipe=NAME, {suggest('', names)}"
     close = suggest(name, names)
+    name = name if len(name) <= 100 else f"{name[:100]}..."
     rest = "" if close.startswith("valid") else f" (recipes: {', '.join(names)})"
     return f"recipe '{name}' not found, {close}{rest}; the path of a YAML file will do too"
 

@@ -32,11 +32,26 @@ def label(path: Path) -> str:
     return str(path)
 
 
+def outputs_folder(text: str) -> Path:
+    """The folder in which run folders are made, absolute.
+
+    Raises:
+        RecipeError: no folder can have this name.
+    """
+    path = Path.cwd() / home(text)
+    try:
+        path.exists()
+    except (OSError, ValueError) as error:  # such as a name of more than 255 characters, or a null character
+        reason = getattr(error, "strerror", None) or error
+        raise RecipeError(f"command line: outputs={text:.80}: no folder can have this name: {reason}") from None
+    return path
+
+
 def is_file(path: Path) -> bool:
     """Whether there is such a file; False for a name that no file can have."""
     try:
         return path.is_file()
-    except OSError:  # such as a name of more than 255 characters
+    except (OSError, ValueError):  # such as a name of more than 255 characters, or a null character
         return False
 
 
@@ -65,6 +80,8 @@ def make_paths_absolute(config: dict[str, Any], start: Path, inherited: Mapping[
 def _absolute(value: Any, start: Path) -> Any:
     if isinstance(value, list):
         return [_absolute(path, start) for path in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)  # a folder called 2024, which the command line reads as a number
     is_path = isinstance(value, str) and value and not value.startswith("${")
     return str(start / home(value)) if is_path else value
 

@@ -113,7 +113,7 @@ class Models:
             except SetupError as error:
                 missing.append(str(error))
         if missing:
-            raise SetupError("\n".join(missing))
+            raise SetupError(missing)
 
     def identity(self, kind: ModelKind) -> dict[str, Any]:
         """All that a model's results depend on: the content of its weights, the numerics, the libraries.

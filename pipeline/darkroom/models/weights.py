@@ -130,7 +130,7 @@ def _sam_checkpoint(size: str) -> Path:
     name = SAM_CHECKPOINTS[size]
     folders = weight_folders()
     for folder in folders:
-        if (folder / name).is_file():
+        if _exists(folder / name):
             return folder / name
     target = [*_folder_from_environment(), _user_folder()][0] / name
     command = f"curl -L --create-dirs -o {shlex.quote(str(target))} {_SAM_URL}/{name}"
@@ -148,13 +148,20 @@ def _in_cache(kind: str, repository: str) -> ModelFiles:
 
 def _looks_like_path(name: str) -> bool:
     path = Path(name).expanduser()
-    return path.is_absolute() or path.exists() or name.startswith(".") or path.suffix == ".safetensors"
+    return path.is_absolute() or _exists(path) or name.startswith(".") or path.suffix == ".safetensors"
 
 
 def _existing(path: Path, hint: str) -> Path:
-    if not path.exists():
+    if not _exists(path):
         raise SetupError(f"{path}: no such weights ({hint})")
     return path
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # such as a name of more than 255 characters
+        return False
 
 
 @lru_cache

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from darkroom.config import recipe_paths
-from darkroom.config.compose import Composed, check_single, compose, compose_mapping, expand
+from darkroom.config.compose import Composed, check_single, compose, compose_given, expand
 from darkroom.config.jobs import Job, RefusedJob
 from darkroom.config.recipe import check_dataset, parse
+from darkroom.config.recipe_form import is_name
 from darkroom.config.settings import Settings
 from darkroom.errors import DarkroomError, RecipeError, collect_errors
 from darkroom.planning.preflight import check
+
+T = TypeVar("T")
 
 
 def prepare(words: Sequence[str]) -> Job:
@@ -30,10 +34,10 @@ def prepare(words: Sequence[str]) -> Job:
     return _single(compose(words))
 
 
-def prepare_mapping(recipe: Mapping[str, Any], words: Sequence[str]) -> Job:
-    """`prepare` for a recipe that is given as a mapping; the words do not name one."""
+def prepare_given(recipe: Path | Mapping[str, Any], words: Sequence[str]) -> Job:
+    """`prepare` for a recipe that a program gives: a file or a mapping; the words do not name one."""
     check_single(words)
-    return _single(compose_mapping(recipe, words))
+    return _single(compose_given(recipe, words))
 
 
 def prepare_sweep(words: Sequence[str]) -> list[Job | RefusedJob]:
@@ -44,23 +48,40 @@ def prepare_sweep(words: Sequence[str]) -> list[Job | RefusedJob]:
     Raises:
         RecipeError: the words cannot be read.
     """
-    stamp, sweep = _stamp(), None
+    stamp, all_words = _stamp(), expand(words)
+    composed = [_attempt(partial(compose, job_words)) for job_words in all_words]
+    places = [_attempt(partial(_outputs, job.config)) for job in composed if isinstance(job, Composed)]
+    folders = list(dict.fromkeys(place for place in places if isinstance(place, Path)))
+    if len(folders) > 1:
+        raise RecipeError("command line: outputs: all runs of a sweep go to one folder")
+    outputs = folders[0] if folders else Path()  # nothing is written, if all jobs are refused
+    sweep = outputs / f"{stamp}_sweep"
     jobs: list[Job | RefusedJob] = []
-    for number, job_words in enumerate(expand(words)):
-        name = str(number)
-        try:
-            composed = compose(job_words)
-            sweep = sweep or _outputs(composed.config) / f"{stamp}_sweep"
-            name = f"{number}_{composed.config['name']}"
-            jobs.append(_checked(composed, sweep / name, sweep))
-        except DarkroomError as error:
-            place = sweep or Path(f"{stamp}_sweep")  # without any job that can run, nothing is written there
-            jobs.append(RefusedJob(place / name, job_words, str(error), place))
+    for number, (job_words, job) in enumerate(zip(all_words, composed, strict=True)):
+        if isinstance(job, DarkroomError):
+            jobs.append(RefusedJob(sweep / str(number), job_words, str(job), sweep))
+            continue
+        folder = sweep / f"{number}_{_name(job)}"
+        checked = _attempt(partial(_checked, job, folder, sweep))
+        jobs.append(checked if isinstance(checked, Job) else RefusedJob(folder, job_words, str(checked), sweep))
     return jobs
 
 
+def _attempt(work: Callable[[], T]) -> T | DarkroomError:
+    try:
+        return work()
+    except DarkroomError as error:
+        return error
+
+
 def _single(composed: Composed) -> Job:
-    return _checked(composed, _outputs(composed.config) / f"{_stamp()}_{composed.config['name']}", None)
+    return _checked(composed, _outputs(composed.config) / f"{_stamp()}_{_name(composed)}", None)
+
+
+def _name(composed: Composed) -> str:
+    """The recipe's name, as a part of the run folder's; the check of the recipe refuses any other."""
+    name = str(composed.config.get("name"))
+    return name if is_name(name) else "unnamed"
 
 
 def _checked(composed: Composed, folder: Path, sweep: Path | None) -> Job:
@@ -78,9 +99,9 @@ def _checked(composed: Composed, folder: Path, sweep: Path | None) -> Job:
 def _outputs(config: dict[str, Any]) -> Path:
     """The folder in which run folders are made."""
     outputs = config.get("outputs")
-    if isinstance(outputs, str | int) and str(outputs).strip():
-        return Path.cwd() / recipe_paths.home(str(outputs))
-    raise RecipeError("command line: outputs: the folder for run folders, such as outputs=results")
+    if not isinstance(outputs, str | int) or not str(outputs).strip():
+        raise RecipeError("command line: outputs: the folder for run folders, such as outputs=results")
+    return recipe_paths.outputs_folder(str(outputs))
 
 
 def _stamp() -> str:

@@ -55,7 +55,7 @@ class Erase(Stage):
         crop = self._crop(mask)
         hole = (mask[crop.slices] > 0).astype(np.uint8)
         shown = edit.flattened
-        filled = cv2.inpaint(np.ascontiguousarray(shown[crop.slices]), hole, self.radius, _METHODS[self.method])
+        filled = _inpainted(shown[crop.slices], hole, self.radius, _METHODS[self.method])
         after = edit.with_image(paste(edit.image, mask, crop, filled, edit.opacity), mask)
         return replace(after, figures=seam_figures(shown, after.flattened, mask))
 
@@ -66,3 +66,10 @@ class Erase(Stage):
         x0, y0 = max(x - margin, 0), max(y - margin, 0)
         x1, y1 = min(x + width + margin, mask.shape[1]), min(y + height + margin, mask.shape[0])
         return Crop(x0, y0, x1, y1, x1 - x0, y1 - y0)
+
+
+def _inpainted(image: np.ndarray, hole: np.ndarray, radius: float, method: int) -> np.ndarray:
+    """`cv2.inpaint`. A single row is doubled: on it, OpenCV 5 gives other pixels each time."""
+    rows = 2 if len(image) == 1 else 1
+    image_rows, hole_rows = (np.ascontiguousarray(array.repeat(rows, axis=0)) for array in (image, hole))
+    return np.asarray(cv2.inpaint(image_rows, hole_rows, radius, method))[: len(image)]
