@@ -60,6 +60,8 @@ def run(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -
     from darkroom.session.prepare import prepare_given
     from darkroom.session.session import run as run_jobs
 
+    if isinstance(overrides, str):
+        raise RecipeError(f"overrides: a list of KEY=VALUE; got the text {overrides!r:.60}")
     words = list(overrides)
     check_words(words)
     if named := [word for word in words if word.lstrip("+~").startswith("recipe=")]:

@@ -66,12 +66,15 @@ def test_it_runs_in_any_thread_and_in_several(folder: Path) -> None:
         ("mine.yaml", ["stages.erase.radius=1,2"], "several values"),
         ("mine.yaml", ["hydra.run.dir=."], "Hydra's own settings"),
         ("mine.yaml", ["dry_run=true"], "dry_run"),
+        ("mine.yaml", "name=x", "overrides: a list of KEY=VALUE"),
         ({"stages": {"erase": None}}, ["recipe=mine.yaml"], "the recipe is the first argument"),
         ({"dataset": {"images": "photo.png"}, "stages": {"erase": {"radius": 0}}}, [], "recipe: stages.erase"),
         ({"stages": "erase"}, [], "recipe: stages: a mapping"),
     ],
 )
-def test_a_wrong_call_is_one_clear_error(folder: Path, recipe: object, overrides: list[str], expected: str) -> None:
+def test_a_wrong_call_is_one_clear_error(
+    folder: Path, recipe: object, overrides: list[str] | str, expected: str
+) -> None:
     with pytest.raises(darkroom.DarkroomError, match=expected):
         darkroom.run(recipe, overrides)  # type: ignore[arg-type]
     assert not (folder / "outputs").exists()

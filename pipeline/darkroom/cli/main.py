@@ -82,7 +82,7 @@ def _command(argv: list[str]) -> int:
 
 def _compose(given: argparse.Namespace) -> int:
     # Here and not above: Hydra takes longer to import than help and commands to answer.
-    from darkroom.config.compose import complete, compose
+    from darkroom.config.compose import check_single, complete, compose
     from darkroom.session.prepare import prepare, prepare_sweep
 
     if given.shell_completion:
@@ -92,6 +92,7 @@ def _compose(given: argparse.Namespace) -> int:
     if given.cfg:
         if given.multirun:
             raise RecipeError("command line: --cfg job shows one job; leave out -m")
+        check_single(given.words)
         print(recipe_yaml.dump(compose(given.words).config), end="")
         return DONE
     return _run(prepare_sweep(given.words) if given.multirun else [prepare(given.words)])
