@@ -88,6 +88,7 @@ def test_what_was_made_of_results_in_the_store_is_what_is_made_in_one_go(
     assert found == whole
 
 
+@pytest.mark.slow  # test_run.py repeats the picture of another process
 def test_another_process_changes_nothing(cli: Cli, folder: Path, whole: Pictures) -> None:
     words = ["stages.inpaint.seed=[0]", "dataset.images=photos/a.png", f"outputs={cli.folder}"]
     done = cli("recipe=mine.yaml", "models=miniature", *words, cwd=folder)

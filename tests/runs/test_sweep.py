@@ -168,6 +168,7 @@ def test_a_sweeps_record_leads_nowhere_else(jobs: list, tmp_path: Path, capsys: 
     assert "x_sweep/sweep.json: " in line and ("is damaged" in line or "link: is a link, not a run folder" in line)
 
 
+@pytest.mark.slow  # test_resume.py kills sweeps, test_process.py interrupts runs
 def test_an_interrupted_sweep_leaves_whole_folders_and_can_be_finished(cli: Cli, here: Run) -> None:
     words = ["-m", "recipe=mine.yaml", "stages.refine.grow=0,1", "stages.inpaint.seed=range(0,4)"]
     assert here(*words, "outputs=whole") == 0
