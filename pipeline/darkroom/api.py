@@ -38,7 +38,7 @@ def run(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -
     """Run a recipe as the command line does, quietly; the log is in the run folder.
 
     It touches neither signals nor standard streams, and can be called from any thread; runs in several threads wait
-    for each other. Ctrl-C raises KeyboardInterrupt, and what is finished stays.
+    for each other. Ctrl-C raises KeyboardInterrupt; finished pictures are kept.
 
     Args:
         recipe: the name of a shipped recipe, the path of a YAML file, or the recipe itself as a mapping, whose
@@ -46,14 +46,14 @@ def run(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -
         overrides: as on the command line, one value each: `["models=sdxl", "outputs=results", "dataset.images=a.jpg"]`.
 
     Returns:
-        What was made. A photo that fails costs itself, and is in `records` with its reason.
+        The finished run. A photo that fails does not stop the others; `records` has the reason.
 
     Raises:
         RecipeError: recipe or overrides are wrong; nothing was started.
         SetupError: this machine lacks a device or weights that the recipe needs.
         OutputError: results cannot be written.
     """
-    # Here and not above, so that `import darkroom` is light and the command line can set up signals first.
+    # Imported here, so that `import darkroom` is light and the command line can set up signals first.
     from darkroom.config.override_errors import check_words
     from darkroom.errors import RecipeError
     from darkroom.record import read_journal
@@ -69,7 +69,7 @@ def run(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -
     with _one_run:
         job = prepare_given(recipe if isinstance(recipe, Mapping) else _file(recipe), words)
         if job.settings.dry_run:
-            raise RecipeError("dry_run=true: is for the command line; `run` runs")
+            raise RecipeError("dry_run=true: only the command line has a dry run; leave it out")
         run_jobs([job], on_screen=False)
         records = tuple(read_journal(job.folder))
     pictures = tuple(job.folder / record["delivered"] for record in records if record["delivered"])

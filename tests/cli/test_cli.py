@@ -41,13 +41,13 @@ def test_completion_knows_recipes_and_parameters(cli: Cli) -> None:
 
 
 MARS = "recipe=car_on_mars"
-OUTPUTS = "outputs: the folder for run folders"
+OUTPUTS = "outputs: give a folder for the runs"
 
 
 @pytest.mark.parametrize(
     "words, expected",
     [
-        ([], "say which recipe, recipe=NAME, valid: by_name, car_on_mars"),
+        ([], "no recipe given: add recipe=NAME, valid: by_name, car_on_mars"),
         (["recipe=car_on_mrs"], "recipe 'car_on_mrs' not found, did you mean 'car_on_mars'?"),
         (["recipe=nowhere/mine.yaml"], "recipe 'nowhere/mine.yaml' not found"),
         ([MARS, "stages.inpaint.promt=x"], "stages.inpaint.promt: unknown key, did you mean 'prompt'?"),
@@ -111,7 +111,7 @@ OWN_FILES = {"recipe.yaml": "mine", "index.html": "mine", "journal.jsonl": "mine
     [
         (
             ["hydra.run.dir=."],
-            "hydra.run.dir=.: Hydra's own settings stay as they are; run folders are made in outputs=",
+            "hydra.run.dir=.: Hydra's own settings cannot be changed; outputs=DIR chooses",
         ),
         (["++hydra.run.dir=."], "++hydra.run.dir=.: Hydra's own settings"),
         (["hydra.output_subdir=x"], "hydra.output_subdir=x: Hydra's own settings"),
@@ -147,7 +147,7 @@ def test_nothing_moves_what_a_run_writes(quick_cli: Cli, words: list[str], expec
     [
         (["car_on_mars"], "car_on_mars: did you mean recipe=car_on_mars?"),
         (["car_on_mrs", "device=cpu"], "car_on_mrs: did you mean recipe=car_on_mars?"),
-        ([MARS, "fast"], "fast: KEY=VALUE is wanted, such as recipe=car_on_mars"),
+        ([MARS, "fast"], "fast: expected KEY=VALUE, such as recipe=car_on_mars"),
         ([MARS, "steps=30"], "steps: unknown key, did you mean stages.inpaint.steps?"),
         ([MARS, "inpaint.steps=30"], "inpaint.steps: unknown key, did you mean stages.inpaint.steps?"),
         ([MARS, "offload=none"], "offload: unknown key, did you mean memory.offload?"),
@@ -156,15 +156,15 @@ def test_nothing_moves_what_a_run_writes(quick_cli: Cli, words: list[str], expec
         ([MARS, "dataset.images=/nowhere"], "dataset.images: /nowhere: no such file or folder"),
         (
             [MARS, "stages.inpaint.seed=1,2"],
-            "stages.inpaint.seed=1,2: several values: add -m to make a run of each, or put [ ] around them for a list",
+            "stages.inpaint.seed=1,2: several values: add -m for one run per value, or [ ] around them for a list",
         ),
         (
             [MARS, "stages.inpaint.prompt=a car, (red)"],
-            "a car, (red): cannot be read: quote twice a text that holds commas or special signs: "
+            "a car, (red): cannot be read: quote text with commas or special characters twice: "
             "'stages.inpaint.prompt=\"a car, (red)\"'",
         ),
         ([MARS, 'stages.inpaint.prompt=it\'s "late"'], "'stages.inpaint.prompt=\"it'\\''s \\\"late\\\"\"'"),
-        ([MARS, 'stages.inpaint.prompt=["a, b"'], "cannot be read: quote twice a text that holds commas"),
+        ([MARS, 'stages.inpaint.prompt=["a, b"'], "cannot be read: quote text with commas or special characters"),
         ([MARS, "--multi-run"], "unrecognized arguments: --multi-run"),
         ([MARS, "--cfg", "jobs"], "argument -c/--cfg: invalid choice: 'jobs'"),
     ],
@@ -286,7 +286,7 @@ def test_a_run_is_found_by_those_who_mean_it(quick_cli: Cli) -> None:
     _, newest = quick_cli.run_folders()
     for command in ("verify", "reproduce"):
         done = quick_cli(f"{command}=outputs")
-        expected = f"{quick_cli.folder}/outputs: holds runs, and is none itself; the newest in it: {newest}\n"
+        expected = f"{quick_cli.folder}/outputs: is not a run folder but holds some; the newest is {newest}\n"
         assert (done.returncode, done.stderr) == (2, expected)
         assert quick_cli(f'{command}="outputs/{newest.name}"').returncode == 0
     assert quick_cli("verify='outputs").stderr == "'outputs: no such file or folder\n"

@@ -110,7 +110,7 @@ stages:
         ("base: mine.yaml", "inherit from each other"),
         ("stages: " + "[" * 3000, "line 1: nested more than 20 deep"),
         ("stages: " + "{a: " * 400 + "}" * 400, "line 1: nested more than 20 deep"),
-        ("stages: {inpaint: {seed: " + "9" * 5000 + "}}", "line 1: a number has 308 digits at most"),
+        ("stages: {inpaint: {seed: " + "9" * 5000 + "}}", "line 1: a number has at most 308 digits"),
         ("? [a, b]\n: 1", "line 1: a key is a text"),
         ("? {a: b}\n: 1", "line 1: a key is a text"),
         ("stages: {1: {op: invert}}", "stages.1: a key is a text; put it in quotes: '1'"),
@@ -211,7 +211,7 @@ def test_columns_come_from_the_manifest(tmp_path: Path) -> None:
 
 def test_a_column_without_a_manifest_is_a_problem(tmp_path: Path) -> None:
     (line,) = problems(tmp_path, GOOD.replace("[[3, 4]]", "'${item.points}'"))
-    assert "stages.car.points: ${item.points} takes a column of `dataset.manifest`" in line
+    assert "stages.car.points: ${item.points} refers to a column of `dataset.manifest`" in line
 
 
 FROM_FILE = GOOD.replace('prompt: [mars, "1984"]', "prompts_file: prompts.txt")
@@ -240,9 +240,9 @@ def test_a_prompts_file_stands_for_its_lines(tmp_path: Path, monkeypatch: pytest
         (b"mars\n#${x}\na ${item.kind}", "", "prompts.txt: line 3: ${...} is not supported in a file of prompts"),
         (b"mars", ", prompt: venus", "`prompt` is given too; set one of them to null, as in stages.inpaint."),
         (b"mars", ", prompts_file: '${item.file}'", "${item.file}: one file serves all photos"),
-        (b"mars", ", prompts_file: [a, b]", "the path of a text file with a prompt in each line; got ['"),
-        (b"mars", ", prompts_file: ''", "the path of a text file with a prompt in each line; got ''"),
-        (b"mars", ", prompts_file: id_rsa", "id_rsa: the name of a file of prompts ends in .txt"),
+        (b"mars", ", prompts_file: [a, b]", "should be the path of a text file with one prompt per line; got ['"),
+        (b"mars", ", prompts_file: ''", "should be the path of a text file with one prompt per line; got ''"),
+        (b"mars", ", prompts_file: id_rsa", "id_rsa: the name of a file of prompts must end in .txt"),
     ],
     ids=lambda value: str(value)[:30],
 )

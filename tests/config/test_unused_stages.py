@@ -205,7 +205,7 @@ def test_bases_of_bases_place_their_own(tmp_path: Path) -> None:
         ),
         (
             "x: {op: invert, after: y}, y: {op: refine, after: x}",
-            "stages: these places form a circle: x after y, y after x",
+            "stages: `after` and `before` form a cycle: x after y, y after x",
         ),
     ],
 )
@@ -216,9 +216,7 @@ def test_a_place_that_is_none_is_one_line(tmp_path: Path, stages: str, expected:
         read(tmp_path / "kid.yaml")
     assert [problem.removeprefix(f"{tmp_path}/") for problem in caught.value.problems] == [f"kid.yaml: {expected}"]
     (tmp_path / "base.yaml").write_text(BASE.replace("invert}, c:", "invert, after: a}, c:"))
-    with pytest.raises(
-        RecipeError, match=r"base\.yaml: stages\.b\.after: goes with a `base:`; without one, stages run in"
-    ):
+    with pytest.raises(RecipeError, match=r"base\.yaml: stages\.b\.after: needs a `base:`; without one, stages run in"):
         read(tmp_path / "base.yaml")
 
 

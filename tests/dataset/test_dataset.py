@@ -149,7 +149,7 @@ def test_unreadable_folder_costs_one_line(
 
     monkeypatch.setattr("darkroom.dataset.listing.os.scandir", forbidding)
     assert names(Dataset(images=str(place))) == ["-x.tif", "a.PNG", "b.jpg", "Z/deep/er/q.bmp"]
-    assert caplog.messages[0] == f"{place}/day 2: cannot be read, passed over: Permission denied"
+    assert caplog.messages[0] == f"{place}/day 2: cannot be read, skipped: Permission denied"
     (place / "locked").mkdir()
     assert "Permission denied" in problems(images=f"{place}/locked")[0]
 
@@ -212,7 +212,7 @@ def test_nothing_there_is_told_at_once(place: Path) -> None:
     assert none.startswith(f"dataset.images: {place}/none: no photos found, looking for .png")
     assert raw.endswith("; skipped 2 files (.cr2 2): camera raw cannot be read yet: convert them to JPEG")
     assert f"{place}/*.xyz: no photos found, " in glob
-    assert "`**` can stand once" in stars
+    assert "can have `**` only once" in stars
     for key in ("images", "manifest"):
         assert "cannot be read: File name too long" in problems(**{key: f"{place}/{'x' * 300}.csv"})[0]
 
@@ -280,7 +280,7 @@ def test_a_bad_row_costs_one_photo(tmp_path: Path) -> None:
         "6: not UTF-8 text",
         "gone.png: cannot be read: No such file or directory",
         "loaded",
-        '9: a quote (") is opened here and not closed: the rows that follow it cannot be told apart',
+        '9: a quote (") opened here is not closed, so the rows after it cannot be separated',
     ]
     assert photos[1].name == "m.csv:3"
 
@@ -306,7 +306,7 @@ def test_jsonl_keeps_values_and_survives_bad_rows(tmp_path: Path) -> None:
         ("m.csv", b"file;points\na;b\n", "no column `image`; its columns: file;points"),
         ("m.csv", b"", "no rows"),
         ("m.csv", b"image,points\n", "no rows"),
-        ("m.csv", b"image,a,a\nx,1,2\n", "two columns `a`"),
+        ("m.csv", b"image,a,a\nx,1,2\n", "two columns are called `a`"),
         ("m.csv", "image,a".encode("utf-16"), "not UTF-8"),
         ("m.csv", b"image,a\n1,2,3\n4,5,6\n", "no usable row; line 2: 3 cells"),
         ("m.jsonl", b'{"img": "a"}\n', "no usable row; line 1: no `image`"),
@@ -326,4 +326,4 @@ def test_contents_count_not_suffixes(tmp_path: Path, caplog: pytest.LogCaptureFi
     (photo,) = Dataset(images=f"{tmp_path}/really.png").photos()
     with caplog.at_level(logging.WARNING):
         assert photo.load().format == "JPEG"
-    assert caplog.messages == ["really.png: is a JPEG file, whatever its name says"]
+    assert caplog.messages == ["really.png: is a JPEG file, despite its name"]

@@ -120,7 +120,7 @@ def test_a_prompt_that_compel_cannot_read_costs_its_photo(tmp_path: Path, capsys
     assert {line[-16:] for line in lines} == {"(photos.jsonl:1)", "(photos.jsonl:2)"}
     (tmp_path / "photos.jsonl").write_text("\n".join(rows))
     assert command_line(tmp_path, *words, "dry_run=true") == 0
-    assert f"  cannot be done: {CAR}: photos.jsonl:2: stages.mars.prompt: (red:1.4) is " in capsys.readouterr().out
+    assert f"  cannot be made: {CAR}: photos.jsonl:2: stages.mars.prompt: (red:1.4) is " in capsys.readouterr().out
     assert command_line(tmp_path, *words) == 3
     (folder,) = tmp_path.glob("outputs/*_own")
     done, web, broken, last = journal(folder)

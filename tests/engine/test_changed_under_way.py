@@ -113,7 +113,7 @@ def test_a_mask_file_that_changes_under_way_costs_its_photo_and_no_later_run(pho
     stages = {"heat": STAGES["heat"], "drawn": {"op": "mask_file", "folder": str(masks)}, "inpaint": STAGES["inpaint"]}
     lines = attempt(photos, stages, Meddling())
     assert [line["status"] for line in lines] == ["failed", "failed", "done", "done"]
-    assert "changed while it was worked on" in lines[0]["error"]
+    assert "changed during the run" in lines[0]["error"]
     Image.new("L", (60, 40), 255).save(masks / "0.png")
     again = attempt(photos, stages, FakeModels(), "again")
     assert (pixels(photos.parent / "again" / again[0]["mask"]) == 255).all()

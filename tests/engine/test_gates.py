@@ -74,7 +74,7 @@ def test_what_becomes_of_a_photo_whose_mask_breaks_a_bound(policy: str, fate: st
     size = {"coverage": [0, 0.2], "policy": policy}
     lines = run(recipe(photos, size=size), models := FakeModels(), photos / "run")
     assert made(lines) == ["done"] * 5 + [fate]
-    reason = "size: the mask covers 50 % of the photo; at most 20 % may pass"
+    reason = "size: the mask covers 50 % of the photo; at most 20 % is allowed"
     for line in lines[-2:]:
         assert (line["flags"] == [reason]) == (fate == "done*") and (line["error"] == reason) == (fate != "done*")
         assert steps([line])[0]["figures"] == {"coverage": 0.5, "regions": 1, "border": 0.5}
@@ -207,7 +207,7 @@ def test_an_outlier_is_one_among_all_photos(photos: Path, caplog: pytest.LogCapt
     models = FakeModels()
     lines = run(recipe(photos, odd=ODD), models, photos / "run")
     assert made(lines) == ["skipped"] + ["done"] * 5 and sum(models.diffusion.calls) == 10
-    assert "16.2 deviations off the median of 6 photos, 10 %; at most 3.5 may pass" in lines[0]["error"]
+    assert "16.2 deviations from the median of 6 photos, 10 %; at most 3.5 is allowed" in lines[0]["error"]
     facts = read_facts(photos / "run")
     assert facts["usual"] == {"odd": {"photos": 6, "median": 0.1, "deviation": pytest.approx(0.0247, abs=1e-4)}}
     assert facts["work"]["computed"] == {"mask_file": 6, "gate": 6, "inpaint": 10} and not facts["work"]["reused"]
@@ -226,7 +226,7 @@ def test_a_few_photos_are_not_compared(number: int, tmp_path: Path, caplog: pyte
     draw(tmp_path, WIDTHS[-number:])
     caplog.set_level("INFO", "darkroom")
     assert made(run(recipe(tmp_path, odd=ODD), FakeModels(), tmp_path / "run")) == ["done"] * number
-    assert "gate odd: too few photos have a mask to find outliers; it takes 5" in caplog.messages
+    assert "gate odd: too few photos have a mask to find outliers; at least 5 are needed" in caplog.messages
     assert read_facts(tmp_path / "run")["usual"] == {"odd": None}
 
 

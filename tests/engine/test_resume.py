@@ -395,7 +395,7 @@ def test_a_result_that_somebody_has_changed_is_left_alone(
     changed = result.read_bytes()
     last = driver.resume("outputs/run")
     assert last.code == SOME_FAILED and works(last) == PICTURES[2:]
-    assert "1/3_paint_seed3.png: was changed since it was written; left as it is" in last.output
+    assert "1/3_paint_seed3.png: has changed since it was written; left as it is" in last.output
     assert result.read_bytes() == changed
     assert [line["status"] for line in journal(run)] == ["failed"] * 3 + ["done"] * 3
     assert verify(run).problems == ["1/3_paint_seed3.png: changed since it was written"]
@@ -413,7 +413,7 @@ def test_a_folder_that_was_moved_away_is_finished_there(
 def test_a_finished_run_can_be_resumed_and_stays_what_it_is(driver: Driver, whole: SimpleNamespace) -> None:
     driver.start("run", SEEDS)
     refused = driver.resume("latest")
-    assert refused.code == 2 and "holds no run that was stopped; all have come to their end" in refused.output
+    assert refused.code == 2 and "holds no run that was stopped; all of them finished" in refused.output
     again = driver.resume("outputs/run")
     assert again.code == SOME_FAILED and not again.batches
     assert finished(driver.outputs / "run") == whole.content
@@ -425,7 +425,7 @@ def test_of_two_resumes_at_once_the_second_is_refused(driver: Driver, half: Simp
     before = (driver.outputs / "run/journal.jsonl").read_bytes()
     with locked(driver.outputs / "run", busy="by this process, in place of the first"):
         second = driver.resume("outputs/run")
-    assert second.code == 4 and second.output == f"{driver.outputs}/run: another run is at work here\n"
+    assert second.code == 4 and second.output == f"{driver.outputs}/run: another process is running here\n"
     assert (driver.outputs / "run/journal.jsonl").read_bytes() == before
     assert driver.resume("outputs/run").code == SOME_FAILED  # the lock has gone with its holder
 

@@ -124,16 +124,16 @@ CHANGES: dict[str, tuple[Callable[[World], object], int, int, str]] = {
     "the photos are unmounted": (lambda w: unmount(w.root / "photos"), REFUSED, REFUSED, "photos"),
     "a mask is deleted": (lambda w: (w.root / "vm/dog.png").unlink(), FINE, SOME_FAILED, "vm/dog.png was changed"),
     "a mask is drawn anew": (lambda w: draw_mask(w.root / "vm/dog.png", 30), FINE, FINE, "vm/dog.png was changed"),
-    "a photo is cut off": (lambda w: truncate(w.root / "photos/dog.png"), FINE, SOME_FAILED, "dog.png: was changed"),
+    "a photo is cut off": (lambda w: truncate(w.root / "photos/dog.png"), FINE, SOME_FAILED, "dog.png: has"),
     "a photo cannot be read": (
-        lambda w: become_a_folder(w.root / "photos/car.png"), FINE, FINE, "not asked for again: car~png/3_erase.png",
+        lambda w: become_a_folder(w.root / "photos/car.png"), FINE, FINE, "not part of this attempt: car~png/3_erase.png",
     ),
-    "a photo is edited in place": (lambda w: edit(w.root / "photos/dog.png"), FINE, FINE, "dog.png: was changed since"),
+    "a photo is edited in place": (lambda w: edit(w.root / "photos/dog.png"), FINE, FINE, "dog.png: has changed since"),
     "one of two photos of a name is archived": (
         lambda w: (w.root / "photos/car.jpg").rename(w.root / "x.jpg"), FINE, FINE, "again: car~jpg/3_erase.png",
     ),
     "a photo is added": (lambda w: edit(w.root / "photos/car.webp"), FINE, FINE, "picture 3 of 4: car.webp: done"),
-    "results are retouched": (retouch, FINE, SOME_FAILED, "results/dog.png: was changed since it was written; left"),
+    "results are retouched": (retouch, FINE, SOME_FAILED, "results/dog.png: has changed since it was written; left"),
     "own files lie in the folder": (leave_files_of_ones_own, FINE, FINE, "picture 3 of 3: dog.png: done"),
 }  # fmt: skip
 

@@ -59,7 +59,7 @@ def _no_index(folder: Path) -> None:
         (_without_a_tensor, "unet: lacks tensors: conv_out.weight"),
         (_truncated, "cannot be read as a Stable Diffusion checkpoint"),
         (_only_pickled, "lacks the .safetensors of unet"),
-        (_with_code, "tokenizer is my_tokenizer.MyTokenizer, which is not loaded"),
+        (_with_code, "tokenizer is my_tokenizer.MyTokenizer, which Darkroom does not load"),
         (_of_another_kind, "is for FluxFillPipeline"),
         (_no_index, "no model_index.json"),
     ],

@@ -99,12 +99,12 @@ COMPELS = [  # what compel reads as it is meant
 ]
 
 NEARLY = [
-    ("a (red car", "(red car", "no other half"),
-    ("a red)1.3 car", "a red)1.3", "no other half"),
-    ("(a (red)1.2 car", "(a (red)1.2 car", "no other half"),
+    ("a (red car", "(red car", "unbalanced"),
+    ("a red)1.3 car", "a red)1.3", "unbalanced"),
+    ("(a (red)1.2 car", "(a (red)1.2 car", "unbalanced"),
     ('("a car", "a road").blned(1,1)', ".blned(", '("a car", "a road").blend(1, 1)'),
     ('("a car" "a road").adn()', ".adn(", '("a car", "a road").and(1, 1)'),
-    ("(a red car).blend(1)", ".blend(", "behind texts in quotes"),
+    ("(a red car).blend(1)", ".blend(", "follow quoted texts"),
     ("a (red) 1.3, car", ") 1.3", "without a space, )1.3"),
 ]
 

@@ -69,7 +69,7 @@ def test_only_what_depends_on_a_change_is_computed_and_the_log_says_why(desk: De
         [
             "computed: 4 inpaint; reused: 2 text, 2 refine, 8 inpaint",
             "since run1:",
-            '    stages.paint.prompt: with "ice", without "snow"',
+            '    stages.paint.prompt: added "ice", removed "snow"',
         ],
     )
     assert desk.run(paint={"seed": [1, 2, 3]}) == (
@@ -77,7 +77,7 @@ def test_only_what_depends_on_a_change_is_computed_and_the_log_says_why(desk: De
         [
             "computed: 6 inpaint; reused: 2 text, 2 refine, 12 inpaint",
             "since run2:",
-            '    stages.paint.prompt: with "snow", without "ice"',
+            '    stages.paint.prompt: added "snow", removed "ice"',
             "    stages.paint.seed: with 3",
         ],
     )

@@ -94,7 +94,7 @@ def test_a_run_and_a_picture_are_identical_and_nothing_is_left_behind(world: Wor
     before = sorted(world.root.rglob("*"))
     code, told = world.reproduce(world.run)
     assert code == 0 and told.count("identical   ") == 4
-    assert "4 of 4 pictures identical\nnot tried: 2 that had failed or been skipped\n" in told
+    assert "4 of 4 pictures identical\nnot tried: 2, which failed or were skipped in the run\n" in told
     assert "changed inputs:" not in told and sorted(world.root.rglob("*")) == before
     for picture in (PICTURE, "b/0_photo.png"):  # one that was painted, one that was kept
         code, told = world.reproduce(world.run / picture)
@@ -209,15 +209,15 @@ def test_how_far_off_a_picture_is_and_what_is_tolerated(world: World) -> None:
     [
         (["reproduce=nowhere"], "nowhere: no such file or folder"),
         (["reproduce=photos"], "photos: not a run folder: it holds no run.json"),
-        (["reproduce=photos/a.png"], "is in no run folder"),
+        (["reproduce=photos/a.png"], "is not in a run folder"),
         (["reproduce=RUN/contact_sheet.png"], "this run's journal names no such picture"),
         (["reproduce=RUN", "tolerance=300"], "tolerance=300: a whole number from 0 to 255"),
         (["reproduce=RUN", "tolerance=-1"], "tolerance=-1: a whole number from 0 to 255"),
         (["reproduce=RUN", "stages.inpaint.seed=1"], "stages.inpaint.seed: does not go with reproduce=, valid: tole"),
         (["reproduce=RUN", "tolerence=1"], "tolerence: does not go with reproduce=, did you mean 'tolerance'?"),
-        (["reproduce=RUN", "verify=RUN"], "reproduce and verify: one at a time"),
-        (["reproduce=RUN", "-m"], "-m: KEY=VALUE is wanted"),
-        (["reproduce="], "reproduce=: KEY=VALUE is wanted"),
+        (["reproduce=RUN", "verify=RUN"], "reproduce and verify: give only one of them"),
+        (["reproduce=RUN", "-m"], "-m: expected KEY=VALUE"),
+        (["reproduce="], "reproduce=: expected KEY=VALUE"),
         (["reproduce=RUN", "memory.dtype=fp99"], "memory.dtype: 'fp99' should be"),
         (["reproduce=RUN", "models.paint=x"], "models.paint: unknown key, did you mean 'inpaint'?"),
         (["reproduce=RUN", "models.inpaint=no/where/at.all"], "models.inpaint=no/where/at.all: neither a path"),

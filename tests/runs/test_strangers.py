@@ -102,7 +102,7 @@ def test_a_log_that_is_a_link_is_not_written(sweep: bool, world: World, capsys: 
     for place in (run, "latest"):
         capsys.readouterr()
         code = command_line(world.root, f"resume={place}")
-        told = "run.log: cannot be written: a link, or lies behind one; not followed"
+        told = "run.log: cannot be written: it is a link, or lies behind one; not followed"
         assert code == CANNOT_WRITE and told in capsys.readouterr().err
 
 

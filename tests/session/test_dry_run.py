@@ -89,7 +89,7 @@ def test_it_tells_what_a_run_then_computes(batch_size: int, photos: Path, tmp_pa
 
 def test_it_names_what_cannot_be_done(photos: Path, tmp_path: Path) -> None:
     lines = dry_run(jobs(photos, FakeModels(), 0), Store(tmp_path / "outputs/.store")).splitlines()
-    told = [line for line in lines if line.startswith("  cannot be done: ")]
+    told = [line for line in lines if line.startswith("  cannot be made: ")]
     reasons = (
         "twin of a.png: one mask ",
         "missing.png: cannot be read: No such file",
@@ -97,7 +97,7 @@ def test_it_names_what_cannot_be_done(photos: Path, tmp_path: Path) -> None:
     )
     assert len(told) == 3
     for line, reason in zip(told, reasons, strict=True):
-        assert line.startswith(f"  cannot be done: {reason}")
+        assert line.startswith(f"  cannot be made: {reason}")
 
 
 def test_it_names_no_more_than_a_few_and_lets_no_name_steer_the_terminal(tmp_path: Path) -> None:
@@ -108,7 +108,8 @@ def test_it_names_no_more_than_a_few_and_lets_no_name_steer_the_terminal(tmp_pat
     config = {"dataset": {"images": str(folder)}, "stages": {"m": {"op": "grabcut", "box": [1, 1, 2, 2]}}}
     text = dry_run([job(tmp_path / "outputs/0", config, FakeModels())], Store(tmp_path / "outputs/.store"))
     assert text.encode().count(b"\n") == 8 and "\x1b" not in text
-    assert text.startswith("8 photos, 0 pictures\n") and "... and 3 more photos that cannot be done" in text
+    assert text.startswith("8 photos, 0 pictures\n")
+    assert "... and 3 more photos with pictures that cannot be made" in text
     shutil.rmtree(folder)
     folder.mkdir()
     text = dry_run([job(tmp_path / "outputs/1", config, FakeModels())], Store(tmp_path / "outputs/.store"))

@@ -249,4 +249,4 @@ def test_what_is_assumed_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         assert len(said[line["photo"]]) == (words is not None)
         assert words is None or words in said[line["photo"]][0]
     (failed,) = (line["error"] for line in lines if line["status"] == "failed")
-    assert "many.png is not clear: its brightest pixel is 2 of 255" in failed
+    assert "many.png is ambiguous: its brightest pixel is 2 of 255" in failed

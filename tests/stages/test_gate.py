@@ -81,15 +81,15 @@ def test_a_mask_passes_where_every_measure_is_within_its_bounds(mask, coverage, 
 @pytest.mark.parametrize(
     "bounds, reason",
     [
-        ({"coverage": [0, 0.6]}, "the mask covers 72.5 % of the photo; at most 60 % may pass"),
-        ({"coverage": [0.8, 1]}, "the mask covers 72.5 % of the photo; asked for: at least 80 %"),
-        ({"regions": [1, 1]}, "the mask falls into 2 regions; at most 1 region may pass"),
-        ({"border": 0}, "the mask takes 0.12 % of the photo's border; at most 0 % may pass"),
-        ({"confidence": 0.6}, "the mask's confidence is 0.41; asked for: at least 0.6"),
+        ({"coverage": [0, 0.6]}, "the mask covers 72.5 % of the photo; at most 60 % is allowed"),
+        ({"coverage": [0.8, 1]}, "the mask covers 72.5 % of the photo; at least 80 % is required"),
+        ({"regions": [1, 1]}, "the mask has 2 regions; at most 1 region is allowed"),
+        ({"border": 0}, "the mask takes 0.12 % of the photo's border; at most 0 % is allowed"),
+        ({"confidence": 0.6}, "the mask's confidence is 0.41; at least 0.6 is required"),
         (
             {"outlier": 3.5},
-            "the mask covers 72.5 % of the photo, 12.5 deviations off the median of 40 photos, 10 %; "
-            "at most 3.5 may pass",
+            "the mask covers 72.5 % of the photo, 12.5 deviations from the median of 40 photos, 10 %; "
+            "at most 3.5 is allowed",
         ),
     ],
 )

@@ -48,7 +48,7 @@ WRONG = [
     ("erase", {"radius": 0}, "greater than or equal to 1"),
     ("clip_diff", {"source": "horse"}, "target"),
     ("diffedit", {"reference": "a horse"}, "query"),
-    ("diffedit", {"reference": "a horse", "query": "a horse"}, "the same text: they have no difference"),
+    ("diffedit", {"reference": "a horse", "query": "a horse"}, "the same text, so there is nothing to find"),
     ("diffedit", {"reference": "a", "query": "b", "maps": 0}, "greater than or equal to 1"),
     ("diffedit", {"reference": "a", "query": "b", "strength": 0}, "greater than 0"),
     ("diffedit", {"reference": "a", "query": "b", "clamp": 0.5}, "greater than or equal to 1"),

@@ -21,7 +21,7 @@ stages:
   box: {op: grabcut, box: [200, 250, 460, 400], iterations: 1}
   erase:
 """
-LINE = "interrupted; what is finished is kept\n"
+LINE = "interrupted; finished pictures are kept\n"
 
 
 @pytest.fixture

@@ -40,19 +40,19 @@ def _options(words: Sequence[str]) -> dict[str, str]:
     given = {}
     for word in words:
         key, _, value = word.partition("=")
-        if value[:1] in ("'", '"') and value.endswith(value[0]):  # quoted twice, as recipes ask for
+        if value[:1] in ("'", '"') and value.endswith(value[0]):  # quoted for Hydra too, as overrides are
             value = value[1:-1]
         if not value:
-            raise RecipeError(f"command line: {word}: KEY=VALUE is wanted")
+            raise RecipeError(f"command line: {word}: expected KEY=VALUE")
         given[key] = value
     commands = [key for key in given if key in _COMMANDS]
     if len(commands) > 1:
-        raise RecipeError(f"command line: {' and '.join(commands)}: one at a time")
+        raise RecipeError(f"command line: {' and '.join(commands)}: give only one of them")
     allowed = _ALLOWED[commands[0]]
     for key in given:
         section = f"{key.partition('.')[0]}.*" if "." in key else key
         if key != commands[0] and section not in allowed:
-            raise RecipeError(f"command line: {key}: does not go with {commands[0]}=, {suggest(key, allowed)}")
+            raise RecipeError(f"command line: {key}: cannot be combined with {commands[0]}=, {suggest(key, allowed)}")
     return given
 
 
@@ -63,7 +63,7 @@ def _resume(place: str, options: Options) -> bool:
     from darkroom.session.session import runnable
 
     if options and place != "latest":
-        raise RecipeError(f"command line: outputs: goes with resume=latest; {place} says itself where it is")
+        raise RecipeError(f"command line: outputs: only for resume=latest; {place} is a path already")
     folder = latest_stopped(_outputs(options)) if place == "latest" else _folder(place)
     jobs = jobs_to_resume(folder.resolve())  # the store lies beside the folder, not beside a link to it
     for job in jobs:
@@ -91,7 +91,7 @@ def _reproduce_run(reproduction: Reproduction, folder: Path) -> bool:
         pictures.append(picture)
     _print(f"{sum(picture.identical for picture in pictures)} of {len(pictures)} pictures identical")
     if reproduction.not_tried:
-        _print(f"not tried: {reproduction.not_tried} that had failed or been skipped")
+        _print(f"not tried: {reproduction.not_tried}, which failed or were skipped in the run")
     inputs, changes = reproduction.input_problems(), reproduction.environment_changes()
     for title, lines in (("changed inputs:", inputs), ("changed environment:", changes)):
         for line in [title, *(f"    {line}" for line in lines)] if lines else []:
@@ -116,7 +116,7 @@ def _verify_run(folder: Path) -> bool:
 
 
 def _missing_lines(folder: Path, pictures: int) -> Iterator[str]:
-    """A problem, if the journal of a finished run names fewer or more pictures than `run.json` counts."""
+    """A problem if the journal of a finished run lists fewer pictures than `run.json` counts."""
     facts = read_facts(folder)
     totals = facts.get("totals")
     expected = totals["done"] + totals["failed"] + totals["skipped"] if totals else 0
@@ -125,7 +125,7 @@ def _missing_lines(folder: Path, pictures: int) -> Iterator[str]:
 
 
 def _for_each_run(folder: Path, work: Callable[[Path], bool]) -> bool:
-    """Work on a run, or on all runs of a sweep, where a damaged run costs itself; returns whether all is well."""
+    """Work on a run, or on every run of a sweep; a damaged run is reported and skipped. Returns whether all is well."""
     runs = _runs(folder)
 
     def attempt(run: Path) -> bool:
@@ -173,14 +173,14 @@ def _runs(folder: Path) -> list[Path]:
     """The run folder itself, or the run folders of a sweep.
 
     Raises:
-        RecipeError: it is the folder in which runs are made.
+        RecipeError: it is the outputs folder, which holds run folders.
     """
     from darkroom.session.resume import newest_first
 
     if Folder(folder).has(SWEEP):
         return [run for job in read_sweep(folder)["jobs"] if Folder(run := folder / job["folder"]).holds(RUN)]
     if not Folder(folder).holds(RUN) and (found := newest_first(folder)):
-        raise RecipeError(f"{folder}: holds runs, and is none itself; the newest in it: {found[0]}")
+        raise RecipeError(f"{folder}: is not a run folder but holds some; the newest is {found[0]}")
     return [folder]
 
 
@@ -210,7 +210,7 @@ def _run_of(picture: Path) -> Path:
     for folder in picture.parents:
         if (folder / RUN).is_file():
             return folder
-    raise RecipeError(f"{picture}: is in no run folder; give a picture of the run folder that it was made in")
+    raise RecipeError(f"{picture}: is not in a run folder; give its path inside the run folder")
 
 
 def _tolerance(options: Options) -> int:

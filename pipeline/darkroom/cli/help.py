@@ -19,26 +19,26 @@ Darkroom: batch photo editing from YAML recipes.
     {command} resume=RUN_DIR|latest             finish a run or a sweep that was stopped
     {command} reproduce=RUN_DIR|PICTURE.png     make pictures again and compare them with the recorded ones
     {command} verify=RUN_DIR                    check every file, and that nothing outside the masks changed
-    {command} store=report|prune                list what runs share in the store; free what no run holds
+    {command} store=report|prune                show what the store holds; delete what no run uses
 
 Any parameter can be given on the command line:
     dataset.images=photos/                          a photo, a folder, or a glob such as '"photos/*.jpg"'
     dataset.manifest=photos.csv dataset.images=null a table of photos; recipes use its columns as ${{item.NAME}}
-    'stages.inpaint.prompt="a car, (red)"'          quote twice a text that holds commas or special signs
+    'stages.inpaint.prompt="a car, (red)"'          quote text with commas or special characters twice
     ~stages.invert                                  leave a stage out
     until=refine                                    stop after a stage and show the masks, before any repaint
     models=auto|sdxl|sd15|miniature                 which models
     memory=auto|fast|balanced|low                   low is meant for 8 GB cards
     device=auto|cpu|cuda|mps   outputs=DIR          where it runs, where the results go
     results.format=png|jpeg|webp results.quality=95 the file format of the finished pictures
-    strict=true                                     words of a prompt that the model cannot read are an error
+    strict=true                                     treat warnings about the recipe as errors
     tolerance=N                                     with reproduce=: accept differences up to N of 255, as between
                                                     devices; device=, models.*= and memory.*= work there too
 
 Options: -m (--multirun), --cfg job, -sc (--shell-completion), --version, -h (--help)
 Shell completion: eval "$({command} -sc install=bash)"
 Exit codes: 0 all done, 2 bad recipe or usage, 3 some photos failed or differ, 4 results cannot be written,
-130 interrupted (and 1, with a traceback: a bug of Darkroom).
+130 interrupted; 1, with a traceback, is a bug in Darkroom.
 
 Recipes:
 {recipes}"""

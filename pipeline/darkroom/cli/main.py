@@ -26,12 +26,12 @@ def main(argv: Sequence[str]) -> int:
     """Run a command line.
 
     Args:
-        argv: the words behind the program's name.
+        argv: the command-line arguments, without the program's name.
 
     Returns:
         the exit code: see `help_text`.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while waiting slow a shared machine down
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads slow down a shared machine
     try:
         _check_current_folder()
         return _command(list(argv))
@@ -81,7 +81,7 @@ def _command(argv: list[str]) -> int:
 
 
 def _compose(given: argparse.Namespace) -> int:
-    # Here and not above: Hydra takes longer to import than help and commands to answer.
+    # Imported here because importing Hydra takes longer than help and commands do.
     from darkroom.config.compose import check_single, complete, compose
     from darkroom.session.prepare import prepare, prepare_sweep
 

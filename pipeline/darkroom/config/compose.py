@@ -1,7 +1,7 @@
 """Composes a recipe, the configuration in `conf/` and the overrides of a command line, with Hydra.
 
-Hydra is used for its override grammar, config groups and shell completion; this module and `override_errors` are all
-that knows it. It reads recipes through `recipe_file`, so that a recipe stays plain data.
+Hydra is used for its override grammar, config groups and shell completion; only this module and `override_errors` know
+it. It reads recipes through `recipe_file`, so that a recipe stays plain data.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ MAX_JOBS = 10_000  # of a sweep
 Recipe = Path | Mapping[str, Any]
 
 _GIVEN = "(given)"  # the name, for Hydra, of a recipe that a program gives
-_given: ContextVar[Recipe | None] = ContextVar("given", default=None)  # Hydra itself hands on names only
+_given: ContextVar[Recipe | None] = ContextVar("given", default=None)  # Hydra itself passes on names only
 
 
 class RecipeSource(ConfigSource):
@@ -84,7 +84,7 @@ class RecipeSource(ConfigSource):
 
 
 class RecipeSearchPath(SearchPathPlugin):
-    """Puts `RecipeSource` behind Darkroom's own `conf/`."""
+    """Adds `RecipeSource` to Hydra's search path, after Darkroom's own `conf/`."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         search_path.append("darkroom", "recipes://")
@@ -164,7 +164,7 @@ def compose_given(recipe: Recipe, overrides: Sequence[str]) -> Composed:
 
 
 def expand(overrides: Sequence[str]) -> list[tuple[str, ...]]:
-    """The overrides of every job of a sweep: all combinations of what has several values (`-m`).
+    """The overrides of every job of a sweep (`-m`): all combinations of the overrides that have several values.
 
     Raises:
         RecipeError: an override cannot be read, its values cannot be listed, such as those of `interval(0, 1)`, or
@@ -184,14 +184,14 @@ def check_single(overrides: Sequence[str]) -> None:
     """Make sure that no override has several values.
 
     Raises:
-        RecipeError: one has, so that `-m` is missing; or one cannot be read.
+        RecipeError: an override has several values, so `-m` is missing; or an override cannot be read.
     """
     if several := [str(override.input_line) for override in _parsed(overrides) if override.is_sweep_override()]:
         raise RecipeError(several_values(several[0]))
 
 
 def complete(words: Sequence[str]) -> None:
-    """Shell completion, as Hydra has it: `install=SHELL`, `uninstall=SHELL`, or `query=SHELL`.
+    """Hydra's shell completion: `install=SHELL`, `uninstall=SHELL`, or `query=SHELL`.
 
     Raises:
         RecipeError: another word, or a shell that is not supported.
@@ -275,7 +275,7 @@ def _source(name: str) -> str:
 
 
 def _renew_stages(stages: Any, written: Any, overridden: frozenset[str]) -> frozenset[str]:
-    """Give a stage whose op an override changes the defaults of its new op, as `base:` does.
+    """Replace the parameters of each stage whose op an override changes by the new op's defaults, as `base:` does.
 
     Returns:
         the dotted keys of these stages.

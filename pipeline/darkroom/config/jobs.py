@@ -23,7 +23,7 @@ class Job:
         config: all keys of the configuration.
         words: the overrides of the command line.
         sweep: the folder of the sweep that the job belongs to; None for a job by itself.
-        warnings: what the models will ignore of the recipe, a line each.
+        warnings: one line for each part of the recipe that has no effect or that the models will ignore.
         begun: the run folder holds an earlier attempt.
     """
 

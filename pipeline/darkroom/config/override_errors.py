@@ -17,7 +17,7 @@ GROUP = "recipe"
 ReadRecipe = Callable[[str], Mapping[str, Any]]
 
 _OWN_KEY = re.compile(r"[+~]*(hydra\b|[^=]*@)")  # Hydra's settings, or a group that is put into them
-_NO_HYDRA = "Hydra's own settings stay as they are; run folders are made in outputs=DIR and get names of their own"
+_NO_HYDRA = "Hydra's own settings cannot be changed; outputs=DIR chooses where run folders go"
 _SYNTAX = re.compile("(mis|extra).* input|no viable alternative|NoViableAlt|token recognition|missing .* at")
 
 
@@ -35,7 +35,7 @@ def check_words(words: Sequence[str]) -> None:
 
 
 def explain(error: BaseException, words: Sequence[str], read: ReadRecipe) -> RecipeError:
-    """An error of composing, for people who know neither Hydra nor OmegaConf.
+    """A composition error, in words that need no knowledge of Hydra and OmegaConf.
 
     Args:
         error: what Hydra raised.
@@ -67,7 +67,7 @@ def explain(error: BaseException, words: Sequence[str], read: ReadRecipe) -> Rec
 
 def several_values(word: str) -> str:
     """The error line for an override with several values outside a sweep."""
-    advice = f"add -m to make a run of each, or put [ ] around them for a list; {_quoting(word)}"
+    advice = f"add -m for one run per value, or [ ] around them for a list; {_quoting(word)}"
     return f"command line: {word}: several values: {advice}"
 
 
@@ -75,11 +75,11 @@ def unknown_recipe(name: str | None) -> str:
     """The error line for a recipe that is not there, or, for None, was not given."""
     names = recipe_names()
     if name is None:
-        return f"say which recipe, recipe=NAME, {suggest('', names)}"
+        return f"no recipe given: add recipe=NAME, {suggest('', names)}"
     close = suggest(name, names)
     name = name if len(name) <= 100 else f"{name[:100]}..."
     rest = "" if close.startswith("valid") else f" (recipes: {', '.join(names)})"
-    return f"recipe '{name}' not found, {close}{rest}; the path of a YAML file will do too"
+    return f"recipe '{name}' not found, {close}{rest}; or give the path of a YAML file"
 
 
 def recipe_names() -> list[str]:
@@ -92,14 +92,14 @@ def _missing_value(word: str) -> str:
     if recipe_file.find(word):
         return f"did you mean {GROUP}={word}?"
     close = get_close_matches(word, recipe_names(), n=1)
-    return f"did you mean {GROUP}={close[0]}?" if close else f"KEY=VALUE is wanted, such as {GROUP}=car_on_mars"
+    return f"did you mean {GROUP}={close[0]}?" if close else f"expected KEY=VALUE, such as {GROUP}=car_on_mars"
 
 
 def _quoting(word: str) -> str:
     """How to write an override whose value is a text."""
     key, _, value = word.partition("=")
     escaped = "a car, (red)" if value[:1] in ("[", "{", "'", '"') else value.replace('"', r"\"").replace("'", r"'\''")
-    return f"quote twice a text that holds commas or special signs: '{key}=\"{escaped}\"'"
+    return f"quote text with commas or special characters twice: '{key}=\"{escaped}\"'"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

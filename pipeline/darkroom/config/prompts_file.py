@@ -38,7 +38,7 @@ def read_prompt_files(config: Mapping[str, Any]) -> None:
         config: changed in place: `prompt` becomes the list of prompts, `prompts_file` null. Its paths are absolute.
 
     Raises:
-        RecipeError: with every file that cannot be read, is not such a text or holds no prompt, or is given together
+        RecipeError: with every file that cannot be read, is not such a file or holds no prompt, or is given together
             with a `prompt`.
     """
     problems: list[str] = []
@@ -99,7 +99,7 @@ def _lines(given: _Given) -> list[str]:
     if given.stage.get(fills) not in (None, MISSING):
         raise RecipeError(f"`{fills}` is given too; set one of them to null, as in stages.{given.name}.{fills}=null")
     if not isinstance(path, str) or not path:
-        raise RecipeError(f"the path of a text file with a {fills} in each line; got {path!r:.60}")
+        raise RecipeError(f"should be the path of a text file with one {fills} per line; got {path!r:.60}")
     if "${" in path:
         raise RecipeError(f"{path}: one file serves all photos; ${{...}} cannot be part of its path")
     return _read_lines(Path(path), fills)
@@ -107,7 +107,7 @@ def _lines(given: _Given) -> list[str]:
 
 def _read_lines(path: Path, fills: str) -> list[str]:
     if path.suffix.lower() != ".txt":
-        raise RecipeError(f"{label(path)}: the name of a file of {fills}s ends in .txt")
+        raise RecipeError(f"{label(path)}: the name of a file of {fills}s must end in .txt")
     if not is_file(path):
         raise RecipeError(f"{label(path)}: no such file")
     lines = [line.strip() for line in re.split(r"\r\n?|\n", read_text(path))]
@@ -116,5 +116,5 @@ def _read_lines(path: Path, fills: str) -> list[str]:
     if number:
         raise RecipeError(f"{label(path)}: line {number}: ${{...}} is not supported in a file of {fills}s")
     if not kept:
-        raise RecipeError(f"{label(path)}: holds no {fills}; it takes one in each line")
+        raise RecipeError(f"{label(path)}: holds no {fills}; write one per line")
     return list(kept.values())

@@ -26,7 +26,7 @@ from darkroom.stages.markers import ComparesPhotos, NeedsConfidence, StageName
 OnEmpty = Literal["fail", "skip", "keep"]
 
 _NO_OP = ""  # the op of a stage that is not a mapping
-_MAX_PROBLEMS = 100  # to look for
+_MAX_PROBLEMS = 100  # to report
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def check_dataset(recipe: Recipe, source: str, overridden: Collection[str] = ())
 
 
 def origin(key: str, source: str, overridden: Collection[str]) -> str:
-    """Where a value comes from: "command line" if that set the key, a section around it or a part of it."""
+    """The source of a value: "command line" if it set the key, its section or a part of its value."""
     from_command_line = any(f"{key}.".startswith(f"{word}.") or word.startswith(f"{key}.") for word in overridden)
     return "command line" if from_command_line else source
 
@@ -127,7 +127,7 @@ def _specs(stages: Any, start: Path | None) -> Iterator[StageSpec]:
         if isinstance(stage, Mapping):
             parameters = {key: value for key, value in stage.items() if key != "op"}
             yield StageSpec(str(name), str(op_of(name, stage)), parameters, start)
-        elif stage is not None:  # null without such an op: left out
+        elif stage is not None:  # a null stage whose name is no op is left out
             yield StageSpec(str(name), _NO_OP, {})
 
 
@@ -171,7 +171,7 @@ def _all_stage_problems(specs: Sequence[StageSpec], has_items: bool, most: int) 
     for index, spec in enumerate(specs):
         problems += _stage_problems(spec, specs[:index], has_items)
         if len(problems) > most:
-            return [*problems, ("stages", "... and more, which are reported when these are mended")]
+            return [*problems, ("stages", "... and more, reported once these are fixed")]
     return problems
 
 
@@ -187,12 +187,12 @@ def _stage_problems(spec: StageSpec, earlier: Sequence[StageSpec], has_items: bo
         return
     waiting = spec.column_parameters
     for key in () if has_items else sorted(waiting):
-        yield f"{where}.{key}", f"{spec.parameters[key]} takes a column of `dataset.manifest`, which is not given"
+        yield f"{where}.{key}", f"{spec.parameters[key]} refers to a column of `dataset.manifest`, which is not set"
     try:
         stage = spec.build_known()
     except ValidationError as error:
         for key, text in explain(error, list(spec.kind.__pydantic_fields__)):
-            if key not in waiting and (key or not waiting):  # rules on several parameters need all of them
+            if key not in waiting and (key or not waiting):  # rules on several parameters need all values
                 yield f"{where}.{key}".rstrip("."), text
     else:
         yield from _order_problems(spec, stage, earlier)

@@ -1,8 +1,8 @@
 """Recipe files: finds them, reads them as plain data, and adds what they inherit and the defaults they leave out.
 
-A recipe comes from strangers. It is data: no YAML tags, anchors or duplicate keys, no `_target_`, no Hydra keys, no
-interpolation but `${item.COLUMN}`. `read` returns a plain mapping with every parameter of every stage; `recipe.py`
-checks the values.
+A recipe may come from a stranger. It is plain data: no YAML tags, anchors or duplicate keys, no `_target_`, no Hydra
+keys, no interpolation but `${item.COLUMN}`. `read` returns a plain mapping with every parameter of every stage;
+`recipe.py` checks the values.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from darkroom.errors import RecipeError, suggest
 from darkroom.resources import RECIPES, ROOT
 
 _MAX_BASES = 10
-_NO_BASE = "goes with a `base:`; without one, stages run in the order in which they are written"
+_NO_BASE = "needs a `base:`; without one, stages run in the order in which they are written"
 
 
 def available() -> list[tuple[str, str]]:
@@ -49,10 +49,10 @@ def find(name: str, beside: Path | None = None) -> Path | None:
 def read(path: Path) -> dict[str, Any]:
     """Read a recipe file with everything it inherits. Every parameter is present; paths are absolute.
 
-    Relative paths in a recipe start at its own folder; those in `recipes/` at the project's.
+    Relative paths start at the recipe's folder; in the shipped recipes, at the project's folder.
 
     Raises:
-        RecipeError: it is not YAML or not plain data, its base is unknown, or its bases form a circle.
+        RecipeError: it is not YAML or not plain data, its base is unknown, or its bases form a cycle.
     """
     return _complete(_inherit(path, ()), label(path), path.stem)
 
@@ -61,7 +61,7 @@ def read_mapping(given: Mapping[str, Any]) -> dict[str, Any]:
     """Read a recipe that a program gives as a mapping; see `read`. Relative paths start at the current folder.
 
     Raises:
-        RecipeError: see `read`; its lines name the recipe `recipe`.
+        RecipeError: as in `read`; error lines call the recipe `recipe`.
     """
     config = _checked(_as_read(given), "recipe")
     return _complete(_over_base(config, "recipe", Path.cwd(), ()), "recipe", "recipe")
@@ -72,9 +72,9 @@ def _complete(config: dict[str, Any], source: str, name: str) -> dict[str, Any]:
     config.pop("base", None)
     if config.get("name") is None:
         config["name"] = re.sub(r"[^\w-]+", "_", name)[:80].encode()[:MAX_NAME_BYTES].decode(errors="ignore")
-    if not is_name(str(config["name"])):  # here, since it becomes part of the run folder's name
+    if not is_name(str(config["name"])):  # checked here: it becomes part of the run folder's name
         raise RecipeError(f"{source}: name: {NAME_FORM}")
-    if problems := list(find_malformed(config)):  # a recipe and its bases may be well-formed, but not their merger
+    if problems := list(find_malformed(config)):  # well-formed recipes can merge into a malformed one
         raise RecipeError([f"{source}: {key}: {text}" for key, text in problems])
     if isinstance(config.get("stages"), Mapping):
         config["stages"] = {name: with_defaults(name, given) for name, given in config["stages"].items()}
@@ -86,13 +86,13 @@ def _inherit(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
 
     Args:
         path: its file.
-        children: the recipes that inherit from it, the youngest first.
+        children: the recipes that inherit from it, beginning with the one that the user named.
     """
     if path in children:
         circle = " -> ".join(label(file) for file in (*children, path))
         raise RecipeError(f"{label(children[0])}: base: these recipes inherit from each other: {circle}")
     if len(children) > _MAX_BASES:
-        raise RecipeError(f"{label(children[0])}: base: more than {_MAX_BASES} recipes, one behind the other")
+        raise RecipeError(f"{label(children[0])}: base: more than {_MAX_BASES} levels of inheritance")
     start = ROOT if path.is_relative_to(RECIPES) else path.parent
     return _over_base(_load(path), label(path), start, (*children, path))
 
@@ -104,7 +104,8 @@ def _over_base(config: dict[str, Any], source: str, start: Path, children: tuple
         config: the recipe.
         source: names it in error lines.
         start: the folder where its relative paths start.
-        children: itself, if it is a file, and the recipes that inherit from it, the youngest first.
+        children: the recipes that inherit from it, beginning with the one that the user named, then itself if it is a
+            file.
     """
     places = take_places(config, source)
     if places and "base" not in config:
@@ -128,7 +129,7 @@ def _base_of(config: Mapping[str, Any], source: str, beside: Path) -> Path:
 
 
 def _merge(base: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
-    """Child over base, key by key; a stage whose op changes is the child's alone."""
+    """The base with the child's values, key by key; a stage whose op the child changes takes nothing from the base."""
     merged = dict(base)
     for key, value in child.items():
         old = merged.get(key)
@@ -156,7 +157,7 @@ def _checked(config: Any, source: str) -> dict[str, Any]:
 
 
 def _as_read(value: Any) -> Any:
-    """A program's values as YAML gives them: dictionaries, lists and texts for mappings, tuples and paths."""
+    """A program's values as YAML would give them: mappings as dicts, tuples as lists, paths as text."""
     if isinstance(value, Mapping):
         return {key: _as_read(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The form of a recipe: its keys, the names of recipes and stages, and what makes a mapping more than plain data."""
+"""The form of a recipe: its keys, valid names, and the checks that it is plain data."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def find_malformed(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """(key, problem) of everything in a recipe that is not plain data, or not a mapping where it should be one."""
     for section in SECTIONS:
         if not isinstance(config.get(section), Mapping | None):
-            yield section, f"a mapping, {SECTIONS[section]}; got {config[section]!r:.60}"
+            yield section, f"should be a mapping, {SECTIONS[section]}; got {config[section]!r:.60}"
     if isinstance(stages := config.get("stages"), Mapping) and len(stages) > MAX_STAGES:
-        yield "stages", f"{len(stages)} stages; a recipe has {MAX_STAGES} at most"
+        yield "stages", f"{len(stages)} stages; the limit is {MAX_STAGES}"
         return
     yield from _find_code(config, "")
 
@@ -48,7 +48,7 @@ def _find_code(node: Any, where: str) -> Iterator[tuple[str, str]]:
         for key, value in node.items():
             inner = f"{where}.{key}" if where else str(key)
             if not isinstance(key, str):
-                yield inner, f"a key is a text; put it in quotes: '{key}'"
+                yield inner, f"a key must be text; put it in quotes: '{key}'"
             elif _is_code(key):
                 yield inner, "recipes are data: this key is refused"
             else:
@@ -62,7 +62,7 @@ def _find_code(node: Any, where: str) -> Iterator[tuple[str, str]]:
 
 def _scalar_problems(value: Any) -> Iterator[str]:
     if not isinstance(value, str | int | float | bool | None):
-        yield f"text, number, true, false or null; put a {type(value).__name__} in quotes: '{value}'"
+        yield f"should be text, a number, true, false or null; put a {type(value).__name__} in quotes: '{value}'"
     elif isinstance(value, str):
         if "\0" in value:  # system calls refuse such file names
             yield "holds a null character"

@@ -74,9 +74,9 @@ class PlainLoader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML ships no typ
         return node
 
     def _check_key(self, key: Any, seen: set[str]) -> None:
-        self.refuse(not isinstance(key, yaml.ScalarNode), key, "a key is a text")
-        self.refuse(len(key.value) > _MAX_KEY, key, f"a key has {_MAX_KEY} letters at most: {key.value[:30]}...")
-        self.refuse("\n" in key.value, key, f"a key is on one line: {key.value}")
+        self.refuse(not isinstance(key, yaml.ScalarNode), key, "a key must be text")
+        self.refuse(len(key.value) > _MAX_KEY, key, f"a key has at most {_MAX_KEY} characters: {key.value[:30]}...")
+        self.refuse("\n" in key.value, key, f"a key must be on one line: {key.value}")
         self.refuse(key.value in seen, key, f"'{key.value}' is given twice")
         self.refuse(len(seen) == _MAX_KEYS, key, f"more than {_MAX_KEYS} keys in one mapping")
 
@@ -88,16 +88,16 @@ class PlainLoader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML ships no typ
 
 def _integer(loader: PlainLoader, node: Any) -> int:
     text = node.value
-    loader.refuse(len(text) > _MAX_DIGITS, node, f"a number has {_MAX_DIGITS} digits at most")
+    loader.refuse(len(text) > _MAX_DIGITS, node, f"a number has at most {_MAX_DIGITS} digits")
     octal = len(text.lstrip("+-")) > 1 and text.lstrip("+-").startswith("0") and text.lstrip("+-").isdecimal()
     right = f"write {int(text) if octal else 0}, or '{text}' for a text"
-    loader.refuse(octal, node, f"{text}: a number does not begin with 0: {right}")
+    loader.refuse(octal, node, f"{text}: a number must not begin with 0: {right}")
     return int(text, 0)
 
 
 def _float(loader: PlainLoader, node: Any) -> float:
     number = math.inf if node.value[-1].isalpha() else float(node.value)  # .inf and .nan
-    loader.refuse(math.isinf(number), node, f"{node.value[:20]}: a number is finite, and at most 1.8e308")
+    loader.refuse(math.isinf(number), node, f"{node.value[:20]}: numbers must be finite and at most 1.8e308")
     return number
 
 

@@ -30,7 +30,7 @@ class Results(SettingsGroup):
     """The files in `results/` of a run folder, the finished pictures.
 
     Attributes:
-        format: `png` is lossless, and the format that the run folder keeps; the others are made from it.
+        format: `png` is lossless and what the run folder keeps anyway; the others are converted from it.
         quality: of `jpeg` and `webp`, 1 to 100.
     """
 
@@ -117,7 +117,7 @@ def _device(config: Mapping[str, Any]) -> str:
 def _results(config: Mapping[str, Any]) -> Results:
     given = config.get("results", {})
     if not isinstance(given, Mapping):
-        raise RecipeError("command line: results: has two keys, such as results.format=jpeg results.quality=90")
+        raise RecipeError("command line: results: set its two keys, as in results.format=jpeg results.quality=90")
     return Results.parse(given)
 
 

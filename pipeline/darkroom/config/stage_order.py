@@ -25,7 +25,7 @@ def place_stages(config: dict[str, Any], source: str) -> dict[str, Any]:
         source: names the recipe in error lines.
 
     Raises:
-        RecipeError: a place is given twice, names no other stage, or places form a circle.
+        RecipeError: a place is given twice or names no other stage, or places form a cycle.
     """
     return move_stages(config, take_places(config, source), source)
 
@@ -65,7 +65,7 @@ def move_stages(config: dict[str, Any], places: Mapping[str, Place], source: str
     placed = set(order)
     if lost := [name for name in places if name not in placed]:
         circle = ", ".join(f"{name} {places[name].side} {places[name].other}" for name in lost)
-        raise RecipeError(f"{source}: stages: these places form a circle: {circle}")
+        raise RecipeError(f"{source}: stages: `after` and `before` form a cycle: {circle}")
     return config | {"stages": {name: stages[name] for name in order}}
 
 

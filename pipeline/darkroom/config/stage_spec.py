@@ -1,4 +1,4 @@
-"""`StageSpec`: a stage as a recipe writes it, from which the stage of each photo is built."""
+"""`StageSpec`: a stage as written in a recipe, from which the stage for each photo is built."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from darkroom.errors import PhotoError, suggest
 from darkroom.stages import STAGES, Stage
 from darkroom.stages.markers import PathField
 
-MAX_PICTURES = 10_000  # of one photo; a stranger's recipe must not fill the memory with plans
+MAX_PICTURES = 10_000  # of one photo, so that a stranger's recipe cannot fill the memory with plans
 
 _ITEM = re.compile(r"\$\{item\.(\w+)\}")
 
 
 @dataclass(frozen=True)
 class StageSpec:
-    """A stage as a recipe writes it; its parameters may refer to manifest columns.
+    """A stage as written in a recipe; its parameters may refer to manifest columns.
 
     Attributes:
         name: its unique name in the recipe.
@@ -71,7 +71,7 @@ class StageSpec:
             item: the photo's manifest columns; empty without a manifest.
 
         Raises:
-            PhotoError: a column is missing, or its value does not suit the parameter.
+            PhotoError: a column is missing, or its value is not valid for the parameter.
         """
         try:
             return self._build_from(item) if self.per_photo else self._shared
@@ -113,11 +113,11 @@ class StageSpec:
 
 def too_many_pictures(count: int) -> str:
     """The problem of a recipe that makes `count` pictures of each photo."""
-    return f"lists of values make {count} pictures of each photo; {MAX_PICTURES} at most, more as a sweep (-m)"
+    return f"lists of values make {count} pictures of each photo; at most {MAX_PICTURES}, or use a sweep (-m)"
 
 
 def _fill_in(value: Any, item: Mapping[str, Any]) -> Any:
-    """A value with manifest columns: `${item.x}` alone becomes the column's value, inside a text its text."""
+    """A value with manifest columns filled in: `${item.x}` alone becomes the column's value, inside text its text."""
     if isinstance(value, Mapping):
         return {key: _fill_in(inner, item) for key, inner in value.items()}
     if isinstance(value, list | tuple):

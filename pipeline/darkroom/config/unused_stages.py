@@ -32,8 +32,8 @@ class StageSummary:
 def find_unused(stages: Sequence[StageSummary], until: str | None) -> list[Problem]:
     """The stages whose masks are not used, and those that join a mask with itself, each with the reason.
 
-    Results are: the pictures; the last mask if nothing is repainted; the mask at which a run stops; and what a gate
-    measures, wherever it stands.
+    Results are the pictures, the last mask if nothing is repainted, the mask at which a run stops, and the measurements
+    of every gate.
 
     Args:
         stages: all stages of the recipe, in order.
@@ -48,7 +48,7 @@ def find_unused(stages: Sequence[StageSummary], until: str | None) -> list[Probl
 
 def _used(stages: Sequence[StageSummary], until: str | None) -> set[int]:
     """The indices of the stages that change a result, found from the end: those whose masks are wanted."""
-    wanted = not any(stage.kind.repaints for stage in stages)  # whether the mask behind the current stage is wanted
+    wanted = not any(stage.kind.repaints for stage in stages)  # whether the mask after the current stage is needed
     named: set[str] = set()
     used = set()
     for index, stage in reversed(list(enumerate(stages))):
@@ -68,16 +68,16 @@ def _unused(stages: Sequence[StageSummary], index: int, used: set[int]) -> Probl
     for place, other in later:
         if place in used and other.masks and not other.kind.needs_mask:
             why = f"`{other.name}` makes a mask of its own before anything uses this one"
-            join = f"join them by a `combine` stage with `mask: {stage.name}` behind `{other.name}`"
+            join = f"combine them by a `combine` stage with `mask: {stage.name}` after `{other.name}`"
             return f"stages.{stage.name}", f"has no effect: {why}; {join}, {leave_out}"
     last = [other.name for other in stages if other.kind.repaints][-1]
-    why = f"no stage behind it uses its mask, and the last repaint, `{last}`, is before it"
-    move = f"put it before `{last}`, in a recipe with a `base:` by `before: {last}`"
+    why = f"no later stage uses its mask, and the last repaint, `{last}`, is before it"
+    move = f"put it before `{last}`, with `before: {last}` in a recipe that has a `base:`"
     return f"stages.{stage.name}", f"has no effect: {why}; {move}, {leave_out}"
 
 
 def _joined_with_itself(stages: Sequence[StageSummary]) -> Iterator[Problem]:
-    """Stages that take by name the mask that they work on anyway."""
+    """Stages that combine a mask with itself."""
     maker = ""  # the stage that made the current mask; gates and repaints pass it on
     same: set[str] = set()
     for stage in stages:

@@ -66,9 +66,11 @@ class Photo:
         photo = codec.read_photo(self.path)
         expected = codec.FORMATS.get(self.path.suffix.lower())
         if expected and expected != photo.format.replace("MPO", "JPEG"):
-            log.warning("%s: is a %s file, whatever its name says", self.name, photo.format)
+            log.warning("%s: is a %s file, despite its name", self.name, photo.format)
         if photo.bits == 16 and photo.pixels16 is None:
-            log.warning("%s: 8 of its 16 bits are kept: docs/datasets.md says why", self.name)
+            log.warning(
+                "%s: only 8 of its 16 bits are kept (see the page docs/datasets.md of the repository)", self.name
+            )
         return photo
 
 
@@ -113,7 +115,7 @@ class Dataset:
 
         Lists and manifests keep their order. In a folder its own pictures come first, then its sub-folders one
         after the other, sorted by code points. Hidden files, system files such as `Thumbs.db`, and run folders are
-        passed over.
+        skipped.
 
         Raises:
             RecipeError: the manifest can no longer be read.
@@ -189,7 +191,7 @@ def _check_manifest(path: Path, columns: Collection[str]) -> None:
         raise RecipeError(f"{manifest.KEY}: {path}: {reason}")
     problems = [f"no column '{name}', {suggest(name, sorted(known))}" for name in sorted(missing)]
     if not there:
-        problems.append(f"none of its photos is there, such as {first_lost}; is their disk there?")
+        problems.append(f"none of its photos exists, such as {first_lost}; is their disk mounted?")
     raise RecipeError([f"{manifest.KEY}: {path}: {problem}" for problem in problems])
 
 
@@ -211,7 +213,7 @@ def _problem(place: str) -> str | None:
 def _missing(place: str) -> str | None:
     path, pattern = split(place)
     if pattern.count("**") > 1:
-        return f"{place}: `**` can stand once in a glob"
+        return f"{place}: a glob can have `**` only once"
     if not path.exists():
         return f"{path}: no such file or folder"
     if not pattern:
@@ -229,5 +231,5 @@ def _skipped(listing: Listing) -> str:
     kinds = ", ".join(f"{suffix} {number}" for suffix, number in listing.skipped.most_common(5))
     total = listing.skipped.total()
     unread = dict.fromkeys(UNREAD[suffix] for suffix in listing.skipped if suffix in UNREAD)
-    why = f"{', '.join(unread)} cannot be read yet: convert them to JPEG" if unread else "no pictures by their names"
+    why = f"{', '.join(unread)} cannot be read yet: convert them to JPEG" if unread else "not pictures by name"
     return f"skipped {total} file{'s' * (total != 1)} ({kinds}): {why}"

@@ -1,4 +1,4 @@
-"""The pictures at a path, in a folder or behind a glob, in a fixed order. Opens no file."""
+"""The pictures at a path, in a folder or matching a glob, in a fixed order. Opens no file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Listing:
         say: gets one line for each folder that cannot be read.
 
     Attributes:
-        skipped: the number of files passed over because they are no pictures, by suffix.
+        skipped: the number of files that are not pictures, by suffix.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -104,7 +104,7 @@ class Listing:
                     else:
                         self.skipped["devices and pipes"] += 1
         except OSError as error:
-            self._say(f"{path}: cannot be read, passed over: {error.strerror}")
+            self._say(f"{path}: cannot be read, skipped: {error.strerror}")
         return _Folder(path, sorted(files), sorted(folders))
 
 

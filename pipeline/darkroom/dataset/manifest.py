@@ -88,7 +88,7 @@ def _csv_rows(path: Path, lines: Iterator[str]) -> Iterator[Row]:
 
 def _csv_problem(error: csv.Error) -> str:
     if "unexpected end" in str(error) or "field larger" in str(error):
-        return 'a quote (") is opened here and not closed: the rows that follow it cannot be told apart'
+        return 'a quote (") opened here is not closed, so the rows after it cannot be separated'
     return f"not CSV: {error}"
 
 
@@ -100,7 +100,7 @@ def _columns(path: Path, header: Sequence[str]) -> list[str]:
         raise RecipeError(f"{KEY}: {path}: no column `{IMAGE}`; its columns: {', '.join(columns)}")
     for name in columns:
         if name and columns.count(name) > 1:
-            raise RecipeError(f"{KEY}: {path}: two columns `{name}`")
+            raise RecipeError(f"{KEY}: {path}: two columns are called `{name}`")
     return columns
 
 
@@ -148,7 +148,7 @@ def _row(line: int, row: Mapping[str, Any]) -> Row:
     if not isinstance(image, str) or not image.strip():
         return Row(line, problem=f"no `{IMAGE}`")
     if not Path(image).name:  # such as `.` and `/`
-        return Row(line, problem=f"{IMAGE}: {image}: a folder; a row names one photo")
+        return Row(line, problem=f"{IMAGE}: {image}: is a folder; a row must name one photo")
     return Row(line, image, {name: value for name, value in row.items() if name != IMAGE})
 
 

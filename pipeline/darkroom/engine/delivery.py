@@ -51,7 +51,7 @@ class _PlannedPicture(NamedTuple):
 
     steps: Sequence[Step]
     finished: JournalLine | None  # its line from an earlier attempt
-    pending: bool  # it must be computed, even if it is finished, because files of it are missing
+    pending: bool  # it must be computed: it is not finished, or some of its files are missing
 
 
 class Delivery:
@@ -130,7 +130,9 @@ class Delivery:
             yield _PlannedPicture(steps, line, pending)
 
     def _unplanned(self, error: PhotoError) -> Iterator[_PlannedPicture]:
-        """The finished pictures, and a failure unless an earlier attempt ended with these pictures only."""
+        """The finished pictures, and one failed picture, unless an earlier attempt ran to its end with finished
+        pictures.
+        """
         yield from (_PlannedPicture((), line, pending=False) for line in self._earlier.done)
         if not (self._earlier.done and self._record.ended):
             yield _PlannedPicture((), None, pending=True)
@@ -149,7 +151,7 @@ class Delivery:
         if isinstance(digest, PhotoError):
             self._warn(f"{name}: {digest}; {kept}")
         elif digest != done[0]["digest"]:
-            self._warn(f"{name}: was changed since; {kept}; a new run will use the change")
+            self._warn(f"{name}: has changed since; {kept}; start a new run to use the change")
         for path, recorded in dict.fromkeys(pair for line in done for pair in line["inputs"].items()):
             with suppress(PhotoError):
                 if self._digest_of(Path(path)) == recorded:
@@ -158,7 +160,7 @@ class Delivery:
         if isinstance(self.remaining, PhotoError):
             self._warn(f"{name}: {self.remaining}; {kept}")
         for path in self._record.changed_files(done):
-            self._warn(f"{path}: was changed since it was written; left as it is")
+            self._warn(f"{path}: has changed since it was written; left as it is")
 
     def _add(self, files: PictureFiles, line: JournalLine) -> None:
         """Add a picture's files to the folder and its line to the journal."""

@@ -55,7 +55,9 @@ class EditCache:
         return self._remember(node, edit)
 
     def get_unverified(self, node: Node) -> Result | None:
-        """A result from a run folder that is being resumed; None if there is none, or the files violate paste-back."""
+        """A result from a run folder that is being resumed; None if there is none, or its files break the paste-back
+        contract.
+        """
         result = self._store.get_unverified(node.key)
         if result is None:
             return None

@@ -56,7 +56,7 @@ class PhotoNode(_NodeState):
 
     @property
     def output_key(self) -> str:
-        """The key of what the next step works on."""
+        """The key that the next step starts from."""
         return self.key
 
     def output_keys(self) -> dict[str, str]:
@@ -72,7 +72,7 @@ class PhotoNode(_NodeState):
         if self._decoded is None:
             picture = self.photo.load()
             if picture.digest != self.digest:
-                raise PhotoError("the file was changed while it was worked on")
+                raise PhotoError("the file changed during the run")
             self._decoded = picture
         return self._decoded
 
@@ -100,7 +100,7 @@ class StepNode(_NodeState):
 
     @property
     def output_key(self) -> str:
-        """The key of what the next step works on."""
+        """The key that the next step starts from."""
         return handed_on(self.step.stage, self.key, self.parent.output_key)
 
     def output_keys(self) -> dict[str, str]:

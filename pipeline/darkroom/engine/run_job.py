@@ -154,7 +154,7 @@ def run_jobs(jobs: Sequence[Job], store: Store, on_screen: bool = True) -> list[
                 except (SetupError, RecipeError) as error:
                     if len(group) == len(runs):
                         raise
-                    log.error("%s", error)  # the other jobs of the sweep use other models
+                    log.error("%s", error)  # the other jobs of the sweep have other settings
         except KeyboardInterrupt:
             status = "interrupted"
             raise

@@ -74,14 +74,14 @@ class _Queue(NamedTuple):
 
 
 class _Work(NamedTuple):
-    """A photo that is being worked on, and who waits for it."""
+    """A photo in progress, and the queues of pictures that wait for it."""
 
     root: PhotoNode
     queues: Sequence[_Queue]
 
 
 class Runner:
-    """Computes what is missing and delivers everything.
+    """Computes missing results and delivers all pictures.
 
     Args:
         models: passed to the stages.
@@ -109,7 +109,7 @@ class Runner:
     def run(self, photos: Iterable[Photo], consumers: Sequence[Consumer]) -> None:
         """Take every photo through the steps of all consumers.
 
-        It works on as many photos at once as the models take pictures in a batch.
+        It takes as many photos at once as a batch of the models has pictures.
 
         Raises:
             SetupError: this machine lacks something that a recipe needs.
@@ -171,7 +171,7 @@ class Runner:
         batch: list[StepNode] = []
         for node in nodes:
             full = len(batch) >= node.step.stage.batch_size(self._models)
-            if full or any(node.key == other.key for other in batch):  # the store will have the latter's result
+            if full or any(node.key == other.key for other in batch):  # first, so that the store has that result
                 self._compute(batch)
                 _deliver(works)
                 batch = []
@@ -236,7 +236,7 @@ class Runner:
         reads_files = node.step.stage.input_files(node.root.photo.name)
         comparable = self._batch_size == self._models.batch_size
         if reads_files and comparable and self._find_key(node.step, node.parent) != node.key:
-            raise PhotoError("a file that it reads was changed while it was worked on")
+            raise PhotoError("an input file changed during the run")
 
     def _finish(self, node: Node, result: Result | PhotoError) -> None:
         """Set a computed result and store it under the node's key, if it belongs to this key."""

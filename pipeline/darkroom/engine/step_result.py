@@ -1,4 +1,4 @@
-"""What a step made of a photo, and how far a photo came on the way to a picture."""
+"""The result of a step, and the outcome of the steps of a picture."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class StepResult:
 
 
 def outcome(results: Sequence[StepResult | PhotoError]) -> tuple[list[StepResult], PhotoError | None]:
-    """The results on the way to a picture, and the error that stopped it.
+    """The results of the steps of a picture, and the error that stopped it.
 
     A recipe without a repaint must find something: an empty mask at its end is an error too.
     """

@@ -41,7 +41,7 @@ FORMATS: Mapping[str, str] = MappingProxyType(
 MAX_PIXELS = 170_000_000  # more than any camera has; Pillow itself refuses photos from 179 million
 MAX_DECODED = 1_000_000_000  # bytes of `pixels`, `alpha` and `pixels16` together: 111 megapixels of 16-bit RGB
 
-# EXIF orientation to what turns the stored pixels upright, in NumPy and in Pillow.
+# EXIF orientation to the operation that turns the stored pixels upright, in NumPy and in Pillow.
 _UPRIGHT: Mapping[int, Callable[[np.ndarray], np.ndarray]] = {
     1: lambda stored: stored,
     2: lambda stored: stored[:, ::-1],
@@ -230,9 +230,9 @@ def _check_header(image: Image.Image, has_16_bits: bool) -> None:
         raise PhotoError(f"{size} in {channels} channels of {bits} take {limit}")
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # the other pictures in a phone's JPEG are depth or gain maps
-        raise PhotoError(f"holds {frames} pictures (animation or pages): save the one to edit by itself")
+        raise PhotoError(f"holds {frames} pictures (animation or pages): save the one to edit as a file of its own")
     if image.mode in ("I", "F", "LAB"):
-        raise PhotoError(f"pixels of type {image.mode} have no agreed white: save it as RGB with 8 or 16 bits")
+        raise PhotoError(f"pixels of type {image.mode} have no defined white: save the photo as RGB with 8 or 16 bits")
 
 
 def _split_alpha(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:

@@ -16,8 +16,8 @@ _COLOUR_SPACES = {"L": b"GRAY", "CMYK": b"CMYK"}  # image mode to the colour spa
 def to_rgb(colours: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes | None]:
     """An image as RGB, and the RGB profile that it is in; None means sRGB.
 
-    An RGB profile is kept with the colours as they are. A profile of another colour space cannot describe RGB, so it is
-    used up in a conversion to sRGB.
+    An RGB profile is kept with the colours as they are. A profile of another colour space cannot describe RGB, so the
+    colours are converted to sRGB and it is dropped.
 
     Args:
         colours: of mode L, RGB or CMYK.

@@ -104,7 +104,7 @@ def to_working_crop(image: np.ndarray, mask: np.ndarray, crop: Crop) -> WorkingC
 def paste(
     image: np.ndarray, blend_mask: np.ndarray, crop: Crop, picture: np.ndarray, opacity: np.ndarray | None = None
 ) -> np.ndarray:
-    """A copy of the image with the model's picture blended in; where the blend mask is 0 every bit is the image's.
+    """A copy of the image with the model's picture blended in; where the blend mask is 0, no bit changes.
 
     A partly transparent pixel of the image counts only as much as it shows, so that hidden colours do not bleed into
     soft edges.

@@ -17,7 +17,7 @@ CropMode = Literal["mask", "regions", "photo"]
 # The longest shape that SDXL was trained on: 512 x 2048 (Podell et al., arXiv 2307.01952, appendix I). A narrower crop
 # is widened to it where the photo has room.
 TRAINED_ASPECT = 4
-# A judgement: a narrower working picture shows nothing recognisable, so the photo is refused.
+# Heuristic: a narrower working picture shows nothing recognisable, so the photo is refused.
 LARGEST_ASPECT = 8
 # A judgement: a crop enlarged more than this is blurred, and seeing more of the surroundings helps the model more.
 LARGEST_ENLARGEMENT = 4
@@ -108,7 +108,7 @@ class CropPlanner:
         regions = _regions(white)
         if len(regions) > MOST_REGIONS:
             raise PhotoError(
-                f"the mask falls into {len(regions)} regions, more than {MOST_REGIONS}: drop specks with "
+                f"the mask has {len(regions)} regions, more than {MOST_REGIONS}: drop specks with "
                 "`refine: {open: 2}`, or set `crop: mask`"
             )
         return self._apart(regions)
@@ -162,7 +162,7 @@ class CropPlanner:
         if sides.max() > LARGEST_ASPECT * sides.min():
             raise PhotoError(
                 f"the part to repaint is {sides[1]} x {sides[0]} px, more than {LARGEST_ASPECT} times as long as "
-                "wide; the model knows no such pictures: crop the photo"
+                "wide; the model was not trained on such shapes: crop the photo"
             )
         scale = self.native / math.sqrt(sides.prod())
         working = np.maximum(np.rint(sides * scale / self.multiple), 1).astype(int) * self.multiple

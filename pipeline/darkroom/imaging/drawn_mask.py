@@ -29,7 +29,7 @@ class AmbiguousMask(ValueError):
 
 
 def interpret_mask(image: Image.Image, lossy: bool) -> tuple[np.ndarray, str]:
-    """The mask that a picture stands for, and the assumption behind it.
+    """The mask in a picture, and a remark on how the picture was interpreted.
 
     Args:
         image: 1 to 16 bits per channel; colour profiles are ignored.
@@ -52,7 +52,7 @@ def interpret_mask(image: Image.Image, lossy: bool) -> tuple[np.ndarray, str]:
         hint = "a label map? Save what to repaint as white, 255 (of 16 bits 65535), and all else as black"
         raise AmbiguousMask(f"its brightest pixel is {brightest} of {white}: {hint}")
     if lossy and not np.array_equal(levels, cleaned := _CLEANED[levels]):
-        levels, remark = cleaned, f"is in a lossy format; what is within {RINGING} of black or white was read as that"
+        levels, remark = cleaned, f"is in a lossy format; pixels within {RINGING} of black or white were read as that"
     return levels if white == 255 else _eight_bits(levels), remark
 
 

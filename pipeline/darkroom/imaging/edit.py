@@ -28,15 +28,15 @@ class Edit:
         image: the picture so far, (H, W, 3) uint8 RGB; equal to `original` before the first repaint.
         mask: where the next repaint acts, (H, W) uint8: 0 keeps, 255 (white) repaints, values between make soft edges.
             None before the first mask stage.
-        confidence: how sure the stage was that found the mask, 0 to 1; None where it does not say. Stages that work
-            on a mask keep it.
+        confidence: the confidence of the stage that found the mask, 0 to 1; None if it reports none. Stages that change
+            a mask keep it.
         masks: the masks of earlier stages that a later stage needs, by stage name, (H, W) uint8.
         confidences: the confidence of every earlier mask stage, by stage name.
         repainted: (H, W) uint8, how much of the new picture shows: the maximum of the blend masks of all repaints so
             far. None before the first repaint. Where it is 0 the image equals the original bit for bit.
         alpha: the photo's own transparency, (H, W) uint8, or None for an opaque photo.
         name: the photo's file name, for stages that match files to it, such as `mask_file`.
-        artifacts: pictures that the latest stage wants kept besides mask and image, by label, (H, W) uint8.
+        artifacts: extra pictures of the latest stage, by label, (H, W) uint8.
         figures: measurements of the latest stage for the journal, by label.
     """
 

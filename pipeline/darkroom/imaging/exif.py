@@ -1,4 +1,4 @@
-"""The EXIF entries that a result repeats from its photo: resolution, date, camera, author. Never the place.
+"""The EXIF entries that a result repeats from its photo: resolution, date, camera, author. Never the location.
 
 Files come from strangers: entries that are malformed, too long or not plain text are left out.
 """

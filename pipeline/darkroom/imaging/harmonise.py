@@ -15,7 +15,7 @@ import numpy as np
 
 Harmoniser = Literal["none", "mean_std", "histogram", "poisson"]
 
-# All four are judgements. Width of the ring, as a share of the working picture's longer side: narrow enough for one
+# All four are heuristics. Width of the ring, as a share of the working picture's longer side: narrow enough for one
 # light, wide enough for several textures.
 RING = 1 / 16
 # With fewer ring pixels the statistics mean nothing, and the picture stays as it is.

@@ -1,6 +1,6 @@
 """The number format of masks and heatmaps: uint8, 0 to 255, from the stage that makes one to the file.
 
-Blurs, ramps and models need fractions: `to_float` and `to_uint8` are the way there and back.
+Blurs, ramps and models need fractions: `to_float` and `to_uint8` convert there and back.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ ModelKind = Literal["sam", "clipseg", "inpaint"]
 
 _ON_GPU: dict[ModelKind, str] = {"sam": "vit_b", "clipseg": CLIPSEG, "inpaint": SDXL}
 _ATTRIBUTES: dict[ModelKind, str] = {"sam": "sam", "clipseg": "clipseg", "inpaint": "diffusion"}
-_VERSIONS: dict[ModelKind, int] = {"sam": 1, "clipseg": 1, "inpaint": 2}  # of this package's code; raised by hand
+_VERSIONS: dict[ModelKind, int] = {"sam": 1, "clipseg": 1, "inpaint": 2}  # of Darkroom's code: raise if results change
 _LIBRARIES: dict[ModelKind, tuple[str, ...]] = {
     "sam": ("torch", "torchvision", "segment-anything"),
     "clipseg": ("torch", "transformers"),

@@ -45,7 +45,7 @@ def read_index(folder: Path) -> dict[str, Any]:
         raise SetupError(f"{folder}: is for {index.get('_class_name')}; inpainting takes Stable Diffusion 1, 2 and XL")
     for name, value in index.items():
         if isinstance(value, list) and not _is_accepted(name, value):
-            raise SetupError(f"{file}: {name} is {'.'.join(map(str, value))}, which is not loaded here")
+            raise SetupError(f"{file}: {name} is {'.'.join(map(str, value))}, which Darkroom does not load")
     return index
 
 

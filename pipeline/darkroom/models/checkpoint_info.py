@@ -50,7 +50,7 @@ class CheckpointInfo:
         return self._number(f"{_tokenizer_folder(encoder)}/tokenizer_config.json", "model_max_length") - len(_SPECIAL)
 
     def truncated_text(self, text: str, encoder: int = 0) -> str:
-        """The end of a text that a text encoder does not read, from the first word that does not fit; mostly empty."""
+        """The end of a text that a text encoder does not read, from the first word that does not fit; usually empty."""
         folder, limit = self._folder / _tokenizer_folder(encoder), self.max_tokens(encoder)
         with as_setup_error(self._path, "a Stable Diffusion checkpoint"):
             valid = text.encode(errors="replace").decode()  # JSON can hold half of a surrogate pair

@@ -23,7 +23,7 @@ MAX_TILES = 15
 
 
 class ClipSeg:
-    """CLIPSeg behind one method.
+    """CLIPSeg, with one method.
 
     Args:
         network: a loaded network, on its device.

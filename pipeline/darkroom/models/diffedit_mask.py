@@ -44,7 +44,7 @@ class DiffEditMask:
         self._prompts = encode_texts(pipe, [request.reference, request.query])
         self._latents = encode_images(pipe, [request.image])
         generator = torch.Generator("cpu").manual_seed(request.seed)
-        # One after the other: drawn together, the first of ten would not be the first of twenty.
+        # Drawn one by one, so that `maps: 20` begins with the noises of `maps: 10`.
         self.noises = [torch.randn(self._latents.shape, generator=generator) for _ in range(request.maps)]
 
     def maps(self, noises: Sequence[torch.Tensor]) -> list[np.ndarray]:

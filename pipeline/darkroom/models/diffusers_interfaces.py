@@ -1,4 +1,4 @@
-"""What the models may ask of diffusers: interfaces for the type checker."""
+"""The interfaces of the parts of diffusers that the models use, for the type checker."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ _JOINTS = {
     "plain": '`prompt_syntax: compel` joins texts, written ("a car", "a road").and()',
     "compel": 'compel joins texts by ("a car", "a road").and()',
 }
-_LIST = dict.fromkeys(("plain", "compel"), "a list of prompts, or a prompts_file, makes a picture of each")
-_KEYS = dict.fromkeys(("plain", "compel"), "such things are parameters of the stage")
+_LIST = dict.fromkeys(("plain", "compel"), "use a list of prompts or a prompts_file")
+_KEYS = dict.fromkeys(("plain", "compel"), "use the parameters of the stage")
 _COMPEL = {"plain": "set `prompt_syntax: compel`"}
 _JOINT_WORDS = {"BREAK", "AND", "ADDCOMM", "ADDBASE", "ADDCOL", "ADDROW"}
 _FLAGS = "ar|aspect|v|niji|no|s|stylize|style|q|quality|seed|chaos|c|iw|tile|stop|sref|cref|weird|raw|steps|cfg"
@@ -47,18 +47,18 @@ _FORMS = [
     (re.compile(form.pattern), form)
     for form in (
         _Form(r"<[A-Za-z]\w{0,20}:[^<>]{1,200}>", "how web UIs load a LoRA or the like"),
-        _Form(r"<[A-Za-z][\w-]{0,60}>|\bembedding:[\w.-]{1,100}", "how other tools call an embedding"),
+        _Form(r"<[A-Za-z][\w-]{0,60}>|\bembedding:[\w.-]{1,100}", "how other tools load an embedding"),
         _Form(r"\{[^{}|]{0,300}\|[^{}]{0,600}\}", "a choice of dynamic prompts", _LIST),
         _Form(r"(?<!\w)__[A-Za-z0-9][\w/*.-]{0,80}__(?!\w)", "a wildcard of other tools", _LIST),
-        _Form(r"\{prompt\}", "where a style of other tools puts the prompt"),
+        _Form(r"\{prompt\}", "the place of the prompt in other tools' styles"),
         _Form(WEIGHT.pattern, "how web UIs write a weight", _WEIGHTS, ("plain", None)),
         _Form(r"\({2,5}[^()\\]{1,300}\){2,5}|\{\{[^{}]{1,300}\}\}", "how web UIs give more weight", _WEIGHTS),
         _Form(r"(?<!\w)\[{1,5}[^\W\d_][^\[\]|:]{0,300}\]{1,5}", "how web UIs give less weight", _WEIGHTS),
         _Form(
             r"\[[^\[\]]{0,300}[^\[\]\s\d]\s*:\s*\d{0,4}\.?\d{1,4}\s*\]|\[[^\[\]|]{1,300}\|[^\[\]]{1,300}\]",
-            "how web UIs change a prompt on the way",
+            "how web UIs change a prompt between steps",
         ),
-        _Form(rf"(?<!\S)--(?:{_FLAGS})\b(?:\s+[\w.:]{{1,20}})?", "a parameter of Midjourney's", _KEYS),
+        _Form(rf"(?<!\S)--(?:{_FLAGS})\b(?:\s+[\w.:]{{1,20}})?", "a Midjourney parameter", _KEYS),
         _Form(r"\b\w{1,40}::(?:-?\d[\d.]{0,5})?(?!\w)", "how other tools write a weight", _WEIGHTS),
         _Form(r"\\[()\[\]]", "how web UIs write a plain parenthesis", {"plain": "write it plainly"}, ("plain", None)),
         _Form(
@@ -67,7 +67,7 @@ _FORMS = [
             _COMPEL,
             ("plain", None),
         ),
-        _Form(r"[)\"]\.(?:blend|and|swap)\(", "a function of compel's", _COMPEL, ("plain", None)),
+        _Form(r"[)\"]\.(?:blend|and|swap)\(", "a compel function", _COMPEL, ("plain", None)),
     )
 ]
 

@@ -1,4 +1,4 @@
-"""What the stages may ask of a model: interfaces for the type checker."""
+"""The interfaces of the models that stages may use, for the type checker."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from functools import cache
 def silence_libraries() -> None:
     """Show only errors of diffusers and transformers, and no progress bars.
 
-    Darkroom checks and reports what matters itself. Among what is silenced: four lines per picture about modules "kept
-    in float32", and notes on truncated prompts, which the check before a run reports.
+    Darkroom checks and reports what matters itself. This silences, for example, four lines per picture about modules
+    "kept in float32", and notes on truncated prompts, which the check before a run reports.
     """
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging

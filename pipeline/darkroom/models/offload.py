@@ -37,7 +37,7 @@ def apply_memory_settings(pipe: Pipeline, memory: Memory, device: str) -> None:
     try:
         _apply(pipe, memory, device)
     except torch.OutOfMemoryError:
-        raise SetupError(f"memory.offload={memory.offload}: too much for {device}; try memory=low") from None
+        raise SetupError(f"memory.offload={memory.offload}: does not fit into {device}; try memory=low") from None
 
 
 def _apply(pipe: Pipeline, memory: Memory, device: str) -> None:

@@ -79,13 +79,13 @@ EncodedPrompt = tuple[PromptEmbeds, PromptEmbeds]
 
 
 def encode_texts(pipe: Pipeline, texts: Sequence[str | None]) -> PromptEmbeds:
-    """The embeddings of plain texts, encoded one by one; None is the absent negative prompt of guidance."""
+    """The embeddings of plain texts, encoded one by one; None is a missing negative prompt."""
     pairs = (encode_prompt(pipe, Prompt(text or "")) for text in texts)
     return reduce(PromptEmbeds.and_then, (pair[text is None] for pair, text in zip(pairs, texts, strict=True)))
 
 
 def encode_prompt(pipe: Pipeline, prompt: Prompt) -> EncodedPrompt:
-    """The embeddings of a prompt, padded to the tokens of its longer text.
+    """The embeddings of a prompt; the shorter text is padded to the tokens of the longer one.
 
     Those of a plain prompt equal, bit for bit, what the pipeline itself computes.
     """
@@ -95,7 +95,7 @@ def encode_prompt(pipe: Pipeline, prompt: Prompt) -> EncodedPrompt:
         return (_encode_compel if prompt.syntax == "compel" else _encode_plain)(pipe, prompt)
 
 
-@lru_cache(maxsize=1000)  # a negative prompt that thousands of photos share
+@lru_cache(maxsize=1000)  # thousands of photos may share a negative prompt
 def compel_error(text: str) -> str | None:
     """Why compel cannot read a prompt as its author meant it, in one line; None if it can. Imports compel."""
     if found := WEIGHT.search(text):
@@ -127,9 +127,9 @@ def compel_warnings(text: str) -> tuple[str, ...]:
         if f".{name}(" in _plain_words(text):
             close = get_close_matches(name, _FUNCTIONS, n=1, cutoff=0.5) or _FUNCTIONS
             right = f'as in ("a car", "a road").{close[0]}(1, 1)'
-            lines.append(f"`{call[1:]}` is read as words: compel's functions stand behind texts in quotes, {right}")
+            lines.append(f"`{call[1:]}` is read as words: compel's functions follow quoted texts, {right}")
     if piece := _unbalanced(text):
-        lines.append(f"`{piece}`: this parenthesis has no other half, and is read as a word")
+        lines.append(f"`{piece}`: this parenthesis is unbalanced, and is read as a word")
     if match := _DETACHED_WEIGHT.search(text):
         lines.append(f"`{match[0]}` is read as words: a weight follows its parenthesis without a space, ){match[1]}")
     return tuple(lines)
@@ -206,7 +206,9 @@ def _encoders(pipe: Pipeline) -> list[Compel]:
 
 
 class _Encoder:
-    """A text encoder for compel, with the device it works on: an offloaded one names the device where it waits."""
+    """A text encoder for compel, with the device that it runs on: an offloaded one reports the device that holds its
+    weights.
+    """
 
     def __init__(self, encoder: CLIPTextModel, device: torch.device) -> None:
         self._encoder = encoder

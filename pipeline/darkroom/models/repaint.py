@@ -32,7 +32,7 @@ def repaint(pipe: Pipeline, requests: Sequence[InpaintRequest], prompts: Sequenc
         (h, w, 3) uint8 RGB for each request.
 
     Raises:
-        PhotoError: the model produced NaN or a single colour, which never passes for a picture.
+        PhotoError: the model produced NaN or a single colour, which is never saved as a picture.
     """
     latents: list[torch.Tensor] = []
     restore = None if requests[0].change_map is None else DifferentialDiffusion(pipe, requests)

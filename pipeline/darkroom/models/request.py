@@ -58,7 +58,7 @@ class DiffEditMaskRequest:
         image: (h, w, 3) uint8 RGB; h and w multiples of `Diffusion.multiple`.
         reference: describes the picture as it is.
         query: describes the picture as it should be.
-        maps: the number of noises under which the predictions are compared.
+        maps: the number of noise samples for which the predictions are compared.
         strength: the noise level, as a share of the noise schedule, above 0 to 1.
         seed: of the noises, at least 0.
     """

@@ -22,7 +22,7 @@ _CLICKS_PER_BATCH = 64  # of a grid, decoded together: 50 MB of masks
 
 
 class Sam:
-    """SAM behind two methods.
+    """Segment Anything, with two methods.
 
     Args:
         network: a loaded network, on its device.

@@ -17,8 +17,8 @@ from darkroom.stages import Stage
 from darkroom.stages.markers import PathField, StageName
 from darkroom.system.files import digest_of
 
-FORMAT = 3  # raised when results are stored in another way
-LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "scipy")  # that every op may compute with
+FORMAT = 3  # raise it when the format of stored results changes
+LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "scipy")  # that any op may use
 
 _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
@@ -64,13 +64,15 @@ class Keys:
         return _hash(parent, self._print(op, stage, self._models.batch_size), *masks, *files)
 
     def _fingerprint(self, op: str, stage: Stage, batch_size: int) -> str:
-        """The hash of a step alone. Another batch size means other numerics: it is an argument for the cache's sake."""
+        """The hash of a step without its input. `batch_size`, which can change during a run, is an argument so that the
+        cache notices.
+        """
         models = [self._models.identity(kind) for kind in stage.uses]
         return _hash(op, stage.version, parameters(stage), models, _libraries())
 
 
 def handed_on(stage: Stage, key: str, parent: str) -> str:
-    """The key of the edit that a step passes on: its own, or for a gate, which changes nothing, its parent's.
+    """The key of the edit that a step passes on: its own key, or its parent's for a gate, which changes nothing.
 
     Args:
         stage: of this step.
@@ -81,7 +83,7 @@ def handed_on(stage: Stage, key: str, parent: str) -> str:
 
 
 def parameters(stage: Stage) -> dict[str, Any]:
-    """The parameters of a stage that are part of cache keys; none of a gate's."""
+    """The parameters of a stage that are part of cache keys; empty for a gate."""
     if stage.is_gate:
         return {}
     left_out = {*stage.fields_with(PathField), *stage.fields_with(StageName)}

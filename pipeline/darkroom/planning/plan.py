@@ -14,16 +14,16 @@ from darkroom.stages.base import GenerationSummary
 from darkroom.stages.baseline import Baseline
 from darkroom.stages.markers import EachValue
 
-_MAX_VARIANTS = 100  # characters of a file name that name variants; file systems take 255 bytes, with the stage's name
+_MAX_VARIANTS = 100  # characters of all variants in a file name; file systems allow 255 bytes in all
 
 
 @dataclass(frozen=True)
 class GateCheck:
-    """A gate of a recipe with everything it decides by.
+    """A gate of a recipe, with the baseline that it compares photos with.
 
     Attributes:
-        name: the gate's, in the recipe.
-        stage: its limits.
+        name: the gate's name in the recipe.
+        stage: the gate with its bounds.
         baseline: of all photos in the run; None if it is unknown.
     """
 
@@ -49,7 +49,7 @@ class Step:
         stage: its parameters.
         variant: distinguishes it from its siblings in file names: `seed7`, `prompt2-seed7`; empty for an only child.
         children: the steps that work on its result; siblings are variants of one stage.
-        gate: decides whether a photo goes on behind this step; None for a step that is no gate.
+        gate: decides whether a photo continues after this step; None if the stage is not a gate.
     """
 
     index: int
@@ -65,7 +65,7 @@ class StepPlanner:
     """Plans the photos of a recipe; all share one tree if no parameter refers to manifest columns.
 
     Args:
-        recipe: to be planned.
+        recipe: the recipe to plan.
         baselines: of the gates that compare photos, by their names in the recipe; filled in as they become known.
 
     Attributes:
@@ -85,7 +85,7 @@ class StepPlanner:
             item: the photo's manifest columns.
 
         Raises:
-            PhotoError: file names would be too long, a column is missing, or its value does not suit the parameter.
+            PhotoError: file names would be too long, a column is missing, or its value is not valid for the parameter.
         """
         if self.per_photo:
             return expand(self._recipe, item, self._baselines)
@@ -104,8 +104,8 @@ def expand(recipe: Recipe, item: Mapping[str, Any], baselines: Mapping[str, Base
         length += max(len(f"_{name}") for name in names) if any(names) else 0
         if length > _MAX_VARIANTS:
             raise PhotoError(
-                f"lists of values make file names longer than {_MAX_VARIANTS} letters: "
-                "give fewer stages a list, or shorter numbers such as seeds"
+                f"lists of values add more than {_MAX_VARIANTS} characters to file names: "
+                "use fewer lists, or smaller numbers such as seeds"
             )
         children = tuple(
             Step(index, spec.name, spec.op, stage, variant, children, _gate_check(spec.name, stage, baselines))

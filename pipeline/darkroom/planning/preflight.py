@@ -27,7 +27,7 @@ def check(
     A stage without effect counts as a warning, too.
 
     Args:
-        recipe: to be checked.
+        recipe: the recipe to check.
         models: the chosen ones.
         strict: treat warnings as errors.
         source: see `recipe.parse`.
@@ -38,8 +38,8 @@ def check(
 
     Raises:
         SetupError: weights are missing.
-        RecipeError: with all refusals, if they leave no photo to work on (otherwise `planned` reports them photo by
-            photo), or under `strict`.
+        RecipeError: the models refuse every photo, or `strict` is set and there is any problem; with all of them. If
+            they refuse some photos only, `planned` reports these one by one.
     """
     models.require(recipe.models())
     refused, doubtful = _Problems(recipe), _Problems(recipe)
@@ -67,7 +67,7 @@ def planned(photo: Photo, plan: Callable[[], Sequence[Step]], models: Models) ->
     """The steps of a photo, after checking that the models do not refuse them.
 
     Args:
-        photo: to be planned.
+        photo: the photo to plan.
         plan: makes the steps, or raises `PhotoError`.
         models: the chosen ones.
 

@@ -1,1 +1,1 @@
-"""What is done with existing runs: verify them, reproduce them, explain differences, report on and prune the store."""
+"""Works with existing runs: verifies and reproduces them, explains differences, reports on and prunes the store."""

@@ -37,7 +37,7 @@ _LONG_DIGEST = re.compile(r"[0-9a-f]{40,}")
 
 
 def recomputation_causes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What made a run compute results that an earlier run had already, one line per cause.
+    """Why a run computed results that an earlier run already had, one line per cause.
 
     Args:
         then: `run.json` of the earlier run, which completed.
@@ -127,8 +127,8 @@ def _change_lines(key: str, old: Any, new: Any) -> Iterator[str]:
         elif before is _MISSING:
             yield f"{path}: added"
         elif isinstance(before, list) and isinstance(after, list):
-            items = [f"with {item}" for item in _only(after, before)]
-            items += [f"without {item}" for item in _only(before, after)]
+            items = [f"added {item}" for item in _only(after, before)]
+            items += [f"removed {item}" for item in _only(before, after)]
             yield f"{path}: {', '.join(items) or 'reordered'}"
         else:
             yield f"{path}: {_short(before)} -> {_short(after)}"

@@ -1,4 +1,4 @@
-"""The report on the store, by run, and the removal of what no run refers to."""
+"""Reports how runs use the store, and removes what no run refers to."""
 
 from __future__ import annotations
 

@@ -260,7 +260,7 @@ def _failure(picture: str, summary: str) -> Reproduced:
 
 
 def _problem(path: Path, recorded: str) -> str | None:
-    """Why a file is not the one that the run has read; None if it is."""
+    """Why a file is not the one that the run read; None if it is."""
     try:
         return None if codec.photo_digest(path) == recorded else "has changed since the run"
     except PhotoError as error:

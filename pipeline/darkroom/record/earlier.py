@@ -41,8 +41,8 @@ class EarlierPhoto:
         """The line of a finished picture.
 
         Args:
-            settings: the picture's, from `plan.settings_of`. A picture that was kept before its last stage (`keep`)
-                has the first of them.
+            settings: the picture's settings (`plan.settings_of`). The line of a picture that `keep` ended early has
+                only the first ones.
         """
         for end in range(len(settings), -1, -1):
             line = self._by_settings.get(json.dumps(settings[:end]))
@@ -104,7 +104,7 @@ class EarlierJournal:
         return EarlierPhoto(self._read(name, folder))
 
     def lines_of(self, name: str) -> Iterator[JournalLine]:
-        """The lines of all photos of a name."""
+        """The lines of all photos with a name."""
         for folder in self._folders.get(_hash(name), ()):
             yield from self._read(name, folder)
 
@@ -116,8 +116,7 @@ class EarlierJournal:
         """The lines that the new journal lacks.
 
         Args:
-            include_failed: not only those of finished pictures, but also those of failed ones of photos that this
-                attempt has not begun.
+            include_failed: also return failed pictures of photos that this attempt has not begun.
         """
         for picture, (offset, done) in self._lines.items():
             if picture not in self._written and (done or include_failed):
@@ -139,7 +138,7 @@ class EarlierJournal:
 
 
 def set_aside_journal(folder: Path) -> None:
-    """Move the journal's lines to those of earlier attempts; every line is in one of the two files at any time."""
+    """Append the journal to the journal of earlier attempts; at any time, every line is in one of the two files."""
     files, damaged_parts = Folder(folder), 0
     files.remove(_NEW)
     with files.append(_NEW) as new:

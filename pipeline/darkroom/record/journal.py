@@ -20,7 +20,7 @@ def journal_line(
     status: PictureStatus,
     error: str | None,
 ) -> JournalLine:
-    """The journal's line on a picture; `docs/run_folder.md` explains the keys.
+    """The journal line of a picture; `docs/run_folder.md` explains the keys.
 
     Args:
         photo: the photo.

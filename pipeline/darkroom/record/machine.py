@@ -1,4 +1,4 @@
-"""Where a run takes place: versions, platform, commit; no environment variables."""
+"""The environment of a run: versions, platform, commit; no environment variables."""
 
 from __future__ import annotations
 

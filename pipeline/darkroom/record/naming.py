@@ -40,7 +40,7 @@ def folder_name(photo: Photo) -> str:
 
 
 def is_folder_name(name: str) -> bool:
-    """Whether a photo's folder can have this name; a journal from somebody else may say another."""
+    """Whether a photo's folder can have this name; a stranger's journal may hold any text."""
     return is_portable(name) and "." not in name and name.casefold() not in (RESULTS, THUMBNAILS)
 
 

@@ -27,7 +27,7 @@ class PictureFiles:
         folder: the photo's folder.
         variants: distinguishes the picture from others of the photo, such as `_seed7`.
         files: all files: path to blob.
-        steps: the journal's entry on each step.
+        steps: the journal's entry for each step.
         source: the photo as decoded.
         image: the latest image.
         mask: everything repainted so far, or, before the first repaint, the latest mask; None without one.
@@ -143,7 +143,7 @@ class PictureFiles:
 def import_results(store: Store, folder: Folder, line: JournalLine) -> None:
     """Copy the results of a journal's line into a store, unverified, as far as their files are unchanged.
 
-    A gate's measurements are no file and are measured again.
+    The measurements of gates are not files; gates measure again.
 
     Args:
         store: where to.

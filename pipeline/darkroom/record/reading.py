@@ -1,6 +1,6 @@
 """Reads `run.json`, `sweep.json` and journals through their schemas; no other code reads these files.
 
-They may come from strangers, from other versions and from damaged disks: anything invalid is an error of one line.
+They may come from strangers, from other versions and from damaged disks: anything invalid is a one-line error.
 Unknown keys are ignored.
 """
 

@@ -36,7 +36,7 @@ class Record:
 
     Args:
         folder: the run folder.
-        facts: what `run.json` holds at first: name, configuration, command line.
+        facts: the first content of `run.json`: name, configuration, command line.
         earlier: what earlier attempts left; None for a new run.
 
     Attributes:
@@ -52,7 +52,7 @@ class Record:
         self._started = datetime.now().astimezone()
         self._facts = {**facts, "status": "running"}
         self._photos = hashlib.sha256()
-        self._folders: set[str] = set()  # of photos, case-folded: some file systems do not tell A from a
+        self._folders: set[str] = set()  # of photos, case-folded: some file systems ignore case
         self._names: Counter[str] = Counter()
 
     @classmethod
@@ -76,9 +76,9 @@ class Record:
 
     @classmethod
     def resume(cls, folder: Path) -> Self:
-        """Go on with a run that was stopped.
+        """Continue a run that was stopped.
 
-        Its journal is written anew, in the order of the plan, with the lines of finished pictures as they were.
+        Its journal is rewritten in the order of the plan; lines of finished pictures do not change.
 
         Raises:
             OutputError: the folder cannot be written.
@@ -110,7 +110,7 @@ class Record:
         return self._earlier.begin_photo(photo.name, folder) if self._earlier else EarlierPhoto(())
 
     def import_earlier(self, name: str, store: Store) -> None:
-        """Copy the results that earlier attempts made of the photos of a name into a store, unverified."""
+        """Copy the results that earlier attempts made of photos with this name into a store, unverified."""
         for line in self._earlier.lines_of(name) if self._earlier else ():
             import_results(store, self._files, line)
 
@@ -141,7 +141,7 @@ class Record:
         Args:
             files: all files of the picture: path to blob.
             earlier: what earlier attempts made of the photo.
-            store: a file that is linked from here belongs to this run.
+            store: a file that is a hard link into it belongs to this run.
         """
         for path, blob in files.items() if self._earlier else ():
             digest, recorded = _digest(blob), earlier.recorded_digest(path)
@@ -154,7 +154,7 @@ class Record:
         return None
 
     def add_file(self, path: str, store: Store, blob: str, earlier: EarlierPhoto) -> None:
-        """Link a blob into the run folder, unless the file exists, or existed and was changed by somebody.
+        """Link a blob into the run folder, unless the file is there already or the user has changed it.
 
         Args:
             path: within the run folder.
@@ -172,7 +172,7 @@ class Record:
         if self._earlier:
             self._earlier.mark_written(line)
         text = json.dumps(line, ensure_ascii=True, allow_nan=False).encode() + b"\n"
-        with writing(self.folder / JOURNAL), self._files.append(JOURNAL) as journal:  # open only now: a sweep has many
+        with writing(self.folder / JOURNAL), self._files.append(JOURNAL) as journal:  # a sweep has many: keep none open
             end = os.fstat(journal.fileno()).st_size
             try:
                 write_all(journal, text)
@@ -213,12 +213,12 @@ class Record:
             names.append(line["result"] or line["photo"])
         if names and ended:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            log.info("kept, though not asked for again: %s%s", ", ".join(names[:3]), more)
+            log.info("kept, although not part of this attempt: %s%s", ", ".join(names[:3]), more)
         with writing(self.folder / EARLIER):
             self._files.remove(EARLIER)
 
     def _differs(self, path: str, digest: str) -> bool:
-        """Whether something other than a file of this content exists at a path."""
+        """Whether a path exists and does not have this content."""
         if not self._files.holds(path):
             return False
         try:

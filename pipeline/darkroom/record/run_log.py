@@ -30,7 +30,7 @@ class _AboveTheBar(logging.Handler):
 
 
 class _ToFile(logging.StreamHandler[TextIOWrapper]):
-    """Writes to a file; a full disk loses log lines, but stops no run."""
+    """Writes to a file; a full disk loses log lines but does not stop the run."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Ignore a line that could not be written; a run that cannot write its pictures reports that itself."""

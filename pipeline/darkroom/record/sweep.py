@@ -1,4 +1,4 @@
-"""`sweep.json`: the jobs of a sweep, the values that tell them apart, and how far each came."""
+"""`sweep.json`: the jobs of a sweep, the values that distinguish them, and their status."""
 
 from __future__ import annotations
 

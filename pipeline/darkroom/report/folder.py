@@ -1,4 +1,4 @@
-"""What sheets and pages read of run folders and sweeps besides the journal, and the texts that both show."""
+"""Reads run folders and sweeps, except journals, for sheets and pages, and formats texts that both show."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def _write(report: _Report) -> Path:
     for number, name in enumerate(names):
         data = common | {"page": number} | _data(report, islice(pictures, MAX_PICTURES))
         files.write(name, _html(data).encode())
-    for path in report.folder.glob("index_*.html"):  # from a time when there were more pictures
+    for path in report.folder.glob("index_*.html"):  # of an earlier report with more pictures
         if _FURTHER_PAGE.fullmatch(path.name) and path.name not in names:
             files.remove(path.name)
     return report.folder / "index.html"

@@ -79,7 +79,7 @@ class _Layout:
         cell: width of a picture, in pixels.
         lead: columns for photo and mask: 2, or 1 if the mask is below the photo.
         columns: columns of the widest photo, `lead` included.
-        abreast: photos side by side.
+        abreast: the number of photos side by side.
     """
 
     folder: Folder

@@ -33,8 +33,8 @@ class _Counts:
     """Numbers of a dry run.
 
     Attributes:
-        photos: in all jobs; a photo counts once for each job.
-        pictures: that can be made, counted likewise.
+        photos: the photos of all jobs; a photo counts once for each job.
+        pictures: the pictures that can be made, counted the same way.
         undone: photos with pictures that cannot be made.
         reasons: the first of these photos, with the reason.
         cached: results in the store, by op.
@@ -74,7 +74,7 @@ class _Counts:
 
 @dataclass(frozen=True)
 class _Job:
-    """What counting needs of a job."""
+    """The parts of a job that counting needs."""
 
     planner: StepPlanner
     keys: Keys
@@ -138,9 +138,9 @@ def _work(counts: _Counts, jobs: Sequence[Job]) -> list[str]:
     width = max(map(len, [*counts.missing, *counts.cached]), default=0)
     for op in (op for op in STAGES if op in counts.cached or op in counts.missing):
         lines.append(f"  {op:<{width}}  {counts.missing[op]:>9,} to compute {counts.cached[op]:>9,} in the store")
-    lines += [f"  cannot be done: {reason}" for reason in counts.reasons]
+    lines += [f"  cannot be made: {reason}" for reason in counts.reasons]
     if more := counts.undone - len(counts.reasons):
-        lines.append(f"  ... and {_many(more, 'more photo')} that cannot be done")
+        lines.append(f"  ... and {_many(more, 'more photo')} with pictures that cannot be made")
     return lines
 
 
@@ -164,7 +164,7 @@ def _estimates(counts: _Counts, jobs: Sequence[Job], store: Store) -> list[str]:
 def _costs(missing: Counter[str], works: Sequence[Mapping[str, Any]]) -> list[str]:
     """Time and memory, estimated from the newest earlier run that computed each op."""
     if not missing:
-        return ["time: that of reading the photos"]
+        return ["time: only reading the photos"]
     per_result: dict[str, float] = {}
     for work in reversed(works):
         seconds, computed = work.get("seconds", {}), work.get("computed", {})

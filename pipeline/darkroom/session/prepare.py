@@ -43,7 +43,7 @@ def prepare_given(recipe: Path | Mapping[str, Any], words: Sequence[str]) -> Job
 def prepare_sweep(words: Sequence[str]) -> list[Job | RefusedJob]:
     """Compose and check all jobs of a sweep, one for each combination of values.
 
-    A job that cannot run costs itself.
+    A job that cannot run is refused; the others still run.
 
     Raises:
         RecipeError: the words cannot be read.

@@ -1,4 +1,4 @@
-"""Run folders to checked jobs: what a run or a sweep that was stopped still has to do."""
+"""Run folders to checked jobs, to resume a run or a sweep that was stopped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from darkroom.system.files import Folder
 def jobs_to_resume(folder: Path) -> list[Job | RefusedJob]:
     """The job of a run folder, or all jobs of a sweep, with the settings that they began with.
 
-    A damaged run of a sweep costs itself.
+    A damaged run of a sweep is refused; the others are resumed.
 
     Raises:
         RecordError: the folder holds no run, its record is damaged, or a model's weights are no longer the same.
@@ -35,7 +35,7 @@ def jobs_to_resume(folder: Path) -> list[Job | RefusedJob]:
 
 
 def latest_stopped(outputs: Path) -> Path:
-    """The run or sweep folder that was started last of those that have not come to their end.
+    """The folder of the latest run or sweep that has not finished.
 
     Raises:
         RecordError: there is none.
@@ -43,7 +43,7 @@ def latest_stopped(outputs: Path) -> Path:
     found = [folder for folder in newest_first(outputs) if not folder.is_symlink()]
     stopped = {folder: started for folder in found if (started := _stopped(folder))}
     if not stopped:
-        reason = "; all have come to their end; resume=RUN_DIR tries again what failed in one" if found else ""
+        reason = "; all of them finished; resume=RUN_DIR retries failed pictures" if found else ""
         raise RecordError(f"{outputs}: holds no run that was stopped{reason}")
     return max(stopped, key=stopped.__getitem__).absolute()
 
@@ -54,7 +54,7 @@ def newest_first(outputs: Path) -> list[Path]:
 
 
 def _job_of_sweep(sweep: Path, line: JobLine) -> Job | RefusedJob:
-    folder, error = sweep / line["folder"], line["error"] or f"holds no {RUN}; start it anew"
+    folder, error = sweep / line["folder"], line["error"] or f"has no {RUN}; start a new run"
     try:
         if Folder(folder).holds(RUN):
             return _begun(folder, sweep)
@@ -74,7 +74,7 @@ def _begun(folder: Path, sweep: Path | None) -> Job:
     for kind in recipe.models():
         then = facts["models"].get("weights", {}).get(kind, {})
         if settings.models().identity(kind)["weights"] != then.get("weights"):
-            advice = "is another model than the run began with; start a new run, which takes what has not changed"
+            advice = "is not the model that the run began with; start a new run, which reuses what is still valid"
             raise RecordError(f"{folder}: models.{kind}={then.get('name')} {advice}")
     return Job(recipe, settings, folder, {}, config, tuple(facts["overrides"]), sweep, warnings, begun=True)
 
@@ -94,7 +94,7 @@ def _checked(config: Mapping[str, Any], source: str) -> tuple[Recipe, Settings, 
 
 
 def _stopped(folder: Path) -> datetime | None:
-    """When a run or sweep was started that has not come to its end; None for any other folder."""
+    """The start time of a run or sweep that has not finished; None for any other folder."""
     try:
         if Folder(folder).holds(RUN):
             facts = read_facts(folder)

@@ -25,7 +25,7 @@ from darkroom.store import FOLDER, Store
 from darkroom.system.files import writing
 from darkroom.system.locks import locked
 
-_WARNINGS = 10  # that are shown
+_WARNINGS = 10  # shown
 
 Jobs = Sequence[Job | RefusedJob]
 
@@ -38,7 +38,7 @@ def run(jobs: Jobs, on_screen: bool = True) -> bool:
         on_screen: show log and progress in the terminal, too.
 
     Returns:
-        whether every picture is there.
+        whether no job was stopped and no picture failed.
 
     Raises:
         OutputError: results cannot be written, or another process works in the folder.
@@ -78,7 +78,7 @@ def _run(jobs: Jobs, folder: Path, store: Store, on_screen: bool) -> bool:
         try:
             runs = run_jobs(ready, store, on_screen)
         except (KeyboardInterrupt, DarkroomError):
-            with suppress(OutputError):  # the disk may be what is wrong
+            with suppress(OutputError):  # a full disk may be the cause
                 _report(jobs, sweep)
             raise
         _log_work(log, runs, store)
@@ -101,8 +101,8 @@ def _log_warnings(log: logging.Logger, jobs: Sequence[Job]) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep other runs out of the folder, and out of the sweep that it belongs to."""
-    busy = "{}: another run is at work here"
+    """Lock the folder, and share a lock on its sweep, which nobody can then resume as a whole."""
+    busy = "{}: another process is running here"
     with ExitStack() as stack:
         if (folder.parent / SWEEP).is_file():
             stack.enter_context(locked(folder.parent, shared=True, busy=busy.format(folder.parent)))
@@ -153,7 +153,7 @@ def _pictures(totals: Mapping[str, int]) -> str:
 
 
 def _log_work(log: logging.Logger, runs: Sequence[JobRun], store: Store) -> None:
-    """Log how many results were computed, how many were cache hits, and why the computed ones were none."""
+    """Log how many results were computed and reused, and why results were recomputed."""
     computed = _total(runs, "computed")
     log.info("computed: %s; reused: %s", _counts(computed), _counts(_total(runs, "reused")))
     if computed and len(runs) == 1:
@@ -166,7 +166,7 @@ def _log_work(log: logging.Logger, runs: Sequence[JobRun], store: Store) -> None
 
 
 def _total(runs: Sequence[JobRun], kind: str) -> Counter[str]:
-    """How many results of each op; jobs that ran together share one account of their work."""
+    """The number of results by op. Jobs that ran together share one `work`, which counts once."""
     total: Counter[str] = Counter()
     for work in {id(run.work): run.work for run in runs}.values():
         total.update(work.get(kind, {}))

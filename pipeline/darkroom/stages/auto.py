@@ -1,4 +1,4 @@
-"""`auto`: cut out objects that nobody named or clicked, with Segment Anything."""
+"""`auto`: choose among SAM's automatic masks by position, size or text."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Score = Annotated[float, Field(ge=0, le=2)]  # SAM's estimate of an IoU, which m
 
 @stage
 class Auto(Stage):
-    """SAM segments a grid of clicks, and some of the objects become the mask. Keeps all as the artifact `segments`.
+    """SAM finds objects at a grid of clicks, and some of them become the mask. The artifact `segments` shows all.
 
-    As the automatic masks of the SAM paper (arXiv 2304.02643, section 5): a grid of clicks, filtered by score and
+    Like the automatic masks of the SAM paper (arXiv 2304.02643, section 5): a grid of clicks, filtered by score and
     stability, and of similar masks the one with the best score. The confidence is the lowest score of the chosen
     masks; with `text` it is the mean of the heatmap under the mask.
     """

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from darkroom.models import ModelKind, Models
     from darkroom.stages.baseline import Baseline
 
-Problem = tuple[str, str]  # (parameter, or an empty text for the whole stage; what is wrong and what would be right)
+Problem = tuple[str, str]  # (parameter, or "" for the whole stage; the problem and its remedy)
 
 # Unknown keys are errors; a prompt of 1984 is the text "1984"; numbers are finite.
 _CONFIG = ConfigDict(extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
@@ -42,10 +42,10 @@ def stage(cls: type[Any]) -> type[Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationSummary:
-    """The part of a generating stage that records show first.
+    """The parameters of a generating stage that the journal and PNG metadata show.
 
     Attributes:
-        prompt: these three are keys of the journal, and open the text `parameters` of a PNG.
+        prompt: like the next two, a key of the journal, and at the start of the text `parameters` of a PNG.
         negative_prompt: see `prompt`.
         seed: see `prompt`.
         settings: the settings line of `parameters`; labels as web UIs write them, such as `CFG scale`.
@@ -62,13 +62,13 @@ class Stage(ABC):
     """One step of a recipe with its parameters. It turns an edit into an edit, and opens only its input files.
 
     Attributes:
-        version: part of cache keys; raised by hand when the same parameters give other pixels.
-        uses: the models it asks; missing weights are reported before a run starts.
+        version: part of cache keys; raise it when the same parameters give other pixels.
+        uses: the models it needs; missing weights are reported before a run starts.
         repaints: it changes the picture.
         needs_mask: it works on the mask of the stages before it, and cannot come first.
         reports_confidence: it reports how sure it is of the mask it finds.
         is_gate: it measures the mask, changes nothing, and may stop the photo (`check`). Gates never change the edit,
-            so cache keys leave out their parameters, and the stages behind a gate have the same keys without it.
+            so cache keys leave out their parameters, and adding a gate does not change the keys of later stages.
     """
 
     version: ClassVar[int] = 1
@@ -142,7 +142,7 @@ class Stage(ABC):
         return [Path(value) for value in _values(self, names)]
 
     def summary(self) -> GenerationSummary | None:
-        """What records show first; None for stages that generate nothing. Called on scalar stages only."""
+        """The summary for records; None for stages that generate nothing. Called on scalar stages only."""
         return None
 
     def refusals(self, models: Models) -> Iterable[Problem]:
@@ -162,11 +162,11 @@ class Stage(ABC):
             baseline: of all photos in the run; None if it is unknown.
 
         Returns:
-            the reason to flag the photo, in one line; None if it breaks no limit.
+            the reason to flag the photo, in one line; None if it breaks no bound.
 
         Raises:
-            Stopped: the photo breaks a limit and does not go on.
-            PhotoError: the figures do not suffice to decide.
+            Stopped: the photo breaks a bound and does not continue.
+            PhotoError: the figures lack a value that a bound needs.
         """
         return None
 

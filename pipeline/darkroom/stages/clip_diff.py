@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @stage
 class ClipDiff(Stage):
-    """CLIPSeg's heatmap of `source` minus that of `target`, at least 0. Keeps it as the artifact `heat`.
+    """CLIPSeg's heatmap of `source` minus that of `target`, clipped at 0 and thresholded; kept as the artifact `heat`.
 
     The idea of DiffEdit (Couairon et al., ICLR 2023, arXiv 2210.11427): two texts that differ only in the
     object to change show where it is. DiffEdit compares the noise predictions of a diffusion model, this stage

@@ -28,7 +28,7 @@ _JOIN: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 class Combine(Stage):
     """The union, intersection or difference of the current mask and that of an earlier stage.
 
-    Its confidence is the lower one of those that are known.
+    The confidence is the lower one of the two masks', or the only one that is known.
     """
 
     needs_mask: ClassVar[bool] = True

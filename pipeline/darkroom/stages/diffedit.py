@@ -53,7 +53,7 @@ class DiffEdit(Stage):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.reference == self.query:
-            raise ValueError("`reference` and `query` are the same text: they have no difference")
+            raise ValueError("`reference` and `query` are the same text, so there is nothing to find")
         return self
 
     def warnings(self, models: Models) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""`diffedit_repaint`: turn the masked object into another that keeps its pose and colours."""
+"""`diffedit_repaint`: turn the masked object into a similar one that keeps its pose and colours."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class DiffEditRepaint(Repainting):
         )
 
     def refusals(self, models: Models) -> Iterator[Problem]:
-        """See `Stage.refusals`: inpainting checkpoints, which see the masked photo beside the noise."""
+        """See `Stage.refusals`: inpainting checkpoints, which see the photo itself and would copy it."""
         if models.checkpoint_info.channels != 4:
             has = f"models.inpaint has {models.checkpoint_info.channels}: give another, or repaint with `inpaint`"
             yield "", f"needs a text-to-image checkpoint, with 4 channels; {has}"

@@ -34,8 +34,8 @@ class Erase(Stage):
     repaints: ClassVar[bool] = True
     needs_mask: ClassVar[bool] = True
 
-    # Holes of 4, 10 and 24 px radius in 30 empty scenes of the miniature world, mean error of 255: `ns` 2.8, 3.2, 5.6,
-    # `telea` 3.8, 3.8, 5.8.
+    # Holes of 4, 10 and 24 px radius in 30 empty scenes of the miniature world, mean error (0 to 255): `ns` 2.8, 3.2,
+    # 5.6, `telea` 3.8, 3.8, 5.8.
     method: Literal["ns", "telea"] = Field(
         "ns",
         description="`ns` (Navier-Stokes) continues the brightness lines of the surroundings into the hole; "

@@ -63,7 +63,7 @@ def _several(value: Any) -> Any:
 def _texts(value: Any) -> Any:
     several = value if isinstance(value, list | tuple) else (value,)
     if not several or not all(isinstance(text, str) or is_number(text) for text in several):
-        raise ValueError(f"should be a text, or a list of texts; got {value!r:.60}")
+        raise ValueError(f"should be text or a list of texts; got {value!r:.60}")
     return tuple(map(str, several)) if isinstance(value, list | tuple) else str(value)
 
 
@@ -144,7 +144,7 @@ def as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:
 def scalar(value: T | tuple[T, ...]) -> T:
     """The value of an `EachValue` parameter of a scalar stage (`Stage.variants`)."""
     if isinstance(value, tuple):
-        raise TypeError("a stage with a list of values has to be split into its variants first")
+        raise TypeError("a stage with a list of values must be split into its variants first")
     return value
 
 
@@ -156,13 +156,13 @@ def truncation_warnings(
     Args:
         models: have the text encoders.
         key: the parameter that holds the text.
-        text: to be encoded.
+        text: the text to encode.
         remedy: what to do about it.
         encoder: index of the text encoder.
     """
     if rest := models.checkpoint_info.truncated_text(text, encoder):
         room = models.checkpoint_info.max_tokens(encoder)
-        yield key, f"too long: the model reads {room} tokens and not the words `{rest}`; {remedy}"
+        yield key, f"too long: the model reads {room} tokens, which cuts off the words `{rest}`; {remedy}"
 
 
 def foreign_syntax_warnings(
@@ -173,7 +173,7 @@ def foreign_syntax_warnings(
     Args:
         key: the parameter that holds the text.
         text: one or several.
-        syntax: see `find_foreign_syntax`.
+        syntax: the syntax of a prompt; None for a phrase.
     """
     for one in as_tuple(text):
         yield from ((key, line) for line in find_foreign_syntax(one, syntax))

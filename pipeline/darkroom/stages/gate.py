@@ -1,4 +1,4 @@
-"""`gate`: stop or flag photos whose masks do not look as they should."""
+"""`gate`: check the mask, and stop or flag photos that break a bound."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ Counts = Annotated[tuple[int, int], BeforeValidator(_bounds), WithJsonSchema({"t
 class Gate(Stage):
     """Measures the mask, passes it on unchanged, and stops or flags the photo if a bound is broken.
 
-    Grey pixels count in part for the coverage; regions are connected areas, also across corners, of pixels that are at
-    least half white. An empty mask passes no gate; the recipe's `on_empty` decides what happens then.
+    `coverage` counts grey pixels in part; `regions` and `border` count pixels that are at least half white, and regions
+    connect across corners. An empty mask never passes: the recipe's `on_empty` decides what happens.
     """
 
     needs_mask: ClassVar[bool] = True
@@ -74,7 +74,7 @@ class Gate(Stage):
     policy: Literal["fail", "skip", "flag", "keep"] = Field(
         "fail",
         description="What happens to a photo that breaks a bound: it fails (`fail`), is left out (`skip`), "
-        "continues with a mark (`flag`), or is delivered as it is at this stage (`keep`).",
+        "is flagged and continues (`flag`), or is delivered as it is at this stage (`keep`).",
     )
 
     @model_validator(mode="after")
@@ -105,13 +105,15 @@ class Gate(Stage):
         """See `Stage.baseline`: of the coverages. Equal coverages of one photo count once."""
         found = Baseline.of([{figures["coverage"] for figures in photo} for photo in photos])
         if found is None:
-            log.info("gate %s: too few photos have a mask to find outliers; it takes %d", name, FEWEST_PHOTOS)
+            log.info(
+                "gate %s: too few photos have a mask to find outliers; at least %d are needed", name, FEWEST_PHOTOS
+            )
         return found
 
     def _broken(self, figures: Mapping[str, float], baseline: Baseline | None) -> Iterator[str]:
         """A line for each broken bound."""
         yield from _outside(figures["coverage"], self.coverage, "the mask covers {} of the photo", _percent)
-        yield from _outside(figures["regions"], self.regions, "the mask falls into {}", _regions)
+        yield from _outside(figures["regions"], self.regions, "the mask has {}", _regions)
         if self.border is not None:
             text = "the mask takes {} of the photo's border"
             yield from _outside(figures["border"], (0, self.border), text, _percent)
@@ -128,7 +130,7 @@ def measured(mask: np.ndarray, confidence: float | None) -> dict[str, float]:
 
     Args:
         mask: to be measured.
-        confidence: of the mask; the figure `confidence` if it is not None.
+        confidence: the mask's confidence, which becomes a figure too; None if it is unknown.
     """
     white = mask >= 128
     regions, _ = cv2.connectedComponents(white.astype(np.uint8), connectivity=8)
@@ -156,16 +158,16 @@ def _outside(
     if bounds is None or bounds[0] <= value <= bounds[1]:
         return
     low, high = map(shown, bounds)
-    limit = f"asked for: at least {low}" if value < bounds[0] else f"at most {high} may pass"
+    limit = f"at least {low} is required" if value < bounds[0] else f"at most {high} is allowed"
     yield f"{text.format(shown(value))}; {limit}"
 
 
 def _outlying(coverage: float, limit: float, baseline: Baseline) -> Iterator[str]:
     """One line if a coverage is an outlier."""
     if baseline.is_outlier(coverage, limit):
-        off = f"{_percent(coverage)} of the photo, {baseline.score(coverage):.1f} deviations off"
+        off = f"{_percent(coverage)} of the photo, {baseline.score(coverage):.1f} deviations from"
         usual = f"the median of {baseline.photos} photos, {_percent(baseline.median)}"
-        yield f"the mask covers {off} {usual}; at most {limit:g} may pass"
+        yield f"the mask covers {off} {usual}; at most {limit:g} is allowed"
 
 
 def _regions(number: float) -> str:

@@ -26,7 +26,7 @@ class GrabCut(Stage):
     """OpenCV's GrabCut: colour models of object and background, and a cut where neighbouring pixels differ most.
 
     It runs on a reduced copy, since its cost grows faster than the area: 0.6 s at 512 px, 3 s at 1024 px for a
-    photo of 1800 x 1200 px. The outline is smoothed on its way back to full size. Source: Rother, Kolmogorov and
+    photo of 1800 x 1200 px. The outline is smoothed when the mask is enlarged. Source: Rother, Kolmogorov and
     Blake, "GrabCut", SIGGRAPH 2004.
     """
 
@@ -50,7 +50,7 @@ class GrabCut(Stage):
         return self
 
     def apply(self, edit: Edit, models: Models) -> Edit:
-        """See `Stage.apply`. Raises `PhotoError` for a box that is empty, covers the photo or leaves it."""
+        """See `Stage.apply`. Raises `PhotoError` for a box that is empty, covers the photo or reaches outside it."""
         width, height = edit.size
         scale = min(1.0, self.working_size / max(width, height))
         size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -77,7 +77,7 @@ def _cut(image: np.ndarray, hints: np.ndarray, iterations: int) -> np.ndarray:
         raise PhotoError("the box must hold some of the photo and leave some outside, as grabcut compares them")
     hints, models = hints.copy(), np.zeros((2, 1, 65))
     cv2.setRNGSeed(_SEED)
-    no_box = (0, 0, 0, 0)  # the labels take its place
+    no_box = (0, 0, 0, 0)  # unused: the labels replace it
     cv2.grabCut(image, hints, no_box, models[0], models[1], iterations, cv2.GC_INIT_WITH_MASK)
     return _is_inside(hints)
 

@@ -32,7 +32,7 @@ def find_heatmap(models: Models, image: np.ndarray, wanted: Texts, unwanted: Tex
     """How much each pixel shows the wanted phrases and not the unwanted ones; see `combine_heatmaps`.
 
     Args:
-        models: have CLIPSeg.
+        models: the models of the run.
         image: (H, W, 3) uint8.
         wanted: one phrase or several.
         unwanted: one phrase, several or none.
@@ -78,7 +78,7 @@ def _odds(probability: np.ndarray) -> np.ndarray:
 
 
 def apply_threshold(heatmap: np.ndarray, threshold: Threshold) -> np.ndarray:
-    """Where a heatmap, (H, W) float32 in [0, 1], reaches a threshold, (H, W) bool.
+    """The pixels of a heatmap, (H, W) float32 in [0, 1], that reach a threshold: (H, W) bool.
 
     A value of 0 never does, so a threshold of 0 means "above 0".
     """

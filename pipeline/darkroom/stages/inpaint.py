@@ -1,4 +1,4 @@
-"""`inpaint`: repaint the masked area after a prompt, with a diffusion model."""
+"""`inpaint`: repaint the masked area from a prompt, with a diffusion model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from darkroom.models import Models
 
 
-Scheduler = Literal[SCHEDULERS]  # type: ignore[valid-type]  # mypy wants literals, pydantic takes the tuple
+Scheduler = Literal[SCHEDULERS]  # type: ignore[valid-type]  # mypy needs literals; pydantic accepts a tuple
 
 
 @stage
@@ -73,14 +73,14 @@ class Inpaint(Repainting):
     scheduler: Scheduler = Field("default", description="The sampler; `default` is the checkpoint's own.")
     soft_mask: Flag = Field(
         False,
-        description="Greys say how much a pixel may change (Differential Diffusion). Otherwise every pixel "
+        description="A grey pixel may change only in part (Differential Diffusion). Otherwise every pixel "
         "that is not black is repainted, and greys only blend the result in.",
     )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.negative_prompt_2 is not None and self.negative_prompt is None:
-            raise ValueError("`negative_prompt_2` goes with a `negative_prompt`, which may be empty")
+            raise ValueError("`negative_prompt_2` needs a `negative_prompt`, which may be empty")
         if int(self.steps * self.strength) < 1:
             raise ValueError(f"steps {self.steps} x strength {self.strength} runs no step at all; raise one of them")
         return self
@@ -142,7 +142,9 @@ class Inpaint(Repainting):
         )
 
     def blend_mask(self, mask: np.ndarray) -> np.ndarray:
-        """See `Repainting.blend_mask`. With `soft_mask` the model has already used the greys: they do not blend."""
+        """See `Repainting.blend_mask`. With `soft_mask` the model has already used the greys, so they do not blend
+        again.
+        """
         return inward_ramp(mask, self.blend or 0) if self.soft_mask else super().blend_mask(mask)
 
     @classmethod
@@ -154,6 +156,6 @@ class Inpaint(Repainting):
 def region_seed(seed: int, region: int) -> int:
     """The seed of a region's noise: `seed` itself for the first region, a number derived from it for the others.
 
-    With the same noise, similar crops would become twins; with `seed + region`, twins of other seeds' regions.
+    With the same noise, similar crops would get the same picture; with `seed + region`, the picture of another seed.
     """
     return seed if region == 0 else int(np.random.SeedSequence([seed, region]).generate_state(1, np.uint64)[0] >> 1)

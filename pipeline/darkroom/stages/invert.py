@@ -1,4 +1,4 @@
-"""`invert`: repaint the area that was to be kept, and keep the other."""
+"""`invert`: swap the areas to keep and to repaint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Invert(Stage):
     needs_mask: ClassVar[bool] = True
 
     def apply(self, edit: Edit, models: Models) -> Edit:
-        """See `Stage.apply`. Raises `EmptyMask`, since its inverse would repaint the whole photo."""
+        """See `Stage.apply`. Raises `EmptyMask`, since inverting an empty mask would repaint the whole photo."""
         mask = edit.need_mask()
         if not mask.any():
             raise EmptyMask("nothing found: the mask to invert is empty")

@@ -20,8 +20,8 @@ class PathField:
 class LinesFile(PathField):
     """The parameter holds the path of a text file whose lines become the list of another parameter.
 
-    The file is read when a recipe is composed, so that the run's snapshot needs no other file. By then this parameter
-    is null: declare it with `fields.PromptsFile`, or with a validator that refuses a path.
+    The file is read when a recipe is composed, so that the run's snapshot needs no other file. When the stage is built,
+    this parameter is null: declare it with `fields.PromptsFile`, or with a validator that refuses a path.
 
     Attributes:
         fills: the parameter that takes the lines.

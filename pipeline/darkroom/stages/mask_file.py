@@ -54,17 +54,17 @@ class MaskFile(Stage):
         return self
 
     def refusals(self, models: Models) -> Iterator[Problem]:
-        """See `Stage.refusals`: the folder of masks is missing or empty, such as the mount point of a missing disk."""
+        """See `Stage.refusals`: the folder of masks is missing or empty, as when its disk is not mounted."""
         if self.folder is None:
             return
         try:
-            with os.scandir(self.folder) as entries:  # the first of perhaps many: this runs for every photo
+            with os.scandir(self.folder) as entries:  # only the first entry is read: this runs for every photo
                 empty = next(entries, None) is None
         except OSError as error:
             yield "folder", f"{self.folder}: no such folder ({error.strerror})"
         else:
             if empty:
-                yield "folder", f"{self.folder}: holds no masks; is its disk there?"
+                yield "folder", f"{self.folder}: holds no masks; is its disk mounted?"
 
     def input_files(self, name: str) -> Sequence[Path]:
         """See `Stage.input_files`."""
@@ -111,7 +111,7 @@ def _is_file(path: Path) -> bool:
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, str]:
-    """The mask in a picture file, (H, W) uint8, and the assumption behind it; see `interpret_mask`.
+    """The mask in a picture file, (H, W) uint8, and a remark for the log on how it was interpreted (`interpret_mask`).
 
     Args:
         path: any format of `SUFFIXES`, 1 to 16 bits.
@@ -131,7 +131,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, str]:
                 if found == size:
                     return interpret_mask(upright, _is_lossy(file, data))
     except AmbiguousMask as error:
-        raise PhotoError(f"the mask {path} is not clear: {error}") from None
+        raise PhotoError(f"the mask {path} is ambiguous: {error}") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise PhotoError(f"the mask {path} cannot be read: {error}") from error
     text = "the mask {} is {} x {} px, but the photo is {} x {} px"

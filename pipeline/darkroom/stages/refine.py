@@ -103,7 +103,7 @@ def _distance_to(mask: np.ndarray) -> np.ndarray:
 
 
 def _filled(mask: np.ndarray) -> np.ndarray:
-    """The mask with its holes filled: black regions that do not touch the border; diagonal steps do not connect."""
+    """The mask with its holes filled: black regions, connected by sides only, that do not touch the border."""
     count, labels = cv2.connectedComponents((~mask).astype(np.uint8), connectivity=4)
     outside = np.zeros(count, bool)
     outside[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True

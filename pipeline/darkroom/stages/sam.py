@@ -26,10 +26,10 @@ class _Object(NamedTuple):
 
 @stage
 class Sam(Stage):
-    """The union of SAM's masks of the clicked and boxed objects.
+    """The union of SAM's masks for the clicked and boxed objects.
 
     Each box is one object, and clicks inside it refine it. All other clicks together are one object, or one each with
-    `separate`. The confidence is the lowest of SAM's own IoU estimates of the chosen masks.
+    `separate`. The confidence is the lowest IoU that SAM predicts for the chosen masks.
     Source: Kirillov et al., Segment Anything, ICCV 2023 (arXiv 2304.02643).
     """
 

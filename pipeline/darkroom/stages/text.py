@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @stage
 class Text(Stage):
-    """CLIPSeg's heatmap of the wanted and unwanted phrases, thresholded. Keeps the heatmap as the artifact `heat`.
+    """CLIPSeg's heatmap of `phrase`, less that of `without`, thresholded. The artifact `heat` keeps the heatmap.
 
     Source: Lüddecke and Ecker, Image Segmentation Using Text and Image Prompts, CVPR 2022 (arXiv 2112.10003).
     CLIPSeg sees a square of 352 px in patches of 16 px, so its edges are coarse: refine them, or use `snap`.

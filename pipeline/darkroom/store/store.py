@@ -5,7 +5,7 @@
     .store/results/ab/<key>.json    the result of a step: the names of its blobs, sealed with the user's key
     .store/damaged/                 blobs whose content did not match their name
 
-The store is a cache: losing it costs time and nothing else, because run folders hold their own files.
+The store is a cache: losing it costs only computing time, because run folders hold their own files.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Result:
     Attributes:
         image: the picture, a PNG.
         mask: the mask for the next stage, a grey PNG.
-        repainted: the alpha of everything repainted so far, a grey PNG; only from repaints.
+        repainted: the maximum of all blend masks so far (`Edit.repainted`), a grey PNG; only from repaints.
         artifacts: further pictures, by label; grey PNGs.
         figures: measurements, by label.
         thumbnail: of the image, a JPEG.
@@ -156,7 +156,7 @@ class Store:
         return self._if_complete(self._unverified.get(key))
 
     def put_unverified(self, key: str, result: Result) -> None:
-        """Add a result out of a run folder, for this process only: nobody can verify that it belongs to its key."""
+        """Add a run folder's result for this process only, since nothing proves that it belongs to its key."""
         self._unverified[key] = result
 
     def add_blob(self, data: bytes, suffix: str) -> str:
@@ -179,12 +179,13 @@ class Store:
         return name
 
     def import_blob(self, folder: Folder, path: str, name: str) -> bool:
-        """Copy a file of a run folder into the store as a blob. It is no hard link: others may write to the file.
+        """Copy a file of a run folder into the store as a blob; not as a hard link, because others may write to the
+        file.
 
         Args:
             folder: the run folder.
-            path: the file's, within it.
-            name: the blob's; a file of other content is not copied.
+            path: the path of the file in it.
+            name: the name of the blob; a file with other content is not copied.
 
         Returns:
             whether the store has the blob now.

@@ -1,6 +1,6 @@
 """Standard output and standard error of the command line.
 
-They outlive their readers, and nothing that is printed, by whichever library, can control the terminal. Only the
+They stay usable when their reader goes away, and nothing that any library prints can control the terminal. Only the
 command line replaces the streams, by `begin`; a run that a notebook or a thread starts leaves them alone.
 """
 
@@ -23,7 +23,7 @@ def begin() -> None:
 
     Call it once, before anything is printed.
     """
-    for number in (0, 1, 2):  # where one is closed, the next file to be opened would take its place
+    for number in (0, 1, 2):  # if one is closed, the next file opened would get its number
         try:
             os.fstat(number)
         except OSError:
@@ -80,7 +80,7 @@ class LastingStream(io.TextIOBase):
     def _send(self, data: bytes) -> None:
         while data:
             written = self._raw.write(data)
-            if written is None:  # a full pipe that does not wait
+            if written is None:  # a full non-blocking pipe
                 return
             data = data[written:]
 

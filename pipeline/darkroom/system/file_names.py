@@ -10,7 +10,7 @@ _DEVICES = frozenset(("con", "prn", "aux", "nul", "conin$", "conout$", *_PORTS))
 
 
 def is_device(name: str) -> bool:
-    """Whether Windows takes the name for a device: `con`, `NUL.txt`, `com1 .png`."""
+    """Whether Windows treats the name as a device: `con`, `NUL.txt`, `com1 .png`."""
     return name.partition(".")[0].rstrip().lower() in _DEVICES
 
 

@@ -23,7 +23,7 @@ from darkroom.system.locks import LOCK_FILE
 MAX_BYTES = 2 << 30  # of a file that is read as a whole
 
 _IS_WINDOWS = os.name == "nt"
-# Each folder of a path is opened relative to its parent, so that nobody can put a link in its place meanwhile.
+# Each folder of a path is opened relative to its parent, so that nobody can swap in a link in between.
 _HAS_OPENAT = (
     hasattr(os, "O_DIRECTORY")
     and {os.open, os.mkdir, os.stat, os.unlink, os.rename, os.link, os.chmod} <= os.supports_dir_fd
@@ -38,7 +38,7 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _TEMPORARY = re.compile(r"\.darkroom-\d+-[0-9a-f]{8}\.tmp")  # a file that is being written
 _JUNCTION = 0xA0000003  # the reparse tag of a Windows junction, which is a link to a folder
 _MAX_NAME = 255  # characters; file systems take 255 bytes
-_IS_LINK = "a link, or lies behind one; not followed"
+_IS_LINK = "it is a link, or lies behind one; not followed"
 
 
 def relative_parts(path: str) -> tuple[str, ...]:
@@ -137,11 +137,11 @@ class Folder:
                 os.chmod(temporary, mode, dir_fd=parent)
 
     def link(self, path: str, other: Folder, name: str) -> None:
-        """Give a file of another folder a second name here: a hard link, or a copy where hard links do not work.
+        """Hard-link a file of another folder here, or copy it where hard links do not work.
 
         A file that has this name already is replaced at once.
         """
-        follow = os.link not in os.supports_follow_symlinks  # then it can only be left as it is; `name` is no link
+        follow = os.link not in os.supports_follow_symlinks  # no such option here; `name` is not a link
         with self._replaced(path) as (parent, temporary), other._parent(name) as (source, file):
             try:
                 os.link(file, temporary, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=follow)
@@ -174,7 +174,7 @@ class Folder:
             os.unlink(name, dir_fd=parent)
 
     def remove_leftovers(self) -> None:
-        """Remove files that killed processes left half-written. Nobody may be writing here meanwhile.
+        """Remove files that killed processes left half-written. No other process may be writing here.
 
         Raises:
             OutputError: a file cannot be removed.

@@ -21,7 +21,7 @@ from typing import Any
 
 INTERRUPTED = 130  # exit code
 
-_MESSAGE = "interrupted; what is finished is kept\n"
+_MESSAGE = "interrupted; finished pictures are kept\n"
 _IMPORT_SYSTEM = "<frozen importlib._bootstrap>"  # co_filename of the code that runs every import
 _RETRY_AFTER = 0.05  # seconds
 

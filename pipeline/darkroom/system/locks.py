@@ -16,7 +16,7 @@ LOCK_FILE = ".darkroom.lock"  # in a folder that is or was locked, where a folde
 
 @contextmanager
 def locked(folder: Path, *, shared: bool = False, busy: str) -> Iterator[None]:
-    """Hold a folder for this process. A file system without locks, as some network ones are, lets everybody pass.
+    """Lock a folder for this process. On a file system without locks, such as some network ones, this does nothing.
 
     Args:
         folder: an existing folder.
@@ -37,7 +37,7 @@ def locked(folder: Path, *, shared: bool = False, busy: str) -> Iterator[None]:
         yield
     finally:
         with suppress(portalocker.LockException):
-            portalocker.unlock(descriptor)  # Windows takes its time if the file is only closed
+            portalocker.unlock(descriptor)  # Windows releases the lock late if the file is only closed
         os.close(descriptor)
 
 
