@@ -55,11 +55,11 @@ OUTPUTS = "outputs: give a folder for the runs"
         ([MARS, "outpts=x"], "outpts: unknown key, did you mean 'outputs'?"),
         ([MARS, "+stages.inpaint.promt=x"], "stages.inpaint.promt: unknown key, did you mean"),
         ([MARS, "stages.inpaint.steps=many"], "command line: stages.inpaint.steps: "),
-        ([MARS, "stages.inpaint.prompt=a, b"], "quote twice"),
+        ([MARS, "stages.inpaint.prompt=a, b"], "quote text with"),
         ([MARS, "models=sdlx"], "command line: models=sdlx: did you mean 'sdxl'?"),
         ([MARS, "dataset.images=nothing.png"], "dataset.images"),
-        (["recipe=null"], "say which recipe"),
-        (["stages.inpaint.seed=1"], "say which recipe"),
+        (["recipe=null"], "no recipe given"),
+        (["stages.inpaint.seed=1"], "no recipe given"),
         ([MARS, "models=null"], "command line: models=null: takes a name, such as auto"),
         ([MARS, "memory=null"], "command line: memory=null: takes a name"),
         ([MARS, "~models"], "command line: models: is required"),
@@ -228,7 +228,7 @@ def test_a_sweep_over_a_bad_recipe_names_its_problem(quick_cli: Cli) -> None:
     done = quick_cli("-m", "recipe=bad.yaml,car_on_mars", "models=miniature", "dry_run=true")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert line.startswith("bad.yaml: stages: a mapping, each stage on a line with a colon")
+    assert line.startswith("bad.yaml: stages: should be a mapping, each stage on a line with a colon")
 
 
 def test_a_refused_sweep_gives_every_reason_once_and_leaves_nothing_behind(quick_cli: Cli) -> None:

@@ -111,15 +111,15 @@ stages:
         ("stages: " + "[" * 3000, "line 1: nested more than 20 deep"),
         ("stages: " + "{a: " * 400 + "}" * 400, "line 1: nested more than 20 deep"),
         ("stages: {inpaint: {seed: " + "9" * 5000 + "}}", "line 1: a number has at most 308 digits"),
-        ("? [a, b]\n: 1", "line 1: a key is a text"),
-        ("? {a: b}\n: 1", "line 1: a key is a text"),
-        ("stages: {1: {op: invert}}", "stages.1: a key is a text; put it in quotes: '1'"),
-        ("stages: {null: {op: invert}}", "stages.None: a key is a text"),
-        ("stages: [sam, invert]", "stages: a mapping, each stage on a line with a colon"),
-        ("dataset: photos/", "dataset: a mapping, such as {images: photos/}"),
+        ("? [a, b]\n: 1", "line 1: a key must be text"),
+        ("? {a: b}\n: 1", "line 1: a key must be text"),
+        ("stages: {1: {op: invert}}", "stages.1: a key must be text; put it in quotes: '1'"),
+        ("stages: {null: {op: invert}}", "stages.None: a key must be text"),
+        ("stages: [sam, invert]", "stages: should be a mapping, each stage on a line with a colon"),
+        ("dataset: photos/", "dataset: should be a mapping, such as {images: photos/}"),
         ("name: !!bool maybe", "line 1: YAML tags are refused"),
         ("name: a\x07b", "special characters are not allowed"),
-        ('"a\\nb\\e": 1', r"line 1: a key is on one line: a\nb\x1b"),
+        ('"a\\nb\\e": 1', r"line 1: a key must be on one line: a\nb\x1b"),
         ('"a\\eb": 1', r"a\x1bb: unknown key"),
         ('"a\\eb": 1', r"a\x1bb: unknown key"),
         ('dataset: {images: "a\\0b"}', "dataset.images: holds a null character"),
@@ -140,7 +140,7 @@ def test_a_long_line_of_bases_is_no_circle(tmp_path: Path) -> None:
     for index in range(1, 12):
         written(tmp_path, f"base: {index - 1}.yaml", f"{index}.yaml")
     assert read(tmp_path / "10.yaml")["stages"]
-    with pytest.raises(RecipeError, match=r"11\.yaml: base: more than 10 recipes"):
+    with pytest.raises(RecipeError, match=r"11\.yaml: base: more than 10 levels"):
         read(tmp_path / "11.yaml")
 
 

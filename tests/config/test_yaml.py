@@ -88,7 +88,7 @@ TOO_MUCH = {
     STAGES_1000: "line 102: more than 100 keys in one mapping",
     f"name: {LETTER * 80}": "name: 1 to 80 letters, digits, - or _, of at most 120 bytes in UTF-8",
     "? " + "a" * 900_000 + "\n: 1": "line 1: a key has at most 80 characters: aaa",
-    '"a\\nb": 1': "line 1: a key is on one line",
+    '"a\\nb": 1': "line 1: a key must be on one line",
     "name: " + '"' + "${a}" * 240_000 + '"': "name: '${a}' is refused",
     "- " * 400_000: "line 1: nested more than 20 deep",
 }

@@ -126,7 +126,7 @@ CHANGES: dict[str, tuple[Callable[[World], object], int, int, str]] = {
     "a mask is drawn anew": (lambda w: draw_mask(w.root / "vm/dog.png", 30), FINE, FINE, "vm/dog.png was changed"),
     "a photo is cut off": (lambda w: truncate(w.root / "photos/dog.png"), FINE, SOME_FAILED, "dog.png: has"),
     "a photo cannot be read": (
-        lambda w: become_a_folder(w.root / "photos/car.png"), FINE, FINE, "not part of this attempt: car~png/3_erase.png",
+        lambda w: become_a_folder(w.root / "photos/car.png"), FINE, FINE, "of this attempt: car~png/3_erase.png",
     ),
     "a photo is edited in place": (lambda w: edit(w.root / "photos/dog.png"), FINE, FINE, "dog.png: has changed since"),
     "one of two photos of a name is archived": (
