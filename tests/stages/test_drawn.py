@@ -229,7 +229,7 @@ def test_what_is_assumed_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     ways = {
         "labels": (grey(mask, white=1), ".png", "1 was read as white"),
         "strokes": (layer(mask, (255, 0, 0), (255, 255, 255)), ".png", "what is drawn is repainted"),
-        "lossy": (grey(mask), ".jpg", "within 48 of black or white was read as that"),
+        "lossy": (grey(mask), ".jpg", "within 48 of black or white were read as that"),
         "exact": (grey(mask), ".png", None),
         "many": (Image.fromarray((np.arange(mask.size).reshape(mask.shape) % 3).astype(np.uint8)), ".png", None),
     }
