@@ -78,7 +78,7 @@ def test_only_what_depends_on_a_change_is_computed_and_the_log_says_why(desk: De
             "computed: 6 inpaint; reused: 2 text, 2 refine, 12 inpaint",
             "since run2:",
             '    stages.paint.prompt: added "snow", removed "ice"',
-            "    stages.paint.seed: with 3",
+            "    stages.paint.seed: added 3",
         ],
     )
     assert desk.run(refine={"grow": 3}) == (
@@ -87,7 +87,7 @@ def test_only_what_depends_on_a_change_is_computed_and_the_log_says_why(desk: De
             "computed: 2 refine, 12 inpaint; reused: 2 text",
             "since run3:",
             "    stages.refine.grow: 2 -> 3",
-            "    stages.paint.seed: without 3",
+            "    stages.paint.seed: removed 3",
         ],
     )
     desk.models = FakeModels("other")
@@ -201,7 +201,7 @@ def test_of_long_lists_the_first_are_told() -> None:
     old, new = then(), then()
     old["config"]["stages"]["b"]["prompt"], new["config"]["stages"]["b"]["prompt"] = list(range(30_000)), []
     (line,) = recomputation_causes(old, new)
-    assert line == "stages.b.prompt: without 0, without 1, without 2, without 3, without 4, without 29995 more"
+    assert line == "stages.b.prompt: removed 0, removed 1, removed 2, removed 3, removed 4, removed 29995 more"
 
 
 @pytest.mark.parametrize(

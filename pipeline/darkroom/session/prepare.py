@@ -100,7 +100,7 @@ def _outputs(config: dict[str, Any]) -> Path:
     """The folder in which run folders are made."""
     outputs = config.get("outputs")
     if not isinstance(outputs, str | int) or not str(outputs).strip():
-        raise RecipeError("command line: outputs: the folder for run folders, such as outputs=results")
+        raise RecipeError("command line: outputs: give a folder for the runs, such as outputs=results")
     return recipe_paths.outputs_folder(str(outputs))
 
 
