@@ -130,7 +130,7 @@ CHANGES: dict[str, tuple[Callable[[World], object], int, int, str]] = {
     ),
     "a photo is edited in place": (lambda w: edit(w.root / "photos/dog.png"), FINE, FINE, "dog.png: has changed since"),
     "one of two photos of a name is archived": (
-        lambda w: (w.root / "photos/car.jpg").rename(w.root / "x.jpg"), FINE, FINE, "again: car~jpg/3_erase.png",
+        lambda w: (w.root / "photos/car.jpg").rename(w.root / "x.jpg"), FINE, FINE, "attempt: car~jpg/3_erase.png",
     ),
     "a photo is added": (lambda w: edit(w.root / "photos/car.webp"), FINE, FINE, "picture 3 of 4: car.webp: done"),
     "results are retouched": (retouch, FINE, SOME_FAILED, "results/dog.png: has changed since it was written; left"),

@@ -69,7 +69,7 @@ def test_it_runs_in_any_thread_and_in_several(folder: Path) -> None:
         ("mine.yaml", "name=x", "overrides: a list of KEY=VALUE"),
         ({"stages": {"erase": None}}, ["recipe=mine.yaml"], "the recipe is the first argument"),
         ({"dataset": {"images": "photo.png"}, "stages": {"erase": {"radius": 0}}}, [], "recipe: stages.erase"),
-        ({"stages": "erase"}, [], "recipe: stages: a mapping"),
+        ({"stages": "erase"}, [], "recipe: stages: should be a mapping"),
     ],
 )
 def test_a_wrong_call_is_one_clear_error(
