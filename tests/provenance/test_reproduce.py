@@ -213,7 +213,10 @@ def test_how_far_off_a_picture_is_and_what_is_tolerated(world: World) -> None:
         (["reproduce=RUN/contact_sheet.png"], "this run's journal names no such picture"),
         (["reproduce=RUN", "tolerance=300"], "tolerance=300: a whole number from 0 to 255"),
         (["reproduce=RUN", "tolerance=-1"], "tolerance=-1: a whole number from 0 to 255"),
-        (["reproduce=RUN", "stages.inpaint.seed=1"], "stages.inpaint.seed: cannot be combined with reproduce=, valid: "),
+        (
+            ["reproduce=RUN", "stages.inpaint.seed=1"],
+            "stages.inpaint.seed: cannot be combined with reproduce=, valid: ",
+        ),
         (["reproduce=RUN", "tolerence=1"], "tolerence: cannot be combined with reproduce=, did you mean 'tolerance'?"),
         (["reproduce=RUN", "verify=RUN"], "reproduce and verify: give only one of them"),
         (["reproduce=RUN", "-m"], "-m: expected KEY=VALUE"),
