@@ -23,7 +23,7 @@ from darkroom.config.recipe import parse
 from darkroom.dataset import Photo
 from darkroom.models import Memory, ModelNames, Models
 from darkroom.models.weights import ModelFiles
-from darkroom.planning.cache_keys import Keys, handed_on
+from darkroom.planning.cache_keys import Keys, output_key
 from darkroom.planning.plan import Step, StepPlanner
 from darkroom.stages import STAGES, Stage
 from darkroom.stages.fields import Threshold
@@ -184,7 +184,7 @@ def below(
     for step in steps:
         key = keys.step(step.op, step.stage, parent, above, name)
         yield step.index, key
-        content = handed_on(step.stage, key, parent)
+        content = output_key(step.stage, key, parent)
         yield from below(keys, step.children, content, above | {step.name: content}, name)
 
 

@@ -99,7 +99,7 @@ class Delivery:
         files = _files_of(self._folder, finished)
         if status == "done":
             settings, masks_only = self._job.settings.results, not any(step.stage.repaints for step in steps)
-            files.deliver(self._store, masks_only, settings.format, settings.quality)
+            files.add_result(self._store, masks_only, settings.format, settings.quality)
             steps = _steps_of(finished)  # fewer, if it is kept as it was before an error
         if conflict := self._record.find_conflict(files.files, self._earlier, self._store):
             status, error, files = "failed", PhotoError(f"not made: {conflict}"), PictureFiles(self._folder)
@@ -207,8 +207,8 @@ class Delivery:
             if flag != str(error):
                 self._warn(f"flagged: {self._photo.name}: {flag}")
         if error:
-            outcome = "kept as it is" if status == "done" else status
-            self._warn(f"{outcome}: {self._photo.name}: {self._photo.located(error)}")
+            decision = "kept as it is" if status == "done" else status
+            self._warn(f"{decision}: {self._photo.name}: {self._photo.located(error)}")
 
     def _warn(self, line: str) -> None:
         """Log a warning once, even if several pictures share it."""

@@ -10,7 +10,7 @@ from darkroom.dataset import Photo
 from darkroom.engine.step_result import StepResult
 from darkroom.errors import PhotoError
 from darkroom.imaging.codec import DecodedPhoto
-from darkroom.planning.cache_keys import handed_on
+from darkroom.planning.cache_keys import output_key
 from darkroom.planning.plan import GateCheck, Step, paths
 from darkroom.store import Result
 
@@ -101,7 +101,7 @@ class StepNode(_NodeState):
     @property
     def output_key(self) -> str:
         """The key that the next step starts from."""
-        return handed_on(self.step.stage, self.key, self.parent.output_key)
+        return output_key(self.step.stage, self.key, self.parent.output_key)
 
     def output_keys(self) -> dict[str, str]:
         """`output_key` of this and all earlier steps, by name in the recipe."""

@@ -19,9 +19,9 @@ CropMode = Literal["mask", "regions", "photo"]
 TRAINED_ASPECT = 4
 # Heuristic: a narrower working picture shows nothing recognisable, so the photo is refused.
 LARGEST_ASPECT = 8
-# A judgement: a crop enlarged more than this is blurred, and seeing more of the surroundings helps the model more.
+# Chosen by judgement: a crop enlarged more than this is blurred, and more of the surroundings helps the model more.
 LARGEST_ENLARGEMENT = 4
-# A judgement: each region is a model call, and a mask with more pieces is noise.
+# Chosen by judgement: each region is a model call, and a mask with more pieces is noise.
 MOST_REGIONS = 1000
 
 

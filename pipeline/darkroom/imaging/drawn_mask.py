@@ -13,7 +13,7 @@ from PIL import Image
 TINGE = 24
 # Largest distance of a layer's strokes from their mean colour: lossy WebP files smear hidden colours into strokes.
 ONE_COLOUR = 48
-# A judgement: a mask whose brightest pixel is below this share of white would repaint next to nothing.
+# Chosen by judgement: a mask whose brightest pixel is below this share of white would repaint next to nothing.
 FAINT = 1 / 4
 # Hard masks with text in them, saved as JPEG of quality 60: 99.9 % of the black pixels come back as 38 of 255 or less;
 # at quality 70 as 29, as WebP of quality 50 as 17; white likewise. Values up to RINGING become black; from twice

@@ -72,7 +72,7 @@ _FORMS = [
 ]
 
 
-@lru_cache(maxsize=1000)  # a negative prompt that thousands of photos share
+@lru_cache(maxsize=1000)  # thousands of photos may share a negative prompt
 def find_foreign_syntax(text: str, syntax: Syntax | None) -> tuple[str, ...]:
     """A line for each piece of another tool's syntax in a text: the piece, its meaning there, the remedy.
 

@@ -71,7 +71,7 @@ class Keys:
         return _hash(op, stage.version, parameters(stage), models, _libraries())
 
 
-def handed_on(stage: Stage, key: str, parent: str) -> str:
+def output_key(stage: Stage, key: str, parent: str) -> str:
     """The key of the edit that a step passes on: its own key, or its parent's for a gate, which changes nothing.
 
     Args:

@@ -79,7 +79,7 @@ class PictureFiles:
         """The picture's name: the photo's folder, and its variants after a dot, which no folder name contains."""
         return self.folder + self.variants.replace("_", ".", 1)
 
-    def deliver(self, store: Store, masks_only: bool, format: str, quality: int) -> None:
+    def add_result(self, store: Store, masks_only: bool, format: str, quality: int) -> None:
         """Add the file in `results/`: the final image, or, from a recipe that repaints nothing, the mask as a PNG.
 
         Args:

@@ -15,7 +15,7 @@ from darkroom.config.settings import Settings
 from darkroom.dataset import Photo
 from darkroom.dataset.dataset import stray_lines
 from darkroom.errors import PhotoError, printable
-from darkroom.planning.cache_keys import Keys, handed_on
+from darkroom.planning.cache_keys import Keys, output_key
 from darkroom.planning.plan import Step, StepPlanner
 from darkroom.planning.preflight import planned
 from darkroom.provenance.differences import recomputation_causes
@@ -116,7 +116,7 @@ def _count(photo: Photo, jobs: Sequence[_Job], store: Store, counts: _Counts) ->
                 continue
             counts.result(key, step.op, job.settings, store)
             if step.children:
-                content = handed_on(step.stage, key, parent)
+                content = output_key(step.stage, key, parent)
                 walk(job, step.children, content, {**above, step.name: content})
             else:
                 counts.pictures += 1

@@ -54,7 +54,7 @@ def relative_parts(path: str) -> tuple[str, ...]:
     if any(part in ("", ".", "..") or set(part) & {"\0", "\\"} for part in parts) or re.match(r"[A-Za-z]:", path):
         raise ValueError("not a path within the folder")
     if any(len(part) > _MAX_NAME for part in parts):
-        raise ValueError(f"a name of over {_MAX_NAME} letters")
+        raise ValueError(f"a name of over {_MAX_NAME} characters")
     if _IS_WINDOWS and not all(map(is_portable, parts)):  # `nul` is a device, `a:b` a hidden stream of the file a
         raise ValueError("a name that Windows does not allow")
     return parts

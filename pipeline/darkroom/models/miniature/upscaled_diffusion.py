@@ -13,8 +13,8 @@ from darkroom.models.interfaces import DiffusionModel
 from darkroom.models.request import DiffEditMaskRequest, DiffEditRequest, InpaintRequest
 
 SMALL = 256  # native sides in pixels below which a model is wrapped; no published Stable Diffusion has less than 512
-# Area, in native squares, up to which pictures are painted at their own size. A judgement: above it, the miniature
-# repeats itself.
+# Area, in native squares, up to which pictures are painted at their own size. Chosen by judgement: above it, the
+# miniature repeats itself.
 LARGEST = 1.5
 
 _Request = TypeVar("_Request", InpaintRequest, DiffEditRequest)
