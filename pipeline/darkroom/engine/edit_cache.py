@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from darkroom.imaging.bands import by_bands
 from darkroom.imaging.codec import DecodedPhoto, decode_photo
 from darkroom.imaging.compositing import fill_alpha
 from darkroom.imaging.edit import Edit
+from darkroom.imaging.layers import Layers
 from darkroom.imaging.paste_back import paste_back_problems
 from darkroom.imaging.png import decode_png, decode_untrusted_png, encode_png
 from darkroom.imaging.thumbnails import mask_thumbnail, photo_thumbnail
@@ -86,8 +87,10 @@ class EditCache:
             PhotoError: the step violated the paste-back contract; nothing is stored.
         """
         outside_max_diff = _check_paste_back(before, after)
+        files = self._store_files(node, before, after)
         result = Result(
-            **self._store_files(node, before, after),
+            **files,
+            layers=self._add_layers(after.layers) if files else {},
             artifacts={label: self._add_png(picture) for label, picture in after.artifacts.items()},
             figures=dict(after.figures),
             empty=after.repainted is None and after.mask is not None and not after.mask.any(),
@@ -113,12 +116,22 @@ class EditCache:
         if result.mask:
             changes["mask"] = decode_png(self._store.read_blob(result.mask), "L")
             changes["confidence"] = result.figures.get("confidence")
+        if changes:
+            changes["layers"] = self._layers(result)
         return changes
+
+    def _layers(self, result: Result) -> Layers | None:
+        pictures = {side: decode_png(self._store.read_blob(blob), "RGB") for side, blob in result.layers.items()}
+        return Layers(**pictures) if pictures else None
 
     def _is_valid(self, node: Node, result: Result) -> bool:
         """Whether the files of a result have the photo's size and keep the paste-back contract."""
         photo = node.root.load()
         size = photo.pixels.shape[:2]
+        if result.layers and set(result.layers) != {"inside", "outside"}:
+            return False
+        for blob in result.layers.values():
+            decode_untrusted_png(self._store.read_blob(blob), "RGB", size)
         mask, repainted = (self._untrusted_mask(blob, size) for blob in (result.mask, result.repainted))
         if result.image is None:
             return mask is not None
@@ -145,8 +158,11 @@ class EditCache:
             return {"mask": self._add_png(after.mask), "mask_thumbnail": thumbnail}
         return {}
 
-    def _add_png(self, grey: np.ndarray) -> str:
-        return self._store.add_blob(encode_png(grey), ".png")
+    def _add_layers(self, layers: Layers | None) -> dict[Literal["inside", "outside"], str]:
+        return {"inside": self._add_png(layers.inside), "outside": self._add_png(layers.outside)} if layers else {}
+
+    def _add_png(self, pixels: np.ndarray) -> str:
+        return self._store.add_blob(encode_png(pixels), ".png")
 
     def _metadata(self, node: StepNode) -> Mapping[str, str]:
         steps = [step for step in node.steps() if not step.stage.is_gate]  # a gate does not change the picture

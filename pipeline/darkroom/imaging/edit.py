@@ -12,6 +12,7 @@ import numpy as np
 from darkroom.errors import PhotoError
 from darkroom.imaging.bands import bands
 from darkroom.imaging.compositing import fill_alpha, flatten
+from darkroom.imaging.layers import Layers
 from darkroom.imaging.masks import to_uint8
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
@@ -28,6 +29,8 @@ class Edit:
         image: the picture so far, (H, W, 3) uint8 RGB; equal to `original` before the first repaint.
         mask: where the next repaint acts, (H, W) uint8: 0 keeps, 255 (white) repaints, values between make soft edges.
             None before the first mask stage.
+        layers: the unmixed colours in the soft edge of `mask`, from a `matte` stage; None if they are unknown. `invert`
+            swaps them; other stages that change the mask drop them.
         confidence: the confidence of the stage that found the mask, 0 to 1; None if it reports none. Stages that change
             a mask keep it.
         masks: the masks of earlier stages that a later stage needs, by stage name, (H, W) uint8.
@@ -43,6 +46,7 @@ class Edit:
     original: np.ndarray
     image: np.ndarray
     mask: np.ndarray | None = None
+    layers: Layers | None = None
     confidence: float | None = None
     masks: Mapping[str, np.ndarray] = field(default_factory=lambda: _EMPTY)
     confidences: Mapping[str, float | None] = field(default_factory=lambda: _EMPTY)
@@ -68,28 +72,38 @@ class Edit:
         """(width, height) in pixels."""
         return self.original.shape[1], self.original.shape[0]
 
-    def with_mask(self, mask: np.ndarray, confidence: float | None = None, **artifacts: np.ndarray) -> Edit:
+    def with_mask(
+        self,
+        mask: np.ndarray,
+        confidence: float | None = None,
+        *,
+        layers: Layers | None = None,
+        artifacts: Mapping[str, np.ndarray] = _EMPTY,
+    ) -> Edit:
         """This edit with another mask.
 
         Args:
             mask: (H, W) uint8, bool, or float in [0, 1]; see `to_uint8`.
             confidence: 0 to 1, clipped, and rounded to four digits as in the journal.
+            layers: the unmixed colours in its soft edge; None if they are unknown.
             artifacts: (H, W) uint8, bool, or float in [0, 1], by label.
         """
         sure = None if confidence is None else round(min(max(float(confidence), 0.0), 1.0), 4)
         figures = {} if sure is None else {"confidence": sure}
         pictures = {label: to_uint8(picture) for label, picture in artifacts.items()}
-        return replace(self, mask=to_uint8(mask), confidence=sure, artifacts=pictures, figures=figures)
+        mask = to_uint8(mask)
+        return replace(self, mask=mask, layers=layers, confidence=sure, artifacts=pictures, figures=figures)
 
-    def with_image(self, image: np.ndarray, blend_mask: np.ndarray) -> Edit:
+    def with_image(self, image: np.ndarray, blend_mask: np.ndarray, layers: Layers | None = None) -> Edit:
         """This edit repainted once more.
 
         Args:
             image: (H, W, 3) uint8 RGB.
             blend_mask: (H, W) uint8, the share of the new picture in `image`; where it is 0 the image did not change.
+            layers: the unmixed colours of `image` in the soft edge of the mask; None if they are unknown.
         """
         repainted = blend_mask if self.repainted is None else np.maximum(self.repainted, blend_mask)
-        return replace(self, image=image, repainted=repainted, artifacts=_EMPTY, figures=_EMPTY)
+        return replace(self, image=image, layers=layers, repainted=repainted, artifacts=_EMPTY, figures=_EMPTY)
 
     def need_mask(self) -> np.ndarray:
         """The mask; raises `PhotoError` where no stage has made one."""

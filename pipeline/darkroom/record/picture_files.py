@@ -117,6 +117,10 @@ class PictureFiles:
             found["artifacts"] = {label: f"{stem}_{label}{own}.png" for label in result.artifacts}
             for label, path in found["artifacts"].items():
                 self.files[path] = result.artifacts[label]
+        if result.layers:
+            found["layers"] = {side: f"{stem}_{side}{own}.png" for side in result.layers}
+            for side, path in found["layers"].items():
+                self.files[path] = result.layers[side]
         if result.figures:
             found["figures"] = dict(result.figures)
         if result.image:
@@ -156,14 +160,15 @@ def import_results(store: Store, folder: Folder, line: JournalLine) -> None:
         image, mask, repainted = step.get("image"), step.get("mask"), step.get("repainted")
         thumbnail = image and _thumbnail(image, ".jpg")
         mask_thumbnail = (shown := repainted or mask) and _thumbnail(shown, ".png")
-        artifacts = step.get("artifacts", {})
-        needed = {path for path in (image, mask, repainted, *artifacts.values()) if path}
+        layers, artifacts = step.get("layers", {}), step.get("artifacts", {})
+        needed = {path for path in (image, mask, repainted, *layers.values(), *artifacts.values()) if path}
         needed |= {path for path in (thumbnail, mask_thumbnail) if path and path in blobs}
         if (image or mask or repainted) and needed <= intact and step["key"]:
             result = Result(
                 image=image and blobs[image],
                 mask=mask and blobs[mask],
                 repainted=repainted and blobs[repainted],
+                layers={side: blobs[path] for side, path in layers.items()},
                 artifacts={label: blobs[path] for label, path in artifacts.items()},
                 figures=step.get("figures", {}),
                 thumbnail=thumbnail and blobs.get(thumbnail),

@@ -46,6 +46,7 @@ class StepFiles(TypedDict, total=False):
     image: Inside
     mask: Inside
     repainted: Inside
+    layers: dict[Literal["inside", "outside"], Inside]
     artifacts: dict[str, Inside]
     figures: dict[str, Finite]
 

@@ -102,7 +102,7 @@ class Auto(Stage):
             union |= mask
             scores.append(score)
         confidence = mean_under(union, artifacts["heat"]) if self.choose == "text" else min(scores, default=None)
-        return edit.with_mask(union, confidence, **artifacts)
+        return edit.with_mask(union, confidence, artifacts=artifacts)
 
     def _filtered(self, segments: Segments) -> Segments:
         """The segments with the right size, score and stability, best score first, without duplicates."""

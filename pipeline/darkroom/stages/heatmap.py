@@ -117,4 +117,4 @@ def mask_from_heatmap(edit: Edit, heatmap: np.ndarray, threshold: Threshold | No
         threshold: None makes the heatmap itself a soft mask.
     """
     mask = heatmap if threshold is None else apply_threshold(heatmap, threshold)
-    return edit.with_mask(mask, mean_under(mask, heatmap), heat=heatmap)
+    return edit.with_mask(mask, mean_under(mask, heatmap), artifacts={"heat": heatmap})

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @stage
 class Invert(Stage):
-    """The mask becomes 255 - mask; soft edges stay soft."""
+    """The mask becomes 255 - mask; soft edges stay soft, and a matte stays a matte."""
 
     needs_mask: ClassVar[bool] = True
 
@@ -23,4 +23,5 @@ class Invert(Stage):
         mask = edit.need_mask()
         if not mask.any():
             raise EmptyMask("nothing found: the mask to invert is empty")
-        return edit.with_mask(255 - mask, edit.confidence)
+        layers = edit.layers and edit.layers.swapped()
+        return edit.with_mask(255 - mask, edit.confidence, layers=layers)

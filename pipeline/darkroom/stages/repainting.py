@@ -14,6 +14,7 @@ from darkroom.errors import EmptyMask
 from darkroom.imaging.compositing import WorkingCrop, inward_ramp, paste, to_working_crop
 from darkroom.imaging.crops import Crop, CropMode, CropPlanner
 from darkroom.imaging.harmonise import Harmoniser, harmonised
+from darkroom.imaging.layers import Layers, in_band, with_band
 from darkroom.imaging.seam import seam_figures
 from darkroom.models.request import DiffEditRequest, InpaintRequest
 from darkroom.stages.base import Stage, stage
@@ -109,9 +110,23 @@ class Repainting(Stage):
         return [(crop, to_working_crop(image, mask, crop)) for crop in planner.plan(self.crop, mask)]
 
     def _finished(self, edit: Edit, painted: Sequence[tuple[Crop, WorkingCrop, np.ndarray]]) -> Edit:
-        blend_mask, opacity, image = self.blend_mask(edit.need_mask()), edit.opacity, edit.image
+        mask, pictures = edit.need_mask(), []
         for crop, before, picture in painted:
-            picture = harmonised(before.image, before.mask, picture, self.harmonise)
-            image = paste(image, blend_mask, crop, picture, opacity)
-        after = edit.with_image(image, blend_mask)
+            pictures.append((crop, harmonised(before.image, before.mask, picture, self.harmonise)))
+        blend_mask = self.blend_mask(mask)
+        layers = edit.layers if np.array_equal(blend_mask, mask) else None
+        image = with_band(edit.image, layers.outside, mask) if layers else edit.image
+        for crop, picture in pictures:
+            image = paste(image, blend_mask, crop, picture, edit.opacity)
+        if layers:
+            layers = Layers(inside=_band_of(pictures, mask), outside=layers.outside)
+        after = edit.with_image(image, blend_mask, layers)
         return replace(after, figures=seam_figures(edit.flattened, after.flattened, blend_mask))
+
+
+def _band_of(pictures: Sequence[tuple[Crop, np.ndarray]], mask: np.ndarray) -> np.ndarray:
+    """The model's pictures in the band of a mask, black elsewhere, (H, W, 3) uint8."""
+    whole, everywhere = np.zeros((*mask.shape, 3), np.uint8), np.full_like(mask, 255)
+    for crop, picture in pictures:
+        whole = paste(whole, everywhere, crop, picture)
+    return in_band(whole, mask)

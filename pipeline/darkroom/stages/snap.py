@@ -64,7 +64,7 @@ class Snap(Stage):
         for region in _regions(found, heatmap, self.objects):
             own = np.where(region | ~found, heatmap, 0)  # without the other regions
             union |= _segment(models, shown, region, own)
-        return edit.with_mask(union, mean_under(union, heatmap), heat=heatmap)
+        return edit.with_mask(union, mean_under(union, heatmap), artifacts={"heat": heatmap})
 
 
 def _regions(found: np.ndarray, heatmap: np.ndarray, count: int) -> Iterator[np.ndarray]:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
 from pydantic.dataclasses import dataclass
@@ -48,6 +48,7 @@ class Result:
         image: the picture, a PNG.
         mask: the mask for the next stage, a grey PNG.
         repainted: the maximum of all blend masks so far (`Edit.repainted`), a grey PNG; only from repaints.
+        layers: `inside` and `outside` (`Layers`), RGB PNGs; empty if the edit has none.
         artifacts: further pictures, by label; grey PNGs.
         figures: measurements, by label.
         thumbnail: of the image, a JPEG.
@@ -60,6 +61,7 @@ class Result:
     image: Blob | None = None
     mask: Blob | None = None
     repainted: Blob | None = None
+    layers: Mapping[Literal["inside", "outside"], Blob] = field(default_factory=dict)
     artifacts: Mapping[str, Blob] = field(default_factory=dict)
     figures: Mapping[str, float] = field(default_factory=dict)
     thumbnail: Blob | None = None
@@ -71,7 +73,7 @@ class Result:
     def blobs(self) -> Iterator[str]:
         """The names of all its blobs."""
         names = (self.image, self.mask, self.repainted, self.thumbnail, self.mask_thumbnail)
-        yield from (name for name in (*names, *self.artifacts.values()) if name)
+        yield from (name for name in (*names, *self.layers.values(), *self.artifacts.values()) if name)
 
 
 class _Entry(TypedDict):
