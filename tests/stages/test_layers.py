@@ -8,6 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from darkroom.imaging.compositing import to_working_crop
+from darkroom.imaging.crops import CropPlanner
 from darkroom.imaging.edit import Edit
 from darkroom.imaging.layers import Layers, in_band, is_band
 from darkroom.stages.inpaint import Inpaint
@@ -42,6 +44,23 @@ def test_a_repaint_shows_nothing_of_the_replaced_side(data, size, crop):
         share = before.mask[..., None] / 255
         mixed = before.layers.outside * (1 - share) + after.layers.inside * share
         np.testing.assert_allclose(after.image[band], mixed[band], atol=0.51)
+
+
+def test_the_model_does_not_see_the_rim_that_is_kept():
+    mask = np.zeros((64, 64), np.uint8)
+    mask[:, 32:] = 255
+    crop = CropPlanner(mask.shape, 64, 8).photo()
+    seen = [to_working_crop(edit_of(64, 64).image, mask, crop, grow).mask for grow in (0, 4)]
+    assert not seen[0][:, :32].any() and seen[0][:, 32:].all()
+    assert not seen[1][:, :28].any() and seen[1][:, 28:].all()
+    plain = edit_of(64, 64, mask)
+    before = replace(plain, layers=Layers(*[np.zeros_like(plain.image)] * 2))
+    hidden = []
+    for edit in (plain, before):
+        models = stage_models()
+        Inpaint(prompt="x", crop="photo").apply(edit, models)
+        hidden.append(models.diffusion.calls[-1][0].mask.mean())
+    assert hidden[1] == hidden[0] + 4 / 64
 
 
 def test_a_blend_of_its_own_ignores_the_layers():

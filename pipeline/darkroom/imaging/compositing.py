@@ -26,7 +26,7 @@ class WorkingCrop:
         image: (h, w, 3) uint8 RGB.
         mask: (h, w) bool, True where the model repaints: every pixel that the mask touches at all, so that the model
             sees nothing of the old picture under a soft edge.
-        change_map: (h, w) float32 in [0, 1], the mask itself; above 0 exactly where `mask` is True.
+        change_map: (h, w) float32 in [0, 1], the mask itself; above 0 only where `mask` is True.
     """
 
     image: np.ndarray
@@ -84,7 +84,7 @@ def inward_ramp(mask: np.ndarray, width: float) -> np.ndarray:
     return by_bands(lambda band: to_uint8(band / np.float32(width + 1)), depth)
 
 
-def to_working_crop(image: np.ndarray, mask: np.ndarray, crop: Crop) -> WorkingCrop:
+def to_working_crop(image: np.ndarray, mask: np.ndarray, crop: Crop, grow: int = 0) -> WorkingCrop:
     """Cut a crop out of a photo and its mask and resize both for the model.
 
     Bilinear resizing keeps every working pixel that the mask overlaps above 0.
@@ -93,12 +93,15 @@ def to_working_crop(image: np.ndarray, mask: np.ndarray, crop: Crop) -> WorkingC
         image: (H, W, 3) uint8.
         mask: (H, W) uint8.
         crop: which part of them.
+        grow: px at the working size by which `WorkingCrop.mask` extends beyond the mask.
     """
     size = crop.width, crop.height
     picture = Image.fromarray(image[crop.slices]).resize(size, Image.Resampling.LANCZOS)
     share = Image.fromarray(to_float(mask[crop.slices])).resize(size, Image.Resampling.BILINEAR)
     change_map = np.asarray(share)
-    return WorkingCrop(np.asarray(picture), change_map > 0, change_map)
+    repainted = (change_map > 0).astype(np.uint8)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1))
+    return WorkingCrop(np.asarray(picture), cv2.dilate(repainted, disc) > 0, change_map)
 
 
 def paste(

@@ -107,14 +107,21 @@ class Repainting(Stage):
         native = self.resolution or models.diffusion.native
         planner = CropPlanner(mask.shape, native, models.diffusion.multiple, self.context)
         image = edit.flattened
-        return [(crop, to_working_crop(image, mask, crop)) for crop in planner.plan(self.crop, mask)]
+        # Next to the subject's rim, a model continues the subject. With half a latent cell of the rim hidden, it did so
+        # on 1 % of the pixels around it instead of 6 % (14 scenes of the miniature world); `paste` keeps the rim.
+        grow = models.diffusion.multiple // 2 if self._layers(edit) else 0
+        return [(crop, to_working_crop(image, mask, crop, grow)) for crop in planner.plan(self.crop, mask)]
+
+    def _layers(self, edit: Edit) -> Layers | None:
+        """The edit's layers, if the blend mask is the mask that they belong to."""
+        mask = edit.need_mask()
+        return edit.layers if edit.layers and np.array_equal(self.blend_mask(mask), mask) else None
 
     def _finished(self, edit: Edit, painted: Sequence[tuple[Crop, WorkingCrop, np.ndarray]]) -> Edit:
         mask, pictures = edit.need_mask(), []
         for crop, before, picture in painted:
             pictures.append((crop, harmonised(before.image, before.mask, picture, self.harmonise)))
-        blend_mask = self.blend_mask(mask)
-        layers = edit.layers if np.array_equal(blend_mask, mask) else None
+        blend_mask, layers = self.blend_mask(mask), self._layers(edit)
         image = with_band(edit.image, layers.outside, mask) if layers else edit.image
         for crop, picture in pictures:
             image = paste(image, blend_mask, crop, picture, edit.opacity)
