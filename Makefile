@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 PARALLEL := $(PY) -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint bench train train-smoke eval-miniature eval-masks eval-repaint test-full-size fuzz docs clean
+.PHONY: help setup demo test test-all lint bench train train-smoke eval-miniature eval-masks eval-repaint eval-photos test-full-size fuzz docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ eval-masks: setup  ## measure how well each op finds objects, on drawn scenes
 
 eval-repaint: setup  ## measure the effect of crops and harmonising on repaints
 	$(PY) -m miniature.evaluate_repaint
+
+eval-photos: setup  ## measure `subject` on your photos: DIR=folder, true masks in DIR/masks or MASKS=folder
+	$(PY) -m benchmarks.eval_photos '$(DIR)' $(if $(MASKS),--masks '$(MASKS)')
 
 test-full-size: setup  ## the real architectures at full size with random weights (8 GB of disk, 20 GiB of memory)
 	$(PY) -m pytest -m full_size tests/full_size
