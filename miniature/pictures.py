@@ -23,6 +23,7 @@ import yaml
 from PIL import Image
 
 from darkroom.imaging.edit import Edit
+from darkroom.imaging.framing import framed
 from darkroom.models import Memory, ModelNames, Models
 from darkroom.record import read_journal
 from darkroom.report.drawing import SOFT, TINT, label, padded, row, stack
@@ -71,6 +72,12 @@ SHOWN: dict[str, tuple[str, str]] = {
         "car.png",
         "{grabcut: {box: [545, 340, 690, 398]}, refine: {open: 1, grow: 4, feather: 3}, erase: {}}",
     ),
+    "frame": (
+        "car.png",
+        "{sam: {points: [[330, 360]]}, invert: {}, "
+        "inpaint: {prompt: 'red desert of Mars, dusty sky', steps: 20, guidance_scale: 3, strength: 1}, "
+        "frame: {size: [600, 600], share: 0.8, inside: true}}",
+    ),
     "diffedit_repaint": (
         "horse.png",
         "{sam: {points: [[380, 300]]}, refine: {grow: 6, feather: 6}, "
@@ -87,7 +94,12 @@ def shown(op: str, models: Models, truth: Path) -> Image.Image:
     for stage, given in yaml.safe_load(text).items():
         kind = given.get("op", stage)
         parameters = {key: str(truth) if value == "TRUTH" else value for key, value in given.items() if key != "op"}
-        after = STAGES[kind](**parameters).apply(edit, models)
+        made = STAGES[kind](**parameters)
+        after = made.apply(edit, models)
+        if STAGES[kind].frames:
+            picture, _ = framed(made.framing(after.figures), after.image, None)
+            cells.append(_cell(picture, f"{stage}: {_flow(given)}"))
+            continue
         measured = f" — {_flow(after.figures)}" if STAGES[kind].is_gate else ""
         cells += _views(edit, after, f"{stage}: {_flow(given)}{measured}")
         edit = replace(after, masks={**edit.masks, stage: after.mask}, artifacts={})

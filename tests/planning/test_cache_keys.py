@@ -47,10 +47,17 @@ VALID: Mapping[str, Mapping[str, Any]] = {
     "erase": {},
     "diffedit": {"reference": "a horse", "query": "a zebra"},
     "diffedit_repaint": {"prompt": "a zebra"},
+    "frame": {"aspect": "1:1"},
 }
 VALID_WITH: Mapping[tuple[str, str], Mapping[str, Any]] = {  # what goes with one parameter alone
     ("auto", "point"): {},
+    ("frame", "size"): {},
     ("inpaint", "negative_prompt_2"): {"prompt": "mars", "negative_prompt": ""},
+}
+WORDS: Mapping[tuple[str, str], st.SearchStrategy[Any]] = {  # where hardly any other text is valid
+    ("frame", "aspect"): st.sampled_from(["1:1", "4:5", "16:9"]),
+    ("frame", "size"): st.tuples(st.integers(1, 20_000), st.integers(1, 20_000)),
+    ("frame", "fill"): st.sampled_from(["edge", "mirror", "transparent", "white", "#000"]),
 }
 PARAMETERS = [(op, name) for op, kind in STAGES.items() if not kind.is_gate for name in kind.__pydantic_fields__]
 PLACES = [("mask_file", "folder"), ("combine", "mask"), ("inpaint", "prompts_file")]
@@ -121,7 +128,7 @@ def key_of(op: str, stage: Stage) -> str:
 @given(data=st.data())
 def test_every_parameter_is_part_of_the_key(op: str, name: str, data: st.DataObject) -> None:
     field = STAGES[op].__pydantic_fields__[name]
-    drawn = values(field.annotation, field.metadata)
+    drawn = WORDS.get((op, name)) or values(field.annotation, field.metadata)
     others = VALID_WITH.get((op, name), VALID[op])
     one, other = (a_stage(op, {**others, name: data.draw(drawn)}) for _ in range(2))
     assert (key_of(op, one) == key_of(op, other)) == (one == other)

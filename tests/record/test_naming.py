@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from darkroom.config.recipe_form import is_name
+from darkroom.config.settings import OutputKind
 from darkroom.dataset import Photo
 from darkroom.record import Record
 from darkroom.record.naming import folder_name, is_folder_name
@@ -76,7 +78,9 @@ def test_every_file_of_a_run_has_a_name_that_windows_allows(names: list[str], st
         picture.add_photo("", _EVERYTHING)
         for number, stage in enumerate(stages, 1):
             picture.add_step(f"{number}_{stage}", f"prompt{number}-seed{seed}", "", _EVERYTHING)
-        picture.add_result(None, masks_only=False, format="png", quality=90)
+        for kind in get_args(OutputKind):
+            picture.add_output(kind, _BLOB)
+        picture.add_thumbnail(_BLOB)
         found += [f"2026-11-20_14-03-22-481_{stages[0]}/{path}" for path in picture.files]
     assert all(is_portable(part) for path in found for part in path.split("/"))
     assert len({path.casefold() for path in found}) == len(found)

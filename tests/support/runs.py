@@ -102,7 +102,7 @@ def journal_line(photo: str, **facts: Any) -> dict[str, Any]:
         "folder": re.sub(r"\W+", "_", photo),
         **nothing,
         **lists,
-        **{key: {} for key in ("inputs", "item", "thumbnails", "files")},
+        **{key: {} for key in ("outputs", "inputs", "item", "thumbnails", "files")},
         **facts,
     }
 

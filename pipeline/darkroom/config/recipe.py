@@ -202,6 +202,8 @@ def _order_problems(spec: StageSpec, stage: Stage, earlier: Sequence[StageSpec])
     where, names = f"stages.{spec.name}", [before.name for before in earlier]
     if stage.needs_mask and not earlier:
         yield where, f"`{spec.op}` needs a mask: a stage that makes one, such as `sam` or `grabcut`, comes first"
+    if not stage.is_gate and (frame := next((before for before in earlier if _frames(before)), None)):
+        yield where, f"comes after `{frame.name}`, which only gates may follow: put `{frame.name}` last"
     for key in stage.fields_with(NeedsConfidence):
         if getattr(stage, key) is not None and not any(map(_reports_confidence, earlier)):
             able = ", ".join(op for op, kind in STAGES.items() if kind.reports_confidence)
@@ -209,6 +211,10 @@ def _order_problems(spec: StageSpec, stage: Stage, earlier: Sequence[StageSpec])
     for name in stage.needed_masks():
         if name not in names:
             yield where, f"no earlier stage is called '{name}', {suggest(name, names)}"
+
+
+def _frames(spec: StageSpec) -> bool:
+    return spec.op in STAGES and spec.kind.frames
 
 
 def _reports_confidence(spec: StageSpec) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from darkroom.config import recipe_form
@@ -25,16 +25,30 @@ _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,2})?")
 _G = TypeVar("_G", ModelNames, Memory)
 
 
+OutputKind = Literal["picture", "cutout", "mask", "background", "layers"]
+
+
+def _several(value: Any) -> Any:
+    kinds = (value,) if isinstance(value, str) else value
+    if not isinstance(kinds, list | tuple) or not kinds:
+        raise ValueError("a list such as [picture, cutout]")
+    return tuple(dict.fromkeys(kinds)) if all(isinstance(kind, str) for kind in kinds) else kinds
+
+
 @pydantic_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Results(SettingsGroup):
     """The files in `results/` of a run folder, the finished pictures.
 
     Attributes:
-        format: `png` is lossless and what the run folder keeps anyway; the others are converted from it.
+        what: of each picture: the `picture` itself, the `cutout` subject, its `mask`, the `background` without it, a
+            file with both as `layers`.
+        format: of picture and background: `png` is lossless and what the run folder keeps anyway; the others are
+            converted from it.
         quality: of `jpeg` and `webp`, 1 to 100.
     """
 
     group = "results"
+    what: Annotated[tuple[OutputKind, ...], BeforeValidator(_several)] = ("picture",)
     format: Literal["png", "jpeg", "webp"] = "png"
     quality: Annotated[int, Field(ge=1, le=100)] = 95
 
@@ -117,7 +131,7 @@ def _device(config: Mapping[str, Any]) -> str:
 def _results(config: Mapping[str, Any]) -> Results:
     given = config.get("results", {})
     if not isinstance(given, Mapping):
-        raise RecipeError("command line: results: set its two keys, as in results.format=jpeg results.quality=90")
+        raise RecipeError("command line: results: set its keys, as in results.format=jpeg results.quality=90")
     return Results.parse(given)
 
 

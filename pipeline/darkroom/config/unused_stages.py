@@ -25,8 +25,8 @@ class StageSummary:
 
     @property
     def masks(self) -> bool:
-        """True for mask stages: neither repaint nor gate."""
-        return not (self.kind.repaints or self.kind.is_gate)
+        """See `Stage.makes_mask`."""
+        return self.kind.makes_mask()
 
 
 def find_unused(stages: Sequence[StageSummary], until: str | None) -> list[Problem]:
@@ -55,7 +55,7 @@ def _used(stages: Sequence[StageSummary], until: str | None) -> set[int]:
         wanted |= stage.name in named or stage.name == until
         if wanted or not stage.masks:
             used.add(index)
-            wanted = stage.kind.needs_mask
+            wanted = stage.kind.needs_mask or (wanted and stage.kind.frames)
             unknown = stage.needed_masks is None
             named |= {earlier.name for earlier in stages[:index]} if unknown else set(stage.needed_masks or ())
     return used

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from darkroom.config.jobs import Job
 from darkroom.dataset import Photo
+from darkroom.engine.outputs import FinishedPicture, Outputs
 from darkroom.engine.step_result import StepResult, outcome
 from darkroom.errors import EmptyMask, PhotoError, Stopped
 from darkroom.planning.cache_keys import content
@@ -98,8 +99,7 @@ class Delivery:
         status: PictureStatus = "done" if error is None else self._status(error)
         files = _files_of(self._folder, finished)
         if status == "done":
-            settings, masks_only = self._job.settings.results, not any(step.stage.repaints for step in steps)
-            files.add_result(self._store, masks_only, settings.format, settings.quality)
+            self._add_outputs(files, finished, masks_only=not any(step.stage.repaints for step in steps))
             steps = _steps_of(finished)  # fewer, if it is kept as it was before an error
         if conflict := self._record.find_conflict(files.files, self._earlier, self._store):
             status, error, files = "failed", PhotoError(f"not made: {conflict}"), PictureFiles(self._folder)
@@ -122,6 +122,14 @@ class Delivery:
     def flush(self) -> None:
         """See `runner.ResultSink`."""
         self._record.flush()
+
+    def _add_outputs(self, files: PictureFiles, finished: Sequence[StepResult], masks_only: bool) -> None:
+        picture = FinishedPicture.of(finished)
+        outputs = Outputs(files.name, self._store, picture, masks_only, self._job.settings.results)
+        for kind, blob in outputs.made():
+            files.add_output(kind, blob)
+        if small := outputs.thumbnail():
+            files.add_thumbnail(small)
 
     def _planned(self, tree: Sequence[Step]) -> Iterator[_PlannedPicture]:
         for steps in paths(tree):

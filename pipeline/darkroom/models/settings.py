@@ -88,6 +88,8 @@ def _wrong_values(group: str, error: ValidationError) -> list[str]:
     values: dict[str, Any] = {}
     for problem in error.errors():
         key = str(problem["loc"][0])
-        expected.setdefault(key, []).append(problem["msg"].removeprefix("Input should be "))
+        expected.setdefault(key, []).append(
+            problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+        )
         values[key] = problem["input"]
     return [f"{group}.{key}: {values[key]!r} should be {' or '.join(valid)}" for key, valid in expected.items()]

@@ -7,8 +7,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from darkroom.config.recipe import Recipe, origin
+from darkroom.config.settings import Results
 from darkroom.dataset import Photo
 from darkroom.errors import PhotoError, RecipeError
+from darkroom.imaging.layered_file import require_psd_tools
 from darkroom.models import Models
 from darkroom.planning.plan import Step, StepPlanner
 from darkroom.stages import Stage
@@ -81,6 +83,22 @@ def planned(photo: Photo, plan: Callable[[], Sequence[Step]], models: Models) ->
     except PhotoError as error:
         raise PhotoError(photo.located(error)) from None
     return steps
+
+
+def check_outputs(recipe: Recipe, results: Results) -> None:
+    """Make sure that a run can make the files that it is to deliver.
+
+    Raises:
+        RecipeError: the recipe has no mask from which to make one.
+        SetupError: a package is missing.
+    """
+    from_masks = [kind for kind in results.what if kind != "picture"]
+    if from_masks and not any(spec.kind.makes_mask() for spec in recipe.stages):
+        raise RecipeError(
+            f"command line: results.what: {', '.join(from_masks)}: the recipe has no stage that makes a mask"
+        )
+    if "layers" in results.what:
+        require_psd_tools()
 
 
 class _Problems:

@@ -39,6 +39,7 @@ def journal_line(
         "status": status,
         "result": files.image if done else None,
         "delivered": files.delivered,
+        "outputs": files.outputs,
         "mask": files.mask,
         "source": files.source,
         "prompt": summary.prompt if summary else None,

@@ -11,6 +11,7 @@ from typing import Any
 
 from darkroom.planning.cache_keys import parameters
 from darkroom.planning.plan import Step, last_summary
+from darkroom.record.reading import read_metadata
 from darkroom.record.schema import Metadata
 from darkroom.stages.base import GenerationSummary
 
@@ -33,6 +34,15 @@ def texts(photo: str, steps: Sequence[Step], models: Mapping[str, Any]) -> dict[
     if summary := last_summary(steps):
         chunks["parameters"] = _parameters(summary)
     return chunks
+
+
+def with_step(chunks: Mapping[str, str], step: Step) -> dict[str, str]:
+    """The text chunks of a result after one more step, which has changed only its geometry."""
+    everything = read_metadata(chunks.get("darkroom", ""))
+    if everything is None:
+        return dict(chunks)
+    everything["stages"].append({"op": step.op, **parameters(step.stage)})
+    return {**chunks, "darkroom": json.dumps(everything, ensure_ascii=False)}
 
 
 def _parameters(summary: GenerationSummary) -> str:

@@ -4,19 +4,15 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
 
-from darkroom.errors import PhotoError
-from darkroom.imaging.delivery_formats import DELIVERY_FORMATS, convert_png
+from darkroom.config.settings import OutputKind
 from darkroom.record.naming import RESULTS, THUMBNAILS
 from darkroom.record.schema import JournalLine, StepFiles, StepLine
 from darkroom.store import Result, Store
 from darkroom.system.files import Folder
-
-log = logging.getLogger("darkroom")
 
 
 @dataclass
@@ -35,7 +31,8 @@ class PictureFiles:
         outside_max_diff: of the latest image.
         repainted: whether anything has been repainted.
         flags: the reasons why gates flagged the picture.
-        delivered: the file in `results/`; None before `deliver`.
+        outputs: the files in `results/`, by kind.
+        shown: the thumbnail of the delivered picture, if it differs from that of `image`.
     """
 
     folder: str
@@ -49,7 +46,8 @@ class PictureFiles:
     outside_max_diff: int = 0
     repainted: bool = False
     flags: list[str] = field(default_factory=list)
-    delivered: str | None = None
+    outputs: dict[OutputKind, str] = field(default_factory=dict)
+    shown: str | None = None
 
     def add_photo(self, key: str, result: Result) -> None:
         """Add the photo as decoded.
@@ -79,26 +77,21 @@ class PictureFiles:
         """The picture's name: the photo's folder, and its variants after a dot, which no folder name contains."""
         return self.folder + self.variants.replace("_", ".", 1)
 
-    def add_result(self, store: Store, masks_only: bool, format: str, quality: int) -> None:
-        """Add the file in `results/`: the final image, or, from a recipe that repaints nothing, the mask as a PNG.
+    @property
+    def delivered(self) -> str | None:
+        """The picture in `results/`, or the first other file there; None without one."""
+        return self.outputs.get("picture") or next(iter(self.outputs.values()), None)
 
-        Args:
-            store: has the blobs, and gets the converted image.
-            masks_only: the recipe repaints nothing.
-            format: a key of `DELIVERY_FORMATS`; `png` is the image itself.
-            quality: 1 to 100, for the other formats.
-        """
-        path = self.mask if masks_only and self.mask else self.image
-        assert path is not None  # a finished picture has at least the photo
-        blob, suffix = self.files[path], DELIVERY_FORMATS["png"]
-        if format != "png" and path == self.image:
-            try:
-                data = convert_png(store.read_blob(blob), format, quality)
-                blob, suffix = store.add_blob(data, DELIVERY_FORMATS[format]), DELIVERY_FORMATS[format]
-            except PhotoError as error:
-                log.warning("%s: kept as PNG: %s", self.name, error)
-        self.delivered = f"{RESULTS}/{self.name}{suffix}"
-        self.files[self.delivered] = blob
+    def add_output(self, kind: OutputKind, blob: str) -> None:
+        """Add a file in `results/`; its suffix is the blob's."""
+        part = "" if kind in ("picture", "layers") else f".{kind}"
+        self.outputs[kind] = f"{RESULTS}/{self.name}{part}{PurePosixPath(blob).suffix}"
+        self.files[self.outputs[kind]] = blob
+
+    def add_thumbnail(self, blob: str) -> None:
+        """Add the thumbnail of a picture that is delivered in another size or shape than the photo's."""
+        self.shown = f"{THUMBNAILS}/{RESULTS}/{self.name}.jpg"
+        self.files[self.shown] = blob
 
     def thumbnails(self, done: bool) -> dict[Literal["source", "mask", "result"], str]:
         """The paths of the thumbnails of photo, mask and, if the picture is done, result."""
@@ -108,7 +101,7 @@ class PictureFiles:
         if self.mask:
             paths["mask"] = _thumbnail(self.mask, ".png")
         if self.image and done:
-            paths["result"] = _thumbnail(self.image, ".jpg")
+            paths["result"] = self.shown or _thumbnail(self.image, ".jpg")
         return {kind: path for kind, path in paths.items() if path in self.files}
 
     def _add(self, stem: str, shared: str, key: str, result: Result) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic requires it before Python 3.12
 
+from darkroom.config.settings import OutputKind
 from darkroom.system.files import relative_parts
 
 RUN, SWEEP, JOURNAL = "run.json", "sweep.json", "journal.jsonl"
@@ -75,6 +76,7 @@ class JournalLine(TypedDict):
     status: PictureStatus
     result: Inside | None
     delivered: Inside | None
+    outputs: dict[OutputKind, Inside]
     mask: Inside | None
     source: Inside | None
     prompt: str | None

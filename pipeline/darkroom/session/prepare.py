@@ -15,7 +15,7 @@ from darkroom.config.recipe import check_dataset, parse
 from darkroom.config.recipe_form import is_name
 from darkroom.config.settings import Settings
 from darkroom.errors import DarkroomError, RecipeError, collect_errors
-from darkroom.planning.preflight import check
+from darkroom.planning.preflight import check, check_outputs
 
 T = TypeVar("T")
 
@@ -92,6 +92,7 @@ def _checked(composed: Composed, folder: Path, sweep: Path | None) -> Job:
         lambda: _outputs(config),
     )
     check_dataset(recipe, source, overridden)
+    check_outputs(recipe, settings.results)
     warnings = check(recipe, settings.models(), settings.strict, source, overridden)
     return Job(recipe, settings, folder, composed.files(folder), config, composed.overrides, sweep, warnings)
 

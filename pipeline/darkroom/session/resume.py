@@ -11,7 +11,7 @@ from darkroom.config.jobs import Job, RefusedJob
 from darkroom.config.recipe import Recipe, check_dataset, parse
 from darkroom.config.settings import Settings
 from darkroom.errors import RecordError, collect_errors
-from darkroom.planning.preflight import check
+from darkroom.planning.preflight import check, check_outputs
 from darkroom.record import RUN, SWEEP, read_facts, read_sweep, resolved_config
 from darkroom.record.schema import JobLine, Start
 from darkroom.system.files import Folder
@@ -90,6 +90,7 @@ def _checked(config: Mapping[str, Any], source: str) -> tuple[Recipe, Settings, 
     """Recipe and settings of a record, checked like new ones, and the warnings."""
     recipe, settings = collect_errors(lambda: parse(config, source), lambda: Settings.parse(config))
     check_dataset(recipe, source)
+    check_outputs(recipe, settings.results)
     return recipe, settings, check(recipe, settings.models(), settings.strict, source)
 
 

@@ -9,6 +9,7 @@ from darkroom.stages.combine import Combine
 from darkroom.stages.diffedit import DiffEdit
 from darkroom.stages.diffedit_repaint import DiffEditRepaint
 from darkroom.stages.erase import Erase
+from darkroom.stages.frame import Frame
 from darkroom.stages.gate import Gate
 from darkroom.stages.grabcut import GrabCut
 from darkroom.stages.inpaint import Inpaint
@@ -35,6 +36,7 @@ STAGES: dict[str, type[Stage]] = {
     "inpaint": Inpaint,
     "erase": Erase,
     "diffedit_repaint": DiffEditRepaint,
+    "frame": Frame,
 }
 
 __all__ = ["STAGES", "Stage"]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from darkroom.imaging.edit import Edit
+    from darkroom.imaging.framing import Framing
     from darkroom.models import ModelKind, Models
     from darkroom.stages.baseline import Baseline
 
@@ -69,6 +70,8 @@ class Stage(ABC):
         reports_confidence: it reports how sure it is of the mask it finds.
         is_gate: it measures the mask, changes nothing, and may stop the photo (`check`). Gates never change the edit,
             so cache keys leave out their parameters, and adding a gate does not change the keys of later stages.
+        frames: it changes the geometry of the delivered pictures, but not the edit (`framing`). A recipe has one such
+            stage at most, and only gates may follow it.
     """
 
     version: ClassVar[int] = 1
@@ -76,10 +79,16 @@ class Stage(ABC):
     needs_mask: ClassVar[bool] = False
     reports_confidence: ClassVar[bool] = False
     is_gate: ClassVar[bool] = False
+    frames: ClassVar[bool] = False
     uses: ClassVar[tuple[ModelKind, ...]] = ()
 
     if TYPE_CHECKING:
         __pydantic_fields__: ClassVar[dict[str, FieldInfo]]
+
+    @classmethod
+    def makes_mask(cls) -> bool:
+        """Whether it makes or changes the mask: it neither repaints nor measures nor frames."""
+        return not (cls.repaints or cls.is_gate or cls.frames)
 
     @abstractmethod
     def apply(self, edit: Edit, models: Models) -> Edit:
@@ -169,6 +178,17 @@ class Stage(ABC):
             PhotoError: the figures lack a value that a bound needs.
         """
         return None
+
+    def framing(self, figures: Mapping[str, float]) -> Framing:
+        """Stages that frame only: the geometry of a delivered picture.
+
+        Args:
+            figures: what `apply` has measured; in a record, they may come from a stranger.
+
+        Raises:
+            PhotoError: they make no geometry.
+        """
+        raise NotImplementedError
 
     @classmethod
     def baseline(cls, name: str, photos: Sequence[Sequence[Mapping[str, float]]]) -> Baseline | None:

@@ -35,7 +35,7 @@ _REMEMBERED = 50_000  # names of checked blobs that are kept in memory
 _MAX_ENTRY = 1_000_000  # bytes
 
 _KEY = re.compile(r"[0-9a-f]{64}")
-_BLOB = re.compile(r"[0-9a-f]{64}\.(png|jpg|webp)")
+_BLOB = re.compile(r"[0-9a-f]{64}\.(png|jpg|webp|psd)")
 
 Blob = Annotated[str, StringConstraints(pattern=f"^{_BLOB.pattern}$")]
 

@@ -1,0 +1,68 @@
+"""Checks a framed picture against the picture of the photo's size: it must be that one, seen through the geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from darkroom.errors import PhotoError
+from darkroom.imaging.codec import DecodedPhoto
+from darkroom.imaging.framing import Framing, framed_grey, framed_photo
+from darkroom.record.schema import JournalLine
+from darkroom.stages import STAGES
+
+
+def frame_problems(line: JournalLine, decoded: Callable[[str], DecodedPhoto]) -> Iterator[str]:
+    """How a delivered picture differs from what the recorded geometry makes of the result; nothing without a frame.
+
+    A PNG must have the same pixels, a file of another format the same size.
+
+    Args:
+        line: of the picture, perhaps from a stranger.
+        decoded: the picture in a file of the run folder; raises `PhotoError` where there is none.
+    """
+    delivered, source = line["outputs"].get("picture"), line["result"]
+    shows_mask = source == line["source"] and line["mask"] is not None
+    try:
+        framing = _framing(line)
+        if framing is None or delivered is None or source is None:
+            return
+        found = decoded(delivered)
+        if found.pixels.shape[:2] != (framing.height, framing.width):
+            yield f"{delivered}: its size is not that of the recorded frame"
+        elif found.format == "PNG" and not _equal(found, _expected(framing, line["mask"], source, shows_mask, decoded)):
+            yield f"{delivered}: is not the result seen through the recorded frame"
+    except PhotoError as error:
+        yield f"{line['photo']}: {error}"
+
+
+def _framing(line: JournalLine) -> Framing | None:
+    """The recorded geometry; None without one. Raises `PhotoError` if the record makes none."""
+    for settings, step in zip(line["settings"], line["steps"][1:], strict=False):
+        kind = STAGES.get(settings["op"])
+        if kind is None or not kind.frames:
+            continue
+        parameters = {key: value for key, value in settings.items() if key not in ("stage", "op")}
+        try:
+            return kind(**parameters).framing(step.get("figures", {}))
+        except (TypeError, ValueError):
+            raise PhotoError(f"the settings of {settings['stage']} are not those of a frame") from None
+    return None
+
+
+def _expected(
+    framing: Framing, mask: str | None, source: str, shows_mask: bool, decoded: Callable[[str], DecodedPhoto]
+) -> DecodedPhoto:
+    if not shows_mask or mask is None:
+        return framed_photo(framing, decoded(source))
+    picture = decoded(mask)
+    grey = framed_grey(framing, picture.pixels[..., 0])
+    return replace(picture, pixels=np.repeat(grey[..., None], 3, axis=2))
+
+
+def _equal(one: DecodedPhoto, other: DecodedPhoto) -> bool:
+    pairs = ((one.pixels, other.pixels), (one.alpha, other.alpha), (one.pixels16, other.pixels16))
+    same = all(a is b if a is None or b is None else np.array_equal(a, b) for a, b in pairs)
+    return same and one.icc == other.icc

@@ -1,0 +1,208 @@
+"""`frame`: the size, shape and composition of the delivered pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+import cv2
+import numpy as np
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+
+from darkroom.errors import PhotoError
+from darkroom.imaging.framing import FILLS, MAX_SCALE, MAX_SIDE, Framing, rgb
+from darkroom.stages.base import Stage, stage
+from darkroom.stages.fields import Flag
+
+if TYPE_CHECKING:
+    from darkroom.imaging.edit import Edit
+    from darkroom.models import Models
+
+_LARGEST_RATIO = 20.0
+_VISIBLE = 31  # alpha above which a pixel belongs to the subject, about 12 %
+
+_SubjectBox = tuple[float, float, float, float]  # x0, y0, x1, y1 in px of the photo
+
+
+def _size(value: Any) -> Any:
+    if value is None:
+        return None
+    sides = value if isinstance(value, list | tuple) else ()
+    if len(sides) != 2 or not all(type(side) is int and 1 <= side <= MAX_SIDE for side in sides):
+        raise ValueError(f"should be [width, height], whole numbers from 1 to {MAX_SIDE}; got {value!r:.60}")
+    return tuple(sides)
+
+
+def _aspect(value: Any) -> Any:
+    if value is not None:
+        ratio(value)
+    return value
+
+
+def _fill(value: Any) -> Any:
+    try:
+        if value not in FILLS:
+            rgb(str(value))
+    except ValueError:
+        raise ValueError(
+            f"should be {', '.join(FILLS)}, or a colour such as white or '#f4f4f4'; got {value!r:.60}"
+        ) from None
+    return str(value)
+
+
+def ratio(aspect: Any) -> float:
+    """Width divided by height of an aspect ratio such as `4:5`. Raises `ValueError` for other values."""
+    width, colon, height = str(aspect).partition(":")
+    try:
+        found = float(width) / float(height) if colon else math.nan
+    except (ValueError, ZeroDivisionError):
+        found = math.nan
+    if not 1 / _LARGEST_RATIO <= found <= _LARGEST_RATIO:
+        raise ValueError(f"should be width:height such as 4:5, at most {_LARGEST_RATIO:.0f}:1; got {aspect!r:.60}")
+    return found
+
+
+@stage
+class Frame(Stage):
+    """Delivers a part of the photo, around the subject, in another size or shape.
+
+    Picture and mask keep the photo's size: the edit does not change, and the figures say which region is delivered
+    (`Framing`). The subject is what a repaint has kept or, in a recipe that repaints nothing, what the mask covers.
+    Without a mask it is the whole photo.
+    """
+
+    frames: ClassVar[bool] = True
+
+    size: Annotated[tuple[int, int] | None, BeforeValidator(_size), WithJsonSchema({"type": "[width, height]"})] = (
+        Field(None, description="Size of the delivered picture in px; give this or `aspect`.")
+    )
+    aspect: Annotated[str | None, BeforeValidator(_aspect), WithJsonSchema({"type": "width:height"})] = Field(
+        None, description="Shape of the delivered picture, such as `4:5`; it is cut out without scaling."
+    )
+    share: float | None = Field(
+        None,
+        ge=0.01,
+        le=1,
+        description="How much of the frame's width or height the subject takes, whichever is more; `null`: what "
+        "`padding` leaves or, without `padding` too, as large a part of the photo as possible.",
+    )
+    padding: float | None = Field(
+        None,
+        ge=0,
+        le=0.49,
+        description="Least free space between the subject and each side of the frame, as a share of the frame's width "
+        "or height; `null`: 0.",
+    )
+    horizontal: Literal["left", "centre", "right"] = Field(
+        "centre", description="Where the subject is in the frame, from side to side."
+    )
+    vertical: Literal["top", "centre", "bottom"] = Field(
+        "centre", description="Where the subject is in the frame, from top to bottom."
+    )
+    inside: Flag = Field(
+        False,
+        description="Move the frame into the photo as far as it fits, even if the subject then is not where it was "
+        "asked to be.",
+    )
+    fill: Annotated[
+        str, BeforeValidator(_fill), WithJsonSchema({"type": "`edge`, `mirror`, `transparent` or colour"})
+    ] = Field(
+        "edge",
+        description="What the frame shows beyond the photo: its outermost pixels (`edge`), its reflection (`mirror`), "
+        "nothing (`transparent`), or a colour such as `white` or `'#f4f4f4'`.",
+    )
+    max_scale: float = Field(
+        2, ge=1, le=MAX_SCALE, description="How much `size` may enlarge the photo; a photo that needs more fails."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.size is None) == (self.aspect is None):
+            raise ValueError("give either `size` or `aspect`")
+        if self.share is not None and self.share > self._free + 1e-9:
+            raise ValueError(f"`share` is at most {self._free:.3g}, which `padding` leaves free")
+        return self
+
+    def apply(self, edit: Edit, models: Models) -> Edit:
+        """See `Stage.apply`. Raises `PhotoError` if the photo would be enlarged too much."""
+        framing = self._framing(_subject(edit), edit.size)
+        if framing.scale > self.max_scale:
+            text = f"the frame would enlarge it {framing.scale:.3g} times, more than `max_scale`, {self.max_scale:g}"
+            raise PhotoError(f"{text}: use a smaller `size` or `share`")
+        x, y, scale, outside = framing.x, framing.y, framing.scale, framing.share_outside(edit.size)
+        figures = {"x": x, "y": y, "scale": scale, "width": framing.width, "height": framing.height}
+        return replace(edit, figures={**figures, "outside": round(outside, 4)}, artifacts={})
+
+    def framing(self, figures: Mapping[str, float]) -> Framing:
+        """See `Stage.framing`."""
+        try:
+            x, y, scale, width, height = (figures[key] for key in ("x", "y", "scale", "width", "height"))
+        except KeyError as error:
+            raise PhotoError(f"the frame has no {error.args[0]}") from None
+        return Framing(x, y, scale, int(width), int(height), self.fill)
+
+    @property
+    def _free(self) -> float:
+        return 1 - 2 * (self.padding or 0)
+
+    def _framing(self, subject: _SubjectBox, photo: tuple[int, int]) -> Framing:
+        """The frame around a subject in a photo of this width and height."""
+        shape = self.size[0] / self.size[1] if self.size else ratio(self.aspect)
+        is_free = self.share is not None or self.padding is not None
+        sides = self._around(subject, shape) if is_free else _largest(photo, shape)
+        scale = self.size[0] / sides[0] if self.size else 1.0
+        if abs(scale - 1) < 1e-9:
+            scale, sides = 1.0, (max(1, round(sides[0])), max(1, round(sides[1])))
+        places = (self.horizontal, self.vertical)
+        x, y = (
+            self._start(
+                place,
+                (subject[axis], subject[axis + 2]),
+                sides[axis],
+                None if is_free and not self.inside else photo[axis],
+            )
+            for axis, place in enumerate(places)
+        )
+        if scale == 1:
+            return Framing(float(round(x)), float(round(y)), 1.0, round(sides[0]), round(sides[1]), self.fill)
+        assert self.size is not None
+        return Framing(x, y, scale, *self.size, self.fill)
+
+    def _around(self, subject: _SubjectBox, shape: float) -> tuple[float, float]:
+        """Width and height of the frame, in px of the photo, whose `share` the subject takes."""
+        x0, y0, x1, y1 = subject
+        share = self._free if self.share is None else self.share
+        width = max(x1 - x0, (y1 - y0) * shape) / share
+        return width, width / shape
+
+    def _start(self, place: str, subject: tuple[float, float], length: float, photo: int | None) -> float:
+        """The frame's left or upper side; inside a photo of this length as far as it fits, if that is given."""
+        free = (self.padding or 0) * length
+        if place in ("left", "top"):
+            start = subject[0] - free
+        elif place in ("right", "bottom"):
+            start = subject[1] + free - length
+        else:
+            start = (subject[0] + subject[1] - length) / 2
+        if photo is None:
+            return start
+        return min(max(start, 0.0), photo - length) if length <= photo else (photo - length) / 2
+
+
+def _largest(photo: tuple[int, int], shape: float) -> tuple[float, float]:
+    """Width and height of the largest frame of a shape inside a photo."""
+    width = min(photo[0], photo[1] * shape)
+    return width, width / shape
+
+
+def _subject(edit: Edit) -> _SubjectBox:
+    """The bounding box of the subject; the whole photo where nothing stands out."""
+    mask = edit.mask if edit.repainted is None else edit.repainted
+    if mask is not None:
+        visible = mask > _VISIBLE if edit.repainted is None else mask < 255 - _VISIBLE
+        x, y, width, height = cv2.boundingRect(visible.astype(np.uint8))
+        if width and height:
+            return x, y, x + width, y + height
+    return 0, 0, *edit.size
