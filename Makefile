@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 PARALLEL := $(PY) -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint bench train train-smoke eval-miniature eval-masks eval-repaint eval-photos test-full-size fuzz docs clean
+.PHONY: help setup weights demo test test-all lint bench train train-smoke eval-miniature eval-masks eval-repaint eval-photos test-full-size fuzz docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -16,9 +16,13 @@ $(VENV)/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Darkroom needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(PY) tools/get_u2netp.py || true
 	@touch $@
 
-setup: $(VENV)/ready  ## make .venv and install everything into it
+setup: $(VENV)/ready  ## make .venv and install everything into it, and try to get the weights
+
+weights: $(VENV)/ready  ## get the network of the op `subject` (4.6 MB) unless weights/ has it
+	@$(PY) tools/get_u2netp.py
 
 demo: setup  ## put a car on Mars, and print where the pictures are
 	$(PY) run.py recipe=car_on_mars models=miniature

@@ -24,7 +24,7 @@ RUNS = (
     ("recipe=manifest",),
     ("recipe=diffedit",),
     ("recipe=by_name",),
-    ("recipe=photo_preview", f"dataset.images={ROOT}/examples/car.png", "stages.subject.box=[100,150,600,450]"),
+    ("recipe=photo_on_mars", f"dataset.images={ROOT}/examples/car.png"),
 )
 TIMES = ("seconds",)
 PLACES = ("path", "inputs")  # absolute paths

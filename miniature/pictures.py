@@ -42,6 +42,7 @@ RECIPES, LARGE = ("car_on_mars", "horse_to_zebra", "car_swap", "two_passes"), 51
 
 # The example, and the stages that are run on it. TRUTH is a folder with the true mask of the example's main object.
 SHOWN: dict[str, tuple[str, str]] = {
+    "subject": ("dog.png", "subject: {}"),
     "sam": ("car.png", "sam: {points: [[330, 360]]}"),
     "text": ("dog.png", "text: {phrase: a dog}"),
     "clip_diff": ("horse.png", "clip_diff: {source: a horse, target: a zebra}"),

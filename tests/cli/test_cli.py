@@ -81,12 +81,12 @@ OUTPUTS = "outputs: give a folder for the runs"
         ([MARS, "name=../../x"], "command line: name: 1 to 80 letters"),
         ([MARS, "+on_empt=skip"], "command line: on_empt: unknown key, did you mean 'on_empty'?"),
         ([MARS, "memory.offlod=x"], "memory.offlod: unknown key, did you mean 'offload'?"),
-        ([MARS, "models.foo=null"], "models.foo: unknown key, valid: sam, clipseg, inpaint"),
+        ([MARS, "models.foo=null"], "models.foo: unknown key, valid: sam, clipseg, inpaint, subject"),
         ([MARS, "dataset.manifest=x.csv"], "command line: dataset: `images` and `manifest` are both given; add"),
         ([MARS, "stages.car.op=grabcut"], "command line: stages.car.box: is required"),
         (["-m", MARS, "stages.inpaint.promt=1,2"], "stages.inpaint.promt: unknown key, did you mean 'prompt'?"),
         (["-m", MARS, "stages.inpaint.steps=0"], "steps: should be greater"),
-        (["recipe=photo_preview", "stages.subject.box=[1,1,9,9]"], "dataset: give either `images`"),
+        (["recipe=photo_on_mars"], "dataset: give either `images`"),
     ],
 )
 def test_usage_errors_are_one_line_and_leave_nothing_behind(quick_cli: Cli, words: list[str], expected: str) -> None:

@@ -39,7 +39,7 @@ def problems(folder: Path, text: str, overridden: tuple[str, ...] = ()) -> list[
 
 def test_every_shipped_recipe_is_good_and_says_what_it_does() -> None:
     names = dict(available())
-    assert {"car_on_mars", "car_swap", "horse_to_zebra", "two_passes", "manifest", "photo_preview"} <= names.keys()
+    assert {"car_on_mars", "car_swap", "horse_to_zebra", "two_passes", "manifest", "photo_on_mars"} <= names.keys()
     for name, first_line in names.items():
         path = find(name)
         assert path is not None and first_line

@@ -61,14 +61,19 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 
 
 def test_the_summary_names_what_is_taken() -> None:
-    assert Models(ModelNames(), Memory(), device="cpu").summary.endswith(
-        "the miniature models (a preview on real photographs)"
+    assert (
+        Models(ModelNames(), Memory(), device="cpu")
+        .summary(["sam"])
+        .endswith("the miniature models (a preview on real photographs)")
     )
     some = Models(ModelNames(inpaint="a/b"), Memory(), device="cpu")
-    assert some.summary == "sam=miniature, clipseg=miniature, inpaint=a/b on cpu (fp32)"
+    assert some.summary(["inpaint"]) == "sam=miniature, clipseg=miniature, inpaint=a/b on cpu (fp32)"
+    other = Models(ModelNames(subject="grabcut"), Memory(), device="cpu")
+    assert other.summary(["subject"]).endswith("; subject=grabcut")
 
 
 def test_checking_a_recipe_imports_nothing_heavy() -> None:
-    code = "import sys, darkroom.models, darkroom.models.names; print({'torch', 'diffusers'} & set(sys.modules))"
+    heavy = "{'torch', 'diffusers', 'onnxruntime'}"
+    code = f"import sys, darkroom.models, darkroom.models.names; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=CONF.parent, check=True)
     assert done.stdout.strip() == "set()"

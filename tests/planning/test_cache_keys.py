@@ -271,7 +271,7 @@ class Patched:
         return self.memory()
 
     def series(self) -> Models:
-        self.set(darkroom.models, "_release_series", lambda package: "99")
+        self.set(darkroom.models, "_series", lambda release: "99")
         return self.memory()
 
     def libraries(self) -> Models:

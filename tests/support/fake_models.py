@@ -154,11 +154,14 @@ class FakeModels:
         weights: any text; another text stands for other weights.
     """
 
-    summary = "models that are not there"
     checkpoint_info = EndlessPrompts()
+    rough_subject: str | None = None
 
-    def __init__(self, weights: str = "one", diffusion: Any = None, clipseg: Any = None, sam: Any = None) -> None:
+    def __init__(
+        self, weights: str = "one", diffusion: Any = None, clipseg: Any = None, sam: Any = None, subject: Any = None
+    ) -> None:
         self.weights = weights
+        self.subject = subject
         self.diffusion = diffusion or FlatDiffusion()
         self.clipseg = clipseg or LeftHalf()
         self.sam = sam or ThreeDiscs()
@@ -166,6 +169,9 @@ class FakeModels:
     @property
     def batch_size(self) -> int:
         return self.diffusion.batch_size
+
+    def summary(self, kinds: Iterable[str]) -> str:
+        return "models that are not there"
 
     def identity(self, kind: str) -> dict[str, Any]:
         return {"of": kind, "batch_size": self.batch_size, "weights": self.weights}

@@ -16,24 +16,26 @@ from darkroom.models.device import choose_device, resolve_memory
 from darkroom.models.names import CLIPSEG, SDXL
 from darkroom.models.request import InpaintRequest
 from darkroom.models.settings import Memory, ModelNames
-from darkroom.models.weights import ModelFiles, find_weights
+from darkroom.models.subject_networks import GRABCUT, SMALLEST
+from darkroom.models.weights import ModelFiles, find_weights, subject_commands
 
 if TYPE_CHECKING:
     from darkroom.models.checkpoint_info import CheckpointInfo
     from darkroom.models.clipseg import ClipSeg
-    from darkroom.models.interfaces import DiffusionModel, SamModel
+    from darkroom.models.interfaces import DiffusionModel, SamModel, SubjectModel
 
 __all__ = ["InpaintRequest", "Memory", "ModelKind", "ModelNames", "Models"]
 
-ModelKind = Literal["sam", "clipseg", "inpaint"]
+ModelKind = Literal["sam", "clipseg", "inpaint", "subject"]
 
 _ON_GPU: dict[ModelKind, str] = {"sam": "vit_b", "clipseg": CLIPSEG, "inpaint": SDXL}
-_ATTRIBUTES: dict[ModelKind, str] = {"sam": "sam", "clipseg": "clipseg", "inpaint": "diffusion"}
-_VERSIONS: dict[ModelKind, int] = {"sam": 1, "clipseg": 1, "inpaint": 2}  # of Darkroom's code: raise if results change
+_ATTRIBUTES: dict[ModelKind, str] = {"sam": "sam", "clipseg": "clipseg", "inpaint": "diffusion", "subject": "subject"}
+_VERSIONS: dict[ModelKind, int] = {"sam": 1, "clipseg": 1, "inpaint": 2, "subject": 1}  # raise if results change
 _LIBRARIES: dict[ModelKind, tuple[str, ...]] = {
     "sam": ("torch", "torchvision", "segment-anything"),
     "clipseg": ("torch", "transformers"),
     "inpaint": ("torch", "transformers", "diffusers", "compel"),
+    "subject": (),  # onnxruntime has several distributions: see `Models._libraries`
 }
 
 
@@ -88,6 +90,21 @@ class Models:
         return at_native_size(load_diffusion(self._find("inpaint"), self.memory, self.device))
 
     @cached_property
+    def subject(self) -> SubjectModel:
+        """What finds the subject of a photo, in fp32."""
+        from darkroom.models.subject import SubjectGrabCut, load_subject
+
+        files = self._find("subject")
+        return SubjectGrabCut() if files.name == GRABCUT else load_subject(files.path, self._device_of("subject"))
+
+    @property
+    def rough_subject(self) -> str | None:
+        """Why `models.subject=auto` means GrabCut here, and the command that changes it; None if it does not."""
+        commands = subject_commands() if self._weights.subject == "auto" and self._name("subject") == GRABCUT else []
+        what = "found by its colours alone (models.subject=grabcut), which is rough; to use a network:"
+        return f"{what} {' && '.join(commands)}" if commands else None
+
+    @cached_property
     def checkpoint_info(self) -> CheckpointInfo:
         """Properties of the inpainting model, without loading it."""
         from darkroom.models.checkpoint_info import CheckpointInfo
@@ -129,9 +146,9 @@ class Models:
         return {
             "weights": self._find(kind).identity(),
             "version": _VERSIONS[kind],
-            "device": self.device.split(":")[0],
+            "device": self._device_of(kind).split(":")[0],
             **numerics,
-            "libraries": {name: _release_series(name) for name in _LIBRARIES[kind]},
+            "libraries": self._libraries(kind),
         }
 
     def resolved_settings(self) -> dict[str, Any]:
@@ -139,7 +156,7 @@ class Models:
         return {
             "device": self.device,
             "memory": asdict(self.memory),
-            "models": {kind: self._name(kind) for kind in _ON_GPU},
+            "models": {kind: self._name(kind) for kind in _ATTRIBUTES},
         }
 
     def describe(self, kinds: Iterable[ModelKind]) -> dict[str, Any]:
@@ -159,9 +176,17 @@ class Models:
         """Size of these models' weights on disk."""
         return sum(self._find(kind).size() for kind in dict.fromkeys(kinds))
 
+    def summary(self, kinds: Iterable[ModelKind]) -> str:
+        """One line on the models of a run.
+
+        Args:
+            kinds: the models that it uses. `subject` is named only if it is among them.
+        """
+        subject = f"; subject={self._name('subject')}" if "subject" in kinds else ""
+        return f"{self._chosen}{subject}"
+
     @property
-    def summary(self) -> str:
-        """One line on the models that the run uses."""
+    def _chosen(self) -> str:
         names = {kind: self._name(kind) for kind in _ON_GPU}
         if set(names.values()) == {"miniature"}:
             chosen = "auto" in asdict(self._weights).values()
@@ -170,6 +195,26 @@ class Models:
         shown = ", ".join(f"{kind}={name}" for kind, name in names.items())
         return f"{shown} on {self.device} ({self.memory.dtype})"
 
+    @cached_property
+    def _subject_name(self) -> str:  # of `auto`; kept, as the file may appear during a run
+        return GRABCUT if subject_commands() else SMALLEST
+
+    def _device_of(self, kind: ModelKind) -> str:
+        if kind != "subject":
+            return self.device
+        from darkroom.models.subject import subject_device
+
+        return "cpu" if self._name(kind) == GRABCUT else subject_device(self.device)
+
+    def _libraries(self, kind: ModelKind) -> dict[str, str]:
+        if kind != "subject":
+            return {name: _series(_version(name)) for name in _LIBRARIES[kind]}
+        if self._name(kind) == GRABCUT:
+            return {}
+        from darkroom.models.subject import onnxruntime_version
+
+        return {"onnxruntime": _series(onnxruntime_version())}
+
     def _find(self, kind: ModelKind) -> ModelFiles:
         return find_weights(kind, self._name(kind))
 
@@ -177,11 +222,17 @@ class Models:
         name: str = getattr(self._weights, kind)
         if name != "auto":
             return name
+        if kind == "subject":
+            return self._subject_name
         return "miniature" if self.device == "cpu" else _ON_GPU[kind]
 
 
 @cache
-def _release_series(package: str) -> str:
+def _version(package: str) -> str:
+    return version(package)
+
+
+def _series(release: str) -> str:
     """The releases that promise the same behaviour: the major version, before 1.0 also the minor one."""
-    major, minor, *_ = version(package).split(".")
+    major, minor, *_ = release.split(".")
     return f"{major}.{minor}" if major == "0" else major

@@ -39,6 +39,13 @@ class SamModel(Protocol):
         """See `Sam.segment_everything`."""
 
 
+class SubjectModel(Protocol):
+    """Finds the subject of a photo: `subject.SubjectNetwork` or `subject.SubjectGrabCut`."""
+
+    def find(self, image: np.ndarray) -> tuple[np.ndarray, float | None]:
+        """See `SubjectNetwork.find`; the confidence is None if the method has none."""
+
+
 class DiffusionModel(Protocol):
     """An inpainting model: `diffusion.Diffusion`, or a wrapper around it. The attributes are those of `Diffusion`."""
 

@@ -53,12 +53,15 @@ class ModelNames(SettingsGroup):
             `config.json` and `model.safetensors`.
         clipseg: `auto`, `miniature`, a Hub repository such as `CIDAS/clipseg-rd64-refined`, or a folder.
         inpaint: `auto`, `miniature`, a Hub repository, a diffusers folder or a single `.safetensors` file.
+        subject: `auto`, `grabcut`, a network by the name that `rembg` gives it, such as `u2netp`, or a path to an ONNX
+            file.
     """
 
     group = "models"
     sam: _Name = "auto"
     clipseg: _Name = "auto"
     inpaint: _Name = "auto"
+    subject: _Name = "auto"
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)

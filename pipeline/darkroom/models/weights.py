@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from platformdirs import user_data_path
 
 from darkroom.errors import SetupError
 from darkroom.models.names import CLIPSEG, SAM_CHECKPOINTS, SD15, SDXL
+from darkroom.models.subject_networks import GRABCUT, NETWORKS, RELEASES, SMALLEST
 from darkroom.resources import CHECKOUT
 
 SMALL_FILES = ("*.json", "*.txt")
@@ -28,7 +30,7 @@ _SAM_SIZES = {"vit_b": "375 MB", "vit_l": "1.2 GB", "vit_h": "2.6 GB"}
 _SIZES = {CLIPSEG: "0.6 GB", SDXL: "7 GB", SD15: "2.7 GB"}
 # Repositories hold several copies of the weights; this is the one to download.
 _DOWNLOADS = {SDXL: "*.fp16.safetensors", SD15: "*.fp16.safetensors", CLIPSEG: "*.bin"}
-_WEIGHT_FILES = (".safetensors", ".bin", ".pth")
+_WEIGHT_FILES = (".safetensors", ".bin", ".pth", ".onnx")
 _TOP_FILES = {"inpaint": ("model_index.json",), "clipseg": ("model.safetensors", "pytorch_model.bin")}
 
 
@@ -66,16 +68,34 @@ class ModelFiles:
         return [file for file in files if file.suffix in _WEIGHT_FILES and file.exists()]
 
 
+@dataclass(frozen=True)
+class NoFiles(ModelFiles):
+    """A method that needs no files, such as `grabcut`; it is identified by its name."""
+
+    path: Path = field(default=Path(), init=False)
+
+    def identity(self) -> str:
+        """See `ModelFiles.identity`."""
+        return self.name
+
+    def size(self) -> int:
+        """See `ModelFiles.size`."""
+        return 0
+
+
 def find_weights(kind: str, name: str) -> ModelFiles:
     """Find weights by the name that the settings give.
 
     Args:
-        kind: `sam`, `clipseg` or `inpaint`.
-        name: `miniature`, a SAM size, a path, or a Hub repository in the local Hugging Face cache.
+        kind: `sam`, `clipseg`, `inpaint` or `subject`.
+        name: `miniature`, a SAM size, `grabcut`, a network of `rembg`, a path, or a Hub repository in the local Hugging
+            Face cache.
 
     Raises:
         SetupError: they are not there; the line gives their size and the command that downloads them.
     """
+    if kind == "subject":
+        return _subject(name)
     if name == "miniature":
         return ModelFiles(name, _existing(MINIATURE_WEIGHTS / _MINIATURE_FOLDERS[kind], "part of Darkroom"))
     if kind == "sam" and name in SAM_CHECKPOINTS:
@@ -85,6 +105,15 @@ def find_weights(kind: str, name: str) -> ModelFiles:
         hint = f"models.{kind} takes a path, {' or '.join(names)}"
         return ModelFiles(name, _existing(Path(name).expanduser().absolute(), hint))
     return _in_cache(kind, name)
+
+
+def subject_commands() -> list[str]:
+    """The commands that get what the smallest network for `subject` needs here; empty if everything is there."""
+    commands = [] if find_spec("onnxruntime") else [_install_onnxruntime()]
+    name = f"{SMALLEST}.onnx"
+    if not _first(name, [*weight_folders(), *_rembg_folders(SMALLEST)]):
+        commands.append(_command_for_subject(SMALLEST))
+    return commands
 
 
 def weight_folders() -> list[Path]:
@@ -128,13 +157,58 @@ def _user_folder() -> Path:
 
 def _sam_checkpoint(size: str) -> Path:
     name = SAM_CHECKPOINTS[size]
-    folders = weight_folders()
-    for folder in folders:
-        if _exists(folder / name):
-            return folder / name
+    return _downloaded(name, weight_folders(), _SAM_SIZES[size], _curl(name, f"{_SAM_URL}/{name}"))
+
+
+def _subject(name: str) -> ModelFiles:
+    if name == GRABCUT:
+        return NoFiles(name)
+    if not find_spec("onnxruntime"):
+        raise SetupError(f"models.subject={name}: needs onnxruntime: {_install_onnxruntime()}")
+    if name in NETWORKS:
+        folders = [*weight_folders(), *_rembg_folders(name)]
+        return ModelFiles(name, _downloaded(f"{name}.onnx", folders, NETWORKS[name].size, _command_for_subject(name)))
+    path = Path(name).expanduser().absolute()
+    if not _is_file(path):
+        names = ", ".join([GRABCUT, *NETWORKS])
+        raise SetupError(f"{path}: no such file (models.subject takes a path to an ONNX file, or {names})")
+    return ModelFiles(name, path)
+
+
+def _install_onnxruntime() -> str:
+    return "pip install --editable '.[subject]'" if CHECKOUT else "pip install 'darkroom[subject]'"
+
+
+def _command_for_subject(name: str) -> str:
+    if CHECKOUT and name == SMALLEST:
+        return "make weights"
+    return _curl(f"{name}.onnx", f"{RELEASES}/{NETWORKS[name].file}")
+
+
+def _rembg_folders(name: str) -> list[Path]:
+    """The folders where `rembg` 2.0.86 and its older releases keep a network."""
+    chosen, data = os.environ.get("U2NET_HOME"), os.environ.get("XDG_DATA_HOME")
+    home = chosen or os.environ.get("REMBG_HOME") or (f"{data}/rembg" if data else "~/.rembg")
+    older = chosen or f"{data or '~'}/.u2net"
+    return [Path(home).expanduser().absolute() / "models" / name, Path(older).expanduser().absolute()]
+
+
+def _downloaded(name: str, folders: list[Path], size: str, command: str) -> Path:
+    """A file that people download, in the first of these folders that has it."""
+    found = _first(name, folders)
+    if not found:
+        raise SetupError(f"{name}: not in {', '.join(map(str, folders))}; get it ({size}): {command}")
+    return found
+
+
+def _first(name: str, folders: list[Path]) -> Path | None:
+    return next((folder / name for folder in folders if _is_file(folder / name)), None)
+
+
+def _curl(name: str, url: str) -> str:
+    """The command that downloads a file into the chosen folder for weights, or else into the user's own."""
     target = [*_folder_from_environment(), _user_folder()][0] / name
-    command = f"curl -L --create-dirs -o {shlex.quote(str(target))} {_SAM_URL}/{name}"
-    raise SetupError(f"{name}: not in {', '.join(map(str, folders))}; get it ({_SAM_SIZES[size]}): {command}")
+    return f"curl -L --create-dirs -o {shlex.quote(str(target))} {url}"
 
 
 def _in_cache(kind: str, repository: str) -> ModelFiles:
@@ -162,6 +236,10 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):  # such as a name of more than 255 characters
         return False
+
+
+def _is_file(path: Path) -> bool:
+    return _exists(path) and path.is_file()
 
 
 @lru_cache

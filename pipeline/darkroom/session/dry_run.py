@@ -148,9 +148,10 @@ def _estimates(counts: _Counts, jobs: Sequence[Job], store: Store) -> list[str]:
     lines = []
     for settings in dict.fromkeys(job.settings for job in jobs):
         models, ops = settings.models(), counts.missing_ops.get(settings, ())
+        chosen = models.summary([kind for job in jobs if job.settings == settings for kind in job.recipe.models()])
         kinds = list(dict.fromkeys(kind for op in ops for kind in STAGES[op].uses))
         size, named = models.bytes_of(kinds) / 1e6, ", ".join(kinds)
-        lines.append(f"models: {f'{named} to load, {size:,.0f} MB' if kinds else 'none to load'}; {models.summary}")
+        lines.append(f"models: {f'{named} to load, {size:,.0f} MB' if kinds else 'none to load'}; {chosen}")
     earlier = list(islice(earlier_runs(store.folder.parent, jobs[0].recipe.name), _EARLIER_RUNS))
     lines += _costs(counts.missing, [facts.get("work", {}) for _, facts in earlier])
     if counts.missing and len(jobs) == 1:

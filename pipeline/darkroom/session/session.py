@@ -72,7 +72,7 @@ def store_of(jobs: Jobs) -> Store:
 def _run(jobs: Jobs, folder: Path, store: Store, on_screen: bool) -> bool:
     ready, sweep = runnable(jobs), jobs[0].sweep
     with run_log(folder, on_screen) as log:
-        for summary in dict.fromkeys(job.settings.models().summary for job in ready):
+        for summary in dict.fromkeys(job.settings.models().summary(job.recipe.models()) for job in ready):
             log.info("%s", summary)
         _log_warnings(log, ready)
         try:

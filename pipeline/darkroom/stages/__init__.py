@@ -18,9 +18,11 @@ from darkroom.stages.mask_file import MaskFile
 from darkroom.stages.refine import Refine
 from darkroom.stages.sam import Sam
 from darkroom.stages.snap import Snap
+from darkroom.stages.subject import Subject
 from darkroom.stages.text import Text
 
 STAGES: dict[str, type[Stage]] = {
+    "subject": Subject,
     "sam": Sam,
     "text": Text,
     "clip_diff": ClipDiff,

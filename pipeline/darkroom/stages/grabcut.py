@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from pydantic import Field, model_validator
 
-from darkroom.errors import PhotoError
+from darkroom.models.grabcut import cut_out, reduced_size
 from darkroom.stages.base import Stage, stage
 from darkroom.stages.fields import Box, Points, Units
 from darkroom.stages.geometry import box_in_pixels, check_fractions, points_in_pixels
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from darkroom.imaging.edit import Edit
     from darkroom.models import Models
 
-_SEED = 0  # of the k-means that starts GrabCut's colour models
 _CLICK = 0.01  # radius of the disc that a click marks, as a share of the reduced copy's longer side
 
 
@@ -51,12 +50,8 @@ class GrabCut(Stage):
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `PhotoError` for a box that is empty, covers the photo or reaches outside it."""
-        width, height = edit.size
-        scale = min(1.0, self.working_size / max(width, height))
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        small = cv2.resize(edit.flattened, size, interpolation=cv2.INTER_AREA)
-        inside = _cut(small, self._hints(edit.size, size), self.iterations)
-        return edit.with_mask(_enlarged(inside, edit.size) if scale < 1 else inside)
+        hints = self._hints(edit.size, reduced_size(edit.size, self.working_size))
+        return edit.with_mask(cut_out(edit.flattened, hints, self.iterations))
 
     def _hints(self, size: tuple[int, int], small: tuple[int, int]) -> np.ndarray:
         """GrabCut's initial labels, (h, w) uint8: background outside the box, probable foreground inside; clicks."""
@@ -69,24 +64,3 @@ class GrabCut(Stage):
             for x, y in np.floor(points_in_pixels(points, self.units, size) * scale).astype(int).tolist():
                 cv2.circle(hints, (x, y), radius, label, thickness=-1)
         return hints
-
-
-def _cut(image: np.ndarray, hints: np.ndarray, iterations: int) -> np.ndarray:
-    """GrabCut's mask of the object, (h, w) bool, in an (h, w, 3) uint8 image."""
-    if _is_inside(hints).all() or not _is_inside(hints).any():
-        raise PhotoError("the box must hold some of the photo and leave some outside, as grabcut compares them")
-    hints, models = hints.copy(), np.zeros((2, 1, 65))
-    cv2.setRNGSeed(_SEED)
-    no_box = (0, 0, 0, 0)  # unused: the labels replace it
-    cv2.grabCut(image, hints, no_box, models[0], models[1], iterations, cv2.GC_INIT_WITH_MASK)
-    return _is_inside(hints)
-
-
-def _is_inside(hints: np.ndarray) -> np.ndarray:
-    return np.isin(hints, (cv2.GC_FGD, cv2.GC_PR_FGD))
-
-
-def _enlarged(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A bool mask at a larger (width, height); the blur turns the steps of its outline into a smooth line."""
-    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)
-    return cv2.resize(soft, size, interpolation=cv2.INTER_CUBIC) >= 0.5
