@@ -123,6 +123,16 @@ def test_a_kept_photo_has_no_subject(photos: Path, tmp_path: Path, caplog: pytes
     assert "a: no cutout in results: nothing was repainted" in caplog.text
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_16_bit_picture_is_scaled_with_16_bits(channels: int, photos: Path, tmp_path: Path) -> None:
+    (photos / "a.png").write_bytes(encode_png(noise16(channels), icc=SRGB))
+    stages = {"left": LEFT, "once": {"op": "erase"}, "frame": {"size": [21, 30], "share": 0.6, "fill": "mirror"}}
+    (line,) = deliver(photos, stages, tmp_path / "run")
+    framed = read_photo(tmp_path / "run" / line["delivered"])
+    assert framed.pixels16.shape == (30, 21, channels) and (framed.pixels16 % 257 > 0).any()
+    assert not verify(tmp_path / "run").problems
+
+
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
 def test_a_framed_picture_is_the_result_seen_through_the_frame(format: str, photos: Path, tmp_path: Path) -> None:
     (photos / "a.png").write_bytes(encode_png(noise16(3)[:40, :60], icc=SRGB))

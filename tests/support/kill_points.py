@@ -64,6 +64,7 @@ _OPS = ("grabcut", "refine", "paint")
 class Paint(Stage):
     """A stage that paints noise, which depends on the seed alone, without any model."""
 
+    repaints: ClassVar[bool] = True
     needs_mask: ClassVar[bool] = True
 
     seed: Annotated[Seeds, EachValue()] = Field(0, description="Seed; a list makes one picture per seed.")
@@ -186,7 +187,7 @@ def _ready(outputs: Path, folder: Path, sweep: Path | None, seeds: Sequence[int]
         "models": dict.fromkeys(("sam", "clipseg", "inpaint"), "miniature"),
         "memory": dict.fromkeys(("dtype", "offload", "vae_slicing", "vae_tiling", "batch_size"), "auto"),
         "device": "cpu",
-        "results": {"format": "jpeg", "quality": 90},
+        "results": {"what": ["picture", "cutout", "layers"], "format": "jpeg", "quality": 90},
         "outputs": str(outputs),
         "dry_run": False,
     }

@@ -119,7 +119,7 @@ class Outputs:
 
     @property
     def _delivers_mask(self) -> bool:
-        return self._masks_only and self._files.mask is not None
+        return self._masks_only and self._files.mask is not None and self._files.repainted is None
 
     @cached_property
     def _photo(self) -> DecodedPhoto:

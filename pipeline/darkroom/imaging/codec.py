@@ -151,7 +151,7 @@ def _decode(data: bytes) -> DecodedPhoto:
     pixels16 = _decode_16_bits(data, photo, stored_orientation) if photo.bits == 16 else None
     if pixels16 is None or photo.alpha is None:
         return replace(photo, pixels16=pixels16)
-    return replace(photo, pixels16=pixels16, alpha=by_bands(_upper_bytes, pixels16[..., 3]))
+    return replace(photo, pixels16=pixels16, alpha=by_bands(upper_bytes, pixels16[..., 3]))
 
 
 def _decode_8_bits(data: bytes) -> tuple[DecodedPhoto, int]:
@@ -204,7 +204,7 @@ def _matching(stored: np.ndarray, photo: DecodedPhoto) -> np.ndarray | None:
     pixels16 = np.empty((*stored.shape[:2], 3 if photo.alpha is None else 4), np.uint16)
     for rows in bands(*pixels16.shape[:2]):
         pixels16[rows, :, :3] = stored[rows][..., order]
-        if not np.array_equal(_upper_bytes(pixels16[rows, :, :3]), photo.pixels[rows]):
+        if not np.array_equal(upper_bytes(pixels16[rows, :, :3]), photo.pixels[rows]):
             return None
         if photo.alpha is not None:
             has_alpha = stored.shape[2] == 4
@@ -212,7 +212,7 @@ def _matching(stored: np.ndarray, photo: DecodedPhoto) -> np.ndarray | None:
     return pixels16
 
 
-def _upper_bytes(values: np.ndarray) -> np.ndarray:
+def upper_bytes(values: np.ndarray) -> np.ndarray:
     """16 bits to 8, as Pillow does. Repainted pixels are stored as 8 bits times 257, and come back unchanged."""
     return (values >> 8).astype(np.uint8)
 
@@ -254,7 +254,7 @@ def _split_16_bit_grey(image: Image.Image) -> tuple[Image.Image, np.ndarray | No
     values = np.asarray(image)
     transparent = image.info.get("transparency")
     alpha = None if transparent is None else (values != transparent) * np.uint8(255)
-    return Image.fromarray(_upper_bytes(values)), alpha
+    return Image.fromarray(upper_bytes(values)), alpha
 
 
 def _too_large() -> str:

@@ -13,7 +13,7 @@ from PIL import Image, ImageColor
 
 from darkroom.errors import PhotoError
 from darkroom.imaging.bands import by_bands
-from darkroom.imaging.codec import MAX_PIXELS, DecodedPhoto
+from darkroom.imaging.codec import MAX_PIXELS, DecodedPhoto, upper_bytes
 
 MAX_SIDE = 20_000  # px, of a delivered picture
 MAX_SCALE = 8
@@ -122,12 +122,15 @@ def framed_grey(framing: Framing, grey: np.ndarray) -> np.ndarray:
 
 def framed_photo(framing: Framing, picture: DecodedPhoto) -> DecodedPhoto:
     """A decoded picture as the geometry delivers it, of 16 bits if it has them."""
-    pixels, alpha = framed(framing, picture.pixels, picture.alpha)
     deep = picture.pixels16
-    if deep is not None:
-        colours, share = framed(framing, deep[..., :3], deep[..., 3] if deep.shape[2] == 4 else None)
-        deep = colours if share is None else np.dstack([colours, share])
-    return replace(picture, pixels=pixels, alpha=alpha, pixels16=deep)
+    if deep is None:
+        pixels, alpha = framed(framing, picture.pixels, picture.alpha)
+        return replace(picture, pixels=pixels, alpha=alpha)
+    colours, share = framed(framing, deep[..., :3], deep[..., 3] if deep.shape[2] == 4 else None)
+    deep = colours if share is None else np.dstack([colours, share])
+    return replace(
+        picture, pixels=upper_bytes(colours), alpha=None if share is None else upper_bytes(share), pixels16=deep
+    )
 
 
 def rgb(colour: str) -> tuple[int, int, int]:

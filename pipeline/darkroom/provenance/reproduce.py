@@ -112,7 +112,7 @@ class Reproduction:
     def _finished(self) -> Iterator[_Finished]:
         found = False
         for line in read_journal(self._run_dir):
-            if self._only not in (None, line["result"], line["delivered"]):
+            if self._only not in (None, line["result"], *line["outputs"].values()):
                 continue
             found = True
             if line["status"] == "done":

@@ -67,7 +67,7 @@ def _line_problems(
 ) -> Iterator[str]:
     """The problems of one picture; `intact` remembers which files were checked, and the outcome."""
     source, mask, result = line["source"], line["mask"], line["result"]
-    digests: dict[str, str | None] = {path: None for path in (source, mask, result) if path}
+    digests: dict[str, str | None] = {path: None for path in (source, mask, result, *line["outputs"].values()) if path}
     digests |= line["files"]
     for path, digest in digests.items():
         if (path, digest) not in intact:

@@ -119,6 +119,13 @@ def shows_masks(lines: Iterable[Mapping[str, Any]]) -> bool:
     return masks
 
 
+def is_unchanged(line: Mapping[str, Any]) -> bool:
+    """Whether a finished picture is the photo itself: nothing was repainted, and nothing frames it."""
+    small = line.get("thumbnails", {})
+    is_photo = line.get("result") is not None and line["result"] == line.get("source")
+    return is_photo and small.get("result") == small.get("source")
+
+
 def tally(statuses: Counter[str]) -> list[str]:
     """The number of pictures done, then the numbers of all other statuses.
 

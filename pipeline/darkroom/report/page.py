@@ -21,7 +21,17 @@ from typing import Any
 from darkroom.record import read_journal
 from darkroom.report.commands import reproduce_command, run_command
 from darkroom.report.drawing import read_thumbnail
-from darkroom.report.folder import ReportedJob, Sweep, counted, date, facts_or_nothing, short_name, shows_masks, tally
+from darkroom.report.folder import (
+    ReportedJob,
+    Sweep,
+    counted,
+    date,
+    facts_or_nothing,
+    is_unchanged,
+    short_name,
+    shows_masks,
+    tally,
+)
 from darkroom.report.redaction import Redactor
 from darkroom.system.files import Folder, writing
 
@@ -199,11 +209,18 @@ def _picture(report: _Report, run: _Run, line: Mapping[str, Any], stages: dict[s
     return {
         **report.redactor.redact({key: line.get(key) for key in _SHOWN_KEYS}),
         **{kind: run.within + path for kind, path in paths.items() if path},
+        "others": {kind: run.within + path for kind, path in _others(line)},
         "figures": dict(_figures(line)),
         "settings": [stages.setdefault(json.dumps(step), len(stages)) for step in settings],
+        "unchanged": is_unchanged(line) or None,
         "reproduce": reproduce_command(folder, line["result"]) if line.get("result") else None,
         "ordinary": run_command(folder, run.facts, line, report.redactor) if "photo" in line else None,
     }
+
+
+def _others(line: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The files in `results/` besides the delivered picture."""
+    return ((kind, path) for kind, path in line.get("outputs", {}).items() if path != line.get("delivered"))
 
 
 def _figures(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

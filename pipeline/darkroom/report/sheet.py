@@ -19,7 +19,7 @@ from PIL import Image
 from darkroom.imaging.thumbnails import PAPER
 from darkroom.record import read_journal
 from darkroom.report.drawing import SOFT, WARN, framed, label, notice, padded, png, row, stack, thumbnail, tinted
-from darkroom.report.folder import counted, date, facts_or_nothing, shows_masks, tally
+from darkroom.report.folder import counted, date, facts_or_nothing, is_unchanged, shows_masks, tally
 from darkroom.report.redaction import Redactor
 from darkroom.system.files import Folder, writing
 
@@ -291,7 +291,7 @@ def caption(line: Mapping[str, Any]) -> str:
 
 
 def _variant(line: Mapping[str, Any]) -> str:
-    if line.get("result") and line["result"] == line.get("source"):
+    if is_unchanged(line):
         return "unchanged"
     variant = line.get("variant") or ""
     if variant and not _PROMPT_AND_SEED.fullmatch(variant):  # several stages, or another list, have variants

@@ -17,7 +17,7 @@ function make(tag, properties = {}, ...children) {
 
 const url = (path) => "./" + path.split("/").map(encodeURIComponent).join("/");
 const untouched = (picture) => picture.status === "done" && picture.result === picture.source;
-const kept = (picture) => untouched(picture) && !data.masks; // a run that makes masks only leaves every photo as it is
+const kept = (picture) => picture.unchanged && picture.status === "done" && !data.masks; // a run that makes masks only leaves every photo as it is
 const statusOf = (picture) => (kept(picture) ? "unchanged" : picture.status);
 const axisValue = (picture, axis) => data.runs[picture.run].values?.[axis.name];
 const counted = (number) => number.toLocaleString("en");
@@ -289,7 +289,8 @@ function details(picture) {
 function links(picture) {
   const run = data.runs[picture.run];
   const result = picture.delivered ?? (untouched(picture) ? undefined : picture.result);
-  const all = { Photo: picture.source, Mask: picture.mask, Result: result, Run: run.page };
+  const others = Object.entries(picture.others ?? {}).map(([kind, path]) => [`Result: ${kind}`, path]);
+  const all = { Photo: picture.source, Mask: picture.mask, Result: result, ...Object.fromEntries(others), Run: run.page };
   return Object.entries(all)
     .filter(([, path]) => path)
     .map(([textContent, path]) => make("a", { href: url(path), target: "_blank", rel: "noopener", textContent }));
