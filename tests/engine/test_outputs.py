@@ -13,9 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from darkroom.config.settings import Results
+from darkroom.engine.outputs import FinishedPicture, Outputs
 from darkroom.imaging.codec import read_photo
-from darkroom.imaging.png import encode_png
+from darkroom.imaging.layers import is_band
+from darkroom.imaging.png import decode_png, encode_png
 from darkroom.provenance.verify import verify
+from darkroom.store import Store
 from support.in_process import LEFT, CliInProcess, command_line, deliver
 from support.photo_files import SRGB, noise16
 from support.runs import environment, journal, pixels
@@ -55,6 +59,35 @@ def test_the_cutout_over_the_background_is_the_picture(frame: dict, photos: Path
     assert not verify(tmp_path / "run").problems
     for kind in ("cutout", "background"):
         assert read_photo(tmp_path / "run" / line["outputs"][kind]).icc == SRGB
+
+
+@pytest.mark.parametrize("repaint", [True, False])
+def test_after_a_matte_both_have_unmixed_colours(repaint: bool, tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    subject, behind, new = (random.integers(0, 256, (30, 40, 3), np.uint8) for _ in range(3))
+    alpha = np.tile(np.linspace(-80, 335, 40).clip(0, 255).astype(np.uint8), (30, 1))
+    mask = 255 - alpha if repaint else alpha
+    photo, picture = (over(np.dstack([subject, alpha]), ground).round().astype(np.uint8) for ground in (behind, new))
+    band = is_band(alpha)[..., None]
+    layers = {"inside": new, "outside": subject} if repaint else {"inside": subject, "outside": behind}
+    store = Store(tmp_path)
+
+    def blob(pixels: np.ndarray) -> str:
+        return store.add_blob(encode_png(pixels), ".png")
+
+    blobs = {side: blob(colours * band) for side, colours in layers.items()}
+    pictures = (
+        (blob(photo), blob(picture), blob(mask), blob(mask)) if repaint else (*[blob(photo)] * 2, blob(mask), None)
+    )
+    files = FinishedPicture(*pictures, layers=blobs)
+    made = dict(Outputs("a", store, files, not repaint, Results(what=["cutout", "background"])).made())
+    cutout, background = (
+        decode_png(store.read_blob(made[kind]), mode) for kind, mode in (("cutout", "RGBA"), ("background", "RGB"))
+    )
+    seen = np.repeat(band, 3, axis=2)
+    assert np.array_equal(cutout[..., :3][seen], subject[seen]) and np.array_equal(cutout[..., 3], alpha)
+    assert np.array_equal(background[seen], (new if repaint else behind)[seen])
+    assert np.abs(over(cutout, background) - (picture if repaint else photo)).max() <= 1
 
 
 def test_the_layers_are_those_files_and_the_same_bytes_each_time(photos: Path, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def box(frame: Framing, mask: np.ndarray) -> tuple[int, int, int, int]:
 
 
 @pytest.mark.parametrize("given", [{"size": [320, 240]}, {"size": [90, 160]}, {"aspect": "4:5"}, {"aspect": "16:9"}])
-@pytest.mark.parametrize("sides", [(40, 60, 140, 110), (200, 20, 240, 180), (0, 150, 90, 200)])
+@pytest.mark.parametrize("sides", [(40, 60, 140, 110), (200, 20, 240, 180), (5, 145, 95, 195)])
 def test_share_and_place(given: dict, sides: tuple[int, int, int, int]) -> None:
     edit = subject(*sides)
     places = itertools.product(("left", "centre", "right"), ("top", "centre", "bottom"))
@@ -89,13 +89,22 @@ def test_faint_pixels_do_not_count_as_subject() -> None:
 
 
 def test_inside_moves_the_frame_into_the_photo_as_far_as_it_fits() -> None:
-    edit = subject(0, 80, 60, 120)
+    edit = subject(2, 80, 62, 120)
     out, inside = (framing(edit, aspect="1:1", share=0.5, inside=inside) for inside in (False, True))
-    assert (out.x, out.y) == (-30, 40) and (inside.x, inside.y) == (0, 40)
+    assert (out.x, out.y) == (-28, 40) and (inside.x, inside.y) == (0, 40)
     large = framing(edit, aspect="1:1", share=0.25, inside=True)
     assert (large.x, large.y, large.width) == (0, -20, 240)
     figures = Frame(aspect="1:1", share=0.5).apply(edit, stage_models()).figures
-    assert figures["outside"] == 0.25
+    assert figures["outside"] == pytest.approx(28 / 120, abs=1e-4)
+
+
+def test_a_subject_that_the_photo_cuts_off_is_not_continued_beyond_the_border() -> None:
+    bottom = framing(subject(100, 100, 160, 200), size=[100, 100], padding=0.1, vertical="top")
+    assert bottom.y + 100 / bottom.scale == pytest.approx(200) and bottom.x == pytest.approx(130 - 62.5)
+    left = framing(subject(0, 80, 60, 120), aspect="1:1", share=0.5, horizontal="right")
+    assert (left.x, left.y) == (0, 40)
+    both = framing(subject(0, 80, 300, 120), aspect="3:2", share=0.5)
+    assert (both.x, both.width) == (-150, 600)
 
 
 def test_a_photo_that_would_be_enlarged_too_much_fails() -> None:

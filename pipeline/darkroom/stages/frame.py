@@ -150,20 +150,17 @@ class Frame(Stage):
     def _framing(self, subject: _SubjectBox, photo: tuple[int, int]) -> Framing:
         """The frame around a subject in a photo of this width and height."""
         shape = self.size[0] / self.size[1] if self.size else ratio(self.aspect)
-        is_free = self.share is not None or self.padding is not None
-        sides = self._around(subject, shape) if is_free else _largest(photo, shape)
+        around = self.share is not None or self.padding is not None
+        sides = self._around(subject, shape) if around else _largest(photo, shape)
+        anywhere = around and not self.inside
         scale = self.size[0] / sides[0] if self.size else 1.0
         if abs(scale - 1) < 1e-9:
             scale, sides = 1.0, (max(1, round(sides[0])), max(1, round(sides[1])))
-        places = (self.horizontal, self.vertical)
         x, y = (
-            self._start(
-                place,
-                (subject[axis], subject[axis + 2]),
-                sides[axis],
-                None if is_free and not self.inside else photo[axis],
+            _within(self._start(place, near, far, side), side, length, _borders(near, far, length, anywhere))
+            for place, near, far, side, length in zip(
+                (self.horizontal, self.vertical), subject[:2], subject[2:], sides, photo, strict=True
             )
-            for axis, place in enumerate(places)
         )
         if scale == 1:
             return Framing(float(round(x)), float(round(y)), 1.0, round(sides[0]), round(sides[1]), self.fill)
@@ -177,18 +174,27 @@ class Frame(Stage):
         width = max(x1 - x0, (y1 - y0) * shape) / share
         return width, width / shape
 
-    def _start(self, place: str, subject: tuple[float, float], length: float, photo: int | None) -> float:
-        """The frame's left or upper side; inside a photo of this length as far as it fits, if that is given."""
-        free = (self.padding or 0) * length
+    def _start(self, place: str, near: float, far: float, side: float) -> float:
+        """Where a frame with sides of this length begins, so that a subject from `near` to `far` is in its place."""
+        free = (self.padding or 0) * side
         if place in ("left", "top"):
-            start = subject[0] - free
-        elif place in ("right", "bottom"):
-            start = subject[1] + free - length
-        else:
-            start = (subject[0] + subject[1] - length) / 2
-        if photo is None:
-            return start
-        return min(max(start, 0.0), photo - length) if length <= photo else (photo - length) / 2
+            return near - free
+        if place in ("right", "bottom"):
+            return far + free - side
+        return (near + far - side) / 2
+
+
+def _borders(near: float, far: float, length: int, anywhere: bool) -> tuple[bool, bool]:
+    """Which of the photo's two borders the frame does not cross: those that cut the subject off, or both."""
+    return not anywhere or near < 1, not anywhere or far > length - 1
+
+
+def _within(start: float, side: float, length: int, borders: tuple[bool, bool]) -> float:
+    """The nearest start at which the frame crosses neither of these borders; in the middle if it must cross both."""
+    if all(borders) and side > length:
+        return (length - side) / 2
+    start = max(start, 0.0) if borders[0] else start
+    return min(start, length - side) if borders[1] else start
 
 
 def _largest(photo: tuple[int, int], shape: float) -> tuple[float, float]:
