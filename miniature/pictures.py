@@ -73,6 +73,11 @@ SHOWN: dict[str, tuple[str, str]] = {
         "car.png",
         "{grabcut: {box: [545, 340, 690, 398]}, refine: {open: 1, grow: 4, feather: 3}, erase: {}}",
     ),
+    "background": (
+        "car.png",
+        "{sam: {points: [[330, 360]]}, refine: {grow: -1, feather: 2}, invert: {}, "
+        "background: {gradient: [white, '#aab2bd']}}",
+    ),
     "frame": (
         "car.png",
         "{sam: {points: [[330, 360]]}, invert: {}, "

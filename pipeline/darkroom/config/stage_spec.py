@@ -106,9 +106,16 @@ class StageSpec:
         """The parameters with manifest columns filled in, and paths made absolute."""
         parameters = {key: _fill_in(value, item) for key, value in self.parameters.items()}
         for key in self.kind.fields_with(PathField):
-            if self.start and isinstance(parameters.get(key), str):
-                parameters[key] = str(self.start / parameters[key])  # an absolute path stays as it is
+            if self.start and key in parameters:
+                parameters[key] = _absolute(parameters[key], self.start)
         return parameters
+
+
+def _absolute(value: Any, start: Path) -> Any:
+    """A path, or a list of paths, that starts at a folder; absolute paths and anything else stay as they are."""
+    if isinstance(value, list):
+        return [_absolute(path, start) for path in value]
+    return str(start / value) if isinstance(value, str) and value else value
 
 
 def too_many_pictures(count: int) -> str:

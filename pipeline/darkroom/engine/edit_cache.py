@@ -50,7 +50,7 @@ class EditCache:
             return self._edits[node]
         if isinstance(node, PhotoNode):
             photo = node.load()
-            edit = Edit(photo.pixels, photo.pixels, alpha=photo.alpha, name=node.photo.name)
+            edit = Edit(photo.pixels, photo.pixels, alpha=photo.alpha, icc=photo.icc, name=node.photo.name)
         else:
             edit = replace(self.edit_after(node.parent), **self._changes(node))
         return self._remember(node, edit)

@@ -1,4 +1,4 @@
-"""ICC profiles: which RGB a photo's colours are in, and conversion to sRGB."""
+"""ICC profiles: which RGB a photo's colours are in, and conversion between them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import struct
 from functools import cache
 from io import BytesIO
 
+import numpy as np
 from PIL import Image, ImageCms
 
-from darkroom.imaging.pil_arrays import in_mode
+from darkroom.imaging.pil_arrays import in_mode, to_array
 
 _COLOUR_SPACES = {"L": b"GRAY", "CMYK": b"CMYK"}  # image mode to the colour space in an ICC header
 
@@ -50,6 +51,29 @@ def to_srgb(colours: Image.Image, icc: bytes) -> Image.Image:
     except (ImageCms.PyCMSError, OSError):
         converted = None
     return colours.convert("RGB") if converted is None else converted
+
+
+def converted(pixels: np.ndarray, source: bytes | None, target: bytes | None) -> np.ndarray:
+    """Pixels, (H, W, 3) uint8 RGB, in another colour profile.
+
+    Args:
+        pixels: the pixels.
+        source: their RGB profile; None means sRGB.
+        target: the RGB profile of the result, likewise. The pixels stay as they are if either profile is broken.
+    """
+    if source == target:
+        return pixels
+    try:
+        image = ImageCms.profileToProfile(
+            Image.fromarray(pixels),
+            ImageCms.ImageCmsProfile(BytesIO(source or _srgb_profile())),
+            ImageCms.ImageCmsProfile(BytesIO(target or _srgb_profile())),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except (ImageCms.PyCMSError, OSError):
+        return pixels
+    return pixels if image is None else to_array(image)
 
 
 @cache

@@ -38,6 +38,7 @@ class Edit:
         repainted: (H, W) uint8, how much of the new picture shows: the maximum of the blend masks of all repaints so
             far. None before the first repaint. Where it is 0 the image equals the original bit for bit.
         alpha: the photo's own transparency, (H, W) uint8, or None for an opaque photo.
+        icc: the RGB colour profile of all pictures here, as in the photo's file; None means sRGB.
         name: the photo's file name, for stages that match files to it, such as `mask_file`.
         artifacts: extra pictures of the latest stage, by label, (H, W) uint8.
         figures: measurements of the latest stage for the journal, by label.
@@ -52,6 +53,7 @@ class Edit:
     confidences: Mapping[str, float | None] = field(default_factory=lambda: _EMPTY)
     repainted: np.ndarray | None = None
     alpha: np.ndarray | None = None
+    icc: bytes | None = None
     name: str = ""
     artifacts: Mapping[str, np.ndarray] = field(default_factory=lambda: _EMPTY)
     figures: Mapping[str, float] = field(default_factory=lambda: _EMPTY)

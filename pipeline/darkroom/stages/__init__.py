@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from darkroom.stages.auto import Auto
+from darkroom.stages.background import Background
 from darkroom.stages.base import Stage
 from darkroom.stages.clip_diff import ClipDiff
 from darkroom.stages.combine import Combine
@@ -37,6 +38,7 @@ STAGES: dict[str, type[Stage]] = {
     "gate": Gate,
     "inpaint": Inpaint,
     "erase": Erase,
+    "background": Background,
     "diffedit_repaint": DiffEditRepaint,
     "frame": Frame,
 }

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
+from PIL import ImageColor
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from darkroom.models.foreign_syntax import Syntax, find_foreign_syntax
@@ -100,6 +101,31 @@ def _flag(value: Any) -> Any:
     return value
 
 
+def rgb_of(colour: str) -> tuple[int, int, int]:
+    """A colour such as `"#f0f0f0"` or `white` as RGB, 0 to 255. Raises `ValueError` if it is none."""
+    try:
+        red, green, blue, *opacity = ImageColor.getrgb(colour)
+        if opacity:
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            f'should be a colour such as white or "#f0f0f0" (in quotes: YAML takes # as a comment); got {colour!r:.60}'
+        ) from None
+    return red, green, blue
+
+
+def _colour(value: Any) -> str:
+    text = str(value)
+    rgb_of(text)
+    return text
+
+
+def _colours(value: Any) -> Any:
+    several = value if isinstance(value, list | tuple) and value else (value,)
+    colours = tuple(map(_colour, several))
+    return colours if isinstance(value, list | tuple) else colours[0]
+
+
 def _unread_file(value: Any) -> Any:
     if value is not None:
         raise ValueError("is read when a recipe is composed, before the recipe is checked; give `prompt` instead")
@@ -132,6 +158,10 @@ OptionalTexts = Annotated[
 ]
 Seeds = Annotated[
     int | tuple[int, ...], BeforeValidator(_seeds), WithJsonSchema({"type": "whole number or list of them"})
+]
+Colour = Annotated[str, BeforeValidator(_colour), WithJsonSchema({"type": "colour"})]
+Colours = Annotated[
+    str | tuple[str, ...], BeforeValidator(_colours), WithJsonSchema({"type": "colour or list of colours"})
 ]
 PromptsFile = Annotated[str | None, BeforeValidator(_unread_file), LinesFile("prompt")]
 
