@@ -42,7 +42,7 @@ RECIPES, LARGE = ("car_on_mars", "horse_to_zebra", "car_swap", "two_passes"), 51
 
 # The example, and the stages that are run on it. TRUTH is a folder with the true mask of the example's main object.
 SHOWN: dict[str, tuple[str, str]] = {
-    "subject": ("dog.png", "subject: {}"),
+    "subject": ("coffee.jpg", "subject: {}"),
     "sam": ("car.png", "sam: {points: [[330, 360]]}"),
     "text": ("dog.png", "text: {phrase: a dog}"),
     "clip_diff": ("horse.png", "clip_diff: {source: a horse, target: a zebra}"),
@@ -95,7 +95,7 @@ SHOWN: dict[str, tuple[str, str]] = {
 def shown(op: str, models: Models, truth: Path) -> Image.Image:
     """The picture of an op; `truth` is the folder that `TRUTH` stands for."""
     name, text = SHOWN[op]
-    photo = {**EXAMPLES, **FLEET}[name].scene().image
+    photo = _example(name)
     edit, cells = Edit(photo, photo, name=name), [_cell(photo, name)]
     for stage, given in yaml.safe_load(text).items():
         kind = given.get("op", stage)
@@ -110,6 +110,12 @@ def shown(op: str, models: Models, truth: Path) -> Image.Image:
         cells += _views(edit, after, f"{stage}: {_flow(given)}{measured}")
         edit = replace(after, masks={**edit.masks, stage: after.mask}, artifacts={})
     return padded(row(cells, GAP), 0, GAP)
+
+
+def _example(name: str) -> np.ndarray:
+    """A drawn example as it was drawn, or a photograph in `examples/`."""
+    drawn = {**EXAMPLES, **FLEET}
+    return drawn[name].scene().image if name in drawn else np.asarray(Image.open(ROOT / "examples" / name))
 
 
 def finders(models: Models) -> Image.Image:

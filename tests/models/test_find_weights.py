@@ -164,5 +164,7 @@ def test_a_network_is_found_by_its_path(tmp_path: Path, monkeypatch: pytest.Monk
     for name in ("mine.onnx", str(tmp_path / "mine.onnx")):
         found = find_weights("subject", name)
         assert found.path == tmp_path / "mine.onnx" and found.size() == 4
-    with pytest.raises(SetupError, match=r"no such file \(models\.subject takes a path to an ONNX file, or grab"):
+    with pytest.raises(SetupError, match="neither a network's name nor an ONNX file; valid: grabcut, u2netp"):
         find_weights("subject", str(tmp_path))
+    with pytest.raises(SetupError, match=r"^models\.subject=u2nt: .*; did you mean 'u2net'\?$"):
+        find_weights("subject", "u2nt")

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto
+from PIL import Image
 
 from darkroom.errors import PhotoError, SetupError
 from darkroom.models import Memory, ModelNames, Models
@@ -18,6 +19,7 @@ from darkroom.models.subject_networks import NETWORKS
 from darkroom.models.weights import find_weights
 from miniature.examples import EXAMPLES, FLEET
 from support.onnx_graphs import colour_graph, node, size_graph, write_graph
+from support.runs import ROOT
 
 COLOUR = np.array([120, 60, 30])
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -214,6 +216,14 @@ def test_the_real_network_finds_what_a_picture_shows(name: str, u2netp: Path) ->
     assert confidence > 0.9
 
 
+def test_the_real_network_finds_the_cup_in_a_photograph(u2netp: Path) -> None:
+    image = np.asarray(Image.open(ROOT / "examples/coffee.jpg"))
+    found, confidence = network(u2netp).find(image)
+    cup, saucer, spoon = (found[y, x] for x, y in ((270, 60), (100, 230), (412, 76)))
+    assert min(cup, saucer, spoon) > 250 and confidence > 0.95
+    assert found[:, 500:].max() == found[:60, :150].max() == 0 and 0.45 < (found > 127).mean() < 0.55
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 900), (2000, 1), (3, 3), (700, 500)])
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_the_real_network_finds_nothing_in_one_colour(shape: tuple[int, int], value: int, u2netp: Path) -> None:
@@ -269,7 +279,7 @@ def test_the_identity_is_that_of_file_numerics_and_library(tmp_path: Path, monke
 
 
 def test_every_network_is_documented_with_its_size() -> None:
-    page = (Path(__file__).parents[2] / "docs/models.md").read_text()
+    page = (ROOT / "docs/models.md").read_text()
     for name, published in NETWORKS.items():
         assert f"`{name}`" in page or f"`-{name.rpartition('-')[2]}`" in page
         assert published.size.partition(" ")[0] in page

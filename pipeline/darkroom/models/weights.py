@@ -12,7 +12,7 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
-from darkroom.errors import SetupError
+from darkroom.errors import SetupError, suggest
 from darkroom.models.names import CLIPSEG, SAM_CHECKPOINTS, SD15, SDXL
 from darkroom.models.subject_networks import GRABCUT, NETWORKS, RELEASES, SMALLEST
 from darkroom.resources import CHECKOUT
@@ -170,8 +170,8 @@ def _subject(name: str) -> ModelFiles:
         return ModelFiles(name, _downloaded(f"{name}.onnx", folders, NETWORKS[name].size, _command_for_subject(name)))
     path = Path(name).expanduser().absolute()
     if not _is_file(path):
-        names = ", ".join([GRABCUT, *NETWORKS])
-        raise SetupError(f"{path}: no such file (models.subject takes a path to an ONNX file, or {names})")
+        names = suggest(name, [GRABCUT, *NETWORKS])
+        raise SetupError(f"models.subject={name}: neither a network's name nor an ONNX file; {names}")
     return ModelFiles(name, path)
 
 
