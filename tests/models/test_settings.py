@@ -68,8 +68,10 @@ def test_the_summary_names_what_is_taken() -> None:
     )
     some = Models(ModelNames(inpaint="a/b"), Memory(), device="cpu")
     assert some.summary(["inpaint"]) == "sam=miniature, clipseg=miniature, inpaint=a/b on cpu (fp32)"
-    other = Models(ModelNames(subject="grabcut"), Memory(), device="cpu")
-    assert other.summary(["subject"]).endswith("; subject=grabcut")
+    miniature = dict.fromkeys(("sam", "clipseg", "inpaint"), "miniature")
+    other = Models(ModelNames(**miniature, subject="grabcut"), Memory(), device="cpu")
+    assert other.summary(["subject"]) == "the miniature models (a preview on real photographs); subject=grabcut"
+    assert Models(ModelNames(**miniature), Memory(), device="cpu").summary([]) == other.summary(["sam"])
 
 
 def test_checking_a_recipe_imports_nothing_heavy() -> None:

@@ -189,8 +189,8 @@ class Models:
     def _chosen(self) -> str:
         names = {kind: self._name(kind) for kind in _ON_GPU}
         if set(names.values()) == {"miniature"}:
-            chosen = "auto" in asdict(self._weights).values()
-            reason = "" if not chosen else "no GPU: " if self._asked == "auto" else f"device={self._asked}: "
+            automatic = any(getattr(self._weights, kind) == "auto" for kind in names)
+            reason = "" if not automatic else "no GPU: " if self._asked == "auto" else f"device={self._asked}: "
             return f"{reason}the miniature models (a preview on real photographs)"
         shown = ", ".join(f"{kind}={name}" for kind, name in names.items())
         return f"{shown} on {self.device} ({self.memory.dtype})"
