@@ -26,8 +26,7 @@ from darkroom.stages.mask_file import read_mask
 # The network, or `grabcut`, and the stages of a recipe.
 WAYS = (
     ("u2netp", "{subject: {}}"),
-    ("u2netp", "{subject: {}, matte: {}}"),
-    ("u2netp", "{subject: {}, refine: {keep_largest: 1}, matte: {}}"),
+    ("u2netp", "{subject: {}, refine: {keep_largest: 1}}"),
     ("grabcut", "{subject: {}}"),
 )
 TOLERANCE = 0.0075  # of the diagonal: the distance at which two outlines still agree
@@ -151,7 +150,8 @@ def main() -> None:
             print(f"{photo}: left out, as there is no {masks / photo.stem}.png")
         if not pairs:
             raise SystemExit(f"no photo in {given.folder} has a true mask in {masks}")
-        print(*table(pairs), sep="\n", flush=True)
+        for line in table(pairs):
+            print(line, flush=True)
     except (DarkroomError, OSError) as error:
         raise SystemExit(str(error)) from None
 

@@ -10,7 +10,11 @@ import pytest
 from PIL import Image
 
 from benchmarks import eval_photos
-from benchmarks.eval_photos import boundary_f, iou, outline, photos_with_masks
+from benchmarks.eval_photos import boundary_f, found, iou, outline, photos_with_masks
+from darkroom.errors import SetupError
+from darkroom.models import Memory, ModelNames, Models
+from darkroom.stages.mask_file import read_mask
+from support.runs import ROOT
 
 SIZE = (80, 100)
 
@@ -62,3 +66,14 @@ def test_a_folder_without_masks_is_one_line(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(sys, "argv", ["eval_photos", str(tmp_path)])
     with pytest.raises(SystemExit, match=r"no photo in .* has a true mask in .*masks"):
         eval_photos.main()
+
+
+@pytest.mark.parametrize(("model", "least"), [("u2netp", 0.98), ("grabcut", 0.95)])
+def test_the_cup_in_a_photograph_is_found(model: str, least: float) -> None:
+    models = Models(ModelNames(subject=model), Memory(), "cpu")
+    try:
+        mask, _ = found(ROOT / "examples/coffee.jpg", "{subject: {}}", models)
+    except SetupError as missing:
+        pytest.skip(str(missing))
+    truth, _ = read_mask(ROOT / "benchmarks/photo_masks/examples/coffee.png", mask.shape[::-1])
+    assert iou(mask, truth >= 128) >= least
