@@ -170,7 +170,7 @@ def test_a_confidence_is_known_whatever_the_store_had_of_it(photos: Path) -> Non
         ({"size": {"op": "gate", "coverage": [0, 1]}}, "stages.size: `gate` needs a mask"),
         (
             {"m": {"op": "mask_file", "folder": "m"}, "sure": {"op": "gate", "confidence": 0.5}},
-            "stages.sure.confidence: no earlier stage reports a confidence; these do: sam, text, clip_diff",
+            "stages.sure.confidence: no earlier stage reports a confidence; these do: subject, sam, text",
         ),
         ({"m": {"op": "sam", "points": [1, 1]}, "gate": {}}, "stages.gate: gate needs a bound"),
     ],
