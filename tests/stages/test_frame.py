@@ -88,12 +88,12 @@ def test_faint_pixels_do_not_count_as_subject() -> None:
     assert framing(edit, aspect="1:1", share=0.5) == framing(subject(100, 80, 200, 120), aspect="1:1", share=0.5)
 
 
-def test_inside_moves_the_frame_into_the_photo_as_far_as_it_fits() -> None:
+def test_inside_moves_and_shrinks_the_frame_until_it_fits_into_the_photo() -> None:
     edit = subject(2, 80, 62, 120)
     out, inside = (framing(edit, aspect="1:1", share=0.5, inside=inside) for inside in (False, True))
     assert (out.x, out.y) == (-28, 40) and (inside.x, inside.y) == (0, 40)
     large = framing(edit, aspect="1:1", share=0.25, inside=True)
-    assert (large.x, large.y, large.width) == (0, -20, 240)
+    assert (large.x, large.y, large.width, large.height) == (0, 0, 200, 200)
     figures = Frame(aspect="1:1", share=0.5).apply(edit, stage_models()).figures
     assert figures["outside"] == pytest.approx(28 / 120, abs=1e-4)
 

@@ -103,8 +103,8 @@ class Frame(Stage):
     )
     inside: Flag = Field(
         False,
-        description="Move the frame into the photo as far as it fits, even if the subject then is not where it was "
-        "asked to be.",
+        description="Keep the frame inside the photo: it moves and, if it is too large, shrinks; then the subject is "
+        "not quite where and as large as it was asked to be.",
     )
     fill: Annotated[
         str, BeforeValidator(_fill), WithJsonSchema({"type": "`edge`, `mirror`, `transparent` or colour"})
@@ -151,7 +151,9 @@ class Frame(Stage):
         """The frame around a subject in a photo of this width and height."""
         shape = self.size[0] / self.size[1] if self.size else ratio(self.aspect)
         around = self.share is not None or self.padding is not None
-        sides = self._around(subject, shape) if around else _largest(photo, shape)
+        largest = _largest(photo, shape)
+        sides = self._around(subject, shape) if around else largest
+        sides = min(sides, largest) if self.inside else sides
         anywhere = around and not self.inside
         scale = self.size[0] / sides[0] if self.size else 1.0
         if abs(scale - 1) < 1e-9:
