@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
 from darkroom.errors import PhotoError
 from darkroom.imaging.framing import Framing, framed, framed_grey
+from support.photo_files import SRGB, swapped_profile
 
 random = np.random.default_rng(0)
 PHOTO = random.integers(0, 256, (30, 40, 3), np.uint8)
 
 
-def around(fill: str) -> np.ndarray:
+def around(fill: Any) -> np.ndarray:
     """The photo with a margin of 5 px on every side, as the frame fills it."""
     pixels, alpha = framed(Framing(-5, -5, 1, 50, 40, fill), PHOTO, None)
     assert alpha is None
@@ -45,7 +47,7 @@ def test_a_circle_stays_a_circle(width: int, height: int, scale: float) -> None:
 
 
 def test_what_lies_beyond_the_photo() -> None:
-    edge, mirror, white = around("edge"), around("mirror"), around("#fff")
+    edge, mirror, white = around("edge"), around("mirror"), around((255, 255, 255))
     assert np.array_equal(white[5:-5, 5:-5], PHOTO)
     assert np.array_equal(edge, np.pad(PHOTO, ((5, 5), (5, 5), (0, 0)), "edge"))
     assert np.array_equal(mirror, np.pad(PHOTO, ((5, 5), (5, 5), (0, 0)), "reflect"))
@@ -58,7 +60,10 @@ def test_nothing_beyond_the_photo() -> None:
     pixels, alpha = framed(Framing(-5, -5, 1, 50, 40, "transparent"), PHOTO, None)
     assert (alpha[5:-5, 5:-5] == 255).all() and alpha.sum() == 255 * 30 * 40 and not pixels[alpha == 0].any()
     assert framed(Framing(0, 0, 1, 40, 30, "transparent"), PHOTO, None)[1] is None
-    assert framed_grey(Framing(-5, -5, 1, 50, 40, "white"), np.full((30, 40), 255, np.uint8)).sum() == 255 * 30 * 40
+    assert (
+        framed_grey(Framing(-5, -5, 1, 50, 40, (255, 255, 255)), np.full((30, 40), 255, np.uint8)).sum()
+        == 255 * 30 * 40
+    )
 
 
 def test_colours_of_transparent_pixels_do_not_bleed_when_scaled() -> None:
@@ -100,3 +105,11 @@ def test_16_bits_are_scaled_with_16_bits() -> None:
 def test_a_geometry_beyond_the_limits_is_refused(numbers: tuple) -> None:
     with pytest.raises(PhotoError, match="frame"):
         Framing(*numbers)
+
+
+def test_a_colour_is_srgb_and_converted_to_the_photos_profile() -> None:
+    framing = Framing(-5, -5, 1, 50, 40, (10, 200, 30))
+    plain, swapped = (framed(framing, PHOTO, None, icc)[0] for icc in (SRGB, swapped_profile()))
+    assert np.abs(plain[0, 0].astype(int) - (10, 200, 30)).max() <= 1
+    assert np.abs(swapped[0, 0].astype(int) - (200, 10, 30)).max() <= 1
+    assert np.array_equal(swapped[5:-5, 5:-5], PHOTO)

@@ -15,7 +15,7 @@ from darkroom.imaging.edit import Edit
 from darkroom.imaging.layers import Layers, in_band
 from darkroom.stages.background import Background
 from support.fake_models import edit_of, stage_models
-from support.photo_files import SRGB, saved
+from support.photo_files import saved, swapped_profile
 
 MODELS = stage_models()
 RED, GREY = np.array([210, 30, 20]), np.array([128, 128, 128])
@@ -245,16 +245,6 @@ def test_greys_and_colours_are_srgb_in_a_photo_with_a_profile(grey: int):
     edit = edit_of(4, 4, np.full((4, 4), 255, np.uint8), icc=icc)
     after = Background(colour=f"rgb({grey}, {grey}, {grey})").apply(edit, MODELS)
     assert np.abs(after.image.astype(int) - grey).max() <= 1
-
-
-def swapped_profile() -> bytes:
-    """sRGB with red and green swapped: a profile whose effect cannot be missed."""
-    data = bytearray(SRGB)
-    count = int.from_bytes(data[128:132], "big")
-    tags = {bytes(data[132 + 12 * n : 136 + 12 * n]): 132 + 12 * n for n in range(count)}
-    red, green = tags[b"rXYZ"], tags[b"gXYZ"]
-    data[red + 4 : red + 12], data[green + 4 : green + 12] = data[green + 4 : green + 12], data[red + 4 : red + 12]
-    return bytes(data)
 
 
 def test_colours_and_pictures_are_converted_to_the_photos_profile(tmp_path: Path):

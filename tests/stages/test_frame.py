@@ -127,8 +127,8 @@ def test_a_photo_that_would_be_enlarged_too_much_fails() -> None:
         ({"aspect": "1:0"}, "width:height such as 4:5"),
         ({"aspect": "100:1"}, "at most 20:1"),
         ({"aspect": "nan:1"}, "width:height such as 4:5"),
-        ({"aspect": "1:1", "fill": "wite"}, "edge, mirror, transparent, or a colour"),
-        ({"aspect": "1:1", "fill": "#ffffff80"}, "edge, mirror, transparent, or a colour"),
+        ({"aspect": "1:1", "fill": "wite"}, "should be edge, mirror, transparent, or a colour such as white"),
+        ({"aspect": "1:1", "fill": "#ffffff80"}, "should be edge, mirror, transparent, or a colour such as white"),
         ({"aspect": "1:1", "share": 0.9, "padding": 0.1}, "`share` is at most 0.8"),
     ],
 )

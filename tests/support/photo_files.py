@@ -58,3 +58,13 @@ def tiff16(pixels: np.ndarray, orientation: int = 1, photometric: int = 2, extra
 
 def noise16(channels: int) -> np.ndarray:
     return np.random.default_rng(channels).integers(0, 65536, (13, 17, channels), np.uint16)
+
+
+def swapped_profile() -> bytes:
+    """sRGB with red and green swapped: a profile whose effect cannot be missed."""
+    data = bytearray(SRGB)
+    count = int.from_bytes(data[128:132], "big")
+    tags = {bytes(data[132 + 12 * n : 136 + 12 * n]): 132 + 12 * n for n in range(count)}
+    red, green = tags[b"rXYZ"], tags[b"gXYZ"]
+    data[red + 4 : red + 12], data[green + 4 : green + 12] = data[green + 4 : green + 12], data[red + 4 : red + 12]
+    return bytes(data)

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageColor
+from PIL import Image
 
 from darkroom.errors import PhotoError
 from darkroom.imaging.bands import by_bands
 from darkroom.imaging.codec import MAX_PIXELS, DecodedPhoto, upper_bytes
+from darkroom.imaging.colour_profiles import converted
 
 MAX_SIDE = 20_000  # px, of a delivered picture
 MAX_SCALE = 8
-FILLS = ("edge", "mirror", "transparent")  # or a colour
+Fill = Literal["edge", "mirror", "transparent"]
 
 _OWN_PIXELS = ("edge", "mirror")
 _MAX_DISTANCE = 1e6  # px, from the photo to the far side of a region
@@ -36,7 +38,7 @@ class Framing:
         width: of the delivered picture, px.
         height: of the delivered picture, px.
         fill: what lies outside of the photo: `edge` repeats its outermost pixels, `mirror` reflects it, `transparent`,
-            or a colour as `ImageColor` takes it.
+            or a colour, sRGB from 0 to 255.
 
     Raises:
         PhotoError: the numbers are beyond the limits above; nothing of that size has been allocated.
@@ -47,7 +49,7 @@ class Framing:
     scale: float
     width: int
     height: int
-    fill: str = "edge"
+    fill: Fill | tuple[int, int, int] = "edge"
 
     def __post_init__(self) -> None:
         if not (1 <= self.width <= MAX_SIDE and 1 <= self.height <= MAX_SIDE):
@@ -77,16 +79,19 @@ class Framing:
 
     def for_cutouts(self) -> Framing:
         """The same geometry for the subject alone, which is never there where a colour fills the frame."""
-        return self if self.fill in FILLS else replace(self, fill="transparent")
+        return replace(self, fill="transparent") if isinstance(self.fill, tuple) else self
 
 
-def framed(framing: Framing, pixels: np.ndarray, alpha: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+def framed(
+    framing: Framing, pixels: np.ndarray, alpha: np.ndarray | None, icc: bytes | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
     """A picture as the geometry delivers it. It is scaled with a Lanczos filter, on premultiplied colours.
 
     Args:
         framing: the geometry.
         pixels: (H, W, 3) uint8 or uint16.
         alpha: (H, W) of the same type; None for an opaque picture.
+        icc: the colour profile of `pixels`; None means sRGB.
 
     Returns:
         `pixels` and `alpha` of the delivered picture, of the same type; alpha also where `fill` is transparent and the
@@ -101,7 +106,8 @@ def framed(framing: Framing, pixels: np.ndarray, alpha: np.ndarray | None) -> tu
             region.fill(colours, 0)
             region.fill(share, 0)
         else:
-            region.fill(colours, np.array(rgb(framing.fill), pixels.dtype) * (opaque // 255))
+            colour = converted(np.array([[framing.fill]], np.uint8), None, icc)[0, 0]
+            region.fill(colours, colour * pixels.dtype.type(opaque // 255))
             if share is not None:
                 region.fill(share, opaque)
     if framing.scale == 1:
@@ -124,21 +130,13 @@ def framed_photo(framing: Framing, picture: DecodedPhoto) -> DecodedPhoto:
     """A decoded picture as the geometry delivers it, of 16 bits if it has them."""
     deep = picture.pixels16
     if deep is None:
-        pixels, alpha = framed(framing, picture.pixels, picture.alpha)
+        pixels, alpha = framed(framing, picture.pixels, picture.alpha, picture.icc)
         return replace(picture, pixels=pixels, alpha=alpha)
-    colours, share = framed(framing, deep[..., :3], deep[..., 3] if deep.shape[2] == 4 else None)
+    colours, share = framed(framing, deep[..., :3], deep[..., 3] if deep.shape[2] == 4 else None, picture.icc)
     deep = colours if share is None else np.dstack([colours, share])
     return replace(
         picture, pixels=upper_bytes(colours), alpha=None if share is None else upper_bytes(share), pixels16=deep
     )
-
-
-def rgb(colour: str) -> tuple[int, int, int]:
-    """A colour such as `white` or `#f0f0f0` as three numbers from 0 to 255. Raises `ValueError` for other texts."""
-    found = ImageColor.getrgb(colour)
-    if len(found) != 3:
-        raise ValueError("a colour that fills a frame is opaque")
-    return found
 
 
 @dataclass(frozen=True)

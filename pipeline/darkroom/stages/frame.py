@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
 import cv2
 import numpy as np
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from darkroom.errors import PhotoError
-from darkroom.imaging.framing import FILLS, MAX_SCALE, MAX_SIDE, Framing, rgb
+from darkroom.imaging.framing import MAX_SCALE, MAX_SIDE, Fill, Framing
 from darkroom.stages.base import Stage, stage
-from darkroom.stages.fields import Flag
+from darkroom.stages.fields import Flag, rgb_of
 
 if TYPE_CHECKING:
     from darkroom.imaging.edit import Edit
     from darkroom.models import Models
 
+_FILLS: tuple[Fill, ...] = get_args(Fill)
 _LARGEST_RATIO = 20.0
 _VISIBLE = 31  # alpha above which a pixel belongs to the subject, about 12 %
 
@@ -41,15 +42,14 @@ def _aspect(value: Any) -> Any:
     return value
 
 
-def _fill(value: Any) -> Any:
-    try:
-        if value not in FILLS:
-            rgb(str(value))
-    except ValueError:
-        raise ValueError(
-            f"should be {', '.join(FILLS)}, or a colour such as white or '#f4f4f4'; got {value!r:.60}"
-        ) from None
-    return str(value)
+def _fill(value: Any) -> str:
+    text = str(value)
+    if text not in _FILLS:
+        try:
+            rgb_of(text)
+        except ValueError as error:
+            raise ValueError(str(error).replace("should be ", f"should be {', '.join(_FILLS)}, or ")) from None
+    return text
 
 
 def ratio(aspect: Any) -> float:
@@ -141,7 +141,13 @@ class Frame(Stage):
             x, y, scale, width, height = (figures[key] for key in ("x", "y", "scale", "width", "height"))
         except KeyError as error:
             raise PhotoError(f"the frame has no {error.args[0]}") from None
-        return Framing(x, y, scale, int(width), int(height), self.fill)
+        return Framing(x, y, scale, int(width), int(height), self._outside)
+
+    @property
+    def _outside(self) -> Fill | tuple[int, int, int]:
+        """See `Framing.fill`."""
+        fills: Mapping[str, Fill] = {fill: fill for fill in _FILLS}
+        return fills.get(self.fill) or rgb_of(self.fill)
 
     @property
     def _free(self) -> float:
@@ -165,9 +171,9 @@ class Frame(Stage):
             )
         )
         if scale == 1:
-            return Framing(float(round(x)), float(round(y)), 1.0, round(sides[0]), round(sides[1]), self.fill)
+            return Framing(float(round(x)), float(round(y)), 1.0, round(sides[0]), round(sides[1]), self._outside)
         assert self.size is not None
-        return Framing(x, y, scale, *self.size, self.fill)
+        return Framing(x, y, scale, *self.size, self._outside)
 
     def _around(self, subject: _SubjectBox, shape: float) -> tuple[float, float]:
         """Width and height of the frame, in px of the photo, whose `share` the subject takes."""
