@@ -48,19 +48,26 @@ VALID: Mapping[str, Mapping[str, Any]] = {
     "diffedit": {"reference": "a horse", "query": "a zebra"},
     "diffedit_repaint": {"prompt": "a zebra"},
     "frame": {"aspect": "1:1"},
+    "background": {"gradient": ["white", "black"]},
 }
 VALID_WITH: Mapping[tuple[str, str], Mapping[str, Any]] = {  # what goes with one parameter alone
     ("auto", "point"): {},
     ("frame", "size"): {},
+    **{("background", kind): {} for kind in ("colour", "gradient", "blur")},
     ("inpaint", "negative_prompt_2"): {"prompt": "mars", "negative_prompt": ""},
 }
+_COLOURS = st.sampled_from(["white", "#000", "#f4f4f4"])
 WORDS: Mapping[tuple[str, str], st.SearchStrategy[Any]] = {  # where hardly any other text is valid
     ("frame", "aspect"): st.sampled_from(["1:1", "4:5", "16:9"]),
     ("frame", "size"): st.tuples(st.integers(1, 20_000), st.integers(1, 20_000)),
+    ("background", "colour"): _COLOURS,
+    ("background", "gradient"): st.lists(_COLOURS, min_size=2, max_size=4),
     ("frame", "fill"): st.sampled_from(["edge", "mirror", "transparent", "white", "#000"]),
 }
 PARAMETERS = [(op, name) for op, kind in STAGES.items() if not kind.is_gate for name in kind.__pydantic_fields__]
-PLACES = [("mask_file", "folder"), ("combine", "mask"), ("inpaint", "prompts_file")]
+PLACES = [
+    *(("mask_file", "folder"), ("combine", "mask"), ("inpaint", "prompts_file"), ("background", "picture")),
+]
 BOTH_OR_NONE = ("mask_file", "alpha")  # it goes with no folder, and a folder without it
 
 
