@@ -78,6 +78,11 @@ SHOWN: dict[str, tuple[str, str]] = {
         "{sam: {points: [[330, 360]]}, refine: {grow: -1, feather: 2}, invert: {}, "
         "background: {gradient: [white, '#aab2bd']}}",
     ),
+    "shadow": (
+        "car.png",
+        "{sam: {points: [[330, 360]]}, refine: {grow: -1, feather: 2}, invert: {}, "
+        "background: {gradient: [white, '#aab2bd']}, shadow: {direction: 60, length: 0.5}}",
+    ),
     "frame": (
         "car.png",
         "{sam: {points: [[330, 360]]}, invert: {}, "

@@ -57,6 +57,8 @@ WRONG = [
     ("background", {"gradient": ["white", "red"], "radial": True, "angle": 90}, "has no `angle`"),
     ("background", {"blur": 3}, "less than or equal to 0.5"),
     ("background", {"picture": ""}, "the path of a picture or of a folder"),
+    ("shadow", {"direction": 400}, "less than or equal to 360"),
+    ("shadow", {"strength": 40}, "less than or equal to 1"),
     ("clip_diff", {"source": "horse"}, "target"),
     ("diffedit", {"reference": "a horse"}, "query"),
     ("diffedit", {"reference": "a horse", "query": "a horse"}, "the same text, so there is nothing to find"),

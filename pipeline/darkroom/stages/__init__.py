@@ -18,6 +18,7 @@ from darkroom.stages.invert import Invert
 from darkroom.stages.mask_file import MaskFile
 from darkroom.stages.refine import Refine
 from darkroom.stages.sam import Sam
+from darkroom.stages.shadow import Shadow
 from darkroom.stages.snap import Snap
 from darkroom.stages.subject import Subject
 from darkroom.stages.text import Text
@@ -39,6 +40,7 @@ STAGES: dict[str, type[Stage]] = {
     "inpaint": Inpaint,
     "erase": Erase,
     "background": Background,
+    "shadow": Shadow,
     "diffedit_repaint": DiffEditRepaint,
     "frame": Frame,
 }
