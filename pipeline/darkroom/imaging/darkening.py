@@ -15,22 +15,24 @@ def darkened(edit: Edit, black: np.ndarray) -> Edit:
     """The edit with black over what its mask covers.
 
     In the band of the mask, with layers, only the ground's part of each pixel gets darker. Without layers the whole
-    pixel does, by the ground's share. Transparent ground becomes black as opaque as the shadow is dark.
+    pixel does, by the ground's share. Transparent ground becomes black, as opaque as the shadow is dark. In an opaque
+    photo all that the mask covers counts as repainted, so that the rest still is the subject for later stages.
 
     Args:
         edit: has a mask.
         black: (H, W) uint8, the share of black in each pixel, at most the mask. Where it is 0, nothing changes.
     """
     mask, opacity, layers = edit.need_mask(), edit.opacity, edit.layers
+    blend_mask = mask if opacity is None else black  # which also makes transparent ground opaque, by as much
     height, width = mask.shape
     nothing = np.broadcast_to(np.uint8(0), edit.image.shape)
     image = paste(edit.image, black, Crop(0, 0, width, height, width, height), nothing, opacity)
     if layers is None:
-        return edit.with_image(image, black)
+        return edit.with_image(image, blend_mask)
     opaque = np.broadcast_to(np.uint8(255), mask.shape) if opacity is None else opacity
     image = by_bands(_with_edge, image, edit.image, layers.inside, mask, black, opaque)
     ground = by_bands(_darker, layers.inside, mask, black)
-    return edit.with_image(image, black, Layers(inside=ground, outside=layers.outside))
+    return edit.with_image(image, blend_mask, Layers(inside=ground, outside=layers.outside))
 
 
 def _with_edge(
