@@ -49,6 +49,7 @@ VALID: Mapping[str, Mapping[str, Any]] = {
     "diffedit_repaint": {"prompt": "a zebra"},
     "frame": {"aspect": "1:1"},
     "background": {"gradient": ["white", "black"]},
+    "shadow": {},
 }
 VALID_WITH: Mapping[tuple[str, str], Mapping[str, Any]] = {  # what goes with one parameter alone
     ("auto", "point"): {},
