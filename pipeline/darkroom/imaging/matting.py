@@ -1,0 +1,247 @@
+"""Alpha from a mask: how much of each pixel near its edge belongs to what the mask covers. Arrays only.
+
+The thing and its background are told apart by their colours: around every pixel, one Gaussian describes the colours of
+the thing and one those of the background, and alpha is where the pixel lies between them. In a window this makes alpha a
+linear function of colour, the model of the guided filter (He, Sun and Tang, "Guided Image Filtering", PAMI 2013), which
+smooths the result. The colour models are Fisher's discriminant, weighted by the alpha of the pass before, in ever
+smaller windows.
+
+All of it is computed on a reduced copy. What is taken to the photo's own size are the coefficients of the linear
+function (He and Sun, "Fast Guided Filter", arXiv 1505.00996), so that alpha has the photo's full detail.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from darkroom.imaging.bands import bands
+
+WORKING_SIDE = 1024
+"""Longer side in px of the reduced copy."""
+
+_WINDOWS = (1 / 32, 1 / 48, 1 / 64, 1 / 96)  # radius of each pass, as a share of the longer side
+_NOISE = 2 / 255  # deviation of a camera's noise, so that flat areas do not count as infinitely certain
+_TRUST = 0.01  # share of the longer side in which the mask's edge is taken to be right; farther out it is right more often
+_SOFT = (0.05, 0.95)  # a mask between these values is soft on purpose
+_HAZE = 0.03  # alpha this close to 0 or 1 becomes it
+_SMOOTH, _EPS = 1 / 384, 1e-4  # radius of the guided filter as a share of the longer side, and its regularisation
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """A photo and its mask, reduced for work.
+
+    Attributes:
+        image: (h, w, 3) float32 RGB in [0, 1].
+        prior: (h, w) float32 in [0, 1], the mask with a soft edge; 0 or 1 where it is certain.
+        doubt: (h, w) float32, how little the mask is trusted; 0 where it is certain.
+        side: px of the longer side.
+    """
+
+    image: np.ndarray
+    prior: np.ndarray
+    doubt: np.ndarray
+    side: int
+
+    @property
+    def unknown(self) -> np.ndarray:
+        """Where alpha is to be found, (h, w) bool."""
+        unknown: np.ndarray = self.doubt > 0
+        return unknown
+
+
+def reduced(image: np.ndarray, mask: np.ndarray, band: float) -> Reduced:
+    """The photo and its mask at the working size, with the unknown band around the mask's edge.
+
+    The band holds everything up to `band` from the edge, and wherever the mask is soft.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        mask: (H, W) uint8.
+        band: a share of the longer side.
+    """
+    height, width = mask.shape
+    scale = min(1, WORKING_SIDE / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) / np.float32(255)
+    share = cv2.resize(mask, size, interpolation=cv2.INTER_AREA) / np.float32(255)
+    side = max(size)
+    depth = _depth(share >= 0.5)
+    unknown = (np.abs(depth) <= max(1, band * side)) | ((share > _SOFT[0]) & (share < _SOFT[1]))
+    trust = np.maximum(np.abs(depth) - _TRUST * side, 0) / np.float32(_TRUST * side)
+    prior = np.where(unknown, box_mean(share, _radius(side, _TRUST / 2)), share >= 0.5).astype(np.float32)
+    return Reduced(small, prior, np.where(unknown, 1 / (1 + trust * trust), 0).astype(np.float32), side)
+
+
+def guided_alpha(image: np.ndarray, mask: np.ndarray, band: float) -> np.ndarray:
+    """Alpha from a mask by colours; see the module.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        mask: (H, W) uint8, hard or soft.
+        band: how far from the mask's edge alpha is unknown, as a share of the longer side.
+
+    Returns:
+        (H, W) uint8; 0 or 255 outside the band.
+    """
+    work = reduced(image, mask, band)
+    if not work.unknown.any():
+        return np.where(mask >= 128, np.uint8(255), np.uint8(0))
+    alpha, certainty = _by_colour(work)
+    slope, offset = guided_coefficients(work.image, alpha, _radius(work.side, _SMOOTH), _EPS, certainty)
+    return _at_full_size(image, np.dstack([slope, offset]), work)
+
+
+def _by_colour(work: Reduced) -> Pair:
+    """Alpha, and how certain it is, both (h, w) float32 in [0, 1]."""
+    products = _products(work.image)
+    alpha, certainty = work.prior, np.ones_like(work.prior)
+    for window in _WINDOWS:
+        radius = _radius(work.side, window)
+        inside = _Colours(work.image, products, alpha**2 + 1e-4 * work.prior, radius)
+        outside = _Colours(work.image, products, (1 - alpha) ** 2 + 1e-4 * (1 - work.prior), radius)
+        between, precision = _between(work.image, inside, outside)
+        precision *= work.doubt
+        mean = (precision * between + work.prior) / (precision + 1)
+        alpha = np.where(work.unknown, np.clip(mean, 0, 1), work.prior)
+        certainty = np.where(work.unknown, (precision + 0.1) / (precision + 1), 1)
+    return alpha, certainty
+
+
+class _Colours:
+    """The weighted colours in the window around each pixel.
+
+    Attributes:
+        weight: (h, w), the mean weight.
+        mean: (h, w, 3), the mean colour.
+        covariance: (h, w, 6), the upper triangle of the covariance.
+    """
+
+    def __init__(self, image: np.ndarray, products: np.ndarray, weights: np.ndarray, radius: int) -> None:
+        self.weight = box_mean(weights, radius)
+        total = self.weight[..., None] + np.float32(1e-6)
+        self.mean = box_mean(image * weights[..., None], radius) / total
+        self.covariance = box_mean(products * weights[..., None], radius) / total - _products(self.mean)
+
+
+def _between(image: np.ndarray, inside: _Colours, outside: _Colours) -> Pair:
+    """Where each pixel lies between two colours, and how precisely this is known.
+
+    Fisher's discriminant: the direction in which the means lie far apart compared with the spread around them. The
+    precision is their squared distance in it (Mahalanobis'), the inverse of alpha's variance.
+
+    Returns:
+        (h, w) float32 each: 0 at the mean outside, 1 at the mean inside, clipped shortly beyond; the precision.
+    """
+    spread = (inside.covariance + outside.covariance) / 2
+    spread[..., _DIAGONAL] += np.float32(_NOISE**2)
+    apart = inside.mean - outside.mean
+    direction = _solved(spread, apart)
+    distance = np.maximum((direction * apart).sum(-1), 0)
+    between = ((image - outside.mean) * direction).sum(-1) / (distance + np.float32(1e-3))
+    seen = np.clip(50 * np.minimum(inside.weight, outside.weight), 0, 1)  # a side that is hardly there tells nothing
+    return np.clip(between, -0.1, 1.1), distance * seen
+
+
+def guided_coefficients(
+    image: np.ndarray, target: np.ndarray, radius: int, eps: float, weights: np.ndarray | None = None
+) -> Pair:
+    """The colour guided filter's linear functions: `target` is about slope . image + offset.
+
+    Args:
+        image: the guide, (h, w, 3) float32 in [0, 1].
+        target: (h, w) float32.
+        radius: of the window in px.
+        eps: regularisation, a squared colour difference.
+        weights: (h, w) float32, how much each pixel counts; None for equal weights.
+
+    Returns:
+        slope, (h, w, 3), and offset, (h, w), means over all windows that a pixel is in.
+    """
+    weights = np.ones_like(target) if weights is None else weights
+    around = _Colours(image, _products(image), weights, radius)
+    total = around.weight + np.float32(1e-6)
+    mean = box_mean(target * weights, radius) / total
+    together = box_mean(image * (target * weights)[..., None], radius) / total[..., None]
+    around.covariance[..., _DIAGONAL] += np.float32(eps)
+    slope = _solved(around.covariance, together - around.mean * mean[..., None])
+    return box_mean(slope, radius), box_mean(mean - (slope * around.mean).sum(-1), radius)
+
+
+def _at_full_size(image: np.ndarray, coefficients: np.ndarray, work: Reduced) -> np.ndarray:
+    """Alpha of the photo, (H, W) uint8, from the linear functions at the working size, (h, w, 4)."""
+    alpha = np.empty(image.shape[:2], np.uint8)
+    inside = np.where(work.unknown, np.float32(0.5), work.prior)
+    for rows in bands(*image.shape[:2]):
+        linear = enlarged_rows(coefficients, image.shape[:2], rows)
+        value = np.einsum("hwc,hwc->hw", linear[..., :3], image[rows] / np.float32(255)) + linear[..., 3]
+        value = np.clip((value - _HAZE) / (1 - 2 * _HAZE), 0, 1)
+        known = enlarged_rows(inside, image.shape[:2], rows, cv2.INTER_NEAREST)
+        alpha[rows] = np.rint(255 * np.where(known == 0.5, value, known))
+    return alpha
+
+
+def enlarged_rows(
+    small: np.ndarray, shape: tuple[int, int], rows: slice, how: int = cv2.INTER_LINEAR
+) -> np.ndarray:
+    """Some rows of an array enlarged to another size; the same whatever rows are asked for together.
+
+    Args:
+        small: (h, w) or (h, w, up to 4) float32.
+        shape: (H, W), the size of the whole.
+        rows: which of its rows.
+        how: OpenCV's interpolation.
+    """
+    if small.shape[:2] == tuple(shape):
+        return small[rows]
+    (h, w), (height, width) = small.shape[:2], shape
+    x = (np.arange(width, dtype=np.float32) + np.float32(0.5)) * np.float32(w / width) - np.float32(0.5)
+    y = (np.arange(rows.start, rows.stop, dtype=np.float32) + np.float32(0.5)) * np.float32(h / height)
+    grid = np.meshgrid(x, y - np.float32(0.5))
+    result: np.ndarray = cv2.remap(small, *grid, how, borderMode=cv2.BORDER_REPLICATE)
+    return result
+
+
+def box_mean(values: np.ndarray, radius: int) -> np.ndarray:
+    """The mean over the square window around each pixel, (h, w, ...) float32; the border is mirrored."""
+    if radius < 1 or min(values.shape[:2]) < 2:
+        return values
+    mean: np.ndarray = cv2.blur(values, (2 * radius + 1,) * 2, borderType=cv2.BORDER_REFLECT)
+    return mean.reshape(values.shape)
+
+
+def _radius(side: int, share: float) -> int:
+    return max(1, round(side * share))
+
+
+def _depth(mask: np.ndarray) -> np.ndarray:
+    """The distance in px of each pixel from the mask's edge, (h, w) float32; huge for an empty or full mask."""
+    inner, outer = (
+        cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for side in (mask, ~mask)
+    )
+    return np.where(mask, inner, outer).astype(np.float32)
+
+
+_DIAGONAL = [0, 3, 5]
+
+
+def _products(image: np.ndarray) -> np.ndarray:
+    """The products of every two channels, (h, w, 6): rr, rg, rb, gg, gb, bb."""
+    red, green, blue = (image[..., i] for i in range(3))
+    return np.stack([red * red, red * green, red * blue, green * green, green * blue, blue * blue], -1)
+
+
+def _solved(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """The solutions x of M x = v for symmetric M, (h, w, 6), and v, (h, w, 3), by Cramer's rule."""
+    rr, rg, rb, gg, gb, bb = (matrices[..., i] for i in range(6))
+    first, second, third = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
+    fourth, fifth, sixth = rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg
+    inverse = ((first, second, third), (second, fourth, fifth), (third, fifth, sixth))
+    determinant = rr * first + rg * second + rb * third
+    x = [sum(row[i] * vectors[..., i] for i in range(3)) / determinant for row in inverse]
+    return np.stack(x, -1)

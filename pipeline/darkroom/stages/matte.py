@@ -1,0 +1,40 @@
+"""`matte`: turn a mask into alpha with fine edges, and find the colours on both sides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from darkroom.imaging.matting import guided_alpha
+from darkroom.imaging.unmixing import unmixed
+from darkroom.stages.base import Stage, stage
+
+if TYPE_CHECKING:
+    from darkroom.imaging.edit import Edit
+    from darkroom.models import Models
+
+
+@stage
+class Matte(Stage):
+    """The mask's edge follows hair, fur and spokes, and each pixel of it gets the unmixed colours of both sides.
+
+    A band around the edge is unknown; there, alpha says how much of each pixel belongs to what the mask covers. Later
+    repaints and cut-outs use the unmixed colours, so that the old background does not shine through the edge.
+    """
+
+    needs_mask: ClassVar[bool] = True
+
+    band: float = Field(
+        0.04,
+        gt=0,
+        le=0.25,
+        description="How far from the mask's edge alpha is unknown, on both sides, as a share of the photo's longer "
+        "side. Where the mask itself is soft, it is unknown, too.",
+    )
+
+    def apply(self, edit: Edit, models: Models) -> Edit:
+        """See `Stage.apply`."""
+        shown = edit.flattened
+        alpha = guided_alpha(shown, edit.need_mask(), self.band)
+        return edit.with_mask(alpha, edit.confidence, layers=unmixed(shown, alpha))
