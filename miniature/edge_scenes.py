@@ -101,6 +101,7 @@ class _Canvas:
     """Where a thing is drawn, larger than the photo: paint with coverage."""
 
     def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
         self.cover = np.zeros((_LARGE, _LARGE), np.float32)
         self.paint = np.zeros((_LARGE, _LARGE, 3), np.float32)
         self.base = _colour(rng)
@@ -134,15 +135,15 @@ def _hair(canvas: _Canvas, rng: np.random.Generator) -> None:
     """A head with long strands, some of them alone."""
     outline = _blob(rng, 0.24, wobble=0.06)
     canvas.area(_filled(outline))
-    _strands(canvas, rng, outline, count=900, length=(60, 420), width=(1, 4), spread=0.5, curl=0.9)
-    _strands(canvas, rng, outline, count=60, length=(200, 620), width=(1, 2), spread=1.0, curl=1.4)
+    _strands(canvas, outline, count=900, length=(60, 420), width=(1, 4), spread=0.5, curl=0.9)
+    _strands(canvas, outline, count=60, length=(200, 620), width=(1, 2), spread=1.0, curl=1.4)
 
 
 def _fur(canvas: _Canvas, rng: np.random.Generator) -> None:
     """A body with short dense hair all around."""
     outline = _blob(rng, 0.3, wobble=0.15)
     canvas.area(_filled(outline))
-    _strands(canvas, rng, outline, count=3500, length=(20, 110), width=(2, 5), spread=0.6, curl=0.5)
+    _strands(canvas, outline, count=3500, length=(20, 110), width=(2, 5), spread=0.6, curl=0.5)
 
 
 def _spokes(canvas: _Canvas, rng: np.random.Generator) -> None:
@@ -193,7 +194,6 @@ KINDS: dict[str, Callable[[_Canvas, np.random.Generator], None]] = {
 
 def _strands(
     canvas: _Canvas,
-    rng: np.random.Generator,
     outline: np.ndarray,
     *,
     count: int,
@@ -203,7 +203,7 @@ def _strands(
     curl: float,
 ) -> None:
     """Hairs that grow from an outline, each in a slightly different colour; lengths and widths in large px."""
-    centre = outline.mean(axis=0)
+    rng, centre = canvas.rng, outline.mean(axis=0)
     for _ in range(count):
         root = outline[rng.integers(len(outline))]
         away = root - centre

@@ -55,6 +55,7 @@ SHOWN: dict[str, tuple[str, str]] = {
         "car.png",
         "{text: {phrase: a car}, refine: {fill_holes: true, keep_largest: 1, grow: 12, feather: 24}}",
     ),
+    "matte": ("dog.png", "{sam: {points: [[330, 330]]}, matte: {}}"),
     "invert": ("car.png", "{sam: {points: [[330, 360]]}, invert: {}}"),
     "combine": (
         "car_and_tree.jpg",

@@ -38,6 +38,7 @@ VALID: Mapping[str, Mapping[str, Any]] = {
     "grabcut": {"box": [0, 0, 1, 1]},
     "mask_file": {"folder": "masks"},
     "refine": {},
+    "matte": {},
     "invert": {},
     "combine": {"mask": "car"},
     "gate": {"coverage": [0, 1]},

@@ -1,10 +1,9 @@
 """Alpha from a mask: how much of each pixel near its edge belongs to what the mask covers. Arrays only.
 
-The thing and its background are told apart by their colours: around every pixel, one Gaussian describes the colours of
-the thing and one those of the background, and alpha is where the pixel lies between them. In a window this makes alpha a
-linear function of colour, the model of the guided filter (He, Sun and Tang, "Guided Image Filtering", PAMI 2013), which
-smooths the result. The colour models are Fisher's discriminant, weighted by the alpha of the pass before, in ever
-smaller windows.
+The thing and its background are told apart by their colours: in the window around a pixel both have a mean colour and a
+spread, and alpha is where the pixel lies between the means, in the direction of Fisher's discriminant. This is repeated
+in ever smaller windows, where each pixel is weighted by the alpha of the pass before. The clearer the difference, the
+less the mask counts. A colour guided filter (He, Sun and Tang, "Guided Image Filtering", PAMI 2013) smooths the result.
 
 All of it is computed on a reduced copy. What is taken to the photo's own size are the coefficients of the linear
 function (He and Sun, "Fast Guided Filter", arXiv 1505.00996), so that alpha has the photo's full detail.
@@ -24,7 +23,7 @@ WORKING_SIDE = 1024
 
 _WINDOWS = (1 / 32, 1 / 48, 1 / 64, 1 / 96)  # radius of each pass, as a share of the longer side
 _NOISE = 2 / 255  # deviation of a camera's noise, so that flat areas do not count as infinitely certain
-_TRUST = 0.01  # share of the longer side in which the mask's edge is taken to be right; farther out it is right more often
+_TRUST = 0.01  # error of a mask's edge, as a share of the longer side; farther from it the mask is trusted more
 _SOFT = (0.05, 0.95)  # a mask between these values is soft on purpose
 _HAZE = 0.03  # alpha this close to 0 or 1 becomes it
 _SMOOTH, _EPS = 1 / 384, 1e-4  # radius of the guided filter as a share of the longer side, and its regularisation
@@ -71,7 +70,7 @@ def reduced(image: np.ndarray, mask: np.ndarray, band: float) -> Reduced:
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) / np.float32(255)
     share = cv2.resize(mask, size, interpolation=cv2.INTER_AREA) / np.float32(255)
     side = max(size)
-    depth = _depth(share >= 0.5)
+    depth = np.minimum(_depth(share >= 0.5), side)
     unknown = (np.abs(depth) <= max(1, band * side)) | ((share > _SOFT[0]) & (share < _SOFT[1]))
     trust = np.maximum(np.abs(depth) - _TRUST * side, 0) / np.float32(_TRUST * side)
     prior = np.where(unknown, box_mean(share, _radius(side, _TRUST / 2)), share >= 0.5).astype(np.float32)
@@ -186,9 +185,7 @@ def _at_full_size(image: np.ndarray, coefficients: np.ndarray, work: Reduced) ->
     return alpha
 
 
-def enlarged_rows(
-    small: np.ndarray, shape: tuple[int, int], rows: slice, how: int = cv2.INTER_LINEAR
-) -> np.ndarray:
+def enlarged_rows(small: np.ndarray, shape: tuple[int, int], rows: slice, how: int = cv2.INTER_LINEAR) -> np.ndarray:
     """Some rows of an array enlarged to another size; the same whatever rows are asked for together.
 
     Args:
@@ -202,8 +199,8 @@ def enlarged_rows(
     (h, w), (height, width) = small.shape[:2], shape
     x = (np.arange(width, dtype=np.float32) + np.float32(0.5)) * np.float32(w / width) - np.float32(0.5)
     y = (np.arange(rows.start, rows.stop, dtype=np.float32) + np.float32(0.5)) * np.float32(h / height)
-    grid = np.meshgrid(x, y - np.float32(0.5))
-    result: np.ndarray = cv2.remap(small, *grid, how, borderMode=cv2.BORDER_REPLICATE)
+    columns, lines = np.meshgrid(x, y - np.float32(0.5))
+    result: np.ndarray = cv2.remap(small, columns, lines, how, borderMode=cv2.BORDER_REPLICATE)
     return result
 
 

@@ -16,6 +16,7 @@ from darkroom.stages.grabcut import GrabCut
 from darkroom.stages.inpaint import Inpaint
 from darkroom.stages.invert import Invert
 from darkroom.stages.mask_file import MaskFile
+from darkroom.stages.matte import Matte
 from darkroom.stages.refine import Refine
 from darkroom.stages.sam import Sam
 from darkroom.stages.shadow import Shadow
@@ -34,6 +35,7 @@ STAGES: dict[str, type[Stage]] = {
     "grabcut": GrabCut,
     "mask_file": MaskFile,
     "refine": Refine,
+    "matte": Matte,
     "invert": Invert,
     "combine": Combine,
     "gate": Gate,
