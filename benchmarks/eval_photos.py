@@ -26,7 +26,7 @@ from darkroom.stages.mask_file import read_mask
 # The network, or `grabcut`, and the stages of a recipe.
 WAYS = (
     ("u2netp", "{subject: {}}"),
-    ("u2netp", "{subject: {}, refine: {keep_largest: 1}}"),
+    ("u2netp", "{subject: {keep_largest: null}}"),
     ("grabcut", "{subject: {}}"),
 )
 TOLERANCE = 0.0075  # of the diagonal: the distance at which two outlines still agree

@@ -32,6 +32,7 @@ from darkroom.stages.refine import Refine
 from support.runs import environment
 
 VALID: Mapping[str, Mapping[str, Any]] = {
+    "subject": {},
     "sam": {"points": [[1, 1]]},
     "text": {"phrase": "a car"},
     "clip_diff": {"source": "a horse", "target": "a zebra"},
@@ -137,7 +138,7 @@ def key_of(op: str, stage: Stage) -> str:
 @given(data=st.data())
 def test_every_parameter_is_part_of_the_key(op: str, name: str, data: st.DataObject) -> None:
     field = STAGES[op].__pydantic_fields__[name]
-    drawn = WORDS.get((op, name)) or values(field.annotation, field.metadata)
+    drawn = WORDS[op, name] if (op, name) in WORDS else values(field.annotation, field.metadata)
     others = VALID_WITH.get((op, name), VALID[op])
     one, other = (a_stage(op, {**others, name: data.draw(drawn)}) for _ in range(2))
     assert (key_of(op, one) == key_of(op, other)) == (one == other)

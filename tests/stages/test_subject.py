@@ -44,6 +44,22 @@ def test_the_model_sees_a_transparent_photo_over_white() -> None:
     assert (models.subject.seen[0] == 255).all()
 
 
+def test_it_takes_the_largest_thing_with_its_soft_edge_and_all_if_asked() -> None:
+    mask = np.zeros((40, 90), np.uint8)
+    mask[10:30, 10:40], mask[12:28, 12:38] = 60, 255
+    mask[10:30, 60:80], mask[12:28, 62:78] = 60, 200
+
+    class Two(Half):
+        def find(self, image: np.ndarray) -> tuple[np.ndarray, float]:
+            return mask, 0.9
+
+    models, edit = FakeModels(subject=Two()), edit_of(40, 90)
+    one, both = (Subject(keep_largest=count).apply(edit, models).mask for count in (1, None))
+    np.testing.assert_array_equal(one[:, :50], mask[:, :50])
+    assert not one[:, 50:].any()
+    np.testing.assert_array_equal(both, mask)
+
+
 @pytest.fixture
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for weights, the only one; empty."""

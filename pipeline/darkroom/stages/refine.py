@@ -73,7 +73,7 @@ class Refine(Stage):
         if self.fill_holes:
             mask = _filled(mask)
         if self.min_area or self.keep_largest:
-            mask = _largest_regions(mask, self.min_area, self.keep_largest)
+            mask = largest_regions(mask, self.min_area, self.keep_largest)
         return _boxes(mask) if self.box else mask
 
 
@@ -111,7 +111,7 @@ def _filled(mask: np.ndarray) -> np.ndarray:
     return filled
 
 
-def _largest_regions(mask: np.ndarray, min_area: int, keep_largest: int | None) -> np.ndarray:
+def largest_regions(mask: np.ndarray, min_area: int, keep_largest: int | None) -> np.ndarray:
     """The mask's largest regions (corners connect) of at least `min_area` px; of equal ones the upper."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]  # 0 is the background

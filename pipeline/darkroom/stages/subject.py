@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
+import cv2
+import numpy as np
+from pydantic import Field
+
 from darkroom.stages.base import Problem, Stage, stage
+from darkroom.stages.refine import largest_regions
 
 if TYPE_CHECKING:
     from darkroom.imaging.edit import Edit
@@ -23,6 +28,12 @@ class Subject(Stage):
     uses: ClassVar[tuple[ModelKind, ...]] = ("subject",)
     reports_confidence: ClassVar[bool] = True
 
+    keep_largest: int | None = Field(
+        1,
+        ge=1,
+        description="Keep only this many separate regions, the largest ones; `null` keeps all.",
+    )
+
     def warnings(self, models: Models) -> Iterator[Problem]:
         """See `Stage.warnings`: GrabCut has to stand in for a network."""
         if reason := models.rough_subject:
@@ -31,4 +42,17 @@ class Subject(Stage):
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `PhotoError` if the network or GrabCut cannot work on this photo."""
         mask, confidence = models.subject.find(edit.flattened)
-        return edit.with_mask(mask, confidence)
+        return edit.with_mask(mask if self.keep_largest is None else _largest(mask, self.keep_largest), confidence)
+
+
+def _largest(mask: np.ndarray, count: int) -> np.ndarray:
+    """The largest regions of a soft mask, (H, W) uint8, with the soft pixels that are nearest to them."""
+    regions = mask >= 128
+    kept = largest_regions(regions, min_area=0, keep_largest=count)
+    if np.array_equal(kept, regions):
+        return mask
+    to_kept, to_dropped = (
+        cv2.distanceTransform((~each).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        for each in (kept, regions & ~kept)
+    )
+    return np.where(to_kept <= to_dropped, mask, np.uint8(0))
