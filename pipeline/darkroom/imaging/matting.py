@@ -23,8 +23,8 @@ WORKING_SIDE = 1024
 
 _WINDOWS = (1 / 32, 1 / 48, 1 / 64, 1 / 96)  # radius of each pass, as a share of the longer side
 _NOISE = 2 / 255  # deviation of a camera's noise, so that flat areas do not count as infinitely certain
-_TRUST = 0.01  # error of a mask's edge, as a share of the longer side; farther from it the mask is trusted more
-_SOFT = (0.05, 0.95)  # a mask between these values is soft on purpose
+_TRUST = 0.3  # share of the band, next to the mask's edge, where colours count fully; beyond it the mask counts more
+_MISTAKEN = 0.1  # squared error of alpha, where it is known, at which colours count half
 _HAZE = 0.03  # alpha this close to 0 or 1 becomes it
 _SMOOTH, _EPS = 1 / 384, 1e-4  # radius of the guided filter as a share of the longer side, and its regularisation
 
@@ -57,7 +57,7 @@ class Reduced:
 def reduced(image: np.ndarray, mask: np.ndarray, band: float) -> Reduced:
     """The photo and its mask at the working size, with the unknown band around the mask's edge.
 
-    The band holds everything up to `band` from the edge, and wherever the mask is soft.
+    The band holds everything up to `band` from the edge, where the mask passes 0.5.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -70,11 +70,11 @@ def reduced(image: np.ndarray, mask: np.ndarray, band: float) -> Reduced:
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) / np.float32(255)
     share = cv2.resize(mask, size, interpolation=cv2.INTER_AREA) / np.float32(255)
     side = max(size)
-    depth = np.minimum(_depth(share >= 0.5), side)
-    unknown = (np.abs(depth) <= max(1, band * side)) | ((share > _SOFT[0]) & (share < _SOFT[1]))
-    trust = np.maximum(np.abs(depth) - _TRUST * side, 0) / np.float32(_TRUST * side)
-    prior = np.where(unknown, box_mean(share, _radius(side, _TRUST / 2)), share >= 0.5).astype(np.float32)
-    return Reduced(small, prior, np.where(unknown, 1 / (1 + trust * trust), 0).astype(np.float32), side)
+    depth, width = np.minimum(_depth(share >= 0.5), side), max(1, band * side)
+    unknown = depth <= width
+    beyond = np.maximum(depth / np.float32(_TRUST * width) - 1, 0)
+    prior = np.where(unknown, box_mean(share, _radius(width, _TRUST / 2)), share >= 0.5).astype(np.float32)
+    return Reduced(small, prior, np.where(unknown, 1 / (1 + beyond * beyond), 0).astype(np.float32), side)
 
 
 def guided_alpha(image: np.ndarray, mask: np.ndarray, band: float) -> np.ndarray:
@@ -105,11 +105,25 @@ def _by_colour(work: Reduced) -> Pair:
         inside = _Colours(work.image, products, alpha**2 + 1e-4 * work.prior, radius)
         outside = _Colours(work.image, products, (1 - alpha) ** 2 + 1e-4 * (1 - work.prior), radius)
         between, precision = _between(work.image, inside, outside)
-        precision *= work.doubt
+        mistakes = _mistakes(between, work, 2 * radius) / _MISTAKEN
+        precision *= work.doubt / (1 + mistakes * mistakes)
         mean = (precision * between + work.prior) / (precision + 1)
         alpha = np.where(work.unknown, np.clip(mean, 0, 1), work.prior)
         certainty = np.where(work.unknown, (precision + 0.1) / (precision + 1), 1)
     return alpha, certainty
+
+
+def _mistakes(alpha: np.ndarray, work: Reduced, radius: int) -> np.ndarray:
+    """How wrong alpha by colours is around each pixel where the mask is certain: mean squared error, (h, w) float32.
+
+    If a colour occurs on both sides, such as in the windows of a car in front of a dark house, colours alone cannot tell
+    the sides apart.
+    """
+    alpha, total = np.clip(alpha, 0, 1), np.zeros_like(alpha)
+    for side in (1, 0):
+        known = (~work.unknown & (work.prior == side)).astype(np.float32)
+        total += box_mean(known * (alpha - side) ** 2, radius) / (box_mean(known, radius) + np.float32(1e-4))
+    return total
 
 
 class _Colours:
