@@ -116,8 +116,8 @@ def _by_colour(work: Reduced) -> Pair:
 def _mistakes(alpha: np.ndarray, work: Reduced, radius: int) -> np.ndarray:
     """How wrong alpha by colours is around each pixel where the mask is certain: mean squared error, (h, w) float32.
 
-    If a colour occurs on both sides, such as in the windows of a car in front of a dark house, colours alone cannot tell
-    the sides apart.
+    Colours cannot tell the sides apart where one occurs on both, such as the dark windows of a car in front of a dark
+    house.
     """
     alpha, total = np.clip(alpha, 0, 1), np.zeros_like(alpha)
     for side in (1, 0):
