@@ -27,6 +27,8 @@ from darkroom.stages.mask_file import read_mask
 WAYS = (
     ("u2netp", "{subject: {}}"),
     ("u2netp", "{subject: {keep_largest: null}}"),
+    ("u2netp", "{subject: {}, matte: {}}"),
+    ("u2netp", "{subject: {}, matte: {band: 0.005}}"),
     ("grabcut", "{subject: {}}"),
 )
 TOLERANCE = 0.0075  # of the diagonal: the distance at which two outlines still agree

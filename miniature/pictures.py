@@ -2,7 +2,8 @@
 
 One picture for every op: a piece of a recipe, run by the miniature models on one of the examples. It shows the photo
 and the result of every stage, with the stage's lines of the recipe below. `finders` compares the ops that find objects,
-`recipes` shows the results of four whole recipes.
+`recipes` shows the results of four whole recipes. `photographs/...` are those of `docs/photographs.md`: recipes without
+a miniature model, on the photographs in `examples/`.
 """
 
 from __future__ import annotations
@@ -97,10 +98,32 @@ SHOWN: dict[str, tuple[str, str]] = {
     ),
 }
 
+# The same for photographs.
+PHOTOGRAPHS: dict[str, tuple[str, str]] = {
+    "coffee": (
+        "coffee.jpg",
+        "{subject: {}, matte: {band: 0.005}, invert: {}, background: {colour: '#eef1f4'}, "
+        "shadow: {direction: 310, length: 0.4, contact_size: 0.008}, frame: {size: [600, 600], share: 0.8, fill: '#eef1f4'}}",
+    ),
+    "portrait": (
+        "astronaut.jpg",
+        "{subject: {}, matte: {band: 0.005}, invert: {}, background: {gradient: ['#3b5b7a', '#0e1b2a'], radial: true}, "
+        "frame: {aspect: '4:5'}}",
+    ),
+    "cat": ("cat.jpg", "{subject: {}, matte: {band: 0.005}, invert: {}, background: {colour: '#3b5b7a'}}"),
+}
+# Left, top, right and bottom of what is shown at 400 %, before a background of this colour.
+CLOSE = (("astronaut.jpg", (140, 10, 215, 85)), ("coffee.jpg", (375, 55, 450, 130)))
+NEW_BACKGROUND = "{invert: {}, background: {colour: '#1f5f4a'}}"
+EDGES = (
+    "{subject: {}, refine: {threshold: 0.5}}",
+    "{subject: {}, refine: {feather: 3}}",
+    "{subject: {}, matte: {band: 0.005}}",
+)
 
-def shown(op: str, models: Models, truth: Path) -> Image.Image:
-    """The picture of an op; `truth` is the folder that `TRUTH` stands for."""
-    name, text = SHOWN[op]
+
+def shown(name: str, text: str, models: Models, truth: Path) -> Image.Image:
+    """A piece of a recipe on an example; `truth` is the folder that `TRUTH` stands for."""
     photo = _example(name)
     edit, cells = Edit(photo, photo, name=name), [_cell(photo, name)]
     for stage, given in yaml.safe_load(text).items():
@@ -122,6 +145,26 @@ def _example(name: str) -> np.ndarray:
     """A drawn example as it was drawn, or a photograph in `examples/`."""
     drawn = {**EXAMPLES, **FLEET}
     return drawn[name].scene().image if name in drawn else np.asarray(Image.open(ROOT / "examples" / name))
+
+
+def edges(models: Models) -> Image.Image:
+    """A row for each of `CLOSE`: a part of the photo at 400 %, and the same before a new background with each of `EDGES`."""
+    rows = []
+    for name, (left, top, right, bottom) in CLOSE:
+        photo = _example(name)
+        pictures = {"the photo at 400 %": photo}
+        for text in EDGES:
+            edit = Edit(photo, photo, name=name)
+            for op, given in {**yaml.safe_load(text), **yaml.safe_load(NEW_BACKGROUND)}.items():
+                edit = STAGES[op](**given).apply(edit, models)
+            pictures[text] = edit.image
+        size = 4 * (right - left), 4 * (bottom - top)
+        cells = []
+        for caption, picture in pictures.items():
+            large = Image.fromarray(picture[top:bottom, left:right]).resize(size, Image.Resampling.NEAREST)
+            cells.append(_cell(np.asarray(large), caption))
+        rows.append(row(cells, GAP))
+    return padded(stack(rows, GAP), 0, GAP)
 
 
 def finders(models: Models) -> Image.Image:
@@ -211,13 +254,20 @@ def op_picture(op: str) -> Image.Image:
         if op == "diffedit_repaint":  # which takes no inpainting model
             weights = write_text_to_image(truth / "text_to_image")
             models = Models(ModelNames(sam="miniature", clipseg="miniature", inpaint=str(weights)), Memory(), "cpu")
-        return shown(op, models, truth)
+        return shown(*SHOWN[op], models, truth)
+
+
+def photograph(name: str) -> Image.Image:
+    """See `PHOTOGRAPHS`."""
+    return shown(*PHOTOGRAPHS[name], miniatures(), Path())
 
 
 DRAWN: dict[str, Callable[[], Image.Image]] = {
     **{f"ops/{op}": partial(op_picture, op) for op in SHOWN},
     "finders": lambda: finders(miniatures()),
     "recipes": recipes,
+    "photographs/edges": lambda: edges(miniatures()),
+    **{f"photographs/{name}": partial(photograph, name) for name in PHOTOGRAPHS},
 }
 
 
@@ -225,7 +275,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(DRAWN)} (default: all)")
     for name in parser.parse_args().names or DRAWN:
-        DRAWN[name]().save(FOLDER / f"{name}.png", optimize=True)
+        suffix = ".jpg" if name.startswith("photographs/") else ".png"
+        DRAWN[name]().save(FOLDER / f"{name}{suffix}", optimize=True, quality=85)
 
 
 if __name__ == "__main__":
