@@ -102,15 +102,16 @@ SHOWN: dict[str, tuple[str, str]] = {
 PHOTOGRAPHS: dict[str, tuple[str, str]] = {
     "coffee": (
         "coffee.jpg",
-        "{subject: {}, matte: {band: 0.005}, invert: {}, background: {colour: '#eef1f4'}, "
-        "shadow: {direction: 310, length: 0.4, contact_size: 0.008}, frame: {size: [600, 600], share: 0.8, fill: '#eef1f4'}}",
+        "{subject: {}, matte: {}, invert: {}, background: {colour: '#eef1f4'}, "
+        "shadow: {direction: 310, length: 0.4, contact_size: 0.008}, "
+        "frame: {size: [600, 600], share: 0.8, fill: '#eef1f4'}}",
     ),
     "portrait": (
         "astronaut.jpg",
-        "{subject: {}, matte: {band: 0.005}, invert: {}, background: {gradient: ['#3b5b7a', '#0e1b2a'], radial: true}, "
+        "{subject: {}, matte: {}, invert: {}, background: {gradient: ['#3b5b7a', '#0e1b2a'], radial: true}, "
         "frame: {aspect: '4:5'}}",
     ),
-    "cat": ("cat.jpg", "{subject: {}, matte: {band: 0.005}, invert: {}, background: {colour: '#3b5b7a'}}"),
+    "cat": ("cat.jpg", "{subject: {}, matte: {}, invert: {}, background: {colour: '#3b5b7a'}}"),
 }
 # Left, top, right and bottom of what is shown at 400 %, before a background of this colour.
 CLOSE = (("astronaut.jpg", (140, 10, 215, 85)), ("coffee.jpg", (375, 55, 450, 130)))
@@ -118,7 +119,7 @@ NEW_BACKGROUND = "{invert: {}, background: {colour: '#1f5f4a'}}"
 EDGES = (
     "{subject: {}, refine: {threshold: 0.5}}",
     "{subject: {}, refine: {feather: 3}}",
-    "{subject: {}, matte: {band: 0.005}}",
+    "{subject: {}, matte: {}}",
 )
 
 
@@ -148,7 +149,7 @@ def _example(name: str) -> np.ndarray:
 
 
 def edges(models: Models) -> Image.Image:
-    """A row for each of `CLOSE`: a part of the photo at 400 %, and the same before a new background with each of `EDGES`."""
+    """A row for each of `CLOSE`: a part of the photo at 400 %, and with each of `EDGES` on a new background."""
     rows = []
     for name, (left, top, right, bottom) in CLOSE:
         photo = _example(name)
