@@ -10,7 +10,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from darkroom.errors import EmptyMask, PhotoError
-from darkroom.imaging.backdrops import cover, dithered, gradient
+from darkroom.imaging.backdrops import cover, gradient
+from darkroom.imaging.dithering import dithered
 from darkroom.imaging.edit import Edit
 from darkroom.imaging.layers import Layers, in_band
 from darkroom.stages.background import Background

@@ -41,6 +41,12 @@ class Crop:
     width: int
     height: int
 
+    @classmethod
+    def whole(cls, shape: tuple[int, ...]) -> Crop:
+        """All of a photo, an (H, W, ...) array, at its own size."""
+        height, width = shape[:2]
+        return cls(0, 0, width, height, width, height)
+
     @property
     def slices(self) -> tuple[slice, slice]:
         """Index of the part in an (H, W, ...) array."""

@@ -17,8 +17,8 @@ from darkroom.imaging.backdrops import background_share, blurred, cover, flat, g
 from darkroom.imaging.codec import FORMATS, DecodedPhoto, decode_photo, read_photo
 from darkroom.imaging.colour_profiles import converted
 from darkroom.imaging.compositing import flatten
+from darkroom.imaging.ground import with_new_ground
 from darkroom.imaging.layers import with_band
-from darkroom.imaging.whole_repaint import repainted_with
 from darkroom.stages.base import Problem, Stage, stage
 from darkroom.stages.fields import Colour, Colours, Flag, Texts, as_tuple, rgb_of, scalar
 from darkroom.stages.markers import EachValue, PathField
@@ -106,7 +106,7 @@ class Background(Stage):
         """See `Stage.apply`. Raises `EmptyMask`, or `PhotoError` for a picture that cannot be decoded."""
         if not edit.need_mask().any():
             raise EmptyMask("no background to replace: the mask is empty")
-        return repainted_with(edit, self._new(edit))
+        return with_new_ground(edit, self._new(edit))
 
     def _new(self, edit: Edit) -> np.ndarray:
         """The new background, (H, W, 3) uint8, in the colour profile of the photo."""

@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from darkroom.errors import EmptyMask, PhotoError
-from darkroom.imaging.backdrops import dithered
 from darkroom.imaging.bands import bands
-from darkroom.imaging.darkening import darkened
+from darkroom.imaging.dithering import dithered
+from darkroom.imaging.ground import with_darker_ground
 from darkroom.imaging.shadows import Light, shadow
 from darkroom.stages.base import Stage, stage
 from darkroom.stages.fields import Share
@@ -63,7 +63,7 @@ class Shadow(Stage):
         darkness = shadow(255 - mask, self._light())
         if darkness is None:
             raise PhotoError("nothing casts a shadow: the mask covers the whole photo; find the subject and `invert`")
-        return darkened(edit, _share(darkness, mask))
+        return with_darker_ground(edit, _share(darkness, mask))
 
     def _light(self) -> Light:
         return Light(self.direction, self.length, self.softness, self.strength, self.contact, self.contact_size)

@@ -1,4 +1,4 @@
-"""A picture whose ground gets darker, while the subject before it does not. Arrays only."""
+"""Edits whose ground, which is what the mask covers, becomes another picture or gets darker. The subject stays."""
 
 from __future__ import annotations
 
@@ -8,10 +8,23 @@ from darkroom.imaging.bands import by_bands
 from darkroom.imaging.compositing import paste
 from darkroom.imaging.crops import Crop
 from darkroom.imaging.edit import Edit
-from darkroom.imaging.layers import Layers, is_band
+from darkroom.imaging.layers import Layers, in_band, is_band, with_band
 
 
-def darkened(edit: Edit, black: np.ndarray) -> Edit:
+def with_new_ground(edit: Edit, picture: np.ndarray) -> Edit:
+    """The edit with another picture where its mask is white; in the band it meets the unmixed colours of the rest.
+
+    Args:
+        edit: has a mask.
+        picture: (H, W, 3) uint8 RGB.
+    """
+    mask = edit.need_mask()
+    kept = edit.image if edit.layers is None else with_band(edit.image, edit.layers.outside, mask)
+    image = paste(kept, mask, Crop.whole(mask.shape), picture, edit.opacity)
+    return edit.with_image(image, mask, Layers(inside=in_band(picture, mask), outside=in_band(kept, mask)))
+
+
+def with_darker_ground(edit: Edit, black: np.ndarray) -> Edit:
     """The edit with black over what its mask covers.
 
     In the band of the mask, with layers, only the ground's part of each pixel gets darker. Without layers the whole
@@ -24,9 +37,8 @@ def darkened(edit: Edit, black: np.ndarray) -> Edit:
     """
     mask, opacity, layers = edit.need_mask(), edit.opacity, edit.layers
     blend_mask = mask if opacity is None else black  # which also makes transparent ground opaque, by as much
-    height, width = mask.shape
     nothing = np.broadcast_to(np.uint8(0), edit.image.shape)
-    image = paste(edit.image, black, Crop(0, 0, width, height, width, height), nothing, opacity)
+    image = paste(edit.image, black, Crop.whole(mask.shape), nothing, opacity)
     if layers is None:
         return edit.with_image(image, blend_mask)
     opaque = np.broadcast_to(np.uint8(255), mask.shape) if opacity is None else opacity
