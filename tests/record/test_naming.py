@@ -80,7 +80,7 @@ def test_every_file_of_a_run_has_a_name_that_windows_allows(names: list[str], st
             picture.add_step(f"{number}_{stage}", f"prompt{number}-seed{seed}", "", _EVERYTHING)
         for kind in get_args(OutputKind):
             picture.add_output(kind, _BLOB)
-        picture.add_thumbnail(_BLOB)
+        picture.add_framed_thumbnail(_BLOB)
         found += [f"2026-11-20_14-03-22-481_{stages[0]}/{path}" for path in picture.files]
     assert all(is_portable(part) for path in found for part in path.split("/"))
     assert len({path.casefold() for path in found}) == len(found)

@@ -129,7 +129,7 @@ class Delivery:
         for kind, blob in outputs.made():
             files.add_output(kind, blob)
         if small := outputs.thumbnail():
-            files.add_thumbnail(small)
+            files.add_framed_thumbnail(small)
 
     def _planned(self, tree: Sequence[Step]) -> Iterator[_PlannedPicture]:
         for steps in paths(tree):

@@ -25,7 +25,7 @@ class WorkingCrop:
     Attributes:
         image: (h, w, 3) uint8 RGB.
         mask: (h, w) bool, True where the model repaints: every pixel that the mask touches at all, so that the model
-            sees nothing of the old picture under a soft edge.
+            sees nothing of the old picture under a soft edge, and what `to_working_crop` adds around them.
         change_map: (h, w) float32 in [0, 1], the mask itself; above 0 only where `mask` is True.
     """
 

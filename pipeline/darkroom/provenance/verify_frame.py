@@ -23,16 +23,18 @@ def frame_problems(line: JournalLine, decoded: Callable[[str], DecodedPhoto]) ->
         line: of the picture, perhaps from a stranger.
         decoded: the picture in a file of the run folder; raises `PhotoError` where there is none.
     """
-    delivered, source = line["outputs"].get("picture"), line["result"]
-    shows_mask = source == line["source"] and line["mask"] is not None
+    delivered, result = line["outputs"].get("picture"), line["result"]
+    shows_mask = result == line["source"] and line["mask"] is not None
     try:
         framing = _framing(line)
-        if framing is None or delivered is None or source is None:
+        if framing is None or delivered is None or result is None:
             return
         found = decoded(delivered)
         if found.pixels.shape[:2] != (framing.height, framing.width):
             yield f"{delivered}: its size is not that of the recorded frame"
-        elif found.format == "PNG" and not _equal(found, _expected(framing, line["mask"], source, shows_mask, decoded)):
+        elif found.format == "PNG" and not _equal(
+            found, _expected(framing, line["mask"] if shows_mask else None, result, decoded)
+        ):
             yield f"{delivered}: is not the result seen through the recorded frame"
     except PhotoError as error:
         yield f"{line['photo']}: {error}"
@@ -52,11 +54,10 @@ def _framing(line: JournalLine) -> Framing | None:
     return None
 
 
-def _expected(
-    framing: Framing, mask: str | None, source: str, shows_mask: bool, decoded: Callable[[str], DecodedPhoto]
-) -> DecodedPhoto:
-    if not shows_mask or mask is None:
-        return framed_photo(framing, decoded(source))
+def _expected(framing: Framing, mask: str | None, result: str, decoded: Callable[[str], DecodedPhoto]) -> DecodedPhoto:
+    """The framed mask or, if it is None, the framed result."""
+    if mask is None:
+        return framed_photo(framing, decoded(result))
     picture = decoded(mask)
     grey = framed_grey(framing, picture.pixels[..., 0])
     return replace(picture, pixels=np.repeat(grey[..., None], 3, axis=2))

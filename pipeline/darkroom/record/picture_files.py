@@ -32,7 +32,7 @@ class PictureFiles:
         repainted: whether anything has been repainted.
         flags: the reasons why gates flagged the picture.
         outputs: the files in `results/`, by kind.
-        shown: the thumbnail of the delivered picture, if it differs from that of `image`.
+        framed_thumbnail: the thumbnail of the delivered picture, if a stage frames it.
     """
 
     folder: str
@@ -47,7 +47,7 @@ class PictureFiles:
     repainted: bool = False
     flags: list[str] = field(default_factory=list)
     outputs: dict[OutputKind, str] = field(default_factory=dict)
-    shown: str | None = None
+    framed_thumbnail: str | None = None
 
     def add_photo(self, key: str, result: Result) -> None:
         """Add the photo as decoded.
@@ -88,10 +88,10 @@ class PictureFiles:
         self.outputs[kind] = f"{RESULTS}/{self.name}{part}{PurePosixPath(blob).suffix}"
         self.files[self.outputs[kind]] = blob
 
-    def add_thumbnail(self, blob: str) -> None:
+    def add_framed_thumbnail(self, blob: str) -> None:
         """Add the thumbnail of a picture that is delivered in another size or shape than the photo's."""
-        self.shown = f"{THUMBNAILS}/{RESULTS}/{self.name}.jpg"
-        self.files[self.shown] = blob
+        self.framed_thumbnail = f"{THUMBNAILS}/{RESULTS}/{self.name}.jpg"
+        self.files[self.framed_thumbnail] = blob
 
     def thumbnails(self, done: bool) -> dict[Literal["source", "mask", "result"], str]:
         """The paths of the thumbnails of photo, mask and, if the picture is done, result."""
@@ -101,7 +101,7 @@ class PictureFiles:
         if self.mask:
             paths["mask"] = _thumbnail(self.mask, ".png")
         if self.image and done:
-            paths["result"] = self.shown or _thumbnail(self.image, ".jpg")
+            paths["result"] = self.framed_thumbnail or _thumbnail(self.image, ".jpg")
         return {kind: path for kind, path in paths.items() if path in self.files}
 
     def _add(self, stem: str, shared: str, key: str, result: Result) -> None:

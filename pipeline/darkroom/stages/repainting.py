@@ -118,10 +118,11 @@ class Repainting(Stage):
         return edit.layers if edit.layers and np.array_equal(self.blend_mask(mask), mask) else None
 
     def _finished(self, edit: Edit, painted: Sequence[tuple[Crop, WorkingCrop, np.ndarray]]) -> Edit:
-        mask, pictures = edit.need_mask(), []
-        for crop, before, picture in painted:
-            pictures.append((crop, harmonised(before.image, before.mask, picture, self.harmonise)))
-        blend_mask, layers = self.blend_mask(mask), self._layers(edit)
+        mask, layers = edit.need_mask(), self._layers(edit)
+        blend_mask = self.blend_mask(mask)
+        pictures = [
+            (crop, harmonised(before.image, before.mask, picture, self.harmonise)) for crop, before, picture in painted
+        ]
         image = with_band(edit.image, layers.outside, mask) if layers else edit.image
         for crop, picture in pictures:
             image = paste(image, blend_mask, crop, picture, edit.opacity)
