@@ -18,3 +18,8 @@ COMMAND = "python run.py" if (ROOT / "run.py").is_file() else "darkroom"
 
 CHECKOUT = ROOT if ROOT != _INSTALLED and (ROOT / "pyproject.toml").is_file() else None
 """The folder of a checkout, or None in an installed package."""
+
+
+def install_command(extra: str) -> str:
+    """The command that installs the packages of an extra, such as `layers`."""
+    return f"pip install --editable '.[{extra}]'" if CHECKOUT else f"pip install 'darkroom[{extra}]'"

@@ -317,5 +317,5 @@ def test_layers_without_psd_tools(photos: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, env=environment(), capture_output=True, text=True
     )
-    assert done.returncode == 2 and "pip install 'darkroom[layers]'" in done.stderr
+    assert done.returncode == 2 and "psd-tools: pip install --editable '.[layers]'" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from io import BytesIO
 
 import numpy as np
 from PIL import Image
 
-from darkroom.errors import PhotoError, SetupError
+from darkroom.errors import PhotoError
 
 _MAX_SIDE = 30_000  # px, of the format
-
-
-def require_psd_tools() -> None:
-    """Raise `SetupError` if `psd-tools` is not installed."""
-    if find_spec("psd_tools") is None:
-        raise SetupError("results.what: layers need psd-tools: pip install 'darkroom[layers]'")
 
 
 def encode_psd(merged: np.ndarray, layers: Mapping[str, np.ndarray], icc: bytes | None) -> bytes:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 
 from darkroom.config.recipe import Recipe, origin
 from darkroom.config.settings import Results
 from darkroom.dataset import Photo
-from darkroom.errors import PhotoError, RecipeError
-from darkroom.imaging.layered_file import require_psd_tools
+from darkroom.errors import PhotoError, RecipeError, SetupError
 from darkroom.models import Models
 from darkroom.planning.plan import Step, StepPlanner
+from darkroom.resources import install_command
 from darkroom.stages import Stage
 from darkroom.stages.base import Problem
 
@@ -97,8 +98,8 @@ def check_outputs(recipe: Recipe, results: Results) -> None:
         raise RecipeError(
             f"command line: results.what: {', '.join(from_masks)}: the recipe has no stage that makes a mask"
         )
-    if "layers" in results.what:
-        require_psd_tools()
+    if "layers" in results.what and find_spec("psd_tools") is None:
+        raise SetupError(f"results.what: layers need psd-tools: {install_command('layers')}")
 
 
 class _Problems:
