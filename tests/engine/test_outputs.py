@@ -19,6 +19,7 @@ from darkroom.imaging.codec import read_photo
 from darkroom.imaging.layers import is_band
 from darkroom.imaging.png import decode_png, encode_png
 from darkroom.provenance.verify import verify
+from darkroom.record import read_journal
 from darkroom.store import Store
 from support.in_process import LEFT, CliInProcess, command_line, deliver
 from support.photo_files import SRGB, noise16
@@ -233,7 +234,7 @@ def test_a_frame_from_a_stranger(figures: dict, settings: dict, problem: str, ph
 def test_a_frame_that_is_not_recorded(photos: Path, tmp_path: Path) -> None:
     (line,) = deliver(photos, {**REPAINT, "frame": {"size": [50, 40], "share": 0.5}}, tmp_path / "run")
     line["steps"][-1]["figures"] = {}
-    assert rewritten(tmp_path / "run", line) == ["a.png: the frame has no x"]
+    assert rewritten(tmp_path / "run", line) == ["a.png: the journal does not say the `x` of the frame"]
 
 
 def test_the_command_line_makes_verifies_restores_and_reproduces(tmp_path: Path, photos: Path) -> None:
@@ -262,6 +263,18 @@ def test_the_command_line_makes_verifies_restores_and_reproduces(tmp_path: Path,
     assert command_line(tmp_path, f"reproduce={run}/results/a.png") == 0
     assert command_line(tmp_path, "store=prune") == 0 and command_line(tmp_path, *words) == 0
     assert results(max(tmp_path.glob("outputs/*_mine"))) == whole
+
+
+def test_a_journal_of_version_0_2_0_is_read(photos: Path, tmp_path: Path) -> None:
+    """It names the delivered picture only."""
+    run = tmp_path / "run"
+    (line,) = deliver(photos, {**REPAINT, "inpaint": {"prompt": "x", "seed": 7}}, run)
+    old = {key: value for key, value in line.items() if key != "outputs"}
+    assert not rewritten(run, old)
+    (read,) = read_journal(run)
+    assert read["outputs"] == line["outputs"] == {"picture": "results/a.png"}
+    (run / "results/a.png").unlink()
+    assert verify(run).problems
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,10 @@ def read_line(folder: Path, name: str, offset: int) -> JournalLine:
 
 def _line(text: bytes) -> JournalLine | None:
     try:
-        return _LINE.validate_python(strict_json.loads(text), strict=True)
+        line = strict_json.loads(text)
+        if isinstance(line, dict) and "outputs" not in line:  # version 0.2.0, which delivered pictures only
+            line["outputs"] = {"picture": line["delivered"]} if line.get("delivered") else {}
+        return _LINE.validate_python(line, strict=True)
     except ValueError:
         return None
 
