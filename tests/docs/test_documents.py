@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from darkroom.stages import STAGES
 from faults_page import page
 from support.runs import ROOT
 
@@ -44,6 +45,11 @@ def test_the_readme_shows_the_recipe_that_runs() -> None:
 def test_the_readme_lists_every_recipe() -> None:
     text = (ROOT / "README.md").read_text()
     assert all(f"(recipes/{path.name})" in text for path in (ROOT / "recipes").glob("*.yaml"))
+
+
+def test_the_readme_lists_every_op() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert [op for op in STAGES if f"[`{op}`](docs/ops.md#{op}) |" not in text] == []
 
 
 def test_the_list_of_faults_is_that_of_the_tests() -> None:

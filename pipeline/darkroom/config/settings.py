@@ -28,7 +28,8 @@ _G = TypeVar("_G", ModelNames, Memory)
 OutputKind = Literal["picture", "cutout", "mask", "background", "layers"]
 
 
-def _several(value: Any) -> Any:
+def _output_kinds(value: Any) -> Any:
+    """One kind, or a list of them without repetitions; pydantic checks the names."""
     kinds = (value,) if isinstance(value, str) else value
     if not isinstance(kinds, list | tuple) or not kinds:
         raise ValueError("a list such as [picture, cutout]")
@@ -40,15 +41,15 @@ class Results(SettingsGroup):
     """The files in `results/` of a run folder, the finished pictures.
 
     Attributes:
-        what: of each picture: the `picture` itself, the `cutout` subject, its `mask`, the `background` without it, a
-            file with both as `layers`.
+        what: of each picture: the `picture` itself, the subject as a `cutout`, its `mask`, the `background` without it,
+            or a file with both as `layers`.
         format: of picture and background: `png` is lossless and what the run folder keeps anyway; the others are
             converted from it.
         quality: of `jpeg` and `webp`, 1 to 100.
     """
 
     group = "results"
-    what: Annotated[tuple[OutputKind, ...], BeforeValidator(_several)] = ("picture",)
+    what: Annotated[tuple[OutputKind, ...], BeforeValidator(_output_kinds)] = ("picture",)
     format: Literal["png", "jpeg", "webp"] = "png"
     quality: Annotated[int, Field(ge=1, le=100)] = 95
 

@@ -67,8 +67,8 @@ class Background(Stage):
         None,
         ge=0.001,
         le=0.5,
-        description="The photo's own background, blurred, without the subject. Sigma of the blur as a share of the "
-        "photo's longer side: 0.005 is slight, 0.03 strong.",
+        description="The photo's own background, blurred, without the subject. Strength (sigma) of the blur as a "
+        "share of the photo's longer side: 0.005 is slight, 0.03 strong.",
     )
 
     @model_validator(mode="after")

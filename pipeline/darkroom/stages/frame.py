@@ -85,8 +85,9 @@ class Frame(Stage):
         None,
         ge=0.01,
         le=1,
-        description="How much of the frame's width or height the subject takes, whichever is more; `null`: what "
-        "`padding` leaves or, without `padding` too, as large a part of the photo as possible.",
+        description="How much of the frame's width or height the subject takes, whichever is more; `null`: all "
+        "that `padding` leaves free or, without `padding`, whatever it takes in the largest frame that fits into "
+        "the photo.",
     )
     padding: float | None = Field(
         None,
@@ -103,8 +104,8 @@ class Frame(Stage):
     )
     inside: Flag = Field(
         False,
-        description="Keep the frame inside the photo: it moves and, if it is too large, shrinks; then the subject is "
-        "not quite where and as large as it was asked to be.",
+        description="Keep the frame inside the photo: it moves and, if it is too large, shrinks; the subject "
+        "may then be larger, and in another place, than you asked for.",
     )
     fill: Annotated[
         str, BeforeValidator(_fill), WithJsonSchema({"type": "`edge`, `mirror`, `transparent` or colour"})
@@ -140,7 +141,7 @@ class Frame(Stage):
         try:
             x, y, scale, width, height = (figures[key] for key in ("x", "y", "scale", "width", "height"))
         except KeyError as error:
-            raise PhotoError(f"the frame has no {error.args[0]}") from None
+            raise PhotoError(f"the journal does not say the `{error.args[0]}` of the frame") from None
         return Framing(x, y, scale, int(width), int(height), self._outside)
 
     @property

@@ -46,7 +46,7 @@ class Shadow(Stage):
         0.05,
         ge=0,
         le=1,
-        description="Sigma of the blur at the far end of the cast shadow, as a share of the subject's height; towards "
+        description="Blur (sigma) at the far end of the cast shadow, as a share of the subject's height; towards "
         "the subject it gets sharper.",
     )
     strength: Share = Field(0.4, description="Darkness of the cast shadow next to the subject; it fades with distance.")
