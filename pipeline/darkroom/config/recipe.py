@@ -201,7 +201,7 @@ def _stage_problems(spec: StageSpec, earlier: Sequence[StageSpec], has_items: bo
 def _order_problems(spec: StageSpec, stage: Stage, earlier: Sequence[StageSpec]) -> Iterator[Problem]:
     where, names = f"stages.{spec.name}", [before.name for before in earlier]
     if stage.needs_mask and not earlier:
-        yield where, f"`{spec.op}` needs a mask: a stage that makes one, such as `sam` or `grabcut`, comes first"
+        yield where, f"`{spec.op}` needs a mask: a stage that makes one, such as `subject` or `sam`, comes first"
     if not stage.is_gate and (frame := next((before for before in earlier if _frames(before)), None)):
         yield where, f"comes after `{frame.name}`, which only gates may follow: put `{frame.name}` last"
     for key in stage.fields_with(NeedsConfidence):

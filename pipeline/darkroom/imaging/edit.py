@@ -110,7 +110,7 @@ class Edit:
     def need_mask(self) -> np.ndarray:
         """The mask; raises `PhotoError` where no stage has made one."""
         if self.mask is None:
-            raise PhotoError("there is no mask yet: put a mask stage such as `sam` or `grabcut` before this one")
+            raise PhotoError("there is no mask yet: put a mask stage such as `subject` or `sam` before this one")
         return self.mask
 
     def outside_max_diff(self) -> int:
