@@ -28,6 +28,7 @@ TEXT = {"op": "text", "phrase": "car"}
 PAINT = {"op": "inpaint", "prompt": "mars"}
 GATE = {"op": "gate", "coverage": [0, 1]}
 JOIN = {"op": "combine", "mask": "a"}
+FRAME = {"op": "frame", "aspect": "1:1"}
 
 
 def recipe_of(stages: Mapping[str, Any], **more: Any) -> Recipe:
@@ -53,6 +54,9 @@ def recipe_of(stages: Mapping[str, Any], **more: Any) -> Recipe:
         ({"a": SAM, "paint": PAINT, "look": GATE}, None, []),  # a gate judges the photo
         ({"a": SAM, "paint": PAINT, "b": TEXT, "look": GATE}, None, []),  # ... here by what was painted
         ({"a": SAM, "paint": PAINT, "b": TEXT, "look": GATE, "c": {"op": "invert"}}, None, ["c"]),
+        ({"a": SAM, "frame": FRAME}, None, []),  # the framed mask is the result
+        ({"a": SAM, "paint": PAINT, "frame": FRAME}, None, []),
+        ({"a": SAM, "paint": PAINT, "b": TEXT, "frame": FRAME}, None, ["b"]),  # it frames what the repaint has kept
         ({"a": SAM, "paint": PAINT, "b": {"op": "invert"}}, "b", []),  # its mask is asked for
         ({"a": SAM, "paint": PAINT, "b": {"op": "invert"}, "c": {"op": "refine"}}, "b", []),
         ({"a": SAM, "b": TEXT, "c": JOIN, "paint": PAINT}, "b", []),  # what stops early wants to be seen with the rest

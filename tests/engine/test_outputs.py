@@ -20,6 +20,7 @@ from darkroom.imaging.layers import is_band
 from darkroom.imaging.png import decode_png, encode_png
 from darkroom.provenance.verify import verify
 from darkroom.record import read_journal
+from darkroom.report.folder import is_unchanged
 from darkroom.store import Store
 from support.in_process import LEFT, CliInProcess, command_line, deliver
 from support.photo_files import SRGB, noise16
@@ -314,6 +315,14 @@ def test_a_gate_may_follow_a_frame(photos: Path, tmp_path: Path) -> None:
     (line,) = deliver(photos, stages, tmp_path / "run")
     assert line["status"] == "done" and pixels(tmp_path / "run" / line["delivered"]).shape == (60, 60, 3)
     assert not verify(tmp_path / "run").problems
+
+
+def test_reports_call_a_photo_unchanged_only_if_nothing_frames_it(photos: Path, tmp_path: Path) -> None:
+    empty = {"left": LEFT, "refine": {"grow": -60}, "erase": None}
+    (kept,) = deliver(photos, empty, tmp_path / "kept", on_empty="keep")
+    (framed,) = deliver(photos, {"frame": {"aspect": "1:1"}}, tmp_path / "framed")
+    assert kept["result"] == kept["source"] and framed["result"] == framed["source"]
+    assert is_unchanged(kept) and not is_unchanged(framed)
 
 
 def test_layers_without_psd_tools(photos: Path, tmp_path: Path) -> None:
