@@ -156,6 +156,7 @@ class FakeModels:
 
     checkpoint_info = EndlessPrompts()
     rough_subject: str | None = None
+    matting = None
 
     def __init__(
         self, weights: str = "one", diffusion: Any = None, clipseg: Any = None, sam: Any = None, subject: Any = None

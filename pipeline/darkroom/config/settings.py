@@ -17,7 +17,7 @@ from darkroom.errors import RecipeError, collect_errors, suggest
 from darkroom.models import Memory, ModelNames, Models
 from darkroom.models.settings import SettingsGroup
 
-GROUPS = {"models": ModelNames, "memory": Memory}
+GROUPS: dict[str, type[ModelNames] | type[Memory]] = {"models": ModelNames, "memory": Memory}
 KEYS = (*GROUPS, "device", "results", "outputs", "dry_run", "strict", "until")
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,2})?")

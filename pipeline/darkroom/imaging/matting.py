@@ -11,12 +11,14 @@ function (He and Sun, "Fast Guided Filter", arXiv 1505.00996), so that alpha has
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from darkroom.imaging.bands import bands
+from darkroom.imaging.masks import to_uint8
 
 WORKING_SIDE = 1024
 """Longer side in px of the reduced copy."""
@@ -93,6 +95,32 @@ def guided_alpha(image: np.ndarray, mask: np.ndarray, band: float) -> np.ndarray
         return np.where(mask >= 128, np.uint8(255), np.uint8(0))
     alpha, certainty = _by_colour(work)
     slope, offset = guided_coefficients(work.image, alpha, _radius(work.side, _SMOOTH), _EPS, certainty)
+    return _at_full_size(image, np.dstack([slope, offset]), work)
+
+
+def modelled_alpha(
+    image: np.ndarray, mask: np.ndarray, band: float, estimate: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Alpha from a mask by another method, which works on the reduced copy.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        mask: (H, W) uint8.
+        band: see `guided_alpha`.
+        estimate: makes alpha, (h, w) float32 in [0, 1], from the reduced photo, (h, w, 3) uint8, and a trimap, (h, w)
+            uint8: 255 inside, 0 outside, 128 where alpha is to be found.
+
+    Returns:
+        (H, W) uint8; 0 or 255 outside the band.
+    """
+    work = reduced(image, mask, band)
+    if not work.unknown.any():
+        return np.where(mask >= 128, np.uint8(255), np.uint8(0))
+    trimap = np.where(work.unknown, np.uint8(128), to_uint8(work.prior))
+    alpha = np.where(work.unknown, estimate(to_uint8(work.image), trimap), work.prior).astype(np.float32)
+    if alpha.shape == mask.shape:
+        return to_uint8(alpha)
+    slope, offset = guided_coefficients(work.image, alpha, _radius(work.side, _SMOOTH), _EPS)
     return _at_full_size(image, np.dstack([slope, offset]), work)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from darkroom.errors import SetupError
 from darkroom.models.device import choose_device, resolve_memory
-from darkroom.models.names import CLIPSEG, SDXL
+from darkroom.models.names import CLIPSEG, CLOSED_FORM, GUIDED, SDXL
 from darkroom.models.request import InpaintRequest
 from darkroom.models.settings import Memory, ModelNames
 from darkroom.models.subject_networks import GRABCUT, SMALLEST
@@ -22,21 +22,30 @@ from darkroom.models.weights import ModelFiles, find_weights, subject_commands
 if TYPE_CHECKING:
     from darkroom.models.checkpoint_info import CheckpointInfo
     from darkroom.models.clipseg import ClipSeg
-    from darkroom.models.interfaces import DiffusionModel, SamModel, SubjectModel
+    from darkroom.models.interfaces import DiffusionModel, MattingModel, SamModel, SubjectModel
 
 __all__ = ["InpaintRequest", "Memory", "ModelKind", "ModelNames", "Models"]
 
-ModelKind = Literal["sam", "clipseg", "inpaint", "subject"]
+ModelKind = Literal["sam", "clipseg", "inpaint", "subject", "matting"]
 
 _ON_GPU: dict[ModelKind, str] = {"sam": "vit_b", "clipseg": CLIPSEG, "inpaint": SDXL}
-_ATTRIBUTES: dict[ModelKind, str] = {"sam": "sam", "clipseg": "clipseg", "inpaint": "diffusion", "subject": "subject"}
-_VERSIONS: dict[ModelKind, int] = {"sam": 1, "clipseg": 1, "inpaint": 2, "subject": 1}  # raise if results change
+_ATTRIBUTES: dict[ModelKind, str] = {
+    "sam": "sam",
+    "clipseg": "clipseg",
+    "inpaint": "diffusion",
+    "subject": "subject",
+    "matting": "matting",
+}
+# Of Darkroom's own code: raise one if its results change.
+_VERSIONS: dict[ModelKind, int] = {"sam": 1, "clipseg": 1, "inpaint": 2, "subject": 1, "matting": 1}
 _LIBRARIES: dict[ModelKind, tuple[str, ...]] = {
     "sam": ("torch", "torchvision", "segment-anything"),
     "clipseg": ("torch", "transformers"),
     "inpaint": ("torch", "transformers", "diffusers", "compel"),
     "subject": (),  # onnxruntime has several distributions: see `Models._libraries`
+    "matting": ("torch", "transformers"),  # of ViTMatte
 }
+_MATTING_LIBRARIES: dict[str, tuple[str, ...]] = {GUIDED: (), CLOSED_FORM: ("pymatting",)}  # they run on the CPU
 
 
 class Models:
@@ -96,6 +105,16 @@ class Models:
 
         files = self._find("subject")
         return SubjectGrabCut() if files.name == GRABCUT else load_subject(files.path, self._device_of("subject"))
+
+    @cached_property
+    def matting(self) -> MattingModel | None:
+        """What finds alpha, in fp32; None for the guided filter, which needs no model."""
+        from darkroom.models.matting import ClosedForm, load_vitmatte
+
+        files = self._find("matting")
+        if files.name == GUIDED:
+            return None
+        return ClosedForm() if files.name == CLOSED_FORM else load_vitmatte(files.path, self.device)
 
     @property
     def rough_subject(self) -> str | None:
@@ -200,6 +219,8 @@ class Models:
         return GRABCUT if subject_commands() else SMALLEST
 
     def _device_of(self, kind: ModelKind) -> str:
+        if kind == "matting":
+            return "cpu" if self._name(kind) in _MATTING_LIBRARIES else self.device
         if kind != "subject":
             return self.device
         from darkroom.models.subject import subject_device
@@ -208,7 +229,8 @@ class Models:
 
     def _libraries(self, kind: ModelKind) -> dict[str, str]:
         if kind != "subject":
-            return {name: _series(_version(name)) for name in _LIBRARIES[kind]}
+            names = _MATTING_LIBRARIES.get(self._name(kind), _LIBRARIES[kind])
+            return {name: _series(_version(name)) for name in names}
         if self._name(kind) == GRABCUT:
             return {}
         from darkroom.models.subject import onnxruntime_version

@@ -46,6 +46,13 @@ class SubjectModel(Protocol):
         """See `SubjectNetwork.find`; the confidence is None if the method has none."""
 
 
+class MattingModel(Protocol):
+    """A method that finds alpha: `matting.ClosedForm` or `matting.VitMatte`."""
+
+    def alpha(self, image: np.ndarray, trimap: np.ndarray) -> np.ndarray:
+        """See `ClosedForm.alpha`."""
+
+
 class DiffusionModel(Protocol):
     """An inpainting model: `diffusion.Diffusion`, or a wrapper around it. The attributes are those of `Diffusion`."""
 

@@ -21,6 +21,10 @@ SAM_CHECKPOINTS = {
 }
 """The official SAM checkpoints by size (github.com/facebookresearch/segment-anything, Model Checkpoints)."""
 
+GUIDED, CLOSED_FORM = "guided", "closed_form"
+"""The matting methods without weights; other names are checkpoints of ViTMatte."""
+
+VITMATTE = "hustvl/vitmatte-small-composition-1k"
 CLIPSEG = "CIDAS/clipseg-rd64-refined"
 SDXL = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
 SD15 = "stable-diffusion-v1-5/stable-diffusion-inpainting"

@@ -55,6 +55,8 @@ class ModelNames(SettingsGroup):
         inpaint: `auto`, `miniature`, a Hub repository, a diffusers folder or a single `.safetensors` file.
         subject: `auto`, `grabcut`, a network by the name that `rembg` gives it, such as `u2netp`, or a path to an ONNX
             file.
+        matting: `guided`, `closed_form`, or ViTMatte: a Hub repository such as `hustvl/vitmatte-small-composition-1k`,
+            or a folder.
     """
 
     group = "models"
@@ -62,6 +64,7 @@ class ModelNames(SettingsGroup):
     clipseg: _Name = "auto"
     inpaint: _Name = "auto"
     subject: _Name = "auto"
+    matting: _Name = "guided"
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)

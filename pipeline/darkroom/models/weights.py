@@ -13,7 +13,7 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 from darkroom.errors import SetupError, suggest
-from darkroom.models.names import CLIPSEG, SAM_CHECKPOINTS, SD15, SDXL
+from darkroom.models.names import CLIPSEG, CLOSED_FORM, GUIDED, SAM_CHECKPOINTS, SD15, SDXL, VITMATTE
 from darkroom.models.subject_networks import GRABCUT, NETWORKS, RELEASES, SMALLEST
 from darkroom.resources import CHECKOUT
 
@@ -27,11 +27,12 @@ _MINIATURE_FOLDERS = {"sam": "sam", "clipseg": "clipseg", "inpaint": "sdxl_inpai
 _SAM_URL = "https://dl.fbaipublicfiles.com/segment_anything"
 
 _SAM_SIZES = {"vit_b": "375 MB", "vit_l": "1.2 GB", "vit_h": "2.6 GB"}
-_SIZES = {CLIPSEG: "0.6 GB", SDXL: "7 GB", SD15: "2.7 GB"}
+_SIZES = {CLIPSEG: "0.6 GB", VITMATTE: "103 MB", SDXL: "7 GB", SD15: "2.7 GB"}
 # Repositories hold several copies of the weights; this is the one to download.
 _DOWNLOADS = {SDXL: "*.fp16.safetensors", SD15: "*.fp16.safetensors", CLIPSEG: "*.bin"}
 _WEIGHT_FILES = (".safetensors", ".bin", ".pth", ".onnx")
-_TOP_FILES = {"inpaint": ("model_index.json",), "clipseg": ("model.safetensors", "pytorch_model.bin")}
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_TOP_FILES = {"inpaint": ("model_index.json",), "clipseg": _WEIGHTS, "matting": _WEIGHTS}
 
 
 @dataclass(frozen=True)
@@ -87,15 +88,17 @@ def find_weights(kind: str, name: str) -> ModelFiles:
     """Find weights by the name that the settings give.
 
     Args:
-        kind: `sam`, `clipseg`, `inpaint` or `subject`.
-        name: `miniature`, a SAM size, `grabcut`, a network of `rembg`, a path, or a Hub repository in the local Hugging
-            Face cache.
+        kind: `sam`, `clipseg`, `inpaint`, `subject` or `matting`.
+        name: `miniature`, a SAM size, `grabcut`, a network of `rembg`, `guided`, `closed_form`, a path, or a Hub
+            repository in the local Hugging Face cache.
 
     Raises:
         SetupError: they are not there; the line gives their size and the command that downloads them.
     """
     if kind == "subject":
         return _subject(name)
+    if kind == "matting":
+        return _matting(name)
     if name == "miniature":
         return ModelFiles(name, _existing(MINIATURE_WEIGHTS / _MINIATURE_FOLDERS[kind], "part of Darkroom"))
     if kind == "sam" and name in SAM_CHECKPOINTS:
@@ -109,7 +112,7 @@ def find_weights(kind: str, name: str) -> ModelFiles:
 
 def subject_commands() -> list[str]:
     """The commands that get what the smallest network for `subject` needs here; empty if everything is there."""
-    commands = [] if find_spec("onnxruntime") else [_install_onnxruntime()]
+    commands = [] if find_spec("onnxruntime") else [_install("subject")]
     name = f"{SMALLEST}.onnx"
     if not _first(name, [*weight_folders(), *_rembg_folders(SMALLEST)]):
         commands.append(_command_for_subject(SMALLEST))
@@ -164,7 +167,7 @@ def _subject(name: str) -> ModelFiles:
     if name == GRABCUT:
         return NoFiles(name)
     if not find_spec("onnxruntime"):
-        raise SetupError(f"models.subject={name}: needs onnxruntime: {_install_onnxruntime()}")
+        raise SetupError(f"models.subject={name}: needs onnxruntime: {_install('subject')}")
     if name in NETWORKS:
         folders = [*weight_folders(), *_rembg_folders(name)]
         return ModelFiles(name, _downloaded(f"{name}.onnx", folders, NETWORKS[name].size, _command_for_subject(name)))
@@ -175,8 +178,20 @@ def _subject(name: str) -> ModelFiles:
     return ModelFiles(name, path)
 
 
-def _install_onnxruntime() -> str:
-    return "pip install --editable '.[subject]'" if CHECKOUT else "pip install 'darkroom[subject]'"
+def _matting(name: str) -> ModelFiles:
+    if name == CLOSED_FORM and not find_spec("pymatting"):
+        raise SetupError(f"models.matting={name}: needs pymatting: {_install('matting')}")
+    if name in (GUIDED, CLOSED_FORM):
+        return NoFiles(name)
+    if _looks_like_path(name):
+        hint = f"models.matting takes {GUIDED}, {CLOSED_FORM}, a Hub repository or a folder"
+        return ModelFiles(name, _existing(Path(name).expanduser().absolute(), hint))
+    return _in_cache("matting", name)
+
+
+def _install(extra: str) -> str:
+    """The command that installs an extra."""
+    return f"pip install --editable '.[{extra}]'" if CHECKOUT else f"pip install 'darkroom[{extra}]'"
 
 
 def _command_for_subject(name: str) -> str:

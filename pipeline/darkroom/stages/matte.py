@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from darkroom.imaging.matting import guided_alpha
+from darkroom.imaging.matting import guided_alpha, modelled_alpha
 from darkroom.imaging.unmixing import unmixed
 from darkroom.stages.base import Stage, stage
 
 if TYPE_CHECKING:
     from darkroom.imaging.edit import Edit
-    from darkroom.models import Models
+    from darkroom.models import ModelKind, Models
 
 
 @stage
@@ -21,9 +21,12 @@ class Matte(Stage):
 
     A band around the edge is unknown; there, alpha says how much of each pixel belongs to what the mask covers. Later
     repaints and cut-outs use the unmixed colours, so that the old background does not shine through the edge.
+
+    `models.matting` chooses how alpha is found. By default it is a colour guided filter and needs no model.
     """
 
     needs_mask: ClassVar[bool] = True
+    uses: ClassVar[tuple[ModelKind, ...]] = ("matting",)
 
     band: float = Field(
         0.01,
@@ -34,7 +37,10 @@ class Matte(Stage):
     )
 
     def apply(self, edit: Edit, models: Models) -> Edit:
-        """See `Stage.apply`."""
-        shown = edit.flattened
-        alpha = guided_alpha(shown, edit.need_mask(), self.band)
+        """See `Stage.apply`. Raises `PhotoError` if `models.matting` cannot work on this photo."""
+        shown, mask, model = edit.flattened, edit.need_mask(), models.matting
+        if model is None:
+            alpha = guided_alpha(shown, mask, self.band)
+        else:
+            alpha = modelled_alpha(shown, mask, self.band, model.alpha)
         return edit.with_mask(alpha, edit.confidence, layers=unmixed(shown, alpha))

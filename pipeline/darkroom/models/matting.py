@@ -1,0 +1,86 @@
+"""Finds alpha in the band of a trimap: closed-form matting, or ViTMatte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from darkroom.errors import PhotoError, SetupError
+from darkroom.models.library_logging import silence_libraries
+from darkroom.models.load_errors import as_setup_error
+
+if TYPE_CHECKING:
+    from transformers import VitMatteForImageMatting, VitMatteImageProcessor
+
+_UNKNOWN = 128
+
+
+class ClosedForm:
+    """Closed-form matting (Levin, Lischinski and Weiss, PAMI 2008), as `pymatting` solves it."""
+
+    def alpha(self, image: np.ndarray, trimap: np.ndarray) -> np.ndarray:
+        """Alpha of a photo.
+
+        Args:
+            image: (h, w, 3) uint8 RGB.
+            trimap: (h, w) uint8: 255 inside, 0 outside, 128 where alpha is to be found.
+
+        Returns:
+            (h, w) float32 in [0, 1].
+
+        Raises:
+            PhotoError: the trimap leaves nothing certain on one side.
+        """
+        from pymatting import estimate_alpha_cf
+
+        if not (trimap == 0).any() or not (trimap == 255).any():
+            raise PhotoError("the band leaves no certain subject or background: use a smaller `band`")
+        known = np.where(trimap == _UNKNOWN, 0.5, trimap / 255)
+        return np.asarray(estimate_alpha_cf(image / 255, known), np.float32)
+
+
+class VitMatte:
+    """ViTMatte (Yao et al., Information Fusion 2024, arXiv 2305.15272), in fp32.
+
+    Args:
+        network: a loaded network, on its device.
+        processor: its image processor.
+    """
+
+    def __init__(self, network: VitMatteForImageMatting, processor: VitMatteImageProcessor) -> None:
+        self._network = network
+        self._processor: Any = processor
+
+    def alpha(self, image: np.ndarray, trimap: np.ndarray) -> np.ndarray:
+        """See `ClosedForm.alpha`."""
+        import torch
+
+        prepared = self._processor(images=image, trimaps=trimap, return_tensors="pt")
+        with torch.inference_mode():
+            alphas = self._network(pixel_values=prepared["pixel_values"].to(self._network.device)).alphas
+        height, width = trimap.shape  # the processor pads to the right and at the bottom
+        alpha: np.ndarray = alphas[0, 0, :height, :width].float().clamp(0, 1).cpu().numpy()
+        return alpha
+
+
+def load_vitmatte(folder: Path, device: str) -> VitMatte:
+    """Load a ViTMatte checkpoint. Raises `SetupError` if the folder is incomplete or holds something else.
+
+    Args:
+        folder: weights, configuration and `preprocessor_config.json`.
+        device: `cpu`, `cuda`, `cuda:1` or `mps`.
+    """
+    from transformers import VitMatteForImageMatting, VitMatteImageProcessor
+
+    silence_libraries()
+    with as_setup_error(folder, "ViTMatte weights"):
+        loaded: Any = VitMatteForImageMatting.from_pretrained(
+            folder, local_files_only=True, dtype="float32", output_loading_info=True
+        )
+        network, report = loaded
+        processor = VitMatteImageProcessor.from_pretrained(folder, local_files_only=True)
+    if report["missing_keys"]:  # transformers fills them with noise
+        raise SetupError(f"{folder}: lacks tensors: {', '.join(sorted(report['missing_keys'])[:3])} ...")
+    return VitMatte(network.eval().to(device), processor)

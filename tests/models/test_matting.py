@@ -1,0 +1,84 @@
+"""`models.matting`: closed-form matting, and ViTMatte from a checkpoint in its published layout."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import VitDetConfig, VitMatteConfig, VitMatteForImageMatting, VitMatteImageProcessor
+
+from darkroom.errors import SetupError
+from darkroom.models import Memory, ModelNames, Models
+from darkroom.stages.matte import Matte
+from miniature.edge_scenes import edge_scene, mask_as_sam_makes_it
+from support.fake_models import edit_of
+
+
+def models(matting: str) -> Models:
+    return Models(ModelNames(matting=matting), Memory(), "cpu")
+
+
+def vitmatte(folder: Path) -> Path:
+    """A tiny ViTMatte with random weights, as `save_pretrained` writes it."""
+    backbone = VitDetConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, num_channels=4, image_size=64,
+        pretrain_image_size=64,
+        window_block_indices=[0], residual_block_indices=[], use_relative_position_embeddings=True, window_size=2,
+        out_features=["stage2"],
+    )  # fmt: skip
+    config = VitMatteConfig(
+        backbone_config=backbone, hidden_size=16, convstream_hidden_sizes=[4, 8, 12], fusion_hidden_sizes=[16, 12, 8, 4]
+    )
+    torch.manual_seed(0)
+    VitMatteForImageMatting(config).save_pretrained(folder)
+    VitMatteImageProcessor().save_pretrained(folder)
+    return folder
+
+
+def disc() -> np.ndarray:
+    rows, columns = np.ogrid[:90, :130]
+    return ((np.hypot(rows - 45, columns - 60) < 30) * 255).astype(np.uint8)
+
+
+@pytest.mark.slow  # the first import of pymatting compiles for minutes
+def test_closed_form_has_little_more_than_half_the_error_of_the_mask_around_fur() -> None:
+    scene = edge_scene("fur", 500)
+    photo, alpha = scene.photo[160:420, 80:340], scene.alpha[160:420, 80:340]
+    mask = mask_as_sam_makes_it(scene.alpha, 500)[160:420, 80:340]
+    edit = replace(edit_of(*mask.shape, mask), original=photo, image=photo)
+    found = Matte(band=0.04).apply(edit, models("closed_form"))
+    errors = [np.abs(each / 255.0 - alpha)[(alpha > 0) & (alpha < 1)].mean() for each in (found.mask, mask)]
+    assert errors[0] < 0.6 * errors[1]
+
+
+def test_vitmatte_finds_alpha_in_the_band_alone_and_gives_the_networks_own_answer(tmp_path: Path) -> None:
+    mask = disc()
+    loaded = models(str(vitmatte(tmp_path / "weights")))
+    found = Matte(band=0.05).apply(edit_of(*mask.shape, mask), loaded)
+    band = (found.mask > 0) & (found.mask < 255)
+    distance = np.abs(np.hypot(*np.meshgrid(np.arange(130) - 60, np.arange(90) - 45)) - 30)
+    assert band.any() and distance[band].max() < 0.05 * 130 + 2
+    trimap = np.where(distance <= 6, 128, mask).astype(np.uint8)
+    answer = loaded.matting.alpha(edit_of(90, 130).image, trimap)
+    assert answer.shape == (90, 130) and 0 <= answer.min() <= answer.max() <= 1 and np.ptp(answer) > 0
+
+
+def test_weights_that_are_missing_or_of_another_kind_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match=r"vitmatte-small.*103 MB.*hf download"):
+        models("hustvl/vitmatte-small-composition-1k").require(["matting"])
+    folder = vitmatte(tmp_path / "weights")
+    (folder / "config.json").write_text(json.dumps({"model_type": "clipseg"}))
+    for wrong in (folder, tmp_path):
+        with pytest.raises(SetupError, match="ViTMatte"):
+            _ = models(str(wrong)).matting
+
+
+def test_results_are_kept_apart(tmp_path: Path) -> None:
+    folder = vitmatte(tmp_path / "weights")
+    identities = [models(name).identity("matting") for name in ("guided", "closed_form", str(folder))]
+    assert len({str(each) for each in identities}) == 3
+    assert models("guided").matting is None
