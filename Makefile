@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 PARALLEL := $(PY) -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup weights demo test test-all lint bench train train-smoke eval-miniature eval-masks eval-repaint eval-photos test-full-size fuzz docs clean
+.PHONY: help setup weights demo test test-all lint bench train train-smoke eval-miniature eval-masks eval-repaint eval-edges eval-photos test-full-size fuzz docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ eval-masks: setup  ## measure how well each op finds objects, on drawn scenes
 
 eval-repaint: setup  ## measure the effect of crops and harmonising on repaints
 	$(PY) -m miniature.evaluate_repaint
+
+eval-edges: setup  ## measure soft edges on drawn scenes with known alpha (20 minutes)
+	$(PY) -m miniature.evaluate_edges
 
 eval-photos: setup  ## measure `subject` on your photos: DIR=folder, true masks in DIR/masks or MASKS=folder
 	$(PY) -m benchmarks.eval_photos '$(DIR)' $(if $(MASKS),--masks '$(MASKS)')

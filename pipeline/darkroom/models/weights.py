@@ -15,7 +15,7 @@ from platformdirs import user_data_path
 from darkroom.errors import SetupError, suggest
 from darkroom.models.names import CLIPSEG, CLOSED_FORM, GUIDED, SAM_CHECKPOINTS, SD15, SDXL, VITMATTE
 from darkroom.models.subject_networks import GRABCUT, NETWORKS, RELEASES, SMALLEST
-from darkroom.resources import CHECKOUT
+from darkroom.resources import CHECKOUT, install_command
 
 SMALL_FILES = ("*.json", "*.txt")
 """The files of a repository that hold configuration and vocabulary."""
@@ -112,7 +112,7 @@ def find_weights(kind: str, name: str) -> ModelFiles:
 
 def subject_commands() -> list[str]:
     """The commands that get what the smallest network for `subject` needs here; empty if everything is there."""
-    commands = [] if find_spec("onnxruntime") else [_install("subject")]
+    commands = [] if find_spec("onnxruntime") else [install_command("subject")]
     name = f"{SMALLEST}.onnx"
     if not _first(name, [*weight_folders(), *_rembg_folders(SMALLEST)]):
         commands.append(_command_for_subject(SMALLEST))
@@ -167,7 +167,7 @@ def _subject(name: str) -> ModelFiles:
     if name == GRABCUT:
         return NoFiles(name)
     if not find_spec("onnxruntime"):
-        raise SetupError(f"models.subject={name}: needs onnxruntime: {_install('subject')}")
+        raise SetupError(f"models.subject={name}: needs onnxruntime: {install_command('subject')}")
     if name in NETWORKS:
         folders = [*weight_folders(), *_rembg_folders(name)]
         return ModelFiles(name, _downloaded(f"{name}.onnx", folders, NETWORKS[name].size, _command_for_subject(name)))
@@ -180,18 +180,13 @@ def _subject(name: str) -> ModelFiles:
 
 def _matting(name: str) -> ModelFiles:
     if name == CLOSED_FORM and not find_spec("pymatting"):
-        raise SetupError(f"models.matting={name}: needs pymatting: {_install('matting')}")
+        raise SetupError(f"models.matting={name}: needs pymatting: {install_command('matting')}")
     if name in (GUIDED, CLOSED_FORM):
         return NoFiles(name)
     if _looks_like_path(name):
         hint = f"models.matting takes {GUIDED}, {CLOSED_FORM}, a Hub repository or a folder"
         return ModelFiles(name, _existing(Path(name).expanduser().absolute(), hint))
     return _in_cache("matting", name)
-
-
-def _install(extra: str) -> str:
-    """The command that installs an extra."""
-    return f"pip install --editable '.[{extra}]'" if CHECKOUT else f"pip install 'darkroom[{extra}]'"
 
 
 def _command_for_subject(name: str) -> str:
