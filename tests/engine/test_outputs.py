@@ -209,6 +209,15 @@ def test_verify_maps_back(stages: dict, photos: Path, tmp_path: Path) -> None:
     assert rewritten(run, line, encode_png(framed[1:])) == ["results/a.png: its size is not that of the recorded frame"]
 
 
+@pytest.mark.parametrize("stages", [REPAINT, {"left": LEFT}], ids=["repaint", "mask"])
+def test_verify_sees_a_delivered_picture_that_is_not_the_result(stages: dict, photos: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (line,) = deliver(photos, stages, run)
+    assert not verify(run).problems
+    changed = pixels(run / line["delivered"]) ^ 1
+    assert "results/a.png: is not the result" in "".join(rewritten(run, line, encode_png(changed, icc=None)))
+
+
 @pytest.mark.fault(
     "Run folders", "a journal with a frame that cannot be", "`verify=` names the photo, and makes nothing"
 )

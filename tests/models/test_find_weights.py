@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from darkroom import resources
 from darkroom.errors import SetupError
 from darkroom.models import weights
 from darkroom.models.names import CLIPSEG, SAM_CHECKPOINTS, SDXL
@@ -152,7 +153,7 @@ def test_the_smallest_network_comes_with_make_weights_in_a_checkout(
 
 def test_a_network_without_onnxruntime_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "find_spec", lambda name: None)
-    monkeypatch.setattr(weights, "CHECKOUT", None)
+    monkeypatch.setattr(resources, "CHECKOUT", None)
     with pytest.raises(SetupError, match=r"^models\.subject=u2net: needs onnxruntime: pip install 'dark[^']+'$"):
         find_weights("subject", "u2net")
     assert find_weights("subject", "grabcut").identity() == "grabcut"

@@ -15,7 +15,7 @@ from darkroom.errors import PhotoError
 from darkroom.imaging.codec import DecodedPhoto, decode_photo
 from darkroom.imaging.paste_back import paste_back_problems
 from darkroom.imaging.png import png_texts
-from darkroom.provenance.verify_frame import frame_problems
+from darkroom.provenance.verify_delivered import delivered_problems
 from darkroom.record import read_journal
 from darkroom.record.reading import read_metadata
 from darkroom.record.schema import JournalLine
@@ -78,7 +78,7 @@ def _line_problems(
     if line["status"] != "done":
         return
     if all(intact[file] for file in digests.items()):
-        yield from frame_problems(line, decoded)
+        yield from delivered_problems(line, decoded)
     if result == source:  # a photo that was kept as it is, or only framed
         return
     if source is None or mask is None or result is None:

@@ -1,4 +1,4 @@
-"""Checks a framed picture against the picture of the photo's size: it must be that one, seen through the geometry."""
+"""Checks a delivered picture against the picture of the photo's size: it must be that one, or framed from it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from darkroom.record.schema import JournalLine
 from darkroom.stages import STAGES
 
 
-def frame_problems(line: JournalLine, decoded: Callable[[str], DecodedPhoto]) -> Iterator[str]:
-    """How a delivered picture differs from what the recorded geometry makes of the result; nothing without a frame.
+def delivered_problems(line: JournalLine, decoded: Callable[[str], DecodedPhoto]) -> Iterator[str]:
+    """How a delivered picture differs from the result, or from what the recorded geometry makes of it.
 
-    A PNG must have the same pixels, a file of another format the same size.
+    Without a frame, a PNG must be the result's own file. With one, a PNG must have the pixels that the geometry makes,
+    a file of another format the size.
 
     Args:
         line: of the picture, perhaps from a stranger.
@@ -27,7 +28,12 @@ def frame_problems(line: JournalLine, decoded: Callable[[str], DecodedPhoto]) ->
     shows_mask = result == line["source"] and line["mask"] is not None
     try:
         framing = _framing(line)
-        if framing is None or delivered is None or result is None:
+        if delivered is None or result is None:
+            return
+        if framing is None:
+            own = {line["files"].get(path) for path in (result, line["mask"] if shows_mask else None) if path}
+            if delivered.endswith(".png") and line["files"].get(delivered) not in own:
+                yield f"{delivered}: is not the result, {result}"
             return
         found = decoded(delivered)
         if found.pixels.shape[:2] != (framing.height, framing.width):
