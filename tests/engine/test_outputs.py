@@ -63,6 +63,16 @@ def test_the_cutout_over_the_background_is_the_picture(frame: dict, photos: Path
         assert read_photo(tmp_path / "run" / line["outputs"][kind]).icc == SRGB
 
 
+def test_the_colour_around_a_frame_is_in_the_photos_profile(photos: Path, tmp_path: Path) -> None:
+    swapped = SRGB.replace(b"rXYZ", b"tmp ").replace(b"bXYZ", b"rXYZ").replace(b"tmp ", b"bXYZ")  # red means blue
+    (photos / "a.png").write_bytes(encode_png(np.full((60, 80, 3), 90, np.uint8), icc=swapped))
+    frame = {"aspect": "3:1", "padding": 0.3, "fill": "red"}
+    (line,) = deliver(photos, {**REPAINT, "frame": frame}, tmp_path / "run", what=["picture", "background", "layers"])
+    for kind in ("picture", "background"):
+        assert read_photo(tmp_path / "run" / line["outputs"][kind]).icc == swapped
+        assert pixels(tmp_path / "run" / line["outputs"][kind])[0, 0].tolist() == [0, 0, 255]
+
+
 @pytest.mark.parametrize("repaint", [True, False])
 def test_after_a_matte_both_have_unmixed_colours(repaint: bool, tmp_path: Path) -> None:
     random = np.random.default_rng(1)
@@ -334,19 +344,30 @@ def test_reports_call_a_photo_unchanged_only_if_nothing_frames_it(photos: Path, 
     assert is_unchanged(kept) and not is_unchanged(framed)
 
 
-def test_layers_without_psd_tools(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        (
+            "find = util.find_spec\n"
+            "util.find_spec = lambda name, *more: None if name == 'psd_tools' else find(name, *more)",
+            "psd-tools: pip install --editable '.[layers]'",
+        ),
+        ("sys.path.insert(0, 'broken')", "psd-tools cannot be imported: no such symbol"),
+    ],
+    ids=["missing", "broken"],
+)
+def test_layers_without_psd_tools(program: str, reason: str, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/psd_tools.py").write_text("raise ImportError('no such symbol')")
     (tmp_path / "mine.yaml").write_text(
         "name: mine\ndataset: {images: photos}\nstages: {box: {op: grabcut, box: [20, 15, 60, 45]}}\n"
     )
     program = (
-        "import sys, importlib.util as util\n"
-        "find = util.find_spec\n"
-        "util.find_spec = lambda name, *more: None if name == 'psd_tools' else find(name, *more)\n"
-        "from darkroom.cli.main import main\n"
+        f"import sys, importlib.util as util\n{program}\nfrom darkroom.cli.main import main\n"
         "sys.exit(main(['recipe=mine.yaml', 'results.what=layers']))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, env=environment(), capture_output=True, text=True
     )
-    assert done.returncode == 2 and "psd-tools: pip install --editable '.[layers]'" in done.stderr
+    assert done.returncode == 2 and reason in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 from darkroom.errors import PhotoError, SetupError
 from darkroom.models import Memory, ModelNames, Models
-from darkroom.models.subject import SubjectGrabCut, SubjectNetwork, load_subject, subject_device
+from darkroom.models.subject import SubjectGrabCut, SubjectNetwork, load_subject, onnxruntime_version, subject_device
 from darkroom.models.subject_networks import NETWORKS
 from darkroom.models.weights import find_weights
 from miniature.examples import EXAMPLES, FLEET
@@ -246,6 +247,17 @@ def test_onnxruntime_without_cuda_works_on_the_cpu_of_a_machine_with_a_gpu(monke
     assert subject_device("cuda:1") == "cpu"
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
     assert subject_device("cuda:1") == "cuda:1"
+
+
+def test_a_broken_onnxruntime_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('libx.so: no such file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    for call in (onnxruntime_version, lambda: subject_device("cuda")):
+        with pytest.raises(
+            SetupError, match=r"^models\.subject: onnxruntime cannot be imported: libx\.so: no such file"
+        ):
+            call()
 
 
 def test_grabcut_finds_what_differs_from_the_border() -> None:

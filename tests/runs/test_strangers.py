@@ -312,6 +312,24 @@ def test_a_picture_in_a_run_folder_that_breaks_the_contract_is_not_built_on(worl
 
 
 @pytest.mark.fault(
+    "Resuming", "a run folder that says what a frame measured, with numbers of its own", "the frame is measured again"
+)
+def test_a_frame_in_a_run_folder_is_measured_again(world: World) -> None:
+    (world.root / "mine.yaml").write_text(RECIPE + "  frame: {aspect: '1:1', share: 0.9}\n")
+    run = world.make()
+    right = {line["delivered"]: pixels(run / line["delivered"]) for line in journal(run)}
+    shutil.rmtree(world.root / "outputs/.store")
+    lines = journal(run)
+    for line in lines:
+        line["steps"][4] |= {"mask": line["steps"][2]["mask"], "figures": {"x": 1e300}}
+        (run / line["delivered"]).unlink()
+    (run / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert command_line(world.root, f"resume={run}") == 0
+    for name, wanted in right.items():
+        assert (pixels(run / name) == wanted).all()
+
+
+@pytest.mark.fault(
     "Run folders", "unknown weights, line breaks in names, wrong types in `run.json`", "one line of error"
 )
 @pytest.mark.parametrize(

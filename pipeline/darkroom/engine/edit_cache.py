@@ -125,7 +125,12 @@ class EditCache:
         return Layers(**pictures) if pictures else None
 
     def _is_valid(self, node: Node, result: Result) -> bool:
-        """Whether the files of a result have the photo's size and keep the paste-back contract."""
+        """Whether the files of a result have the photo's size and keep the paste-back contract.
+
+        Gates and frames make no files: what a run folder says that they measured is never used.
+        """
+        if isinstance(node, StepNode) and (node.step.stage.is_gate or node.step.stage.frames):
+            return False
         photo = node.root.load()
         size = photo.pixels.shape[:2]
         if result.layers and set(result.layers) != {"inside", "outside"}:

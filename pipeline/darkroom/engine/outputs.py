@@ -214,7 +214,8 @@ class Outputs:
     ) -> tuple[np.ndarray, np.ndarray | None]:
         if self._framing is None:
             return pixels, alpha
-        return framed(self._framing.for_cutouts() if of_subject else self._framing, pixels, alpha)
+        framing = self._framing.for_cutouts() if of_subject else self._framing
+        return framed(framing, pixels, alpha, self._finished.icc)
 
     def _add_png(self, pixels: np.ndarray, alpha: np.ndarray | None) -> str:
         """Store a picture with the profile and metadata of the finished one."""

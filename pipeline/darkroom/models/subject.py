@@ -5,6 +5,8 @@ from __future__ import annotations
 import mmap
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,16 +156,27 @@ def subject_device(device: str) -> str:
     """Where onnxruntime runs if the other models run on this device: there if it is CUDA and supported, else `cpu`."""
     if not device.startswith("cuda"):
         return "cpu"
-    import onnxruntime
+    with _importing_onnxruntime():
+        import onnxruntime
 
     return device if "CUDAExecutionProvider" in onnxruntime.get_available_providers() else "cpu"
 
 
 def onnxruntime_version() -> str:
-    """The version of onnxruntime, whichever of its distributions is installed."""
-    import onnxruntime
+    """The version of onnxruntime, whichever of its distributions is installed. Raises `SetupError` if it is broken."""
+    with _importing_onnxruntime():
+        import onnxruntime
 
     return str(onnxruntime.__version__)
+
+
+@contextmanager
+def _importing_onnxruntime() -> Iterator[None]:
+    """Turns what a broken installation raises into a `SetupError`."""
+    try:
+        yield
+    except (ImportError, OSError) as error:
+        raise SetupError(f"models.subject: onnxruntime cannot be imported: {error}; or use grabcut") from error
 
 
 def _open(file: Path, device: str) -> InferenceSession:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from importlib import import_module
 from importlib.util import find_spec
 
 from darkroom.config.recipe import Recipe, origin
@@ -98,8 +99,17 @@ def check_outputs(recipe: Recipe, results: Results) -> None:
         raise RecipeError(
             f"command line: results.what: {', '.join(from_masks)}: the recipe has no stage that makes a mask"
         )
-    if "layers" in results.what and find_spec("psd_tools") is None:
+    if "layers" in results.what:
+        _require_psd_tools()
+
+
+def _require_psd_tools() -> None:
+    if find_spec("psd_tools") is None:
         raise SetupError(f"results.what: layers need psd-tools: {install_command('layers')}")
+    try:
+        import_module("psd_tools")
+    except (ImportError, OSError) as error:
+        raise SetupError(f"results.what: psd-tools cannot be imported: {error}") from error
 
 
 class _Problems:
