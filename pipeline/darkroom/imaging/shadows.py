@@ -19,6 +19,7 @@ _SLOPE = 0.25  # steepest rise of the ground per px to the side; what rises more
 _FLAT = 0.12  # least height of a cast shadow by its length: the ground is seen from a little above
 _AMBIENT, _WIDER = 0.5, 6  # darkness and reach of the wide part of a contact shadow, next to the narrow one
 _LEVELS = 6  # of blur, from the foot of the shadow to its far end
+_WIDE_BLUR = 16  # px, the largest sigma of a blur at full size
 _FADE = 0.55  # share of its strength that a cast shadow has lost at its far end
 
 
@@ -175,9 +176,20 @@ def _blurred_by_distance(picture: np.ndarray, far: np.ndarray, sigma: float) -> 
     place = far * (_LEVELS - 1)
     for level in range(_LEVELS):
         own = max(sigma * level / (_LEVELS - 1), 0.7)
-        blurred = cv2.GaussianBlur(picture, (0, 0), own, borderType=cv2.BORDER_REPLICATE)
-        result += blurred * np.maximum(1 - np.abs(place - level), 0)
+        result += _blurred(picture, own) * np.maximum(1 - np.abs(place - level), 0)
     return result
+
+
+def _blurred(picture: np.ndarray, sigma: float) -> np.ndarray:
+    """A Gaussian blur of a picture, (h, w) float32; a wide one is made on a reduced copy, where it costs little."""
+    (height, width), scale = picture.shape, min(1.0, _WIDE_BLUR / sigma)
+    if scale == 1:
+        return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE))
+    small = cv2.resize(
+        picture, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA
+    )
+    small = cv2.GaussianBlur(small, (0, 0), _WIDE_BLUR, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 def _contact(solid: np.ndarray, ground: np.ndarray, size: float) -> np.ndarray:
