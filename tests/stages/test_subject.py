@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from darkroom import resources
 from darkroom.models import Memory, ModelNames, Models, weights
 from darkroom.stages.subject import Subject
 from support.fake_models import FakeModels, edit_of
@@ -88,6 +89,7 @@ def test_else_auto_is_grabcut_and_says_what_would_be_better(nowhere: Path, monke
     ((_, line),) = Subject().warnings(chosen())
     assert "curl -L --create-dirs -o " in line and line.endswith("/u2netp.onnx")
     monkeypatch.setattr(weights, "find_spec", lambda name: None)
+    monkeypatch.setattr(resources, "CHECKOUT", None)
     ((_, line),) = Subject().warnings(chosen())
     assert "pip install 'darkroom[subject]' && curl" in line
     assert list(Subject().warnings(chosen("grabcut"))) == []
