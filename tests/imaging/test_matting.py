@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from darkroom.imaging import bands
-from darkroom.imaging.matting import enlarged_rows, guided_alpha, guided_coefficients
+from darkroom.imaging.matting import _depth, enlarged_rows, guided_alpha, guided_coefficients
 from darkroom.imaging.unmixing import unmixed
 
 
@@ -50,3 +50,19 @@ def test_the_result_does_not_depend_on_the_size_of_the_bands(monkeypatch):
     np.testing.assert_array_equal(guided_alpha(image, mask, 0.02), alpha)
     for side in ("inside", "outside"):
         np.testing.assert_array_equal(getattr(unmixed(image, alpha), side), getattr(layers, side))
+
+
+def test_the_result_does_not_depend_on_the_number_of_threads():
+    image = (noise(500, 700, 3) * 255).astype(np.uint8)
+    mask = np.zeros((500, 700), np.uint8)
+    cv2.circle(mask, (350, 250), 140, 255, -1)
+    before, found = cv2.getNumThreads(), []
+    try:
+        for count in (1, 2, 4):
+            cv2.setNumThreads(count)
+            found.append((_depth(mask > 0), guided_alpha(image, mask, 0.02)))
+    finally:
+        cv2.setNumThreads(before)
+    for depth, alpha in found[1:]:
+        np.testing.assert_array_equal(depth, found[0][0])
+        np.testing.assert_array_equal(alpha, found[0][1])

@@ -216,14 +216,16 @@ def guided_coefficients(
 
 def _at_full_size(image: np.ndarray, coefficients: np.ndarray, work: Reduced) -> np.ndarray:
     """Alpha of the photo, (H, W) uint8, from the linear functions at the working size, (h, w, 4)."""
-    alpha = np.empty(image.shape[:2], np.uint8)
-    inside = np.where(work.unknown, np.float32(0.5), work.prior)
-    for rows in bands(*image.shape[:2]):
-        linear = enlarged_rows(coefficients, image.shape[:2], rows)
-        value = np.einsum("hwc,hwc->hw", linear[..., :3], image[rows] / np.float32(255)) + linear[..., 3]
-        value = np.clip((value - _HAZE) / (1 - 2 * _HAZE), 0, 1)
-        known = enlarged_rows(inside, image.shape[:2], rows, cv2.INTER_NEAREST)
-        alpha[rows] = np.rint(255 * np.where(known == 0.5, value, known))
+    shape = image.shape[:2]
+    alpha = np.empty(shape, np.uint8)
+    known = np.where(work.unknown, np.float32(0.5), work.prior)
+    for rows in bands(*shape):
+        values = enlarged_rows(known, shape, rows, cv2.INTER_NEAREST).copy()
+        band = values == 0.5
+        linear = enlarged_rows(coefficients, shape, rows)[band]
+        value = (linear[:, :3] * (image[rows][band] / np.float32(255))).sum(-1) + linear[:, 3]
+        values[band] = np.clip((value - _HAZE) / (1 - 2 * _HAZE), 0, 1)
+        alpha[rows] = np.rint(255 * values)
     return alpha
 
 
@@ -263,7 +265,9 @@ def _depth(mask: np.ndarray) -> np.ndarray:
     inner, outer = (
         cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for side in (mask, ~mask)
     )
-    return np.where(mask, inner, outer).astype(np.float32)
+    squared = np.rint(np.where(mask, inner, outer) ** 2)  # the last bits of OpenCV's roots depend on its threads
+    depth: np.ndarray = np.sqrt(squared)
+    return depth
 
 
 _DIAGONAL = [0, 3, 5]

@@ -29,11 +29,12 @@ def unmixed(image: np.ndarray, alpha: np.ndarray) -> Layers:
     inside, outside = _guesses(image, alpha)
     layers = Layers(np.zeros_like(image), np.zeros_like(image))
     for rows in bands(*alpha.shape):
-        near, far = (enlarged_rows(each, alpha.shape, rows) for each in (inside, outside))
-        share = alpha[rows, :, None] / np.float32(255)
-        pair = _shared_out(image[rows] / np.float32(255), share, near, far)
+        band = is_band(alpha[rows])
+        near, far = (enlarged_rows(each, alpha.shape, rows)[band] for each in (inside, outside))
+        share = alpha[rows][band][:, None] / np.float32(255)
+        pair = _shared_out(image[rows][band] / np.float32(255), share, near, far)
         for whole, part in zip((layers.inside, layers.outside), pair, strict=True):
-            whole[rows] = np.rint(255 * np.clip(part, 0, 1)) * is_band(alpha[rows])[..., None]
+            whole[rows][band] = np.rint(255 * np.clip(part, 0, 1))
     return layers
 
 
