@@ -1,7 +1,7 @@
 """Measures what a new background does to the subject's rim: `python -m miniature.evaluate_rim`.
 
 Drawn scenes with one object are repainted around it. The object's true share of every pixel is known, since scenes are
-drawn at twice the size. Prints the table and writes it into `docs/edges.md`.
+drawn at twice the size. Prints the table; `miniature.evaluate_edges` writes it into `docs/edges.md`.
 """
 
 from __future__ import annotations

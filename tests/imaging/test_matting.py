@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from darkroom.imaging import bands
-from darkroom.imaging.matting import _depth, enlarged_rows, guided_alpha, guided_coefficients
+from darkroom.imaging.matting import _edge_distance, enlarged_rows, guided_alpha, guided_coefficients
 from darkroom.imaging.unmixing import unmixed
 
 
@@ -60,7 +60,7 @@ def test_the_result_does_not_depend_on_the_number_of_threads():
     try:
         for count in (1, 2, 4):
             cv2.setNumThreads(count)
-            found.append((_depth(mask > 0), guided_alpha(image, mask, 0.02)))
+            found.append((_edge_distance(mask > 0), guided_alpha(image, mask, 0.02)))
     finally:
         cv2.setNumThreads(before)
     for depth, alpha in found[1:]:

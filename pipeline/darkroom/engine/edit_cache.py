@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from darkroom.imaging.bands import by_bands
 from darkroom.imaging.codec import DecodedPhoto, decode_photo
 from darkroom.imaging.compositing import fill_alpha
 from darkroom.imaging.edit import Edit
-from darkroom.imaging.layers import Layers
+from darkroom.imaging.layers import Layers, LayerSide
 from darkroom.imaging.paste_back import paste_back_problems
 from darkroom.imaging.png import decode_png, decode_untrusted_png, encode_png
 from darkroom.imaging.thumbnails import mask_thumbnail, photo_thumbnail
@@ -163,7 +163,7 @@ class EditCache:
             return {"mask": self._add_png(after.mask), "mask_thumbnail": thumbnail}
         return {}
 
-    def _add_layers(self, layers: Layers | None) -> dict[Literal["inside", "outside"], str]:
+    def _add_layers(self, layers: Layers | None) -> dict[LayerSide, str]:
         return {"inside": self._add_png(layers.inside), "outside": self._add_png(layers.outside)} if layers else {}
 
     def _add_png(self, pixels: np.ndarray) -> str:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from darkroom.imaging.cutouts import clean_plate, cutout, opacity_of, unmixed_pl
 from darkroom.imaging.delivery_formats import DELIVERY_FORMATS, convert_png
 from darkroom.imaging.framing import Framing, framed, framed_grey, framed_photo
 from darkroom.imaging.layered_file import encode_psd
-from darkroom.imaging.layers import is_band, with_band
+from darkroom.imaging.layers import LayerSide, is_band, with_band
 from darkroom.imaging.png import decode_png, encode_png, png_texts
 from darkroom.imaging.thumbnails import photo_thumbnail
 from darkroom.record.metadata import with_step
@@ -44,7 +43,7 @@ class FinishedPicture:
     picture: str
     mask: str | None = None
     repainted: str | None = None
-    layers: Mapping[Literal["inside", "outside"], str] = field(default_factory=dict)
+    layers: Mapping[LayerSide, str] = field(default_factory=dict)
     frame: StepResult | None = None
 
     @classmethod
@@ -155,7 +154,7 @@ class Outputs:
             raise PhotoError("nothing was repainted")
         return self._band_mask
 
-    def _layer(self, side: Literal["inside", "outside"]) -> np.ndarray | None:
+    def _layer(self, side: LayerSide) -> np.ndarray | None:
         blob = self._files.layers.get(side)
         return decode_png(self._store.read_blob(blob), "RGB") if blob else None
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from darkroom.imaging.bands import by_bands
+
+LayerSide = Literal["inside", "outside"]
+"""The attributes of `Layers`, by which its files are named."""
 
 
 @dataclass(frozen=True)

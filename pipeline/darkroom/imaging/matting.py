@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from darkroom.imaging.bands import bands
-from darkroom.imaging.masks import to_uint8
+from darkroom.imaging.masks import depth, to_uint8
 
 WORKING_SIDE = 1024
 """Longer side in px of the reduced copy."""
@@ -56,6 +56,12 @@ class Reduced:
         return unknown
 
 
+def working_size(shape: tuple[int, ...]) -> tuple[int, int]:
+    """(width, height) of the reduced copy of a photo of this (height, width)."""
+    scale = min(1, WORKING_SIDE / max(shape))
+    return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
+
+
 def reduced(image: np.ndarray, mask: np.ndarray, band: float) -> Reduced:
     """The photo and its mask at the working size, with the unknown band around the mask's edge.
 
@@ -66,15 +72,13 @@ def reduced(image: np.ndarray, mask: np.ndarray, band: float) -> Reduced:
         mask: (H, W) uint8.
         band: a share of the longer side.
     """
-    height, width = mask.shape
-    scale = min(1, WORKING_SIDE / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    size = working_size(mask.shape)
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) / np.float32(255)
     share = cv2.resize(mask, size, interpolation=cv2.INTER_AREA) / np.float32(255)
     side = max(size)
-    depth, width = np.minimum(_depth(share >= 0.5), side), max(1, band * side)
-    unknown = depth <= width
-    beyond = np.maximum(depth / np.float32(_TRUST * width) - 1, 0)
+    distance, width = np.minimum(_edge_distance(share >= 0.5), side), max(1, band * side)
+    unknown = distance <= width
+    beyond = np.maximum(distance / np.float32(_TRUST * width) - 1, 0)
     prior = np.where(unknown, box_mean(share, _radius(width, _TRUST / 2)), share >= 0.5).astype(np.float32)
     return Reduced(small, prior, np.where(unknown, 1 / (1 + beyond * beyond), 0).astype(np.float32), side)
 
@@ -90,12 +94,7 @@ def guided_alpha(image: np.ndarray, mask: np.ndarray, band: float) -> np.ndarray
     Returns:
         (H, W) uint8; 0 or 255 outside the band.
     """
-    work = reduced(image, mask, band)
-    if not work.unknown.any():
-        return np.where(mask >= 128, np.uint8(255), np.uint8(0))
-    alpha, certainty = _by_colour(work)
-    slope, offset = guided_coefficients(work.image, alpha, _radius(work.side, _SMOOTH), _EPS, certainty)
-    return _at_full_size(image, np.dstack([slope, offset]), work)
+    return _found(image, mask, band, _by_colour)
 
 
 def modelled_alpha(
@@ -113,14 +112,37 @@ def modelled_alpha(
     Returns:
         (H, W) uint8; 0 or 255 outside the band.
     """
+
+    def by_model(work: Reduced) -> tuple[np.ndarray, None]:
+        trimap = np.where(work.unknown, np.uint8(128), to_uint8(work.prior))
+        alpha = np.where(work.unknown, estimate(to_uint8(work.image), trimap), work.prior)
+        return alpha.astype(np.float32), None
+
+    return _found(image, mask, band, by_model)
+
+
+def _found(
+    image: np.ndarray,
+    mask: np.ndarray,
+    band: float,
+    find: Callable[[Reduced], tuple[np.ndarray, np.ndarray | None]],
+) -> np.ndarray:
+    """Alpha of a photo, (H, W) uint8, by a method that finds it on the reduced copy.
+
+    Args:
+        image: see `guided_alpha`.
+        mask: see `guided_alpha`.
+        band: see `guided_alpha`.
+        find: returns alpha, and how certain it is, (h, w) float32 each; None for a method whose alpha needs no
+            smoothing: it is smoothed only to enlarge it.
+    """
     work = reduced(image, mask, band)
     if not work.unknown.any():
         return np.where(mask >= 128, np.uint8(255), np.uint8(0))
-    trimap = np.where(work.unknown, np.uint8(128), to_uint8(work.prior))
-    alpha = np.where(work.unknown, estimate(to_uint8(work.image), trimap), work.prior).astype(np.float32)
-    if alpha.shape == mask.shape:
+    alpha, certainty = find(work)
+    if certainty is None and alpha.shape == mask.shape:
         return to_uint8(alpha)
-    slope, offset = guided_coefficients(work.image, alpha, _radius(work.side, _SMOOTH), _EPS)
+    slope, offset = guided_coefficients(work.image, alpha, _radius(work.side, _SMOOTH), _EPS, certainty)
     return _at_full_size(image, np.dstack([slope, offset]), work)
 
 
@@ -256,18 +278,13 @@ def box_mean(values: np.ndarray, radius: int) -> np.ndarray:
     return mean.reshape(values.shape)
 
 
-def _radius(side: int, share: float) -> int:
+def _radius(side: float, share: float) -> int:
     return max(1, round(side * share))
 
 
-def _depth(mask: np.ndarray) -> np.ndarray:
+def _edge_distance(mask: np.ndarray) -> np.ndarray:
     """The distance in px of each pixel from the mask's edge, (h, w) float32; huge for an empty or full mask."""
-    inner, outer = (
-        cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for side in (mask, ~mask)
-    )
-    squared = np.rint(np.where(mask, inner, outer) ** 2)  # the last bits of OpenCV's roots depend on its threads
-    depth: np.ndarray = np.sqrt(squared)
-    return depth
+    return np.where(mask, depth(mask), depth(~mask))
 
 
 _DIAGONAL = [0, 3, 5]

@@ -12,7 +12,7 @@ import numpy as np
 
 from darkroom.imaging.bands import bands
 from darkroom.imaging.layers import Layers, is_band
-from darkroom.imaging.matting import WORKING_SIDE, box_mean, enlarged_rows
+from darkroom.imaging.matting import box_mean, enlarged_rows, working_size
 
 _WINDOWS = (1 / 19, 1 / 150)  # radius of each pass, as a share of the longer side
 
@@ -40,9 +40,7 @@ def unmixed(image: np.ndarray, alpha: np.ndarray) -> Layers:
 
 def _guesses(image: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The colours inside and outside on a reduced copy, both (h, w, 3) float32 in [0, 1]."""
-    height, width = alpha.shape
-    scale = min(1, WORKING_SIDE / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    size = working_size(alpha.shape)
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) / np.float32(255)
     share = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)[..., None] / np.float32(255)
     inside = outside = small

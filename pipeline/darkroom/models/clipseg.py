@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from darkroom.errors import SetupError
 from darkroom.models.image_cache import ImageCache
-from darkroom.models.library_logging import silence_libraries
-from darkroom.models.load_errors import as_setup_error
+from darkroom.models.transformers_folder import load_folder
 
 if TYPE_CHECKING:
     import torch
@@ -116,16 +114,8 @@ def load_clipseg(folder: Path, device: str) -> ClipSeg:
     """
     from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor
 
-    silence_libraries()
-    with as_setup_error(folder, "CLIPSeg weights"):
-        loaded: Any = CLIPSegForImageSegmentation.from_pretrained(
-            folder, local_files_only=True, dtype="float32", output_loading_info=True
-        )
-        network, report = loaded
-        processor = CLIPSegProcessor.from_pretrained(folder, local_files_only=True)
-    if report["missing_keys"]:  # transformers fills them with noise
-        raise SetupError(f"{folder}: lacks tensors: {', '.join(sorted(report['missing_keys'])[:3])} ...")
-    return ClipSeg(network.eval().to(device), processor)
+    network, processor = load_folder(folder, "CLIPSeg weights", CLIPSegForImageSegmentation, CLIPSegProcessor)
+    return ClipSeg(network.to(device), processor)
 
 
 def _tiles(height: int, width: int) -> list[tuple[slice, slice]]:

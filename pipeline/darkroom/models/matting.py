@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from darkroom.errors import PhotoError, SetupError
-from darkroom.models.library_logging import silence_libraries
-from darkroom.models.load_errors import as_setup_error
+from darkroom.errors import PhotoError
+from darkroom.models.transformers_folder import load_folder
 
 if TYPE_CHECKING:
     from transformers import VitMatteForImageMatting, VitMatteImageProcessor
@@ -74,13 +73,5 @@ def load_vitmatte(folder: Path, device: str) -> VitMatte:
     """
     from transformers import VitMatteForImageMatting, VitMatteImageProcessor
 
-    silence_libraries()
-    with as_setup_error(folder, "ViTMatte weights"):
-        loaded: Any = VitMatteForImageMatting.from_pretrained(
-            folder, local_files_only=True, dtype="float32", output_loading_info=True
-        )
-        network, report = loaded
-        processor = VitMatteImageProcessor.from_pretrained(folder, local_files_only=True)
-    if report["missing_keys"]:  # transformers fills them with noise
-        raise SetupError(f"{folder}: lacks tensors: {', '.join(sorted(report['missing_keys'])[:3])} ...")
-    return VitMatte(network.eval().to(device), processor)
+    network, processor = load_folder(folder, "ViTMatte weights", VitMatteForImageMatting, VitMatteImageProcessor)
+    return VitMatte(network.to(device), processor)

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic requires it before Python 3.12
 
 from darkroom.config.settings import OutputKind
+from darkroom.imaging.layers import LayerSide
 from darkroom.system.files import relative_parts
 
 RUN, SWEEP, JOURNAL = "run.json", "sweep.json", "journal.jsonl"
@@ -47,7 +48,7 @@ class StepFiles(TypedDict, total=False):
     image: Inside
     mask: Inside
     repainted: Inside
-    layers: dict[Literal["inside", "outside"], Inside]
+    layers: dict[LayerSide, Inside]
     artifacts: dict[str, Inside]
     figures: dict[str, Finite]
 

@@ -179,8 +179,8 @@ class Stage(ABC):
         """
         return None
 
-    def framing(self, figures: Mapping[str, float]) -> Framing:
-        """Stages that frame only: the geometry of a delivered picture.
+    def framing(self, figures: Mapping[str, float]) -> Framing | None:
+        """The geometry of a delivered picture; None for stages that do not frame it.
 
         Args:
             figures: what `apply` has measured; in a record, they may come from a stranger.
@@ -188,7 +188,7 @@ class Stage(ABC):
         Raises:
             PhotoError: they make no geometry.
         """
-        raise NotImplementedError
+        return None
 
     @classmethod
     def baseline(cls, name: str, photos: Sequence[Sequence[Mapping[str, float]]]) -> Baseline | None:

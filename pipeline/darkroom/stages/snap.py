@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from pydantic import Field
 
+from darkroom.imaging.masks import depth
 from darkroom.stages.base import Problem, Stage, stage
 from darkroom.stages.fields import OptionalTexts, Texts, Threshold, foreign_syntax_warnings
 from darkroom.stages.heatmap import Space, apply_threshold, find_heatmap, mean_under, soft_iou
@@ -90,9 +91,8 @@ def _click(region: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
 
     The peak of the heatmap alone may lie on the edge. The photo's border counts as an edge.
     """
-    depth = cv2.distanceTransform(np.pad(region, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    depth = np.sqrt(np.rint(depth * depth))  # the last bits of OpenCV's roots depend on the array's address in memory
-    row, column = np.unravel_index(np.argmax(depth * heatmap), heatmap.shape)
+    inner = depth(np.pad(region, 1))[1:-1, 1:-1]
+    row, column = np.unravel_index(np.argmax(inner * heatmap), heatmap.shape)
     return np.array([column, row], float)
 
 

@@ -18,13 +18,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
 from pydantic.dataclasses import dataclass
 from typing_extensions import TypedDict  # pydantic requires it before Python 3.12
 
 from darkroom.errors import OutputError
+from darkroom.imaging.layers import LayerSide
 from darkroom.store.seal import is_sealed, seal
 from darkroom.system.files import Folder, writing
 
@@ -61,7 +62,7 @@ class Result:
     image: Blob | None = None
     mask: Blob | None = None
     repainted: Blob | None = None
-    layers: Mapping[Literal["inside", "outside"], Blob] = field(default_factory=dict)
+    layers: Mapping[LayerSide, Blob] = field(default_factory=dict)
     artifacts: Mapping[str, Blob] = field(default_factory=dict)
     figures: Mapping[str, float] = field(default_factory=dict)
     thumbnail: Blob | None = None
