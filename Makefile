@@ -57,7 +57,7 @@ eval-masks: setup  ## measure how well each op finds objects, on drawn scenes
 eval-repaint: setup  ## measure the effect of crops and harmonising on repaints
 	$(PY) -m miniature.evaluate_repaint
 
-eval-edges: setup  ## measure soft edges on drawn scenes with known alpha (half an hour)
+eval-edges: setup  ## measure soft edges on drawn scenes with known alpha (7 minutes)
 	$(PY) -m miniature.evaluate_edges
 
 eval-photos: setup  ## measure `subject` on your photos: DIR=folder, true masks in DIR/masks or MASKS=folder
