@@ -7,6 +7,7 @@
 * `EmptyMask`: a photo's mask is empty; the recipe's `on_empty` decides what happens.
 * `Stopped`: a gate rejects a photo; the gate's policy decides what happens.
 * `OutputError`: results can no longer be written (disk full, no permission); the run stops (exit code 4).
+* `Cancelled`: whoever started the work has stopped it (`system/watching.py`); finished pictures are kept.
 """
 
 from __future__ import annotations
@@ -70,6 +71,10 @@ class Stopped(PhotoError):
 
 class OutputError(DarkroomError):
     """Results cannot be written."""
+
+
+class Cancelled(DarkroomError):
+    """The user has stopped the work; what was finished is kept."""
 
 
 def collect_errors(*checks: Callable[[], Any]) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from segment_anything import SamPredictor
 
 from darkroom.errors import PhotoError, SetupError
 from darkroom.models import Memory, ModelNames, Models
@@ -69,12 +70,17 @@ def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def test_sam_gives_what_its_own_predictor_gives(sam: Sam, sam_folder: Path) -> None:
-    from segment_anything import SamPredictor
-
+def predictor_of(sam_folder: Path, image: np.ndarray) -> SamPredictor:
+    """SAM's own predictor, with the embedding in the fp16 in which embeddings are kept."""
     predictor = SamPredictor(load_sam_folder(sam_folder, "cpu").sam._predictor.model)
-    image, box = photo(50, 90), np.array([10.0, 10.0, 60.0, 40.0])
     predictor.set_image(image)
+    predictor.features = predictor.features.half().float()
+    return predictor
+
+
+def test_sam_gives_what_its_own_predictor_gives(sam: Sam, sam_folder: Path) -> None:
+    image, box = photo(50, 90), np.array([10.0, 10.0, 60.0, 40.0])
+    predictor = predictor_of(sam_folder, image)
     expected, scores, _ = predictor.predict(CLICK, LABEL, box=box)
     masks, told = sam.masks(image, CLICK, LABEL, box)
     assert masks.shape == (3, 50, 90) and masks.dtype == bool
@@ -107,12 +113,10 @@ def test_sam_encodes_a_photo_once_and_never_takes_one_for_another(sam: Sam, sam_
 
 def test_sam_everywhere_equals_sam_click_by_click(sam: Sam, sam_folder: Path) -> None:
     """On its own coarse grid, of which only the part with the photo is given; stability as SAM's authors define it."""
-    from segment_anything import SamPredictor
     from segment_anything.utils.amg import calculate_stability_score
 
-    predictor = SamPredictor(load_sam_folder(sam_folder, "cpu").sam._predictor.model)
     image = photo(100, 200)
-    predictor.set_image(image)
+    predictor = predictor_of(sam_folder, image)
     segments = sam.segment_everything(image, grid=9)
     assert segments.masks.shape == (243, 32, 64) and segments.masks.dtype == bool
     assert np.ptp(segments.stability) > 0
@@ -239,7 +243,7 @@ def test_a_small_sam_looks_again_at_what_it_found() -> None:
     image = np.repeat(disc[..., None], 3, axis=2).astype(np.uint8) * 255
 
     class Blocky:
-        def masks(self, image, points, labels, box):
+        def masks(self, image, points, labels, box, is_crop=False):
             bright = np.asarray(Image.fromarray(image[..., 0]).resize((10, 10), Image.Resampling.BOX)) > 127
             mask = np.asarray(Image.fromarray(bright).resize(image.shape[1::-1], Image.Resampling.NEAREST))
             return np.stack([mask] * 3), np.ones(3)
@@ -248,3 +252,25 @@ def test_a_small_sam_looks_again_at_what_it_found() -> None:
     once, twice = (sam.masks(image, click, label, None)[0][0] for sam in (Blocky(), TwoPassSam(Blocky())))
     overlap = [(mask & disc).sum() / (mask | disc).sum() for mask in (once, twice)]
     assert twice.shape == disc.shape and overlap[1] > overlap[0] + 0.1
+
+
+def test_an_embedding_that_was_kept_gives_the_same_masks_without_encoding(sam_folder: Path) -> None:
+    kept: dict[str, np.ndarray] = {}
+
+    def keep(resized, compute):
+        key = resized.tobytes()
+        if key not in kept:
+            kept[key] = compute()
+        return kept[key]
+
+    encoded = []
+    first, later = (load_sam_folder(sam_folder, "cpu", keep).sam for _ in range(2))
+    later._predictor.model.image_encoder.register_forward_hook(lambda *_: encoded.append(1))
+    first.embed(photo(64, 80))
+    (embedding,) = kept.values()
+    assert embedding.dtype == np.float16
+    masks, scores = later.masks(photo(64, 80), CLICK, LABEL, None)
+    fresh = load_sam_folder(sam_folder, "cpu").sam.masks(photo(64, 80), CLICK, LABEL, None)
+    assert not encoded and np.array_equal(masks, fresh[0]) and np.array_equal(scores, fresh[1])
+    later.masks(photo(30, 30), np.array([[5.0, 5.0]]), LABEL, None, is_crop=True)
+    assert len(kept) == 1 and len(encoded) == 1

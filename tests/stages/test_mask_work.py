@@ -171,3 +171,13 @@ def test_combine_names_its_need_and_says_what_there_is():
 def test_an_empty_mask_is_not_inverted_into_a_full_one():
     with pytest.raises(EmptyMask):
         run("invert", np.full((4, 5), 0.001, np.float32))  # less than one of 255 steps
+
+
+def test_a_reduced_copy_gets_about_the_reduced_mask():
+    mask, stage = disc(50, 402), STAGES["refine"](grow=40, feather=60, min_area=5000)
+    full = stage.apply(edit_of(402, 402, to_uint8(mask)), stage_models()).mask[1::3, 1::3]
+    small = stage.at_scale(1 / 3).apply(edit_of(134, 134, to_uint8(mask[1::3, 1::3])), stage_models()).mask
+    assert np.abs(full.astype(int) - small).max() <= 20
+    clicks = STAGES["sam"](points=[[100, 40]], boxes=[[8, 12, 16, 20]]).at_scale(0.5)
+    assert clicks.points == ((50, 20),) and clicks.boxes == ((4, 6, 8, 10),)
+    assert STAGES["sam"](points=[[0.5, 0.5]], units="fraction").at_scale(0.5).points == ((0.5, 0.5),)

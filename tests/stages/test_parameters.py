@@ -21,7 +21,7 @@ WRONG = [
     ("sam", {"points": [[1, 2]], "units": "percent"}, "'pixels' or 'fraction'"),
     ("sam", {"boxes": [[5, 1, 5, 9]]}, "x0 < x1 and y0 < y1"),
     ("sam", {"boxes": [1, 2, 3]}, r"should be \[x0, y0, x1, y1\], 4 numbers"),
-    ("sam", {"points": [[1, 2]], "choose": "best"}, "'score', 'largest' or 'smallest'"),
+    ("sam", {"points": [[1, 2]], "choose": "best"}, "'score', 'smallest', 'middle' or 'largest'"),
     ("grabcut", {}, "box"),
     ("grabcut", {"box": [0, 0, 10**400, 1]}, "4 numbers; got"),
     ("sam", {"points": [[10**400, 1]]}, "2 numbers; got"),

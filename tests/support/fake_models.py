@@ -84,7 +84,7 @@ class ThreeDiscs:
     def __init__(self) -> None:
         self.calls: list[tuple[list, list, list | None]] = []
 
-    def masks(self, image, points, labels, box):
+    def masks(self, image, points, labels, box, is_crop=False):
         self.calls.append((points.tolist(), labels.tolist(), None if box is None else box.tolist()))
         x, y = points[0] if len(points) else ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
         rows, columns = np.ogrid[: image.shape[0], : image.shape[1]]
@@ -99,7 +99,7 @@ class ColourSam:
     pixel of every 4 x 4 block.
     """
 
-    def masks(self, image, points, labels, box):
+    def masks(self, image, points, labels, box, is_crop=False):
         x, y = points[0] if len(points) else ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
         thing = (image == image[int(y), int(x)]).all(axis=2)
         upper = thing & (np.cumsum(thing.any(axis=1)) <= thing.any(axis=1).sum() / 2)[:, None]

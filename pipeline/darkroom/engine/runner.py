@@ -18,6 +18,7 @@ from darkroom.dataset import Photo
 from darkroom.engine.edit_cache import EditCache, MetadataTexts
 from darkroom.engine.graph import Node, PhotoNode, StepNode, StepPath, merge, next_level
 from darkroom.engine.step_result import StepResult
+from darkroom.engine.stored_embeddings import StoredEmbeddings
 from darkroom.errors import DarkroomError, PhotoError
 from darkroom.imaging.edit import Edit
 from darkroom.models import Models
@@ -26,6 +27,7 @@ from darkroom.planning.plan import Step
 from darkroom.planning.preflight import planned
 from darkroom.store import Result, Store
 from darkroom.system.interrupts import raise_if_interrupted
+from darkroom.system.watching import piece_done
 
 log = logging.getLogger("darkroom")
 T = TypeVar("T")
@@ -97,6 +99,7 @@ class Runner:
 
     def __init__(self, models: Models, store: Store, texts: MetadataTexts) -> None:
         self._models = models
+        models.embeddings = StoredEmbeddings(store)
         self._store = store
         self._keys = Keys(models)
         self._edits = EditCache(models, store, texts)
@@ -174,12 +177,14 @@ class Runner:
             if full or any(node.key == other.key for other in batch):  # first, so that the store has that result
                 self._compute(batch)
                 _deliver(works)
+                piece_done()
                 batch = []
             if not self._recall(node):
                 batch.append(node)
         if batch:
             self._compute(batch)
         _deliver(works)
+        piece_done()
 
     def _recall(self, node: Node) -> bool:
         """Get a result from the store, or else from a run folder that is being resumed; returns whether it is there."""

@@ -5,11 +5,14 @@ Importing it imports no heavy library, so that a recipe is checked in well under
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import cache, cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from darkroom.errors import SetupError
 from darkroom.models.device import choose_device, resolve_memory
@@ -22,7 +25,7 @@ from darkroom.models.weights import ModelFiles, find_weights, subject_commands
 if TYPE_CHECKING:
     from darkroom.models.checkpoint_info import CheckpointInfo
     from darkroom.models.clipseg import ClipSeg
-    from darkroom.models.interfaces import DiffusionModel, MattingModel, SamModel, SubjectModel
+    from darkroom.models.interfaces import DiffusionModel, Embeddings, MattingModel, SamModel, SubjectModel
 
 __all__ = ["InpaintRequest", "Memory", "ModelKind", "ModelNames", "Models"]
 
@@ -37,7 +40,7 @@ _ATTRIBUTES: dict[ModelKind, str] = {
     "matting": "matting",
 }
 # Of Darkroom's own code: raise one if its results change.
-_VERSIONS: dict[ModelKind, int] = {"sam": 1, "clipseg": 1, "inpaint": 2, "subject": 1, "matting": 1}
+_VERSIONS: dict[ModelKind, int] = {"sam": 2, "clipseg": 1, "inpaint": 2, "subject": 1, "matting": 1}
 _LIBRARIES: dict[ModelKind, tuple[str, ...]] = {
     "sam": ("torch", "torchvision", "segment-anything"),
     "clipseg": ("torch", "transformers"),
@@ -63,6 +66,7 @@ class Models:
     Attributes:
         device: the device in use.
         memory: the memory settings in use, without `auto`.
+        embeddings: where SAM's embeddings of photos are kept; None for nowhere but in memory.
     """
 
     def __init__(self, weights: ModelNames, memory: Memory, device: str = "auto") -> None:
@@ -70,6 +74,7 @@ class Models:
         self.device = choose_device(device)
         self.memory = resolve_memory(memory, self.device)
         self._weights = weights
+        self.embeddings: Embeddings | None = None
 
     @cached_property
     def sam(self) -> SamModel:
@@ -78,10 +83,10 @@ class Models:
         if path.is_dir():
             from darkroom.models.miniature.two_pass_sam import load_sam_folder
 
-            return load_sam_folder(path, self.device)
+            return load_sam_folder(path, self.device, self._keep_embedding)
         from darkroom.models.sam import load_sam
 
-        return load_sam(path, self.device)
+        return load_sam(path, self.device, self._keep_embedding)
 
     @cached_property
     def clipseg(self) -> ClipSeg:
@@ -213,6 +218,18 @@ class Models:
             return f"{reason}the miniature models (a preview on real photographs)"
         shown = ", ".join(f"{kind}={name}" for kind, name in names.items())
         return f"{shown} on {self.device} ({self.memory.dtype})"
+
+    def _keep_embedding(self, resized: np.ndarray, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """See `sam.KeepEmbedding`."""
+        if self.embeddings is None:
+            return compute()
+        key = hashlib.sha256(repr((sorted(self.identity("sam").items()), resized.shape)).encode())
+        key.update(np.ascontiguousarray(resized).tobytes())
+        kept = self.embeddings.get(key.hexdigest())
+        if kept is None:
+            kept = compute()
+            self.embeddings.put(key.hexdigest(), kept)
+        return kept
 
     @cached_property
     def _subject_name(self) -> str:  # of `auto`; kept, as the file may appear during a run

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from darkroom.models.latents import encode_grey
+from darkroom.system.watching import piece_done
 
 if TYPE_CHECKING:
     import torch
@@ -64,4 +65,5 @@ class Denoiser:
         latents = latents.to(prompts.embeds.dtype)
         with torch.no_grad():
             noise_pred: torch.Tensor = unet(latents, timesteps, prompts.embeds, **conditions, return_dict=False)[0]
+        piece_done()
         return noise_pred.float()

@@ -1,4 +1,4 @@
-"""A cache of one: the result for the last image."""
+"""A cache of a few: the results for the last images."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ _T = TypeVar("_T")
 
 
 class ImageCache(Generic[_T]):
-    """Keeps the result for the last image, so that several prompts on one photo encode it once.
+    """Keeps the results for the last images, so that several prompts on one photo encode it once.
 
     Args:
         compute: the expensive function of an (H, W, 3) uint8 image.
+        size: how many results to keep, at least 1.
     """
 
-    def __init__(self, compute: Callable[[np.ndarray], _T]) -> None:
+    def __init__(self, compute: Callable[[np.ndarray], _T], size: int = 1) -> None:
         self._compute = compute
-        self._last: tuple[np.ndarray, _T] | None = None
+        self._size = size
+        self._last: list[tuple[np.ndarray, _T]] = []  # the latest at the end
 
     def __call__(self, image: np.ndarray) -> _T:
-        """The result for this image, computed only if its pixels differ from those of the last one."""
-        if self._last is None or not np.array_equal(image, self._last[0]):
-            self._last = None  # frees the old result before the new one is computed
-            self._last = image.copy(), self._compute(image)
-        return self._last[1]
+        """The result for this image, computed only if its pixels differ from those of the last ones."""
+        same = (index for index, (last, _) in enumerate(self._last) if np.array_equal(image, last))
+        if (index := next(same, None)) is not None:
+            self._last.append(self._last.pop(index))
+        else:
+            del self._last[: len(self._last) + 1 - self._size]  # frees an old result before the new one is computed
+            self._last.append((image.copy(), self._compute(image)))
+        return self._last[-1][1]

@@ -30,13 +30,26 @@ class Segments(NamedTuple):
 class SamModel(Protocol):
     """Segment Anything: `sam.Sam`, or a wrapper around it."""
 
+    def embed(self, image: np.ndarray) -> None:
+        """See `Sam.embed`."""
+
     def masks(
-        self, image: np.ndarray, points: np.ndarray, labels: np.ndarray, box: np.ndarray | None
+        self, image: np.ndarray, points: np.ndarray, labels: np.ndarray, box: np.ndarray | None, is_crop: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `Sam.masks`."""
 
     def segment_everything(self, image: np.ndarray, grid: int) -> Segments:
         """See `Sam.segment_everything`."""
+
+
+class Embeddings(Protocol):
+    """Keeps SAM's embeddings of photos by key, across runs."""
+
+    def get(self, key: str) -> np.ndarray | None:
+        """The embedding, float16; None if it is not there."""
+
+    def put(self, key: str, embedding: np.ndarray) -> None:
+        """Keep an embedding, float16. Raises `OutputError` if it cannot be written."""
 
 
 class SubjectModel(Protocol):

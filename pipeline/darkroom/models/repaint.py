@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from darkroom.errors import PhotoError
+from darkroom.errors import Cancelled, PhotoError
 from darkroom.models.differential_diffusion import DifferentialDiffusion
 from darkroom.models.prompts import EncodedPrompt, PromptEmbeds
 from darkroom.models.request import InpaintRequest
+from darkroom.system.watching import piece_done
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +34,7 @@ def repaint(pipe: Pipeline, requests: Sequence[InpaintRequest], prompts: Sequenc
 
     Raises:
         PhotoError: the model produced NaN or a single colour, which is never saved as a picture.
+        Cancelled: the watcher of this work has stopped it.
     """
     latents: list[torch.Tensor] = []
     restore = None if requests[0].change_map is None else DifferentialDiffusion(pipe, requests)
@@ -41,12 +43,17 @@ def repaint(pipe: Pipeline, requests: Sequence[InpaintRequest], prompts: Sequenc
         if restore:
             tensors["latents"] = restore(step, tensors["latents"])
         latents[:] = tensors["latents"]
+        piece_done(step + 1, _pipe.num_timesteps)
         return tensors
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # diffusers deprecates upcast_vae, and calls it
         arguments = _arguments(requests, prompts)
-        pictures = pipe(**arguments, callback_on_step_end=after_step, output_type="np").images
+        try:
+            pictures = pipe(**arguments, callback_on_step_end=after_step, output_type="np").images
+        except Cancelled:
+            pipe.maybe_free_model_hooks()  # which the pipeline itself does only at its end
+            raise
     return [
         _to_uint8(picture if _is_picture(picture) else _decode_in_fp32(pipe, latent, request))
         for request, picture, latent in zip(requests, pictures, latents, strict=True)

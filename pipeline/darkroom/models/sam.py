@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,22 +22,43 @@ _VARIANTS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}  # by the width of the 
 _STABILITY_OFFSET = 1.0  # in logits: how far the threshold is moved up and down
 _CLICKS_PER_BATCH = 64  # of a grid, decoded together: 50 MB of masks
 
+KeepEmbedding = Callable[[np.ndarray, Callable[[], np.ndarray]], np.ndarray]
+"""Returns the embedding of a resized image, from wherever embeddings are kept, or else by calling the function."""
+
+
+class _Encoded(NamedTuple):
+    """An encoded image, as `SamPredictor` holds it."""
+
+    features: torch.Tensor  # (1, C, h, w) fp32, on the device
+    original_size: tuple[int, int]  # height and width
+    input_size: tuple[int, int]  # of the resized image
+
 
 class Sam:
     """Segment Anything, with two methods.
 
+    Embeddings are rounded to fp16, as they are kept: a mask is the same whether its embedding was kept or computed.
+
     Args:
         network: a loaded network, on its device.
+        keep: where embeddings of whole photos are kept; None keeps the last few in memory only.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, keep: KeepEmbedding | None = None) -> None:
         from segment_anything import SamPredictor
 
         self._predictor = SamPredictor(network)
-        self._encode = ImageCache(self._predictor.set_image)
+        self._keep = keep
+        self._photos = ImageCache(partial(self._encoded, keep))
+        self._crops = ImageCache(partial(self._encoded, None))
+
+    def embed(self, image: np.ndarray) -> None:
+        """Encode a photo ahead of its clicks, (H, W, 3) uint8 RGB. Raises `PhotoError`: see `masks`."""
+        self._check_shape(image)
+        self._photos(np.ascontiguousarray(image))
 
     def masks(
-        self, image: np.ndarray, points: np.ndarray, labels: np.ndarray, box: np.ndarray | None
+        self, image: np.ndarray, points: np.ndarray, labels: np.ndarray, box: np.ndarray | None, is_crop: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
         """The three masks that SAM finds plausible for a prompt: a whole, a part, a part of the part.
 
@@ -44,6 +67,7 @@ class Sam:
             points: (N, 2) float, x and y in pixels; N may be 0 if there is a box.
             labels: (N,) 1 for a click on the object, 0 for a click beside it.
             box: (4,) float, x0 y0 x1 y1 in pixels, or None.
+            is_crop: the image is a crop, whose embedding is not worth keeping.
 
         Returns:
             The masks, (3, H, W) bool, and SAM's own estimates of their IoU, (3,) float32, about 0 to 1.
@@ -53,8 +77,7 @@ class Sam:
         """
         if not len(points) and box is None:
             raise ValueError("SAM needs a point or a box")
-        self._check_shape(image)
-        self._encode(np.ascontiguousarray(image))
+        self._use(image, is_crop)
         masks, scores, _ = self._predictor.predict(
             point_coords=np.asarray(points, np.float32) if len(points) else None,
             point_labels=np.asarray(labels) if len(points) else None,
@@ -78,8 +101,7 @@ class Sam:
         """
         import torch
 
-        self._check_shape(image)
-        self._encode(np.ascontiguousarray(image))
+        self._use(image)
         ticks = (np.arange(grid) + 0.5) / grid
         clicks = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2) * image.shape[1::-1]
         scaled = self._predictor.transform.apply_coords(clicks, image.shape[:2])
@@ -114,6 +136,29 @@ class Sam:
         stability = smaller / larger.clamp(min=1)
         return masks.cpu().numpy(), scores.flatten().cpu().numpy(), stability.cpu().numpy()
 
+    def _use(self, image: np.ndarray, is_crop: bool = False) -> None:
+        """Make the predictor hold this image, encoded."""
+        self._check_shape(image)
+        encoded = (self._crops if is_crop else self._photos)(np.ascontiguousarray(image))
+        self._predictor.features, self._predictor.original_size, self._predictor.input_size = encoded
+        self._predictor.is_image_set = True
+
+    def _encoded(self, keep: KeepEmbedding | None, image: np.ndarray) -> _Encoded:
+        import torch
+
+        predictor = self._predictor
+        resized = predictor.transform.apply_image(image)
+
+        def compute() -> np.ndarray:
+            pixels = torch.as_tensor(resized, device=predictor.device).permute(2, 0, 1).contiguous()[None]
+            predictor.set_torch_image(pixels, image.shape[:2])
+            features: np.ndarray = predictor.features.half().cpu().numpy()
+            return features
+
+        features = keep(resized, compute) if keep else compute()
+        tensor = torch.as_tensor(features, device=predictor.device).float()
+        return _Encoded(tensor, image.shape[:2], resized.shape[:2])
+
     def _check_shape(self, image: np.ndarray) -> None:
         height, width = image.shape[:2]
         resize = self._predictor.transform
@@ -121,8 +166,8 @@ class Sam:
             raise PhotoError(f"{width} x {height} pixels are too long and thin for SAM")
 
 
-def load_sam(file: Path, device: str) -> Sam:
-    """SAM from an official checkpoint.
+def load_sam(file: Path, device: str, keep: KeepEmbedding | None = None) -> Sam:
+    """SAM from an official checkpoint; for `keep` see `Sam`.
 
     A checkpoint is a pickle. It is read with `weights_only=True`, so it can hold tensors but run no code.
 
@@ -131,7 +176,7 @@ def load_sam(file: Path, device: str) -> Sam:
     """
     with as_setup_error(file, "SAM weights"):
         network = _load_network(file)
-    return Sam(network.float().eval().to(device))
+    return Sam(network.float().eval().to(device), keep)
 
 
 def _load_network(file: Path) -> Network:

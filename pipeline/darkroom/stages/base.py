@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from darkroom.stages.markers import EachValue, LinesFile, PathField, StageName, markers_of
+from darkroom.stages.markers import EachValue, Length, LinesFile, PathField, StageName, markers_of
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -131,6 +131,17 @@ class Stage(ABC):
         values = [parameters.get(name, defaults[name].default) for name in cls.fields_with(EachValue)]
         return math.prod(len(value) for value in values if isinstance(value, list | tuple))
 
+    def at_scale(self, scale: float) -> Self:
+        """The stage for a copy of the photo that is reduced by this factor: its lengths in pixels shrink with it.
+
+        The reduced mask is for looking at; what a stage finds may differ slightly.
+        """
+        names = [name for name in self.fields_with(Length) if getattr(self, name) is not None]
+        if getattr(self, "units", "pixels") != "pixels":  # coordinates are fractions
+            return self
+        powers = {name: self.marker_of(name, Length).power for name in names}
+        return replace(self, **{name: _scaled(getattr(self, name), scale ** powers[name]) for name in names})
+
     def needed_masks(self) -> Sequence[str]:
         """The earlier stages whose masks this one takes, by name: the values of its `StageName` parameters."""
         return _values(self, self.fields_with(StageName))
@@ -211,6 +222,12 @@ class Stage(ABC):
         The results equal those of `apply`, one by one.
         """
         return [one.apply(edit, models) for one, edit in zip(stages, edits, strict=True)]
+
+
+def _scaled(value: Any, factor: float) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_scaled(each, factor) for each in value)
+    return round(value * factor) if isinstance(value, int) else value * factor
 
 
 def _values(stage: Stage, names: Iterable[str]) -> list[str]:

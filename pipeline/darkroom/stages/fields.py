@@ -11,7 +11,7 @@ from PIL import ImageColor
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from darkroom.models.foreign_syntax import Syntax, find_foreign_syntax
-from darkroom.stages.markers import LinesFile
+from darkroom.stages.markers import Length, LinesFile
 
 if TYPE_CHECKING:
     from darkroom.models import Models
@@ -145,9 +145,11 @@ Resolution = Annotated[
 Share = Annotated[float, Field(ge=0, le=1)]
 
 # The "type" of each JSON schema is what `docs/ops.md` shows.
-Point = Annotated[tuple[float, float], BeforeValidator(_point), WithJsonSchema({"type": "[x, y]"})]
+Point = Annotated[tuple[float, float], BeforeValidator(_point), WithJsonSchema({"type": "[x, y]"}), Length()]
 Points = Annotated[tuple[Point, ...], BeforeValidator(_several), WithJsonSchema({"type": "list of [x, y]"})]
-Box = Annotated[tuple[float, float, float, float], BeforeValidator(_box), WithJsonSchema({"type": "[x0, y0, x1, y1]"})]
+Box = Annotated[
+    tuple[float, float, float, float], BeforeValidator(_box), WithJsonSchema({"type": "[x0, y0, x1, y1]"}), Length()
+]
 Boxes = Annotated[tuple[Box, ...], BeforeValidator(_several), WithJsonSchema({"type": "list of [x0, y0, x1, y1]"})]
 Threshold = Annotated[
     float | str, BeforeValidator(_threshold), WithJsonSchema({"type": "number, 0 to 1, `otsu`, or `p0` to `p100`"})

@@ -48,6 +48,17 @@ class EachValue:
 
 
 @dataclass(frozen=True)
+class Length:
+    """The parameter is a distance in pixels of the photo, or a position: it shrinks with a reduced copy.
+
+    Attributes:
+        power: 1 for distances and positions, 2 for areas.
+    """
+
+    power: int = 1
+
+
+@dataclass(frozen=True)
 class NeedsConfidence:
     """A value other than null needs an earlier stage that reports the confidence of its mask."""
 

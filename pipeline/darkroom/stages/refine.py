@@ -11,12 +11,13 @@ from pydantic import Field, model_validator
 from darkroom.imaging.masks import to_float
 from darkroom.stages.base import Stage, stage
 from darkroom.stages.fields import Flag, Share
+from darkroom.stages.markers import Length
 
 if TYPE_CHECKING:
     from darkroom.imaging.edit import Edit
     from darkroom.models import Models
 
-Distance = Annotated[float, Field(ge=0, le=1000)]
+Distance = Annotated[float, Field(ge=0, le=1000), Length()]
 
 
 @stage
@@ -29,7 +30,7 @@ class Refine(Stage):
 
     needs_mask: ClassVar[bool] = True
 
-    blur: Annotated[float, Field(ge=0, le=500)] = Field(0, description="Sigma in px of a Gaussian blur.")
+    blur: Annotated[float, Field(ge=0, le=500), Length()] = Field(0, description="Sigma in px of a Gaussian blur.")
     threshold: Share | None = Field(
         0.5,
         description="Minimum value for a white pixel; `null` keeps the mask soft and allows only `blur`.",
@@ -37,14 +38,16 @@ class Refine(Stage):
     close: Distance = Field(0, description="Close gaps up to twice this many px wide.")
     open: Distance = Field(0, description="Remove specks and thin lines up to twice this many px wide.")
     fill_holes: Flag = Field(False, description="Fill holes that are entirely surrounded by white.")
-    min_area: int = Field(0, ge=0, description="Drop regions of fewer px than this.")
+    min_area: Annotated[int, Length(power=2)] = Field(0, ge=0, description="Drop regions of fewer px than this.")
     keep_largest: int | None = Field(
         None, ge=1, description="Keep only this many regions, the largest ones; `null` keeps all."
     )
     box: Flag = Field(
         False, description="Replace each region by its bounding box, which leaves room for an object of another shape."
     )
-    grow: float = Field(0, ge=-1000, le=1000, description="Grow the white by this many px; negative values shrink it.")
+    grow: Annotated[float, Length()] = Field(
+        0, ge=-1000, le=1000, description="Grow the white by this many px; negative values shrink it."
+    )
     feather: Distance = Field(
         0, description="Width in px of a soft edge outside the white; the white itself stays white."
     )

@@ -43,10 +43,10 @@ class Sam(Stage):
     )
     boxes: Boxes = Field((), description="Boxes around objects: [x0, y0, x1, y1], one or several.")
     units: Units = "pixels"
-    choose: Literal["score", "largest", "smallest"] = Field(
+    choose: Literal["score", "smallest", "middle", "largest"] = Field(
         "score",
-        description="Which of SAM's three candidates to take: the one with the best `score`, the `largest` "
-        "(usually the whole object) or the `smallest` (usually a part of it).",
+        description="Which of SAM's three candidates to take: the one with the best `score`, or by area the `smallest` "
+        "(usually a part of the object), the `middle` or the `largest` (usually all of it).",
     )
     separate: Flag = Field(False, description="Treat each click as an object of its own.")
 
@@ -87,6 +87,6 @@ class Sam(Stage):
         if self.choose == "score":
             return int(np.argmax(scores))
         areas = masks.sum(axis=(1, 2))
-        if self.choose == "largest":
-            return int(np.argmax(areas))
-        return int(np.argmin(np.where(areas > 0, areas, masks[0].size + 1)))  # an empty candidate is not chosen
+        order = [index for index in np.argsort(areas, kind="stable").tolist() if areas[index]]  # no empty candidate
+        place = {"smallest": 0, "middle": len(order) // 2, "largest": -1}[self.choose]
+        return int(order[place]) if order else 0

@@ -36,7 +36,7 @@ _REMEMBERED = 50_000  # names of checked blobs that are kept in memory
 _MAX_ENTRY = 1_000_000  # bytes
 
 _KEY = re.compile(r"[0-9a-f]{64}")
-_BLOB = re.compile(r"[0-9a-f]{64}\.(png|jpg|webp|psd)")
+_BLOB = re.compile(r"[0-9a-f]{64}\.(png|jpg|webp|psd|npy)")
 
 Blob = Annotated[str, StringConstraints(pattern=f"^{_BLOB.pattern}$")]
 
@@ -54,6 +54,7 @@ class Result:
         figures: measurements, by label.
         thumbnail: of the image, a JPEG.
         mask_thumbnail: of `repainted`, or else of the mask; a grey PNG.
+        embedding: of a photo, by SAM; a NumPy file. It is no step of a recipe.
         empty: the mask is black everywhere, and nothing has been repainted.
         outside_max_diff: largest difference, 0 to 255, between image and photo where nothing was repainted.
         seconds: computing time.
@@ -67,13 +68,14 @@ class Result:
     figures: Mapping[str, float] = field(default_factory=dict)
     thumbnail: Blob | None = None
     mask_thumbnail: Blob | None = None
+    embedding: Blob | None = None
     empty: bool = False
     outside_max_diff: Annotated[int, Field(ge=0, le=255)] = 0
     seconds: Annotated[float, Field(ge=0)] = 0.0
 
     def blobs(self) -> Iterator[str]:
         """The names of all its blobs."""
-        names = (self.image, self.mask, self.repainted, self.thumbnail, self.mask_thumbnail)
+        names = (self.image, self.mask, self.repainted, self.thumbnail, self.mask_thumbnail, self.embedding)
         yield from (name for name in (*names, *self.layers.values(), *self.artifacts.values()) if name)
 
 

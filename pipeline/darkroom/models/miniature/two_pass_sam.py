@@ -8,6 +8,7 @@ import numpy as np
 
 from darkroom.models.interfaces import SamModel, Segments
 from darkroom.models.load_errors import as_setup_error
+from darkroom.models.sam import KeepEmbedding, Sam
 
 SMALL = 512  # input sides in pixels below which a SAM gets a second pass; the published models have 1024
 # Side of the second pass's crop ÷ side of the object. Over nine example pictures the mean IoU of the first miniature
@@ -28,11 +29,15 @@ class TwoPassSam:
     def __init__(self, sam: SamModel) -> None:
         self.sam = sam
 
+    def embed(self, image: np.ndarray) -> None:
+        """See `Sam.embed`."""
+        self.sam.embed(image)
+
     def masks(
-        self, image: np.ndarray, points: np.ndarray, labels: np.ndarray, box: np.ndarray | None
+        self, image: np.ndarray, points: np.ndarray, labels: np.ndarray, box: np.ndarray | None, is_crop: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `Sam.masks`."""
-        masks, scores = self.sam.masks(image, points, labels, box)
+        masks, scores = self.sam.masks(image, points, labels, box, is_crop)
         best = masks[int(np.argmax(scores))]
         if not best.any():
             return masks, scores
@@ -41,7 +46,7 @@ class TwoPassSam:
         inside = ((points >= (x0, y0)) & (points < (x1, y1))).all(axis=1)
         corner = np.array([x0, y0])
         cropped, scores = self.sam.masks(
-            image[y0:y1, x0:x1], points[inside] - corner, labels[inside], object_box - np.tile(corner, 2)
+            image[y0:y1, x0:x1], points[inside] - corner, labels[inside], object_box - np.tile(corner, 2), is_crop=True
         )
         masks = np.zeros_like(masks)
         masks[:, y0:y1, x0:x1] = cropped
@@ -52,18 +57,18 @@ class TwoPassSam:
         return self.sam.segment_everything(image, grid)
 
 
-def load_sam_folder(folder: Path, device: str) -> SamModel:
-    """SAM from a folder with `config.json` and `model.safetensors`; with inputs below `SMALL` px it gets two passes.
+def load_sam_folder(folder: Path, device: str, keep: KeepEmbedding | None = None) -> SamModel:
+    """SAM from a folder with `config.json` and `model.safetensors`; with inputs below `SMALL` px it gets two passes. For
+    `keep` see `Sam`.
 
     Raises:
         SetupError: the files are missing, damaged or hold something else.
     """
     from darkroom.models.miniature.networks import load_sam_network
-    from darkroom.models.sam import Sam
 
     with as_setup_error(folder, "SAM weights"):
         network = load_sam_network(folder)
-    sam = Sam(network.float().eval().to(device))
+    sam = Sam(network.float().eval().to(device), keep)
     return TwoPassSam(sam) if network.image_encoder.img_size < SMALL else sam
 
 
