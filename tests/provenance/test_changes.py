@@ -175,7 +175,7 @@ def then() -> dict[str, Any]:
         (
             lambda now: now["depends_on"].update(columns={"prompt": "2"}, files={"mask": "2"}),
             [
-                "dataset.manifest: column `prompt` has changed",
+                "dataset: column `prompt` has changed",
                 "dataset: files that stages.mask reads have changed",
             ],
         ),
@@ -295,7 +295,7 @@ def test_the_line_since_is_true(tmp_path: Path, capsys: pytest.CaptureFixture[st
     table = Table(tmp_path, lambda: capsys.readouterr().out)
     assert table.run() == []
     table.write("car", "horse")
-    assert table.run() == ["dataset.manifest: column `what` has changed"]
+    assert table.run() == ["dataset: column `what` has changed"]
     text = (tmp_path / "t.csv").read_text()
     (tmp_path / "t.csv").write_text(text.replace(",0", ",7"))  # a column that the recipe does not use
     shutil.rmtree(tmp_path / "outputs/.store")

@@ -13,10 +13,11 @@ from pydantic import ValidationError
 
 from darkroom.config.recipe_form import KEYS, MAX_STAGES, NAME_FORM, find_malformed, is_name
 from darkroom.config.stage_defaults import op_of, written_stage
-from darkroom.config.stage_spec import MAX_PICTURES, StageSpec, too_many_pictures
+from darkroom.config.stage_spec import MAX_PICTURES, StageSpec, columns_in, too_many_pictures
 from darkroom.config.unused_stages import StageSummary, find_unused
 from darkroom.config.validation_errors import explain
 from darkroom.dataset import Dataset
+from darkroom.dataset.columns import BUILT_IN
 from darkroom.errors import RecipeError, suggest
 from darkroom.models import ModelKind
 from darkroom.stages import STAGES, Stage
@@ -52,7 +53,7 @@ class Recipe:
         return [kind for spec in self.stages for kind in spec.kind.uses]
 
     def columns(self) -> set[str]:
-        """The names of the manifest columns that its stages use."""
+        """The names of the columns that its stages use."""
         return {name for spec in self.stages for name in spec.columns}
 
     def until(self, name: str) -> Self:
@@ -186,8 +187,8 @@ def _stage_problems(spec: StageSpec, earlier: Sequence[StageSpec], has_items: bo
         yield f"{where}.op", f"unknown op '{spec.op}', {suggest(spec.op, list(STAGES))}"
         return
     waiting = spec.column_parameters
-    for key in () if has_items else sorted(waiting):
-        yield f"{where}.{key}", f"{spec.parameters[key]} refers to a column of `dataset.manifest`, which is not set"
+    if not has_items:
+        yield from ((f"{where}.{key}", text) for key, text in _unknown_columns(spec))
     try:
         stage = spec.build_known()
     except ValidationError as error:
@@ -196,6 +197,15 @@ def _stage_problems(spec: StageSpec, earlier: Sequence[StageSpec], has_items: bo
                 yield f"{where}.{key}".rstrip("."), text
     else:
         yield from _order_problems(spec, stage, earlier)
+
+
+def _unknown_columns(spec: StageSpec) -> Iterator[Problem]:
+    """References to columns of a manifest, where there is none."""
+    for key in sorted(spec.column_parameters):
+        if any(name not in BUILT_IN for name in columns_in(spec.parameters[key])):
+            built_in = ", ".join(f"${{item.{name}}}" for name in BUILT_IN)
+            text = f"refers to a column of `dataset.manifest`, which is not set; without one there are {built_in}"
+            yield key, f"{spec.parameters[key]} {text}"
 
 
 def _order_problems(spec: StageSpec, stage: Stage, earlier: Sequence[StageSpec]) -> Iterator[Problem]:

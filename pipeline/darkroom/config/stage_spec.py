@@ -55,8 +55,8 @@ class StageSpec:
 
     @property
     def columns(self) -> set[str]:
-        """The manifest columns that its parameters refer to."""
-        return set(_ITEM.findall(str(self.parameters)))
+        """The columns that its parameters refer to."""
+        return columns_in(self.parameters)
 
     def has_value(self, marker: type) -> bool:
         """Whether the value, or the default, of a parameter with this marker is not null."""
@@ -109,6 +109,11 @@ class StageSpec:
             if self.start and key in parameters:
                 parameters[key] = _absolute(parameters[key], self.start)
         return parameters
+
+
+def columns_in(value: Any) -> set[str]:
+    """The columns that a value refers to."""
+    return set(_ITEM.findall(str(value)))
 
 
 def _absolute(value: Any, start: Path) -> Any:

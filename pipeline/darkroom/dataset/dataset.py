@@ -14,6 +14,7 @@ from pydantic import ConfigDict, model_validator
 from pydantic.dataclasses import dataclass
 
 from darkroom.dataset import manifest
+from darkroom.dataset.columns import BUILT_IN
 from darkroom.dataset.listing import UNREAD, Listing, split
 from darkroom.errors import PhotoError, RecipeError, suggest
 from darkroom.imaging import codec
@@ -39,6 +40,15 @@ class Photo:
     item: Mapping[str, Any] = field(default_factory=dict)
     row: str = ""
     problem: str | None = None
+
+    def columns(self, names: Collection[str]) -> dict[str, Any]:
+        """The values of some columns: the manifest's, or else the built-in ones; unknown columns are left out.
+
+        Raises:
+            PhotoError: the photo has no value in a built-in column.
+        """
+        found = {name: self.item[name] for name in names if name in self.item}
+        return found | {name: BUILT_IN[name](self.path) for name in names if name in BUILT_IN and name not in found}
 
     def located(self, problem: object) -> str:
         """A problem of this photo, preceded by its row in the manifest: a manifest may list a photo twice."""
@@ -174,7 +184,7 @@ def _common_root(places: list[str]) -> Path:
 def _check_manifest(path: Path, columns: Collection[str]) -> None:
     """Read rows until one photo and all columns are found; in a good manifest, that is the first row."""
     first_bad = first_lost = None
-    missing, known, usable, there = set(columns), set[str](), 0, False
+    missing, known, usable, there = set(columns) - BUILT_IN.keys(), set(BUILT_IN), 0, False
     for row in manifest.rows(path):
         if row.image is None:
             first_bad = first_bad or row

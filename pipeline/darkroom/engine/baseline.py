@@ -39,7 +39,7 @@ class BaselineSurvey:
 
     def tree(self, photo: Photo) -> Sequence[Step]:
         """See `runner.Consumer`."""
-        return self._planner.tree(photo.item)
+        return self._planner.plan(photo)
 
     def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> _FiguresSink:
         """See `runner.Consumer`."""

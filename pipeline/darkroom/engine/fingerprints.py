@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from darkroom.config.recipe import Recipe
@@ -29,8 +30,11 @@ class Fingerprints:
 
     def add_values(self, photo: Photo) -> None:
         """Add a photo's values in the columns that the recipe uses."""
+        item: Mapping[str, Any] = {}
+        with suppress(PhotoError):  # the plan reports it
+            item = photo.columns(self._columns)
         for name, values in self._columns.items():
-            values.update(json.dumps([photo.name, photo.item.get(name)]).encode() + b"\n")
+            values.update(json.dumps([photo.name, item.get(name)]).encode() + b"\n")
 
     def add_files(self, photo: Photo, tree: Sequence[Step]) -> None:
         """Add the input files, such as masks, of a photo's steps."""

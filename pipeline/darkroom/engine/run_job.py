@@ -62,7 +62,7 @@ class JobRun:
     def tree(self, photo: Photo) -> Sequence[Step]:
         """See `runner.Consumer`."""
         self._fingerprints.add_values(photo)
-        tree = self._planner.tree(photo.item)
+        tree = self._planner.plan(photo)
         self._fingerprints.add_files(photo, tree)
         return tree
 

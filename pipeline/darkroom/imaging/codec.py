@@ -131,10 +131,28 @@ def decode_photo(data: bytes) -> DecodedPhoto:
         PhotoError: it cannot be decoded, is animated, has several pages, has over `MAX_PIXELS` pixels, or takes more
             than `MAX_DECODED`.
     """
+    with _decode_errors(data):
+        return _decode(data)
+
+
+def read_capture_metadata(path: Path) -> CaptureMetadata:
+    """Resolution and EXIF texts of a photo. Of the formats, only PNG is decoded for it.
+
+    Raises:
+        PhotoError: it cannot be read; or see `decode_photo`.
+    """
+    with _read_errors():
+        data = read_file(path)
+    with _decode_errors(data), _opened(data) as (image, _):
+        return read_exif(image)[0]
+
+
+@contextmanager
+def _decode_errors(data: bytes) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on odd metadata, and on sizes, which `_check_header` judges
-            return _decode(data)
+            yield
     except PhotoError:
         raise
     except UnidentifiedImageError:
@@ -154,13 +172,20 @@ def _decode(data: bytes) -> DecodedPhoto:
     return replace(photo, pixels16=pixels16, alpha=by_bands(upper_bytes, pixels16[..., 3]))
 
 
-def _decode_8_bits(data: bytes) -> tuple[DecodedPhoto, int]:
-    """The photo without `pixels16`, and the orientation in which OpenCV would read the file."""
+@contextmanager
+def _opened(data: bytes) -> Iterator[tuple[Image.Image, bool]]:
+    """A picture whose header has been checked, ready for `read_exif`, and whether its channels have 16 bits."""
     with Image.open(BytesIO(data), formats=sorted(set(FORMATS.values()))) as image:
         has_16_bits = any(";16" in str(tile.args) for tile in image.tile)  # loading clears `tile`
         _check_header(image, has_16_bits)
         if image.format == "PNG":
             image.load()  # its EXIF block may follow the pixels
+        yield image, has_16_bits
+
+
+def _decode_8_bits(data: bytes) -> tuple[DecodedPhoto, int]:
+    """The photo without `pixels16`, and the orientation in which OpenCV would read the file."""
+    with _opened(data) as (image, has_16_bits):
         metadata, orientation = read_exif(image)
         image.load()
         stored_orientation = 1 if image.format == "TIFF" else orientation  # for TIFF, loading has turned it already

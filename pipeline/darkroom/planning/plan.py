@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from darkroom.config.recipe import Recipe
+from darkroom.dataset import Photo
 from darkroom.errors import PhotoError
 from darkroom.stages import Stage
 from darkroom.stages.base import GenerationSummary
@@ -75,14 +76,19 @@ class StepPlanner:
     def __init__(self, recipe: Recipe, baselines: Mapping[str, Baseline | None] = MappingProxyType({})) -> None:
         self._recipe = recipe
         self._baselines = baselines
+        self._columns = recipe.columns()
         self.per_photo = any(spec.per_photo for spec in recipe.stages)
         self._tree: tuple[Step, ...] | None = None
 
+    def plan(self, photo: Photo) -> tuple[Step, ...]:
+        """The tree of one photo (`tree`). Raises `PhotoError` also if it has no value in a built-in column."""
+        return self.tree(photo.columns(self._columns) if self.per_photo else {})
+
     def tree(self, item: Mapping[str, Any]) -> tuple[Step, ...]:
-        """The tree of one photo: its first steps, whose children are the next.
+        """The tree for some values of columns: its first steps, whose children are the next.
 
         Args:
-            item: the photo's manifest columns.
+            item: the photo's columns.
 
         Raises:
             PhotoError: file names would be too long, a column is missing, or its value is not valid for the parameter.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 
 from darkroom.config.recipe import Recipe, origin
 from darkroom.config.settings import Results
 from darkroom.dataset import Photo
+from darkroom.dataset.columns import BUILT_IN
 from darkroom.errors import PhotoError, RecipeError, SetupError
 from darkroom.models import Models
 from darkroom.planning.plan import Step, StepPlanner
@@ -171,9 +171,18 @@ def _plans(recipe: Recipe, source: str) -> Iterator[tuple[str, Iterator[Step]]]:
         except PhotoError as error:
             raise RecipeError(f"{source}: stages: {error}") from None
         return
+    first: str | None = None
+    planned_any = False
     for photo in recipe.dataset.photos():
-        with suppress(PhotoError):  # the run reports it
-            yield photo.row, _all(planner.tree(photo.item))
+        try:
+            tree = planner.plan(photo)
+        except PhotoError as error:  # the run reports it
+            first = first or f"{photo.name}: {photo.located(error)}"
+        else:
+            planned_any = True
+            yield photo.row, _all(tree)
+    if first and not planned_any and recipe.columns() & BUILT_IN.keys():
+        raise RecipeError(f"{source}: stages: no photo has all columns that they use: {first}")
 
 
 def _all(level: Sequence[Step]) -> Iterator[Step]:

@@ -150,7 +150,7 @@ def _fingerprint_lines(then: Mapping[str, Any], now: Mapping[str, Any]) -> Itera
         perhaps = ", ".join([*columns, *files])
         yield _PHOTOS + (f"; perhaps also {perhaps}" if perhaps else "")
     else:
-        yield from (f"dataset.manifest: {column} has changed" for column in columns)
+        yield from (f"dataset: {column} has changed" for column in columns)
         yield from (f"dataset: {text} have changed" for text in files)
 
 

@@ -125,7 +125,7 @@ def _count(photo: Photo, jobs: Sequence[_Job], store: Store, counts: _Counts) ->
     digest = cache(photo.digest)  # a file is read once for all jobs
     for job in jobs:
         try:
-            steps = planned(photo, partial(job.planner.tree, photo.item), job.settings.models())
+            steps = planned(photo, partial(job.planner.plan, photo), job.settings.models())
             walk(job, steps, job.keys.photo(digest()), {})
         except PhotoError as error:
             problems[str(error)] = None
