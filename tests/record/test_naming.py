@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import get_args
 
@@ -97,6 +98,27 @@ def test_every_file_of_a_run_has_a_name_that_windows_allows(names: list[str], st
 )
 def test_a_name_keeps_its_letters(name: str, folder: str) -> None:
     assert name_of(name) == folder
+
+
+@pytest.mark.fault(
+    "Photos",
+    "names that only some file systems tell apart: in case, or in how accents are encoded (from a Mac)",
+    "letters are composed; neighbours get different names, whatever their order",
+)
+def test_names_that_some_systems_take_for_one_are_told_apart(tmp_path: Path) -> None:
+    composed, decomposed = unicodedata.normalize("NFC", "Müller.jpg"), unicodedata.normalize("NFD", "Müller.jpg")
+
+    def names(*given: str) -> list[str]:
+        for name in given:
+            (tmp_path / name).touch()
+        return [folder_name(Photo(tmp_path / name, name)) for name in given]
+
+    assert names(decomposed) == [unicodedata.normalize("NFC", "Müller")], "as on another system"
+    both = names(composed, decomposed)
+    assert len(set(both)) == 2 and names(decomposed, composed) == both[::-1]
+    upper, lower, other = names("A.jpg", "a.JPG", "a.png")
+    assert upper.startswith("A-") and lower.startswith("a-") and len({name.casefold() for name in (upper, lower)}) == 2
+    assert other == "a~png"
 
 
 def test_a_name_does_not_depend_on_the_other_photos(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from darkroom.config import recipe_form
+from darkroom.config.result_name import checked_template
 from darkroom.dataset import Dataset
 from darkroom.errors import RecipeError, collect_errors, suggest
 from darkroom.models import Memory, ModelNames, Models
@@ -46,12 +47,14 @@ class Results(SettingsGroup):
         format: of picture and background: `png` is lossless and what the run folder keeps anyway; the others are
             converted from it.
         quality: of `jpeg` and `webp`, 1 to 100.
+        name: a template for the names of the files (`result_name`); None for the photo's name and the variant.
     """
 
     group = "results"
     what: Annotated[tuple[OutputKind, ...], BeforeValidator(_output_kinds)] = ("picture",)
     format: Literal["png", "jpeg", "webp"] = "png"
     quality: Annotated[int, Field(ge=1, le=100)] = 95
+    name: Annotated[str | None, AfterValidator(checked_template)] = None
 
 
 @dataclass(frozen=True)

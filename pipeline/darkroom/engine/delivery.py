@@ -21,6 +21,7 @@ from darkroom.planning.preflight import warnings
 from darkroom.record import Record
 from darkroom.record.journal import journal_line
 from darkroom.record.picture_files import PictureFiles
+from darkroom.record.result_names import result_name
 from darkroom.record.schema import JournalLine, PictureStatus
 from darkroom.store import Store
 
@@ -99,6 +100,8 @@ class Delivery:
         status: PictureStatus = "done" if error is None else self._status(error)
         files = _files_of(self._folder, finished)
         if status == "done":
+            if template := self._job.settings.results.name:
+                files.result_name = result_name(template, self._photo, steps)
             self._add_outputs(files, finished, masks_only=not any(step.stage.repaints for step in steps))
             steps = _steps_of(finished)  # fewer, if it is kept as it was before an error
         if conflict := self._record.find_conflict(files.files, self._earlier, self._store):

@@ -21,6 +21,7 @@ from darkroom.errors import PhotoError, RecipeError, SetupError
 from darkroom.models import Models
 from darkroom.planning.plan import Step, StepPlanner
 from darkroom.record import Record, metadata
+from darkroom.record.result_names import require_name
 from darkroom.record.schema import JournalLine, RunStatus
 from darkroom.stages.baseline import Baseline
 from darkroom.store import Store
@@ -63,6 +64,7 @@ class JobRun:
         """See `runner.Consumer`."""
         self._fingerprints.add_values(photo)
         tree = self._planner.plan(photo)
+        require_name(self.job.settings.results, photo, tree)
         self._fingerprints.add_files(photo, tree)
         return tree
 

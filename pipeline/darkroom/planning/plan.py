@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from darkroom.stages.base import GenerationSummary
 from darkroom.stages.baseline import Baseline
 from darkroom.stages.markers import EachValue
 
+_PROMPT = re.compile(r"\bprompt(\d+)")
 _MAX_VARIANTS = 100  # characters of all variants in a file name; file systems allow 255 bytes in all
 
 
@@ -154,6 +156,13 @@ def last_summary(steps: Sequence[Step]) -> GenerationSummary | None:
     """The summary of the last generating step; None if no step generates anything."""
     summaries = (step.stage.summary() for step in reversed(steps))
     return next((summary for summary in summaries if summary), None)
+
+
+def prompt_number(steps: Sequence[Step]) -> int:
+    """The place of the last generating step's prompt in its list, from 1, as `variant` shows it."""
+    step = next(step for step in reversed(steps) if step.stage.summary())
+    shown = _PROMPT.search(step.variant)
+    return int(shown[1]) if shown else 1
 
 
 def _gate_check(name: str, stage: Stage, baselines: Mapping[str, Baseline | None]) -> GateCheck | None:

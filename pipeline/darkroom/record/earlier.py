@@ -6,12 +6,13 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from darkroom.record.reading import read_line, read_with_offsets
 from darkroom.record.schema import JOURNAL, JournalLine
+from darkroom.system.file_names import fold
 from darkroom.system.files import Folder
 
 log = logging.getLogger("darkroom")
@@ -26,12 +27,15 @@ class EarlierPhoto:
 
     Args:
         lines: the photo's lines of the journal, one for each picture.
+        is_foreign: whether a path in `results/` belongs to a finished picture of another photo.
 
     Attributes:
         done: the lines of finished pictures.
+        is_foreign: as given.
     """
 
-    def __init__(self, lines: Sequence[JournalLine]) -> None:
+    def __init__(self, lines: Sequence[JournalLine], is_foreign: Callable[[str], bool] = lambda path: False) -> None:
+        self.is_foreign = is_foreign
         self.done = [line for line in lines if line["status"] == "done"]
         self._by_settings = {json.dumps(line["settings"]): line for line in self.done}
         self._all_files = {path: digest for line in lines for path, digest in line["files"].items()}
@@ -73,7 +77,8 @@ class EarlierJournal:
         self._lines: dict[bytes, tuple[int, bool]] = {}  # by picture: offset of its line, and whether it is done
         self._pictures: dict[bytes, dict[bytes, None]] = {}  # by photo, in order
         self._folders: dict[bytes, dict[str, None]] = {}  # by name of photo, in order
-        self._taken: set[str] = set()  # all folders, case-folded
+        self._taken: set[str] = set()  # all folders, folded
+        self._owners: dict[bytes, bytes] = {}  # by folded path in results/ of a finished picture: its photo
         self._written: set[bytes] = set()  # pictures
         self._begun: set[bytes] = set()  # photos
         for offset, line in read_with_offsets(folder, EARLIER, skip_damaged=True):
@@ -91,7 +96,7 @@ class EarlierJournal:
 
     def has_folder(self, folder: str) -> bool:
         """Whether a photo had this folder, or one whose name differs only in upper and lower case."""
-        return folder.casefold() in self._taken
+        return fold(folder) in self._taken
 
     def begin_photo(self, name: str, folder: str) -> EarlierPhoto:
         """What earlier attempts made of a photo, which this attempt begins now.
@@ -100,8 +105,9 @@ class EarlierJournal:
             name: the photo's name in the dataset.
             folder: the photo's folder.
         """
-        self._begun.add(_hash(name, folder))
-        return EarlierPhoto(self._read(name, folder))
+        photo = _hash(name, folder)
+        self._begun.add(photo)
+        return EarlierPhoto(self._read(name, folder), lambda path: self._owners.get(_hash(fold(path)), photo) != photo)
 
     def lines_of(self, name: str) -> Iterator[JournalLine]:
         """The lines of all photos with a name."""
@@ -134,7 +140,9 @@ class EarlierJournal:
             self._lines[picture] = offset, done
         self._pictures.setdefault(_hash(line["photo"], line["folder"]), {})[picture] = None
         self._folders.setdefault(_hash(line["photo"]), {})[line["folder"]] = None
-        self._taken.add(line["folder"].casefold())
+        self._taken.add(fold(line["folder"]))
+        for path in line["outputs"].values() if done else ():
+            self._owners.setdefault(_hash(fold(path)), _hash(line["photo"], line["folder"]))
 
 
 def set_aside_journal(folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from darkroom.config.settings import OutputKind
-from darkroom.record.naming import RESULTS, THUMBNAILS
+from darkroom.record.naming import RESULTS, THUMBNAILS, with_kind
 from darkroom.record.schema import JournalLine, StepFiles, StepLine
 from darkroom.store import Result, Store
 from darkroom.system.files import Folder
@@ -33,6 +33,7 @@ class PictureFiles:
         flags: the reasons why gates flagged the picture.
         outputs: the files in `results/`, by kind.
         framed_thumbnail: the thumbnail of the delivered picture, if a stage frames it.
+        result_name: the name in `results/` that the user's template gives; empty without one.
     """
 
     folder: str
@@ -48,6 +49,7 @@ class PictureFiles:
     flags: list[str] = field(default_factory=list)
     outputs: dict[OutputKind, str] = field(default_factory=dict)
     framed_thumbnail: str | None = None
+    result_name: str = ""
 
     def add_photo(self, key: str, result: Result) -> None:
         """Add the photo as decoded.
@@ -74,8 +76,10 @@ class PictureFiles:
 
     @property
     def name(self) -> str:
-        """The picture's name: the photo's folder, and its variants after a dot, which no folder name contains."""
-        return self.folder + self.variants.replace("_", ".", 1)
+        """The picture's name in `results/`: by the template or, without one, the photo's folder, and its variants after
+        a dot, which no folder name contains.
+        """
+        return self.result_name or self.folder + self.variants.replace("_", ".", 1)
 
     @property
     def delivered(self) -> str | None:
@@ -84,8 +88,7 @@ class PictureFiles:
 
     def add_output(self, kind: OutputKind, blob: str) -> None:
         """Add a file in `results/`; its suffix is the blob's."""
-        part = "" if kind in ("picture", "layers") else f".{kind}"
-        self.outputs[kind] = f"{RESULTS}/{self.name}{part}{PurePosixPath(blob).suffix}"
+        self.outputs[kind] = f"{RESULTS}/{with_kind(self.name, kind)}{PurePosixPath(blob).suffix}"
         self.files[self.outputs[kind]] = blob
 
     def add_framed_thumbnail(self, blob: str) -> None:

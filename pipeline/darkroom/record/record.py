@@ -24,6 +24,7 @@ from darkroom.record.picture_files import import_results
 from darkroom.record.reading import read_facts
 from darkroom.record.schema import JOURNAL, RUN, Config, JournalLine, RunFacts, RunStatus
 from darkroom.store import Store
+from darkroom.system.file_names import fold
 from darkroom.system.files import Folder, writing
 
 log = logging.getLogger("darkroom")
@@ -52,7 +53,7 @@ class Record:
         self._started = datetime.now().astimezone()
         self._facts = {**facts, "status": "running"}
         self._photos = hashlib.sha256()
-        self._folders: set[str] = set()  # of photos, case-folded: some file systems ignore case
+        self._folders: set[str] = set()  # of photos, folded
         self._names: Counter[str] = Counter()
 
     @classmethod
@@ -96,13 +97,13 @@ class Record:
         number = self._names[photo.name]
         self._names[photo.name] += 1
         folder = self._earlier.folder_of(photo.name, number) if self._earlier else None
-        if folder is None or not is_folder_name(folder) or folder.casefold() in self._folders:
+        if folder is None or not is_folder_name(folder) or fold(folder) in self._folders:
             stem = folder_name(photo)
             folder = stem if number == 0 else f"{stem}~{number + 1}"
-            while folder.casefold() in self._folders or (self._earlier and self._earlier.has_folder(folder)):
+            while fold(folder) in self._folders or (self._earlier and self._earlier.has_folder(folder)):
                 number += 1
                 folder = f"{stem}~{number + 1}"
-        self._folders.add(folder.casefold())
+        self._folders.add(fold(folder))
         return folder
 
     def earlier_photo(self, photo: Photo, folder: str) -> EarlierPhoto:
@@ -144,6 +145,8 @@ class Record:
             store: a file that is a hard link into it belongs to this run.
         """
         for path, blob in files.items() if self._earlier else ():
+            if earlier.is_foreign(path):
+                return f"{path} belongs to a finished picture of another photo; start a new run"
             digest, recorded = _digest(blob), earlier.recorded_digest(path)
             if recorded == digest or not self._differs(path, digest):
                 continue

@@ -20,6 +20,7 @@ from darkroom.planning.plan import Step, StepPlanner
 from darkroom.planning.preflight import planned
 from darkroom.provenance.differences import recomputation_causes
 from darkroom.provenance.earlier_runs import earlier_runs
+from darkroom.record.result_names import require_name
 from darkroom.stages import STAGES
 from darkroom.store import Store
 
@@ -126,6 +127,7 @@ def _count(photo: Photo, jobs: Sequence[_Job], store: Store, counts: _Counts) ->
     for job in jobs:
         try:
             steps = planned(photo, partial(job.planner.plan, photo), job.settings.models())
+            require_name(job.settings.results, photo, steps)
             walk(job, steps, job.keys.photo(digest()), {})
         except PhotoError as error:
             problems[str(error)] = None

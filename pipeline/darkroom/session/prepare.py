@@ -16,6 +16,7 @@ from darkroom.config.recipe_form import is_name
 from darkroom.config.settings import Settings
 from darkroom.errors import DarkroomError, RecipeError, collect_errors
 from darkroom.planning.preflight import check, check_outputs
+from darkroom.record.result_names import check_names
 
 T = TypeVar("T")
 
@@ -93,6 +94,7 @@ def _checked(composed: Composed, folder: Path, sweep: Path | None) -> Job:
     )
     check_dataset(recipe, source, overridden)
     check_outputs(recipe, settings.results)
+    check_names(recipe, settings.results)
     warnings = check(recipe, settings.models(), settings.strict, source, overridden)
     return Job(recipe, settings, folder, composed.files(folder), config, composed.overrides, sweep, warnings)
 

@@ -13,6 +13,7 @@ from darkroom.config.settings import Settings
 from darkroom.errors import RecordError, collect_errors
 from darkroom.planning.preflight import check, check_outputs
 from darkroom.record import RUN, SWEEP, read_facts, read_sweep, resolved_config
+from darkroom.record.result_names import check_names
 from darkroom.record.schema import JobLine, Start
 from darkroom.system.files import Folder
 
@@ -91,6 +92,7 @@ def _checked(config: Mapping[str, Any], source: str) -> tuple[Recipe, Settings, 
     recipe, settings = collect_errors(lambda: parse(config, source), lambda: Settings.parse(config))
     check_dataset(recipe, source)
     check_outputs(recipe, settings.results)
+    check_names(recipe, settings.results)
     return recipe, settings, check(recipe, settings.models(), settings.strict, source)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 FORBIDDEN = frozenset('<>:"/\\|?*')  # by Windows; so are control characters
 
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file; with any extension, in any case
@@ -18,3 +20,11 @@ def is_portable(name: str) -> bool:
     """Whether Windows allows the name of a file or folder; other systems then do as well."""
     is_spelled = not set(name) & FORBIDDEN and min(name, default="\0") >= " " and name[-1] not in ". "
     return is_spelled and not is_device(name)
+
+
+def fold(name: str) -> str:
+    """The same text for names that some file system takes for one.
+
+    Windows and macOS ignore case; macOS, and programs that copy files from it, compose accents in other ways.
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
