@@ -1,12 +1,14 @@
-"""Shows the progress of a run: a bar with rate and time left, or log lines if there is no terminal."""
+"""Shows the progress of a run, with rate and time left: a bar, or log lines if there is no terminal."""
 
 from __future__ import annotations
 
 import logging
 import sys
 import threading
-from collections import Counter
-from collections.abc import Sequence
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Self
 
 from tqdm import tqdm
@@ -17,6 +19,8 @@ from darkroom.system.console import bare
 
 log = logging.getLogger("darkroom")
 
+_WINDOW = 50  # the latest pictures, whose rate is shown: those from the store come first and fast
+
 
 class Progress:
     """Counts photos and pictures. A thread lists the datasets once more to find the number of photos.
@@ -24,9 +28,15 @@ class Progress:
     Args:
         datasets: of the jobs.
         on_screen: show a bar if there is a terminal.
+        clock: the time in seconds.
     """
 
-    def __init__(self, datasets: Sequence[Dataset], on_screen: bool = True) -> None:
+    def __init__(
+        self, datasets: Sequence[Dataset], on_screen: bool = True, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._rate = _Rate("picture", clock)
+        self._survey_rates: dict[str, _Rate] = {}
         self._datasets = datasets
         self._total: int | None = None  # number of photos, once they are counted
         self._photos = self._planned = self._pictures = 0
@@ -55,11 +65,13 @@ class Progress:
             photo: the photo's name.
         """
         self._surveyed[gate] += 1
-        count = f"{self._surveyed[gate]}{_out_of(self._total)}"
+        count, left = self._surveyed[gate], _left(self._total, self._surveyed[gate])
+        speed = self._survey_rates.setdefault(gate, _Rate("photo", self._clock)).next(left)
+        shown = f"gate {gate} measures photo {count}{_out_of(self._total)}"
         if self._bar.disable:
-            log.info("gate %s measures photo %s: %s", gate, count, photo)
+            log.info("%s: %s%s", shown, photo, speed)
         else:
-            self._bar.set_postfix_str(printable(f"gate {gate} measures photo {count}"))
+            self._bar.set_postfix_str(printable(shown + speed))
 
     def picture_done(self, photo: str, status: str) -> None:
         """Count a picture that has been recorded.
@@ -70,8 +82,10 @@ class Progress:
         """
         self._pictures += 1
         self._show()
+        expected = self._expected()
+        speed = self._rate.next(_left(expected, self._pictures))
         if self._bar.disable:
-            log.info("picture %d%s: %s: %s", self._pictures, _out_of(self._expected()), photo, status)
+            log.info("picture %d%s: %s: %s%s", self._pictures, _out_of(expected), photo, status, speed)
 
     def _show(self) -> None:
         if self._bar.disable:
@@ -94,6 +108,40 @@ class Progress:
             self._total = sum(next(count for other, count in known if other == dataset) for dataset in self._datasets)
         except Exception:  # the run meets the same error and reports it
             log.debug("counting the photos failed", exc_info=True)
+
+
+class _Rate:
+    """How fast things are done.
+
+    Args:
+        unit: the name of one thing.
+        clock: the time in seconds.
+    """
+
+    def __init__(self, unit: str, clock: Callable[[], float]) -> None:
+        self._unit = unit
+        self._clock = clock
+        self._times = deque([clock()], maxlen=_WINDOW + 1)
+
+    def next(self, left: int | None) -> str:
+        """Count one thing.
+
+        Args:
+            left: the number of things still to do; None if it is unknown.
+
+        Returns:
+            rate and time left, such as `; 2.5 pictures/s, about 0:01:20 left`; empty where nothing took any time.
+        """
+        self._times.append(self._clock())
+        seconds = (self._times[-1] - self._times[0]) / (len(self._times) - 1)
+        if seconds <= 0:
+            return ""
+        rate = f"{1 / seconds:.1f} {self._unit}s/s" if seconds < 1 else f"{seconds:.1f} s/{self._unit}"
+        return f"; {rate}" + (f", about {timedelta(seconds=round(left * seconds))} left" if left else "")
+
+
+def _left(expected: int | None, done: int) -> int | None:
+    return max(expected - done, 0) if expected is not None else None
 
 
 def _out_of(total: int | None) -> str:
