@@ -1,4 +1,4 @@
-"""The commands on run folders: `resume=`, `reproduce=`, `verify=`, `store=`."""
+"""The commands on run folders: `resume=`, `reproduce=`, `verify=`, `export=`, `store=`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from darkroom.record import JOURNAL, RUN, SWEEP, read_facts, read_sweep
 from darkroom.system.files import Folder
 
 if TYPE_CHECKING:
+    from darkroom.export import ExportSettings
     from darkroom.provenance.reproduce import Reproduction
 
 Options = Mapping[str, str]
+
+_RUN_FOLDER = "the run folder"  # what a word without a key is, after export=
 
 
 def named(words: Sequence[str]) -> bool:
@@ -37,22 +40,33 @@ def run(words: Sequence[str]) -> bool:
 
 
 def _options(words: Sequence[str]) -> dict[str, str]:
-    given = {}
-    for word in words:
-        key, _, value = word.partition("=")
-        if value[:1] in ("'", '"') and value.endswith(value[0]):  # quoted for Hydra too, as overrides are
-            value = value[1:-1]
-        if not value:
-            raise RecipeError(f"command line: {word}: expected KEY=VALUE")
-        given[key] = value
+    given = _given(words)
     commands = [key for key in given if key in _COMMANDS]
     if len(commands) > 1:
         raise RecipeError(f"command line: {' and '.join(commands)}: give only one of them")
     allowed = _ALLOWED[commands[0]]
     for key in given:
         section = f"{key.partition('.')[0]}.*" if "." in key else key
-        if key != commands[0] and section not in allowed:
+        if key not in (commands[0], _RUN_FOLDER) and section not in allowed:
             raise RecipeError(f"command line: {key}: cannot be combined with {commands[0]}=, {suggest(key, allowed)}")
+    return given
+
+
+def _given(words: Sequence[str]) -> dict[str, str]:
+    """The values of a command line by key. After export=, a word without a key is the run folder."""
+    takes_folder = any(word.startswith("export=") for word in words)
+    given: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if takes_folder and (not equals or "/" in key):
+            key, value = _RUN_FOLDER, word
+        if value[:1] in ("'", '"') and value.endswith(value[0]):  # quoted for Hydra too, as overrides are
+            value = value[1:-1]
+        if not value:
+            raise RecipeError(f"command line: {word}: expected KEY=VALUE")
+        if key == _RUN_FOLDER and key in given:
+            raise RecipeError(f"command line: {word}: give only one run folder")
+        given[key] = value
     return given
 
 
@@ -124,6 +138,41 @@ def _missing_lines(folder: Path, pictures: int) -> Iterator[str]:
         yield f"{JOURNAL}: lists {pictures} pictures, but the run made or tried {expected}"
 
 
+def _export(format: str, options: Options) -> bool:
+    from darkroom.export import FORMATS, export
+
+    if format not in FORMATS:
+        raise RecipeError(f"command line: export={format}: {suggest(format, FORMATS)}")
+    if _RUN_FOLDER not in options:
+        raise RecipeError(f"command line: export={format}: needs a run folder, as in export={format} RUN_DIR")
+    settings = _export_settings(format, options)
+    folder = _folder(options[_RUN_FOLDER]).resolve()
+    runs = _runs(folder)
+    if runs != [folder]:
+        raise RecipeError(f"{folder}: is a sweep; export one of its runs, such as {runs[0] if runs else '0_RECIPE'}")
+    target = folder.with_name(f"{folder.name}_{format}")
+    if "to" in options:
+        target = recipe_paths.home(options["to"]).absolute()
+    exported = export(folder, target, settings)
+    for line in exported.lines():
+        _print(line)
+    return exported.problem is None
+
+
+def _export_settings(format: str, options: Options) -> ExportSettings:
+    from darkroom.export import ExportSettings
+
+    label, size = options.get("label"), options.get("shard_mb", str(ExportSettings.shard_mb))
+    label = label and label.removeprefix("${").removesuffix("}")  # as recipes write it
+    if label not in (None, "prompt") and not label.startswith("item."):
+        raise RecipeError(f"command line: label={label}: prompt, or item.COLUMN for a column of the table")
+    if not size.isdecimal() or not 1 <= int(size[:7]) <= 1_000_000 or len(size) > 7:
+        raise RecipeError(f"command line: shard_mb={size}: a whole number from 1 to 1000000")
+    if "shard_mb" in options and format != "webdataset":
+        raise RecipeError(f"command line: shard_mb: only for export=webdataset, not for {format}")
+    return ExportSettings(format, label, options.get("object", "auto"), int(size))
+
+
 def _for_each_run(folder: Path, work: Callable[[Path], bool]) -> bool:
     """Work on a run, or on every run of a sweep; a damaged run is reported and skipped. Returns whether all is well."""
     runs = _runs(folder)
@@ -159,12 +208,14 @@ _COMMANDS: dict[str, Callable[[str, dict[str, str]], bool]] = {
     "resume": _resume,
     "reproduce": _reproduce,
     "verify": _verify,
+    "export": _export,
     "store": _store,
 }
 _ALLOWED: dict[str, tuple[str, ...]] = {
     "resume": ("outputs",),
     "reproduce": ("tolerance", "device", "models.*", "memory.*"),
     "verify": (),
+    "export": ("to", "label", "object", "shard_mb"),
     "store": ("outputs",),
 }
 

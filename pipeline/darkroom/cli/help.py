@@ -19,6 +19,8 @@ Darkroom: batch photo editing from YAML recipes.
     {command} resume=RUN_DIR|latest             finish a run or a sweep that was stopped
     {command} reproduce=RUN_DIR|PICTURE.png     make pictures again and compare them with the recorded ones
     {command} verify=RUN_DIR                    check every file, and that nothing outside the masks changed
+    {command} export=coco|imagefolder|webdataset RUN_DIR [to=DIR] [label=item.COLUMN|prompt]
+                                                    copy the finished pictures into a data set for training
     {command} store=report|prune                show what the store holds; delete what no run uses
 
 Any parameter can be given on the command line:

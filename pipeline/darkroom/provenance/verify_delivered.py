@@ -27,7 +27,7 @@ def delivered_problems(line: JournalLine, decoded: Callable[[str], DecodedPhoto]
     delivered, result = line["outputs"].get("picture"), line["result"]
     shows_mask = result == line["source"] and line["mask"] is not None
     try:
-        framing = _framing(line)
+        framing = recorded_framing(line)
         if delivered is None or result is None:
             return
         if framing is None:
@@ -46,7 +46,7 @@ def delivered_problems(line: JournalLine, decoded: Callable[[str], DecodedPhoto]
         yield f"{line['photo']}: {error}"
 
 
-def _framing(line: JournalLine) -> Framing | None:
+def recorded_framing(line: JournalLine) -> Framing | None:
     """The recorded geometry; None without one. Raises `PhotoError` if the record makes none."""
     for settings, step in zip(line["settings"], line["steps"][1:], strict=False):
         kind = STAGES.get(settings["op"])

@@ -1,0 +1,284 @@
+"""The pictures of a run folder that a data set gets. Run folders may come from strangers: every file is checked."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from darkroom.errors import PhotoError, RecipeError, RecordError
+from darkroom.export.labels import label_of, split_of, utf8
+from darkroom.export.objects import AUTO, KEPT, ObjectMask, object_mask
+from darkroom.imaging.codec import decode_photo
+from darkroom.imaging.framing import framed_grey
+from darkroom.provenance.verify_delivered import recorded_framing
+from darkroom.record import JOURNAL, read_journal
+from darkroom.record.schema import JournalLine, RunFacts
+from darkroom.stages import STAGES
+from darkroom.system.file_names import is_portable
+from darkroom.system.files import Folder
+
+OBJECT = "object"  # the label of an object that keeps its name, which nobody has told
+
+_SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "TIFF": ".tif"}
+_SPLIT = re.compile(r"\w{1,50}")
+_MAX_SPLITS = 50
+
+Columns = dict[str, str | int | float | None]
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What a data set is to hold.
+
+    Attributes:
+        format: `coco`, `imagefolder` or `webdataset`.
+        label: where the labels of objects come from: `prompt`, `item.COLUMN`, or None.
+        object: see `object_mask`.
+        shard_mb: the largest size of a tar file of `webdataset`, MB.
+    """
+
+    format: str
+    label: str | None = None
+    object: str = AUTO
+    shard_mb: int = 1000
+
+    @property
+    def needs_objects(self) -> bool:
+        """Whether pictures without the mask and the label of an object are left out."""
+        return self.format == "coco"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture of a data set.
+
+    Attributes:
+        name: a number, such as `000001`, in the order of the journal.
+        suffix: of its file, such as `.png`; by its content.
+        data: its file.
+        size: (height, width).
+        object: (H, W) bool, where its object is; None if the run folder does not hold the mask.
+        label: of the object; None if nobody has told it.
+        split: such as `train`; None if the run's photos have none.
+        columns: where it comes from, by name. None is unknown.
+    """
+
+    name: str
+    suffix: str
+    data: bytes
+    size: tuple[int, int]
+    object: np.ndarray | None
+    label: str | None
+    split: str | None
+    columns: Columns
+
+
+class _LeftOut(Exception):
+    """Why a picture is no part of the data set, as in `3 failed`; and, if it is damage, what is wrong with it."""
+
+    def __init__(self, reason: str, problem: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.problem = problem
+
+
+class Pictures:
+    """The pictures of a run that a data set gets, in the order of the journal.
+
+    Args:
+        run_dir: the run folder; nothing is written into it.
+        facts: its `run.json`.
+        settings: what the data set is to hold.
+
+    Attributes:
+        left_out: the number of pictures that it does not get, by reason; complete after iterating.
+        problem: what is wrong with the first of those that are damaged; None if none is.
+
+    Raises:
+        RecordError: the journal is damaged, or its splits cannot be used.
+    """
+
+    def __init__(self, run_dir: Path, facts: RunFacts, settings: ExportSettings) -> None:
+        self.left_out: Counter[str] = Counter()
+        self.problem: str | None = None
+        self._run_dir, self._settings = run_dir, settings
+        self._folder = Folder(run_dir)
+        self._stages = _number_of_stages(facts)
+        self._models = _models(facts)
+        self._grey = lru_cache(maxsize=2)(self._decoded_mask)  # variants share a mask
+        _check_splits(run_dir)
+
+    def __iter__(self) -> Iterator[Example]:
+        number = 0
+        for line in read_journal(self._run_dir):
+            try:
+                yield self._example(line, f"{number + 1:06}")
+                number += 1
+            except _LeftOut as why:
+                self.left_out[why.reason] += 1
+                self.problem = self.problem or why.problem
+
+    def _example(self, line: JournalLine, name: str) -> Example:
+        self._check_finished(line)
+        label, mask = self._label_and_mask(line)
+        path, is_framed = _picture(line)
+        data = self._data(line, path)
+        try:
+            decoded = decode_photo(data)
+            size = decoded.pixels.shape[:2]
+            found = self._object(line, mask, size, is_framed)
+        except PhotoError as error:
+            raise _LeftOut("damaged", f"{line['photo']}: {error}") from None
+        if decoded.format not in _SUFFIXES:
+            raise _LeftOut("damaged", f"{path}: no format of results")
+        if found is not None and not found.any():
+            raise _LeftOut("without an object")
+        split, origin = split_of(line), mask.path if found is not None else None
+        columns = self._columns(line, path, origin)
+        return Example(name, _SUFFIXES[decoded.format], data, size, found, label, split, columns)
+
+    def _check_finished(self, line: JournalLine) -> None:
+        if line["status"] != "done":
+            raise _LeftOut(line["status"])
+        if line["flags"]:
+            raise _LeftOut("flagged")
+        if len(line["settings"]) < self._stages:
+            raise _LeftOut("kept as they were")
+
+    def _label_and_mask(self, line: JournalLine) -> tuple[str | None, ObjectMask]:
+        source, mask = self._settings.label, object_mask(line, self._settings.object)
+        if source is not None:
+            if source == "prompt" and not mask.repainted and self._settings.object in (AUTO, KEPT):
+                raise RecipeError(
+                    "command line: label=prompt: only for objects that were repainted, and these were not; "
+                    "label=item.COLUMN takes a column of the table"
+                )
+            label = label_of(line, source)
+            if label is None:
+                raise _LeftOut("without a label")
+            return label, mask
+        if mask.repainted and self._settings.needs_objects:
+            raise RecipeError(
+                "command line: label: the objects were repainted, so they need new labels: label=prompt, or "
+                "label=item.COLUMN for a column of the table"
+            )
+        return OBJECT if self._settings.needs_objects else None, mask
+
+    def _object(self, line: JournalLine, mask: ObjectMask, size: tuple[int, int], is_framed: bool) -> np.ndarray | None:
+        """Where the object is, (H, W) bool: in pixels that are at least half the object's."""
+        if mask.path is None or not self._folder.holds(mask.path):
+            if self._settings.needs_objects:
+                raise _LeftOut("without a mask", f"{mask.path}: missing" if mask.path else None)
+            return None
+        grey = self._grey(mask.path, line["files"].get(mask.path))
+        grey = 255 - grey if mask.inverted else grey
+        framing = recorded_framing(line) if is_framed and not mask.framed else None
+        grey = framed_grey(framing, grey) if framing else grey
+        if grey.shape != size:
+            raise PhotoError(f"{mask.path}: has not the size of the picture")
+        return np.asarray(grey >= 128)
+
+    def _decoded_mask(self, path: str, digest: str | None) -> np.ndarray:
+        try:
+            return decode_photo(self._checked(path, digest)).pixels[..., 0]
+        except PhotoError as error:
+            raise PhotoError(f"{path}: {error}") from None
+
+    def _data(self, line: JournalLine, path: str) -> bytes:
+        return self._checked(path, line["files"].get(path))
+
+    def _checked(self, path: str, digest: str | None) -> bytes:
+        """The content of a file of the run folder, if it is as it was written."""
+        try:
+            data = self._folder.read(path)
+        except FileNotFoundError:
+            raise _LeftOut("with missing files", f"{path}: missing") from None
+        except OSError as error:
+            raise _LeftOut("damaged", f"{path}: cannot be read: {error.strerror}") from None
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise _LeftOut("damaged", f"{path}: changed since it was written")
+        return data
+
+    def _columns(self, line: JournalLine, path: str, mask: str | None) -> Columns:
+        columns: Columns = {
+            "picture": path,
+            "source": line["photo"],
+            "source_digest": line["digest"],
+            "split": split_of(line),
+            "prompt": line["prompt"],
+            "seed": line["seed"],
+            "mask_digest": line["files"].get(mask) if mask else None,
+        }
+        kinds = {kind for settings in line["settings"] if (op := STAGES.get(settings["op"])) for kind in op.uses}
+        columns |= {f"model_{kind}": digest for kind, digest in self._models.items() if kind in kinds}
+        columns |= _gate_figures(line)
+        return {name: utf8(value) if isinstance(value, str) else value for name, value in columns.items()}
+
+
+def _picture(line: JournalLine) -> tuple[str, bool]:
+    """The path of the picture, and whether it may be framed. If a recipe only makes masks, it is the photo."""
+    path, is_framed = line["outputs"].get("picture"), True
+    if line["result"] == line["source"] and line["mask"] is not None:
+        path, is_framed = line["source"], False
+    elif path is None:
+        path, is_framed = line["result"], False
+    if path is None:
+        raise _LeftOut("damaged", f"{line['photo']}: done, but the journal names no picture")
+    return path, is_framed
+
+
+def _gate_figures(line: JournalLine) -> Columns:
+    """What the gates measured, such as `gate_size_coverage`."""
+    return {
+        f"gate_{settings['stage']}_{name}": float(value)
+        for settings, step in zip(line["settings"], line["steps"][1:], strict=False)
+        if settings["op"] == "gate"
+        for name, value in step.get("figures", {}).items()
+    }
+
+
+def _number_of_stages(facts: RunFacts) -> int:
+    """How many stages a picture of the run has that no stage has stopped."""
+    names, until = list(facts["config"].get("stages", {})), facts["config"].get("until")
+    return names.index(until) + 1 if until in names else len(names)
+
+
+def _models(facts: RunFacts) -> Mapping[str, str]:
+    weights: Mapping[str, Any] = facts["models"].get("weights", {})
+    return {kind: model["weights"] for kind, model in sorted(weights.items()) if "weights" in model}
+
+
+def _check_splits(run_dir: Path) -> None:
+    """Check that either all photos have a split or none, and that no photo is in two of them.
+
+    Raises:
+        RecordError: with the photo at fault.
+    """
+    splits: dict[str, str] = {}  # by the photo's digest
+    names: dict[str, str] = {}  # by the name in lower case
+    without: str | None = None
+    for line in read_journal(run_dir):
+        if line["status"] != "done":
+            continue
+        photo, split = line["photo"], split_of(line)
+        where = f"{run_dir / JOURNAL}: {photo}: split"
+        if split is None:
+            without = photo
+        elif not _SPLIT.fullmatch(split) or not is_portable(split):
+            raise RecordError(f"{where} {split!r:.80}: a name of letters, digits and _, such as train or test")
+        elif names.setdefault(split.casefold(), split) != split:
+            raise RecordError(f"{where} '{split}': others have '{names[split.casefold()]}'; spell it alike")
+        elif line["digest"] and splits.setdefault(line["digest"], split) != split:
+            raise RecordError(f"{where} '{split}': the same photo is in '{splits[line['digest']]}', too")
+        if names and without is not None:
+            raise RecordError(f"{run_dir / JOURNAL}: {without}: has no split, but others have: fill the column `split`")
+        if len(names) > _MAX_SPLITS:
+            raise RecordError(f"{where}: there are more than {_MAX_SPLITS} splits; name them train, validation, test")
