@@ -269,9 +269,7 @@ def test_a_frame_moves_the_mask_with_the_picture(tmp_path: Path, capsys: pytest.
             assert image["width"] == 2 * image["height"] and mask.any() and np.array_equal(mask, same)
 
 
-@pytest.mark.fault(
-    "Run folders", "a picture or mask that was changed, deleted or replaced before an export", "left out"
-)
+@pytest.mark.fault("Run folders", "a picture changed, deleted or replaced before `export=`", "left out; exit code 3")
 @pytest.mark.parametrize("kind", ["changed", "deleted", "link", "pipe", "no picture"])
 def test_damaged_pictures_are_left_out_and_named(kind: str, world: World) -> None:
     line = next(line for line in journal(world.run) if line["status"] == "done")

@@ -16,7 +16,7 @@ import numpy as np
 from darkroom.errors import PhotoError, RecipeError, RecordError
 from darkroom.export.labels import label_of, split_of, utf8
 from darkroom.export.objects import AUTO, KEPT, ObjectMask, object_mask
-from darkroom.imaging.codec import decode_photo
+from darkroom.imaging.codec import DecodedPhoto, decode_photo
 from darkroom.imaging.framing import framed_grey
 from darkroom.provenance.verify_delivered import recorded_framing
 from darkroom.record import JOURNAL, read_journal
@@ -130,15 +130,12 @@ class Pictures:
         self._check_finished(line)
         label, mask = self._label_and_mask(line)
         path, is_framed = _picture(line)
-        data = self._data(line, path)
-        try:
-            decoded = decode_photo(data)
-            size = decoded.pixels.shape[:2]
-            found = self._object(line, mask, size, is_framed)
-        except PhotoError as error:
-            raise _LeftOut("damaged", f"{line['photo']}: {error}") from None
+        data = self._data(path, line["files"].get(path))
+        decoded = _decoded(path, data)
         if decoded.format not in _SUFFIXES:
-            raise _LeftOut("damaged", f"{path}: no format of results")
+            raise _LeftOut("damaged", f"{path}: {decoded.format} is no format of results")
+        size = decoded.pixels.shape[:2]
+        found = self._object(line, mask, size, is_framed)
         if found is not None and not found.any():
             raise _LeftOut("without an object")
         split, origin = split_of(line), mask.path if found is not None else None
@@ -180,22 +177,16 @@ class Pictures:
             return None
         grey = self._grey(mask.path, line["files"].get(mask.path))
         grey = 255 - grey if mask.inverted else grey
-        framing = recorded_framing(line) if is_framed and not mask.framed else None
-        grey = framed_grey(framing, grey) if framing else grey
+        if is_framed and not mask.framed:
+            grey = _framed(grey, line)
         if grey.shape != size:
-            raise PhotoError(f"{mask.path}: has not the size of the picture")
+            raise _LeftOut("damaged", f"{mask.path}: has not the size of the picture")
         return np.asarray(grey >= 128)
 
     def _decoded_mask(self, path: str, digest: str | None) -> np.ndarray:
-        try:
-            return decode_photo(self._checked(path, digest)).pixels[..., 0]
-        except PhotoError as error:
-            raise PhotoError(f"{path}: {error}") from None
+        return _decoded(path, self._data(path, digest)).pixels[..., 0]
 
-    def _data(self, line: JournalLine, path: str) -> bytes:
-        return self._checked(path, line["files"].get(path))
-
-    def _checked(self, path: str, digest: str | None) -> bytes:
+    def _data(self, path: str, digest: str | None) -> bytes:
         """The content of a file of the run folder, if it is as it was written."""
         try:
             data = self._folder.read(path)
@@ -233,6 +224,22 @@ def _picture(line: JournalLine) -> tuple[str, bool]:
     if path is None:
         raise _LeftOut("damaged", f"{line['photo']}: done, but the journal names no picture")
     return path, is_framed
+
+
+def _decoded(path: str, data: bytes) -> DecodedPhoto:
+    try:
+        return decode_photo(data)
+    except PhotoError as error:
+        raise _LeftOut("damaged", f"{path}: {error}") from None
+
+
+def _framed(grey: np.ndarray, line: JournalLine) -> np.ndarray:
+    """A mask in the geometry of the delivered picture."""
+    try:
+        framing = recorded_framing(line)
+        return grey if framing is None else framed_grey(framing, grey)
+    except PhotoError as error:
+        raise _LeftOut("damaged", f"{line['photo']}: {error}") from None
 
 
 def _gate_figures(line: JournalLine) -> Columns:
