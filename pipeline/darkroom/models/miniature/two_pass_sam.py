@@ -58,8 +58,9 @@ class TwoPassSam:
 
 
 def load_sam_folder(folder: Path, device: str, keep: KeepEmbedding | None = None) -> SamModel:
-    """SAM from a folder with `config.json` and `model.safetensors`; with inputs below `SMALL` px it gets two passes. For
-    `keep` see `Sam`.
+    """SAM from a folder with `config.json` and `model.safetensors`; with inputs below `SMALL` px it gets two passes.
+
+    For `keep` see `Sam`.
 
     Raises:
         SetupError: the files are missing, damaged or hold something else.
