@@ -18,11 +18,13 @@ from PIL import Image
 from darkroom.config.jobs import Job
 from darkroom.engine.run_job import run_jobs
 from darkroom.session import dry_run as module
+from darkroom.session.disk_estimate import disk_line
 from darkroom.session.dry_run import dry_run
+from darkroom.session.session import run as run_session
 from darkroom.store import Store
 from support.fake_models import FakeModels, FlatDiffusion
 from support.in_process import job
-from support.runs import Cli, environment, masks_only
+from support.runs import ROOT, Cli, environment, masks_only
 
 HEAT = {"op": "text", "phrase": "a car", "threshold": "${item.threshold}"}
 PAINT = {"op": "inpaint", "prompt": ["${item.prompt}", "ice"], "seed": [1, 2], "steps": 1, "strength": 1}
@@ -167,6 +169,27 @@ def test_its_memory_does_not_grow_with_the_number_of_photos(tmp_path: Path, monk
         return min(sizes)
 
     assert peak(800) < 1.3 * peak(200)
+
+
+def test_it_estimates_the_disk_space_of_a_first_run(tmp_path: Path) -> None:
+    """Within a factor of two, for photographs."""
+    config = {"dataset": {"images": [str(ROOT / f"examples/{name}.jpg") for name in ("astronaut", "cat", "coffee")]}}
+    config["stages"] = {"m": {"op": "text", "phrase": "the left half"}, "paint": {**PAINT, "prompt": "x", "seed": 1}}
+    ready = job(tmp_path / "outputs/run", config, FakeModels())
+    store = Store(tmp_path / "outputs/.store")
+    line = next(line for line in dry_run([ready], store).splitlines() if line.startswith("disk: "))
+    found = re.fullmatch(r"disk: about (\d) MB, judging by the photos' sizes; [\d.,]+ [GM]B free", line)
+    assert found, line
+    run_session([ready])
+    files = {path.stat().st_ino: path.stat().st_size for path in (tmp_path / "outputs").rglob("*") if path.is_file()}
+    assert 0.5 < float(found[1]) * 1e6 / sum(files.values()) < 2
+    assert "disk" not in dry_run([ready], store), "everything is there"
+
+
+def test_it_warns_if_the_disk_is_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 1_000_000))
+    line = disk_line(2.5e9, tmp_path / "not/yet/there")
+    assert line == "disk: about 2.5 GB, judging by the photos' sizes; 1 MB free: not enough"
 
 
 def contents(folder: Path) -> dict[str, tuple[int, bytes] | None]:

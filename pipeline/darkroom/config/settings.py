@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from darkroom.config import recipe_form
@@ -19,7 +19,7 @@ from darkroom.models import Memory, ModelNames, Models
 from darkroom.models.settings import SettingsGroup
 
 GROUPS: dict[str, type[ModelNames] | type[Memory]] = {"models": ModelNames, "memory": Memory}
-KEYS = (*GROUPS, "device", "results", "outputs", "dry_run", "strict", "until", "limit")
+KEYS = (*GROUPS, "device", "results", "outputs", "dry_run", "strict", "until")
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,2})?")
 
@@ -48,6 +48,7 @@ class Results(SettingsGroup):
             converted from it.
         quality: of `jpeg` and `webp`, 1 to 100.
         name: a template for the names of the files (`result_name`); None for the photo's name and the variant.
+        only: keep nothing else of the pictures: no photos, masks, steps, thumbnails and reports.
     """
 
     group = "results"
@@ -55,6 +56,7 @@ class Results(SettingsGroup):
     format: Literal["png", "jpeg", "webp"] = "png"
     quality: Annotated[int, Field(ge=1, le=100)] = 95
     name: Annotated[str | None, AfterValidator(checked_template)] = None
+    only: Annotated[bool, Strict()] = False
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,7 @@ def known_keys() -> dict[str, Any]:
     """The keys of a configuration without a recipe; sections are mappings."""
     tree: dict[str, Any] = dict.fromkeys((*KEYS, *recipe_form.KEYS))
     sections = {**GROUPS, "results": Results, "dataset": Dataset}
-    for key, each in sections.items():
-        tree[key] = dict.fromkeys(field.name for field in fields(each) if field.init)
-    return tree
+    return tree | {key: dict.fromkeys(field.name for field in fields(each)) for key, each in sections.items()}
 
 
 def _refuse_unknown(config: Mapping[str, Any]) -> None:

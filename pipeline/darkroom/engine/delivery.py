@@ -104,10 +104,12 @@ class Delivery:
                 files.result_name = result_name(template, self._photo, steps)
             self._add_outputs(files, finished, masks_only=not any(step.stage.repaints for step in steps))
             steps = _steps_of(finished)  # fewer, if it is kept as it was before an error
+        if self._job.settings.results.only:
+            files.keep_results_only()
         if conflict := self._record.find_conflict(files.files, self._earlier, self._store):
             status, error, files = "failed", PhotoError(f"not made: {conflict}"), PictureFiles(self._folder)
         if planned.finished and status != "done":
-            self._warn(f"{planned.finished['result']}: kept, although files of it are missing: {error}")
+            self._warn(f"{planned.finished['delivered']}: kept, although files of it are missing: {error}")
             self._append(planned.finished)
         else:
             if isinstance(error, Stopped) and status == "done":

@@ -13,15 +13,14 @@ from types import MappingProxyType
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from darkroom.errors import PhotoError
-from darkroom.imaging import heif
 from darkroom.imaging.bands import bands, by_bands
 from darkroom.imaging.colour_profiles import to_rgb
 from darkroom.imaging.exif import CaptureMetadata, read_exif
 from darkroom.imaging.pil_arrays import in_mode, to_array
-from darkroom.system.files import digest_of, read_file
+from darkroom.system.files import digest_of, open_file, read_file
 from darkroom.system.interrupts import raise_if_interrupted
 
 FORMATS: Mapping[str, str] = MappingProxyType(
@@ -29,19 +28,15 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         ".png": "PNG",
         ".jpg": "JPEG",
         ".jpeg": "JPEG",
-        ".jfif": "JPEG",
         ".webp": "WEBP",
         ".tif": "TIFF",
         ".tiff": "TIFF",
         ".bmp": "BMP",
         ".gif": "GIF",
         ".avif": "AVIF",
-        **dict.fromkeys(heif.SUFFIXES, heif.FORMAT),
     }
 )
 """Suffix to Pillow's name of the format. Folders are searched for these suffixes; no other format is decoded."""
-
-_MAIN_PICTURE = ("MPO", heif.FORMAT)  # the other pictures in a phone's file are depth or gain maps, or a burst
 
 MAX_PIXELS = 170_000_000  # more than any camera has; Pillow itself refuses photos from 179 million
 MAX_DECODED = 1_000_000_000  # bytes of `pixels`, `alpha` and `pixels16` together: 111 megapixels of 16-bit RGB
@@ -107,6 +102,31 @@ def read_photo(path: Path) -> DecodedPhoto:
     with _read_errors():
         data = read_file(path)
     return decode_photo(data)
+
+
+@dataclass(frozen=True)
+class PhotoSize:
+    """What a photo's header says.
+
+    Attributes:
+        pixels: width times height.
+        bits: per stored channel, 16 or (at most) 8.
+    """
+
+    pixels: int
+    bits: int
+
+
+def read_size(path: Path) -> PhotoSize | None:
+    """The size of a photo from its header, without decoding it; None where it cannot be read."""
+    try:
+        with warnings.catch_warnings(), open_file(path) as file:
+            warnings.simplefilter("ignore")
+            with Image.open(file, formats=sorted(set(FORMATS.values()))) as image:
+                return PhotoSize(image.width * image.height, 16 if _has_16_bits(image) else 8)
+    except Exception:  # OSError, SyntaxError, struct.error, DecompressionBombError, ...: the bytes may be anything
+        raise_if_interrupted()
+        return None
 
 
 def photo_digest(path: Path) -> str:
@@ -180,11 +200,8 @@ def _decode(data: bytes) -> DecodedPhoto:
 @contextmanager
 def _opened(data: bytes) -> Iterator[tuple[Image.Image, bool]]:
     """A picture whose header has been checked, ready for `read_exif`, and whether its channels have 16 bits."""
-    formats = {heif.FORMAT} if heif.is_heif(data) else {*FORMATS.values()} - {heif.FORMAT}
-    if heif.FORMAT in formats:
-        heif.register()
-    with Image.open(BytesIO(data), formats=sorted(formats)) as image:
-        has_16_bits = any(";16" in str(tile.args) for tile in image.tile)  # loading clears `tile`
+    with Image.open(BytesIO(data), formats=sorted(set(FORMATS.values()))) as image:
+        has_16_bits = _has_16_bits(image)
         _check_header(image, has_16_bits)
         if image.format == "PNG":
             image.load()  # its EXIF block may follow the pixels
@@ -250,6 +267,11 @@ def upper_bytes(values: np.ndarray) -> np.ndarray:
     return (values >> 8).astype(np.uint8)
 
 
+def _has_16_bits(image: ImageFile.ImageFile) -> bool:
+    """Whether the channels have 16 bits, before it is loaded, which clears `tile`."""
+    return any(";16" in str(tile.args) for tile in image.tile)
+
+
 def _check_header(image: Image.Image, has_16_bits: bool) -> None:
     """Refuse what the header already rules out, before anything is decoded."""
     size = f"{image.width} x {image.height} px"
@@ -262,7 +284,7 @@ def _check_header(image: Image.Image, has_16_bits: bool) -> None:
         limit = f"{decoded / 1e9:.1f} GB decoded, more than {MAX_DECODED / 1e9:.0f} GB"
         raise PhotoError(f"{size} in {channels} channels of {bits} take {limit}")
     frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format not in _MAIN_PICTURE:
+    if frames > 1 and image.format != "MPO":  # the other pictures in a phone's JPEG are depth or gain maps
         raise PhotoError(f"holds {frames} pictures (animation or pages): save the one to edit as a file of its own")
     if image.mode in ("I", "F", "LAB"):
         raise PhotoError(f"pixels of type {image.mode} have no defined white: save the photo as RGB with 8 or 16 bits")
@@ -301,5 +323,5 @@ def _guess(data: bytes) -> str:
     if data.lstrip()[:1] in (b"<", b"{"):
         return ": it is text such as HTML, perhaps a failed download"
     if data[4:8] == b"ftyp":
-        return ": it looks like a video"
+        return ": it looks like HEIC or a video; convert it to JPEG or PNG"
     return ""

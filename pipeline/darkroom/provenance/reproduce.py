@@ -24,7 +24,15 @@ from darkroom.models import Models
 from darkroom.planning.plan import Step
 from darkroom.planning.preflight import refusals
 from darkroom.provenance.differences import environment_changes
-from darkroom.record import JOURNAL, environment, metadata, read_facts, read_journal, resolved_config
+from darkroom.record import (
+    JOURNAL,
+    environment,
+    keeps_results_only,
+    metadata,
+    read_facts,
+    read_journal,
+    resolved_config,
+)
 from darkroom.record.schema import JournalLine
 from darkroom.stages import STAGES, Stage
 from darkroom.store import Store
@@ -75,6 +83,9 @@ class Reproduction:
         self._only = only
         self._tolerance = tolerance
         self._facts = read_facts(run_dir)
+        if keeps_results_only(self._facts):
+            reason = "has results.only=true, so it lacks what its pictures could be compared with"
+            raise RecordError(f"{run_dir}: {reason}; to make them again, run its recipe.yaml")
         self._settings = Settings.parse(_with_changes(resolved_config(self._facts), changed))
         self._input_problems: dict[str, None] = {}  # an ordered set
         self.not_tried = 0

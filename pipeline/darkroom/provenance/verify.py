@@ -30,11 +30,14 @@ class Verified:
         pictures: the number of pictures in the journal, finished or not.
         files: the number of files that it names.
         problems: one line per problem, which names the file; empty if there is none.
+        unchecked: the number of finished pictures of which the folder has the results only (`results.only`): their
+            files are as written, but there is nothing to compare them with.
     """
 
     pictures: int
     files: int
     problems: list[str]
+    unchecked: int = 0
 
 
 def verify(run_dir: Path) -> Verified:
@@ -46,7 +49,7 @@ def verify(run_dir: Path) -> Verified:
     Raises:
         RecordError: there is no run in this folder, or its journal is damaged.
     """
-    pictures = files = 0
+    pictures = files = unchecked = 0
     problems: dict[str, None] = {}  # an ordered set: pictures that share a file share its problem
     folder = Folder(run_dir)
     decoded = lru_cache(maxsize=2)(partial(_decoded, folder))  # many pictures share a photo and a mask
@@ -54,9 +57,10 @@ def verify(run_dir: Path) -> Verified:
         intact: dict[tuple[str, str | None], bool] = {}  # the files of this photo, by path and digest
         for line in lines:
             pictures += 1
+            unchecked += line["status"] == "done" and line["source"] is None and line["result"] is None
             problems |= dict.fromkeys(_line_problems(folder, line, intact, decoded))
         files += len(intact)
-    return Verified(pictures, files, list(problems))
+    return Verified(pictures, files, list(problems), unchecked)
 
 
 def _line_problems(

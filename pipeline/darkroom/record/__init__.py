@@ -2,7 +2,7 @@
 
 from darkroom.record.machine import environment
 from darkroom.record.reading import read_facts, read_journal, read_sweep
-from darkroom.record.record import Record, resolved_config
+from darkroom.record.record import Record, keeps_results_only, resolved_config
 from darkroom.record.schema import JOURNAL, RUN, SWEEP
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "SWEEP",
     "Record",
     "environment",
+    "keeps_results_only",
     "read_facts",
     "read_journal",
     "read_sweep",

@@ -96,6 +96,12 @@ class PictureFiles:
         self.framed_thumbnail = f"{THUMBNAILS}/{RESULTS}/{self.name}.jpg"
         self.files[self.framed_thumbnail] = blob
 
+    def keep_results_only(self) -> None:
+        """Leave out all files but those in `results/`."""
+        self.files = {path: self.files[path] for path in self.outputs.values()}
+        self.source = self.image = self.mask = self.framed_thumbnail = None
+        self.steps = [_without_files(step) for step in self.steps]
+
     def thumbnails(self, done: bool) -> dict[Literal["source", "mask", "result"], str]:
         """The paths of the thumbnails of photo, mask and, if the picture is done, result."""
         paths: dict[Literal["source", "mask", "result"], str] = {}
@@ -138,6 +144,11 @@ class PictureFiles:
         self.files[path] = blob
         if thumbnail:
             self.files[_thumbnail(path, suffix)] = thumbnail
+
+
+def _without_files(step: StepLine) -> StepLine:
+    rest: StepLine = {"key": step["key"], "empty": step["empty"], "seconds": step["seconds"]}
+    return {**rest, "figures": step["figures"]} if "figures" in step else rest
 
 
 def import_results(store: Store, folder: Folder, line: JournalLine) -> None:

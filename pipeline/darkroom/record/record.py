@@ -213,7 +213,7 @@ class Record:
         names = []
         for line in self._earlier.remaining(include_failed=not ended):
             self.append(line)
-            names.append(line["result"] or line["photo"])
+            names.append(line["result"] or line["delivered"] or line["photo"])
         if names and ended:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             log.info("kept, although not part of this attempt: %s%s", ", ".join(names[:3]), more)
@@ -264,6 +264,12 @@ def claim_folder(folder: Path, files: Mapping[str, str]) -> None:
                 continue
             if path not in files or existing.read(path) != files[path].encode():
                 raise OutputError(f"{folder}: holds {path} already; a run begins in a folder of its own")
+
+
+def keeps_results_only(facts: RunFacts) -> bool:
+    """Whether a run had `results.only=true`: its folder has no photos, masks and steps."""
+    results = facts["config"].get("results")
+    return isinstance(results, Mapping) and results.get("only") is True
 
 
 def resolved_config(facts: RunFacts) -> Config:

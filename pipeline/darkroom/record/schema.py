@@ -107,7 +107,6 @@ class Config(TypedDict, total=False):
     dataset: Plain
     stages: Plain
     until: str | None
-    limit: int | None
     models: Plain
     memory: Plain
     device: str

@@ -13,14 +13,16 @@ from typing import Any
 from darkroom.config.jobs import Job
 from darkroom.config.settings import Settings
 from darkroom.dataset import Photo
-from darkroom.dataset.dataset import lines_left_out
+from darkroom.dataset.dataset import stray_lines
 from darkroom.errors import PhotoError, printable
+from darkroom.imaging.codec import PhotoSize, read_size
 from darkroom.planning.cache_keys import Keys, output_key
 from darkroom.planning.plan import Step, StepPlanner
 from darkroom.planning.preflight import planned
 from darkroom.provenance.differences import recomputation_causes
 from darkroom.provenance.earlier_runs import earlier_runs
 from darkroom.record.result_names import require_name
+from darkroom.session.disk_estimate import bytes_of_outputs, bytes_of_photo, bytes_of_result, disk_line
 from darkroom.stages import STAGES
 from darkroom.store import Store
 
@@ -41,6 +43,7 @@ class _Counts:
         cached: results in the store, by op.
         missing: results that are not in the store, by op.
         missing_ops: the ops of missing results, by the settings of the first job that needs them.
+        bytes: about how much disk space the missing results take.
     """
 
     photos: int = 0
@@ -50,20 +53,33 @@ class _Counts:
     cached: Counter[str] = field(default_factory=Counter)
     missing: Counter[str] = field(default_factory=Counter)
     missing_ops: dict[Settings, dict[str, None]] = field(default_factory=dict)
+    bytes: float = 0.0
     _seen: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
-    def result(self, key: str, op: str, settings: Settings, store: Store) -> None:
-        """Count a result, unless it has been counted."""
+    def photo(self, key: str, size: PhotoSize, store: Store) -> None:
+        """Count the decoded copy of a photo, unless it has been counted."""
+        if self._is_new(key) and not store.has(key):
+            self.bytes += bytes_of_photo(size)
+
+    def result(self, key: str, op: str, settings: Settings, size: PhotoSize, store: Store) -> bool:
+        """Count a result, unless it has been counted; returns whether it is missing and was not counted before."""
+        if not self._is_new(key):
+            return False
+        if store.has(key):
+            self.cached[op] += 1
+            return False
+        self.missing[op] += 1
+        self.missing_ops.setdefault(settings, {})[op] = None
+        self.bytes += bytes_of_result(op, size)
+        return True
+
+    def _is_new(self, key: str) -> bool:
         if key in self._seen:
-            return
+            return False
         self._seen[key] = None
         if len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
-        if store.has(key):
-            self.cached[op] += 1
-        else:
-            self.missing[op] += 1
-            self.missing_ops.setdefault(settings, {})[op] = None
+        return True
 
     def problems(self, photo: Photo, problems: Mapping[str, None]) -> None:
         """Count a photo, if it has problems."""
@@ -101,8 +117,8 @@ def dry_run(jobs: Sequence[Job], store: Store) -> str:
         for photo in same_photos[0].recipe.dataset.photos():
             _count(photo, counted, store, counts)
     warnings = dict.fromkeys(f"warning: {line}" for job in jobs for line in job.warnings)
-    left_out = lines_left_out(job.recipe.dataset for job in jobs)
-    return "\n".join(map(printable, [*_work(counts, jobs), *left_out, *_estimates(counts, jobs, store), *warnings]))
+    strays = stray_lines(job.recipe.dataset for job in jobs)
+    return "\n".join(map(printable, [*_work(counts, jobs), *strays, *_estimates(counts, jobs, store), *warnings]))
 
 
 def _count(photo: Photo, jobs: Sequence[_Job], store: Store, counts: _Counts) -> None:
@@ -115,20 +131,24 @@ def _count(photo: Photo, jobs: Sequence[_Job], store: Store, counts: _Counts) ->
             except PhotoError as error:
                 problems[str(error)] = None
                 continue
-            counts.result(key, step.op, job.settings, store)
+            is_missing = counts.result(key, step.op, job.settings, size, store)
             if step.children:
                 content = output_key(step.stage, key, parent)
                 walk(job, step.children, content, {**above, step.name: content})
             else:
                 counts.pictures += 1
+                counts.bytes += bytes_of_outputs(job.settings.results, size) if is_missing else 0
 
     counts.photos += len(jobs)
     digest = cache(photo.digest)  # a file is read once for all jobs
+    size = (None if photo.problem else read_size(photo.path)) or PhotoSize(0, 8)
     for job in jobs:
         try:
             steps = planned(photo, partial(job.planner.plan, photo), job.settings.models())
             require_name(job.settings.results, photo, steps)
-            walk(job, steps, job.keys.photo(digest()), {})
+            key = job.keys.photo(digest())
+            counts.photo(key, size, store)
+            walk(job, steps, key, {})
         except PhotoError as error:
             problems[str(error)] = None
     counts.problems(photo, problems)
@@ -156,6 +176,7 @@ def _estimates(counts: _Counts, jobs: Sequence[Job], store: Store) -> list[str]:
         lines.append(f"models: {f'{named} to load, {size:,.0f} MB' if kinds else 'none to load'}; {chosen}")
     earlier = list(islice(earlier_runs(store.folder.parent, jobs[0].recipe.name), _EARLIER_RUNS))
     lines += _costs(counts.missing, [facts.get("work", {}) for _, facts in earlier])
+    lines += [disk_line(counts.bytes, store.folder.parent)] if counts.bytes else []
     if counts.missing and len(jobs) == 1:
         for folder, facts in earlier[:1]:
             now = {"config": jobs[0].config, "models": models.describe(jobs[0].recipe.models())}

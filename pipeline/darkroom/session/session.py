@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from darkroom.config.jobs import Job, RefusedJob
-from darkroom.dataset.dataset import lines_left_out
+from darkroom.dataset.dataset import stray_lines
 from darkroom.engine.run_job import JobRun, run_jobs
 from darkroom.errors import DarkroomError, OutputError
 from darkroom.provenance.differences import recomputation_causes, unknown_cause
@@ -26,6 +26,10 @@ from darkroom.system.files import writing
 from darkroom.system.locks import locked
 
 _WARNINGS = 10  # shown
+_RESULTS_ONLY = (
+    "results.only=true: no photos, masks, steps and reports are kept; reproduce= will refuse this run, and verify= can "
+    "check only that the results are as they were written"
+)
 
 Jobs = Sequence[Job | RefusedJob]
 
@@ -74,6 +78,8 @@ def _run(jobs: Jobs, folder: Path, store: Store, on_screen: bool) -> bool:
     with run_log(folder, on_screen) as log:
         for summary in dict.fromkeys(job.settings.models().summary(job.recipe.models()) for job in ready):
             log.info("%s", summary)
+        if any(job.settings.results.only for job in ready):
+            log.info("%s", _RESULTS_ONLY)
         _log_warnings(log, ready)
         try:
             runs = run_jobs(ready, store, on_screen)
@@ -90,7 +96,7 @@ def _run(jobs: Jobs, folder: Path, store: Store, on_screen: bool) -> bool:
 
 
 def _log_warnings(log: logging.Logger, jobs: Sequence[Job]) -> None:
-    for line in lines_left_out(job.recipe.dataset for job in jobs):
+    for line in stray_lines(job.recipe.dataset for job in jobs):
         log.info("%s", line)
     lines = list(dict.fromkeys(line for job in jobs for line in job.warnings))
     for line in lines[:_WARNINGS]:
@@ -122,14 +128,16 @@ def _sweep_job(job: Job | RefusedJob) -> SweepEntry:
 
 def _report(jobs: Jobs, sweep: Path | None) -> dict[str, Path]:
     """Write contact sheets and pages; returns the paths that the summary names."""
+    only = any(job.settings.results.only for job in runnable(jobs))
     begun = [job.folder for job in runnable(jobs) if (job.folder / JOURNAL).is_file()]
     reports = {}
     for folder in begun:
         reports = {"results": folder / RESULTS} if (folder / RESULTS).is_dir() else {}
-        reports |= {"contact sheet": contact_sheet(folder), "report": run_page(folder)}
+        if not only:
+            reports |= {"contact sheet": contact_sheet(folder), "report": run_page(folder)}
     if sweep:
         _write_sweep(sweep, jobs, begun)
-        reports = {"contact sheet": sweep_sheet(sweep), "report": sweep_page(sweep)}
+        reports = {} if only else {"contact sheet": sweep_sheet(sweep), "report": sweep_page(sweep)}
     return reports
 
 

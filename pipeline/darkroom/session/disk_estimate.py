@@ -1,0 +1,52 @@
+"""Estimates how much disk space a run would take, from the sizes in the headers of its photos."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from darkroom.config.settings import Results
+from darkroom.imaging.codec import PhotoSize
+from darkroom.stages import STAGES
+
+# Bytes per pixel of files that Darkroom wrote of the photographs in examples/: medians, rounded up. Masks, mattes and
+# heatmaps are mostly even.
+_PNG, _PNG_16_BITS, _MASK = 1.5, 5.0, 0.1
+_FORMATS: Mapping[str, float] = {"png": _PNG, "jpeg": 0.45, "webp": 0.3, "tiff": 2.0}
+_OUTPUTS: Mapping[str, float] = {"cutout": 1.0, "mask": _MASK, "layers": 6.0}
+
+
+def bytes_of_photo(size: PhotoSize) -> float:
+    """Of the decoded copy."""
+    return size.pixels * (_PNG_16_BITS if size.bits == 16 else _PNG)
+
+
+def bytes_of_result(op: str, size: PhotoSize) -> float:
+    """Of what the store keeps of a step."""
+    kind = STAGES[op]
+    if kind.is_gate or kind.frames:
+        return 0.0
+    return size.pixels * _MASK + (bytes_of_photo(size) if kind.repaints else 0.0)
+
+
+def bytes_of_outputs(results: Results, size: PhotoSize) -> float:
+    """Of a picture's files in `results/`, apart from a PNG that is a hard link into the store."""
+    total = 0.0
+    for kind in results.what:
+        if kind == "picture" and results.format == "png":
+            continue
+        total += size.pixels * _OUTPUTS.get(kind, _FORMATS[results.format])
+    return total
+
+
+def disk_line(needed: float, outputs: Path) -> str:
+    """The line of a dry run, with the space that is free where run folders go."""
+    there = next(folder for folder in (outputs, *outputs.parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    warning = ": not enough" if needed > free else ""
+    return f"disk: about {_size(needed)}, judging by the photos' sizes; {_size(free)} free{warning}"
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.0f} MB"
