@@ -275,12 +275,12 @@ def test_the_recorded_recipe_can_be_run_again_from_anywhere(cli: Cli, tmp_path: 
 )
 def test_a_run_is_found_by_those_who_mean_it(quick_cli: Cli) -> None:
     (quick_cli.folder / "mine.yaml").write_text(GRABCUT)
-    for name in ("nowhere.png", "photos/a.png", "photos/b.heic", "photos/c.txt"):
+    for name in ("nowhere.png", "photos/a.png", "photos/b.mov", "photos/c.txt"):
         (quick_cli.folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / "examples/car.png", quick_cli.folder / name)
     assert quick_cli("recipe=mine.yaml", "device=cpu").returncode == 0
     done = quick_cli("recipe=mine.yaml", "device=cpu", "dataset.images=photos")
-    strays = "skipped 2 files (.heic 1, .txt 1): HEIC cannot be read yet: convert them to JPEG"
+    strays = "skipped 2 files: 1 text or table (.txt), 1 video (.mov)"
     assert done.stdout.count(strays) == 1 and done.stdout.index(strays) < done.stdout.index("a.png: done")
     assert strays in quick_cli("recipe=mine.yaml", "dataset.images=photos", "dry_run=true").stdout
     _, newest = quick_cli.run_folders()

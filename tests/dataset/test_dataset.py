@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -14,8 +16,9 @@ from PIL import Image
 from pydantic import ValidationError
 
 from darkroom.dataset import Dataset
-from darkroom.dataset.dataset import Photo, stray_lines
+from darkroom.dataset.dataset import Photo, lines_left_out
 from darkroom.errors import PhotoError, RecipeError
+from darkroom.imaging.heif import register
 
 
 @pytest.fixture
@@ -26,6 +29,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
         touch(root / name)
     for name in ("notes.txt", "Thumbs.db", "raw/1.CR2", "raw/2.cr2", ".DS_Store", ".trash/old.jpg", "day 2/._a.jpg"):
         touch(root / name)
+    touch(root / "clip.mov")
     return root
 
 
@@ -48,11 +52,12 @@ def problems(**given: object) -> tuple[str, ...]:
 def test_folder_in_fixed_order_without_what_is_no_photo(place: Path, caplog: pytest.LogCaptureFixture) -> None:
     dataset = Dataset(images=str(place))
     dataset.check()
-    expected = ["-x.tif", "a.PNG", "b.jpg", "Z/deep/er/q.bmp", 'day 2/it\'s "3".webp', "day 2/🌵\n.png"]
+    expected = ["-x.tif", "a.PNG", "b.jpg", 'day 2/it\'s "3".webp', "day 2/🌵\n.png", "Z/deep/er/q.bmp"]
     assert names(dataset) == expected
     assert dataset.count() == 6
-    told = "skipped 3 files (.cr2 2, .txt 1): camera raw cannot be read yet: convert them to JPEG"
-    assert dataset.strays() == told and stray_lines([dataset, Dataset(images=str(place))]) == [told]
+    told = "skipped 4 files: 2 camera raw (.cr2), 1 text or table (.txt), 1 video (.mov); camera raw cannot be read: "
+    told += "save them as JPEG, PNG or TIFF"
+    assert dataset.left_out() == [told] and lines_left_out([dataset, Dataset(images=str(place))]) == [told]
     assert caplog.messages == []
 
 
@@ -68,18 +73,26 @@ def test_what_systems_leave_beside_photos_is_passed_over(tmp_path: Path) -> None
     for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "a.jpg", "deep/@eaDir/d.jpg", "deep/eaDir.jpg"):
         touch(tmp_path / name)
     dataset = Dataset(images=str(tmp_path))
-    assert names(dataset) == ["a.jpg", "deep/eaDir.jpg"] and dataset.strays() is None
+    assert names(dataset) == ["a.jpg", "deep/eaDir.jpg"] and dataset.left_out() == []
     assert names(Dataset(images=f"{tmp_path}/*/*.jpg")) == ["deep/eaDir.jpg"]
 
 
 @pytest.mark.fault(
-    "Photos", "a folder with only HEIC files", "refused before the run: HEIC cannot be read yet, convert them to JPEG"
+    "Photos",
+    "HEIC files without the extra darkroom[heic]",
+    "one line before the run counts them and says how to install it; each fails with the same advice",
 )
-def test_pictures_that_cannot_be_read_yet_are_called_by_their_name(tmp_path: Path) -> None:
-    for name in ("a.heic", "b.HEIF", "c.txt"):
-        touch(tmp_path / name)
-    (line,) = problems(images=str(tmp_path))
-    assert "skipped 3 files (.heic 1, .heif 1, .txt 1): HEIC cannot be read yet: convert them to JPEG" in line
+def test_photos_that_need_an_extra_are_told_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path / "a.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    touch(tmp_path / "b.HEIF")
+    touch(tmp_path / "c.jpg")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    register.cache_clear()
+    dataset = Dataset(images=str(tmp_path))
+    (line,) = dataset.left_out()
+    assert re.fullmatch(r"2 photos cannot be read: HEIC needs pillow-heif: pip install .*\[heic\]'", line)
+    with pytest.raises(PhotoError, match=r"HEIC needs pillow-heif: pip install"):
+        next(dataset.photos()).load()
 
 
 def test_files_globs_and_lists(place: Path) -> None:
@@ -154,6 +167,14 @@ def test_unreadable_folder_costs_one_line(
     assert "Permission denied" in problems(images=f"{place}/locked")[0]
 
 
+def test_numbers_in_names_count_as_numbers(tmp_path: Path) -> None:
+    expected = ["img1.jpg", "IMG1b.jpg", "img02.jpg", "img2.jpg", "img10.jpg", "Straße 3.jpg", "x.jpg"]
+    expected += ["9/a2.jpg", "9/a10.jpg", "10/a.jpg"]
+    for name in sorted(expected):
+        touch(tmp_path / name)
+    assert names(Dataset(images=str(tmp_path))) == expected
+
+
 def test_first_photo_comes_before_the_listing_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(40):
         touch(tmp_path / f"{number:02}" / "a.jpg")
@@ -210,7 +231,7 @@ def test_nothing_there_is_told_at_once(place: Path) -> None:
     gone, none, raw, glob, stars = problems(images=given)
     assert gone == f"dataset.images: {place}/gone: no such file or folder"
     assert none.startswith(f"dataset.images: {place}/none: no photos found, looking for .png")
-    assert raw.endswith("; skipped 2 files (.cr2 2): camera raw cannot be read yet: convert them to JPEG")
+    assert "; skipped 2 files: 2 camera raw (.cr2); camera raw cannot be read: save them as JPEG" in raw
     assert f"{place}/*.xyz: no photos found, " in glob
     assert "can have `**` only once" in stars
     for key in ("images", "manifest"):

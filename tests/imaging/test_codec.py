@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from darkroom.errors import PhotoError
+from darkroom.imaging import heif
 from darkroom.imaging.codec import MAX_PIXELS, decode_photo, read_photo
 from darkroom.imaging.png import encode_png
 from support.photo_files import SRGB, blocks, noise16, png, png16, saved, tiff16
+
+heif.register()  # so that `saved` can write it
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -76,6 +79,7 @@ STORED = {  # how the same upright picture lies in the file, for each EXIF orien
         ("WEBP", {"lossless": True}, 0),
         ("JPEG", {"quality": 95}, 12),
         ("AVIF", {"quality": 95}, 12),
+        ("HEIF", {"quality": 95}, 12),
     ],
 )
 def test_orientation_is_applied_once(format: str, options: dict, tolerance: int, orientation: int) -> None:
@@ -83,7 +87,7 @@ def test_orientation_is_applied_once(format: str, options: dict, tolerance: int,
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = np.ascontiguousarray(STORED[orientation](upright))
-    picture = decode_photo(saved(stored, format, exif=exif, **options))
+    picture = decode_photo(saved(stored, format, exif=exif.tobytes(), **options))
     assert picture.pixels.shape == upright.shape
     # A lossy file blurs the edges between blocks; elsewhere colours must be where they were.
     wrong = np.abs(picture.pixels.astype(int) - upright).max(axis=2) > tolerance
@@ -188,7 +192,7 @@ def test_grey_profile_is_used_up() -> None:
     assert is_srgb(picture.icc)
 
 
-@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF", "HEIF"])
 def test_rgb_profile_comes_through_bit_for_bit(format: str) -> None:
     wide = bytearray(SRGB)
     wide[24:36] = b"\x07\xea\x00\x0b\x00\x14\x00\x0e\x00\x03\x00\x16"  # another creation date: no default profile
@@ -206,6 +210,16 @@ def test_phone_jpeg_with_a_second_picture_inside() -> None:
     assert picture.pixels.shape == (48, 80, 3)
 
 
+def test_heic_with_several_pictures_gives_the_main_one() -> None:
+    small, alpha = Image.fromarray(blocks(64, 64)), Image.fromarray(np.full((48, 80), 99, np.uint8))
+    main = Image.fromarray(blocks())
+    main.putalpha(alpha)
+    picture = decode_photo(saved(small, "HEIF", save_all=True, append_images=[main], primary_index=1, quality=-1))
+    assert picture.pixels.shape == (48, 80, 3) and (picture.alpha == 99).all() and picture.bits == 8
+    again = saved(small, "AVIF").replace(b"ftypavif", b"ftypmif1", 1)  # the same container, other contents
+    assert decode_photo(again).format == "AVIF"
+
+
 def frames(format: str) -> bytes:
     first, second = (Image.fromarray(np.roll(blocks(), shift, axis=1)) for shift in (0, 9))
     return saved(first, format, save_all=True, append_images=[second])
@@ -215,7 +229,9 @@ BAD = {
     "empty": (b"", "empty"),
     "html": (b"\n<!DOCTYPE html><title>404</title>", "text"),
     "noise": (bytes(range(256)) * 4, "known format"),
-    "heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+    "heic header only": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "known format"),
+    "half HEIC": (saved(blocks(), "HEIF")[:-90], "decoded|known format"),
+    "video": (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42", "looks like a video"),
     "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "known format"),
     "ppm": (saved(blocks(), "PPM"), "known format"),
     **{f"half {each}": (saved(blocks(), each)[:-90], "decoded") for each in ("PNG", "JPEG", "WEBP", "TIFF", "GIF")},

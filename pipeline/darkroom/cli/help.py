@@ -27,6 +27,7 @@ Any parameter can be given on the command line:
     dataset.images=photos/                          a photo, a folder, or a glob such as '"photos/*.jpg"'
     dataset.manifest=photos.csv dataset.images=null a table of photos; recipes use its columns as ${{item.NAME}}
     'stages.inpaint.prompt="a car, (red)"'          quote text with commas or special characters twice
+    limit=3   dataset.only='[reds/,"car*"]'          the first photos; some of them; dataset.exclude, all others
     ~stages.invert                                  leave a stage out
     until=refine                                    stop after a stage and show the masks, before any repaint
     models=auto|sdxl|sd15|miniature                 which models

@@ -33,6 +33,7 @@ from omegaconf import DictConfig, OmegaConf
 from packaging.version import Version
 
 from darkroom.config import (
+    photo_lists,
     prompts_file,
     recipe_file,
     recipe_form,
@@ -146,6 +147,7 @@ def compose(overrides: Sequence[str]) -> Composed:
     config = stage_order.place_stages(config, "command line")
     recipe_paths.make_paths_absolute(config, Path.cwd())
     prompts_file.read_prompt_files(config)
+    photo_lists.read_photo_lists(config)
     return Composed(config, _source(choice), overridden, tuple(overrides), hydra)
 
 

@@ -70,15 +70,16 @@ def parse(config: Mapping[str, Any], source: str, overridden: Collection[str] = 
     """Check a composed recipe.
 
     Args:
-        config: the keys `name`, `dataset`, `stages` and `on_empty`, and optionally `until`, the last stage to run;
-            others are ignored. Paths are absolute.
+        config: the keys `name`, `dataset`, `stages` and `on_empty`, and optionally `until`, the last stage to run, and
+            `limit`, the largest number of photos; others are ignored. Paths are absolute.
         source: names the recipe file in error lines.
         overridden: dotted keys given on the command line; error lines then name it instead of the file.
 
     Raises:
         RecipeError: with every problem.
     """
-    until, config = config.get("until"), {key: config[key] for key in KEYS if config.get(key) is not None}
+    until, limit = config.get("until"), config.get("limit")
+    config = {key: config[key] for key in KEYS if config.get(key) is not None}
     given = config.get("dataset", {})
     has_items = isinstance(given, Mapping) and given.get("manifest") is not None
     dataset, problems = _dataset(given)
@@ -87,12 +88,14 @@ def parse(config: Mapping[str, Any], source: str, overridden: Collection[str] = 
     problems += find_malformed(config)
     problems += _top_problems(config, specs)
     problems += _until_problems(until, [spec.name for spec in specs])
+    problems += _limit_problems(limit)
     problems += _all_stage_problems(specs, has_items, _MAX_PROBLEMS - len(problems))
     if dataset is None or problems:
         raise RecipeError([f"{origin(key, source, overridden)}: {key}: {text}" for key, text in problems])
     until = None if until is None else str(until)
     unused = find_unused([StageSummary(spec.name, spec.kind, _needed_masks(spec)) for spec in specs], until)
-    recipe = Recipe(str(config["name"]), dataset, tuple(specs), config.get("on_empty", "fail"), tuple(unused))
+    dataset, on_empty = dataset.first(limit), config.get("on_empty", "fail")
+    recipe = Recipe(str(config["name"]), dataset, tuple(specs), on_empty, tuple(unused))
     return recipe if until is None else recipe.until(until)
 
 
@@ -145,7 +148,7 @@ def _dataset(given: Any) -> tuple[Dataset | None, list[Problem]]:
     try:
         return Dataset(**given), []
     except ValidationError as error:
-        names = [field.name for field in fields(Dataset)]
+        names = [field.name for field in fields(Dataset) if field.init]
         return None, [(f"dataset.{key}".rstrip("."), text) for key, text in explain(error, names)]
 
 
@@ -164,6 +167,11 @@ def _top_problems(config: Mapping[str, Any], specs: Sequence[StageSpec]) -> Iter
 def _until_problems(until: Any, names: Sequence[str]) -> Iterator[Problem]:
     if until is not None and str(until) not in names:
         yield "until", f"no stage is called '{until}', {suggest(str(until), names)}"
+
+
+def _limit_problems(limit: Any) -> Iterator[Problem]:
+    if limit is not None and (type(limit) is not int or limit < 1):
+        yield "limit", f"should be a number of photos, 1 or more; got {limit!r:.60}"
 
 
 def _all_stage_problems(specs: Sequence[StageSpec], has_items: bool, most: int) -> list[Problem]:

@@ -13,6 +13,7 @@ from copy import deepcopy
 from pathlib import Path, PurePath
 from typing import Any
 
+from darkroom.config.photo_lists import confine_photo_lists
 from darkroom.config.prompts_file import confine_prompt_files
 from darkroom.config.recipe_form import KEYS, MAX_NAME_BYTES, NAME_FORM, find_malformed, find_unknown_keys, is_name
 from darkroom.config.recipe_paths import home, is_file, label, make_paths_absolute, read_text
@@ -115,6 +116,7 @@ def _over_base(config: dict[str, Any], source: str, start: Path, children: tuple
     inherited = base.get("stages")
     inherited = inherited if isinstance(inherited, Mapping) else {}
     confine_prompt_files(config, inherited, start, source)
+    confine_photo_lists(config, start, source)
     make_paths_absolute(config, start, inherited)
     return move_stages(_merge(base, config), places, source)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from darkroom.stages.markers import PathField
 from darkroom.system.files import read_file
 
 _MAX_BYTES = 1_000_000
-_PATHS = (("dataset", "images"), ("dataset", "manifest"))
+_PATHS = ("images", "manifest")  # of `dataset`
+_PATTERNS = ("only", "exclude")
 
 
 def home(text: str) -> Path:
@@ -65,6 +66,11 @@ def read_text(path: Path) -> str:
         raise RecipeError(f"{label(path)}: cannot be read: {error.strerror}") from None
 
 
+def is_photo_list(entry: Any) -> bool:
+    """Whether an entry of `dataset.only` or `dataset.exclude` is a text file with names, and not a pattern."""
+    return isinstance(entry, str) and entry.lower().endswith(".txt")
+
+
 def make_paths_absolute(config: dict[str, Any], start: Path, inherited: Mapping[str, Any] | None = None) -> None:
     """Make relative paths in a recipe absolute, in place. A path that begins with `${item.COLUMN}` stays.
 
@@ -75,6 +81,9 @@ def make_paths_absolute(config: dict[str, Any], start: Path, inherited: Mapping[
     """
     for mapping, key in _paths_in(config, inherited or {}):
         mapping[key] = _absolute(mapping[key], start)
+    for mapping, key in _given(config.get("dataset"), _PATTERNS):
+        entries = mapping[key] if isinstance(mapping[key], list) else [mapping[key]]
+        mapping[key] = [_absolute(entry, start) if is_photo_list(entry) else entry for entry in entries]
 
 
 def _absolute(value: Any, start: Path) -> Any:
@@ -88,11 +97,14 @@ def _absolute(value: Any, start: Path) -> Any:
 
 def _paths_in(config: Mapping[str, Any], inherited: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
     """(mapping, key) of every path in a recipe that is given and not null."""
-    holders = [(config.get(section), key) for section, key in _PATHS]
+    yield from _given(config.get("dataset"), _PATHS)
     stages = config.get("stages")
     for name, stage in stages.items() if isinstance(stages, Mapping) else ():
         kinds = kinds_of(op_of(name, stage, inherited))
-        holders += [(stage, key) for key in {key: None for kind in kinds for key in kind.fields_with(PathField)}]
-    for holder, key in holders:
-        if isinstance(holder, dict) and holder.get(key) not in (None, MISSING):
-            yield holder, key
+        yield from _given(stage, {key: None for kind in kinds for key in kind.fields_with(PathField)})
+
+
+def _given(section: Any, keys: Iterable[str]) -> Iterator[tuple[dict[str, Any], str]]:
+    for key in keys if isinstance(section, dict) else ():
+        if section.get(key) not in (None, MISSING):
+            yield section, key

@@ -19,7 +19,7 @@ from darkroom.models import Memory, ModelNames, Models
 from darkroom.models.settings import SettingsGroup
 
 GROUPS: dict[str, type[ModelNames] | type[Memory]] = {"models": ModelNames, "memory": Memory}
-KEYS = (*GROUPS, "device", "results", "outputs", "dry_run", "strict", "until")
+KEYS = (*GROUPS, "device", "results", "outputs", "dry_run", "strict", "until", "limit")
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,2})?")
 
@@ -110,7 +110,9 @@ def known_keys() -> dict[str, Any]:
     """The keys of a configuration without a recipe; sections are mappings."""
     tree: dict[str, Any] = dict.fromkeys((*KEYS, *recipe_form.KEYS))
     sections = {**GROUPS, "results": Results, "dataset": Dataset}
-    return tree | {key: dict.fromkeys(field.name for field in fields(each)) for key, each in sections.items()}
+    for key, each in sections.items():
+        tree[key] = dict.fromkeys(field.name for field in fields(each) if field.init)
+    return tree
 
 
 def _refuse_unknown(config: Mapping[str, Any]) -> None:

@@ -6,16 +6,19 @@ import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass as plain_dataclass
-from dataclasses import field
+from dataclasses import field, replace
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, model_validator
 from pydantic.dataclasses import dataclass
 
-from darkroom.dataset import manifest
+from darkroom.dataset import manifest, selection
 from darkroom.dataset.columns import BUILT_IN
-from darkroom.dataset.listing import UNREAD, Listing, split
+from darkroom.dataset.listing import Listing, split
+from darkroom.dataset.strays import Tally, describe
 from darkroom.errors import PhotoError, RecipeError, suggest
 from darkroom.imaging import codec
 
@@ -84,29 +87,55 @@ class Photo:
         return photo
 
 
+def _several(value: Any) -> Any:
+    several = value if isinstance(value, list | tuple) else () if value is None else (value,)
+    return tuple(str(one) if type(one) is int else one for one in several)  # a folder called 2024
+
+
+def _usable(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    if wrong := next(filter(None, map(selection.problem, patterns)), None):
+        raise ValueError(wrong)
+    return patterns
+
+
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_usable)]
+
+
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Dataset:
     """The photos of a run, as absolute paths: either `images` or `manifest`.
 
     Attributes:
         images: a photo, a folder with all below it, a glob (`*`, `?`, `[abc]`, `**`), or a list of these.
-        manifest: a CSV or JSON Lines file with a column `image`, relative to the manifest's own folder. The
-            other columns become each photo's `item`.
+        manifest: a table with a column `image`, relative to the table's own folder. The other columns become each
+            photo's `item`.
+        only: only photos whose names fit one of these patterns (`selection.Patterns`); empty for all.
+        exclude: no photos whose names fit one of these patterns.
+        limit: at most this many photos; None for all. Not a key of `dataset`: see `first`.
     """
 
     images: str | list[str] | None = None
     manifest: str | None = None
+    only: Patterns = ()
+    exclude: Patterns = ()
+    limit: int | None = field(default=None, init=False)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if self.images and self.manifest:
             raise ValueError("`images` and `manifest` are both given; add dataset.images=null or dataset.manifest=null")
         if not self.images and not self.manifest:
-            raise ValueError("give either `images` (a photo, folder or glob) or `manifest` (.csv or .jsonl)")
+            raise ValueError("give either `images` (a photo, folder or glob) or `manifest` (a table)")
         return self
 
+    def first(self, limit: int | None) -> Self:
+        """The same dataset, but with at most this many photos; None for all."""
+        copy = replace(self)
+        object.__setattr__(copy, "limit", limit)  # the copy is not yet shared
+        return copy
+
     def check(self, columns: Collection[str] = ()) -> None:
-        """Check quickly that every path has at least one photo.
+        """Check quickly that every path has at least one photo, and that one is selected.
 
         Args:
             columns: the manifest's columns that the recipe uses; each must be in some row.
@@ -119,12 +148,15 @@ class Dataset:
         problems = [problem for place in self._places() if (problem := _problem(place))]
         if problems:
             raise RecipeError([f"dataset.images: {problem}" for problem in problems])
+        if (self.only or self.exclude) and not any(True for _ in self._photos(_ignore)):
+            key = "only" if self.only else "exclude"
+            raise RecipeError(f"dataset.{key}: leaves no photo; a photo's name is its path within the dataset")
 
     def photos(self) -> Iterator[Photo]:
         """Yield the photos as they are found, in an order that depends on names only.
 
         Lists and manifests keep their order. In a folder its own pictures come first, then its sub-folders one
-        after the other, sorted by code points. Hidden files, system files such as `Thumbs.db`, and run folders are
+        after the other, in natural order. Hidden files, system files such as `Thumbs.db`, and run folders are
         skipped.
 
         Raises:
@@ -134,36 +166,53 @@ class Dataset:
 
     def count(self) -> int:
         """The number of photos, found by a separate walk that logs nothing."""
-        return sum(1 for _ in self._photos(lambda line: None))
+        return sum(1 for _ in self._photos(_ignore))
 
-    def strays(self) -> str | None:
-        """One line that counts the skipped files by suffix; None if nothing was skipped."""
-        listing = Listing(lambda line: None)
-        for place in self._places():
-            for _ in listing.pictures(place):
-                pass
-        return _skipped(listing) if listing.skipped else None
+    def left_out(self) -> list[str]:
+        """What is not taken, in one line each: files that are no photos, and photos that are not selected."""
+        listing, tally, only = Listing(_ignore), Tally(self.only), self._patterns[0]
+        taken = 0
+        for photo in self._all(listing):
+            takes = self._takes(photo) and taken != self.limit
+            taken += takes
+            tally.add(photo.path, only.fitting(photo.name), takes)
+        return [*([describe(listing.skipped)] if listing.skipped else []), *tally.lines()]
 
     def _places(self) -> list[str]:
         return [self.images] if isinstance(self.images, str) else self.images or []
 
+    @cached_property
+    def _patterns(self) -> tuple[selection.Patterns, selection.Patterns]:
+        return selection.Patterns(self.only), selection.Patterns(self.exclude)
+
+    def _takes(self, photo: Photo) -> bool:
+        only, exclude = self._patterns
+        return (not self.only or only.fits(photo.name)) and not exclude.fits(photo.name)
+
     def _photos(self, say: Callable[[str], None]) -> Iterator[Photo]:
+        return islice(filter(self._takes, self._all(Listing(say))), self.limit)
+
+    def _all(self, listing: Listing) -> Iterator[Photo]:
         if self.manifest:
             yield from _listed(Path(self.manifest))
             return
-        listing, root = Listing(say), _common_root(self._places())
+        root = _common_root(self._places())
         for place in self._places():
             for path in listing.pictures(place):
                 yield Photo(path, path.relative_to(root).as_posix())
 
 
-def stray_lines(datasets: Iterable[Dataset]) -> list[str]:
-    """`Dataset.strays` of several datasets; equal ones are walked through once."""
+def lines_left_out(datasets: Iterable[Dataset]) -> list[str]:
+    """`Dataset.left_out` of several datasets; equal ones are walked through once."""
     different: list[Dataset] = []
     for dataset in datasets:
         if dataset not in different:
             different.append(dataset)
-    return [line for line in (dataset.strays() for dataset in different) if line]
+    return list(dict.fromkeys(line for dataset in different for line in dataset.left_out()))
+
+
+def _ignore(line: str) -> None:
+    """Takes lines for the log that another walk has written."""
 
 
 def _listed(path: Path) -> Iterator[Photo]:
@@ -232,14 +281,6 @@ def _missing(place: str) -> str | None:
     listing = Listing(unreadable.append)
     if any(True for _ in listing.pictures(place)):
         return None
-    skipped = f"; {_skipped(listing)}" if listing.skipped else ""
+    skipped = f"; {describe(listing.skipped)}" if listing.skipped else ""
     wanted = " ".join(codec.FORMATS)
     return "; ".join([f"{place}: no photos found, looking for {wanted}{skipped}", *unreadable])
-
-
-def _skipped(listing: Listing) -> str:
-    kinds = ", ".join(f"{suffix} {number}" for suffix, number in listing.skipped.most_common(5))
-    total = listing.skipped.total()
-    unread = dict.fromkeys(UNREAD[suffix] for suffix in listing.skipped if suffix in UNREAD)
-    why = f"{', '.join(unread)} cannot be read yet: convert them to JPEG" if unread else "not pictures by name"
-    return f"skipped {total} file{'s' * (total != 1)} ({kinds}): {why}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,6 @@ from fnmatch import filter as matching
 from pathlib import Path
 
 from darkroom.imaging.codec import FORMATS
-
-_RAW = (".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".dng")
-UNREAD = dict.fromkeys((".heic", ".heif", ".hif"), "HEIC") | dict.fromkeys(_RAW, "camera raw") | {".psd": "PSD"}
-"""Suffixes of pictures that cannot be decoded, and the names of their formats."""
 
 _JUNK = {
     "@eadir",
@@ -24,12 +21,13 @@ _JUNK = {
     "thumbs.db",
     "desktop.ini",
 }  # system files
+_DIGITS = re.compile(r"([0-9]+)")
 _RESULTS = {"journal.jsonl", "sweep.json"}  # files of run and sweep folders, which hold no photos
 
 
 @dataclass(frozen=True)
 class _Folder:
-    """The visible names in one folder, without system files; both lists are sorted by code points."""
+    """The visible names in one folder, without system files; both lists in natural order."""
 
     path: Path
     files: Sequence[str]
@@ -39,7 +37,7 @@ class _Folder:
 class Listing:
     """One walk. A folder is read only when its turn comes, and only once, however many links lead to it.
 
-    In a folder its own pictures come first, then its sub-folders one after the other, sorted by code points.
+    In a folder its own pictures come first, then its sub-folders one after the other, both in natural order.
 
     Args:
         say: gets one line for each folder that cannot be read.
@@ -105,7 +103,16 @@ class Listing:
                         self.skipped["devices and pipes"] += 1
         except OSError as error:
             self._say(f"{path}: cannot be read, skipped: {error.strerror}")
-        return _Folder(path, sorted(files), sorted(folders))
+        return _Folder(path, sorted(files, key=natural_order), sorted(folders, key=natural_order))
+
+
+def natural_order(name: str) -> tuple[object, ...]:
+    """A sort key as in file managers: `img2` comes before `img10`, and capitals do not count."""
+    parts: list[object] = list(_DIGITS.split(name.casefold()))
+    for index in range(1, len(parts), 2):
+        digits = str(parts[index]).lstrip("0")
+        parts[index] = (len(digits), digits)  # as numbers, of any length
+    return (parts, name)
 
 
 def split(place: str) -> tuple[Path, list[str]]:

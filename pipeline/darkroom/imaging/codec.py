@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from darkroom.errors import PhotoError
+from darkroom.imaging import heif
 from darkroom.imaging.bands import bands, by_bands
 from darkroom.imaging.colour_profiles import to_rgb
 from darkroom.imaging.exif import CaptureMetadata, read_exif
@@ -28,15 +29,21 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         ".png": "PNG",
         ".jpg": "JPEG",
         ".jpeg": "JPEG",
+        ".jfif": "JPEG",
         ".webp": "WEBP",
         ".tif": "TIFF",
         ".tiff": "TIFF",
         ".bmp": "BMP",
         ".gif": "GIF",
         ".avif": "AVIF",
+        **dict.fromkeys(heif.SUFFIXES, heif.FORMAT),
     }
 )
 """Suffix to Pillow's name of the format. Folders are searched for these suffixes; no other format is decoded."""
+
+_MAIN_PICTURE = ("MPO", heif.FORMAT)  # the other pictures in a phone's file are depth or gain maps, or a burst
+
+_HEAD = 256  # bytes
 
 MAX_PIXELS = 170_000_000  # more than any camera has; Pillow itself refuses photos from 179 million
 MAX_DECODED = 1_000_000_000  # bytes of `pixels`, `alpha` and `pixels16` together: 111 megapixels of 16-bit RGB
@@ -122,7 +129,8 @@ def read_size(path: Path) -> PhotoSize | None:
     try:
         with warnings.catch_warnings(), open_file(path) as file:
             warnings.simplefilter("ignore")
-            with Image.open(file, formats=sorted(set(FORMATS.values()))) as image:
+            formats = _formats_of(file.peek(_HEAD))
+            with Image.open(file, formats=formats) as image:
                 return PhotoSize(image.width * image.height, 16 if _has_16_bits(image) else 8)
     except Exception:  # OSError, SyntaxError, struct.error, DecompressionBombError, ...: the bytes may be anything
         raise_if_interrupted()
@@ -200,7 +208,7 @@ def _decode(data: bytes) -> DecodedPhoto:
 @contextmanager
 def _opened(data: bytes) -> Iterator[tuple[Image.Image, bool]]:
     """A picture whose header has been checked, ready for `read_exif`, and whether its channels have 16 bits."""
-    with Image.open(BytesIO(data), formats=sorted(set(FORMATS.values()))) as image:
+    with Image.open(BytesIO(data), formats=_formats_of(data)) as image:
         has_16_bits = _has_16_bits(image)
         _check_header(image, has_16_bits)
         if image.format == "PNG":
@@ -267,6 +275,14 @@ def upper_bytes(values: np.ndarray) -> np.ndarray:
     return (values >> 8).astype(np.uint8)
 
 
+def _formats_of(head: bytes) -> list[str]:
+    """The formats that a file may have, judging by its first bytes."""
+    if heif.is_heif(head):
+        heif.register()
+        return [heif.FORMAT]
+    return sorted({*FORMATS.values()} - {heif.FORMAT})
+
+
 def _has_16_bits(image: ImageFile.ImageFile) -> bool:
     """Whether the channels have 16 bits, before it is loaded, which clears `tile`."""
     return any(";16" in str(tile.args) for tile in image.tile)
@@ -284,7 +300,7 @@ def _check_header(image: Image.Image, has_16_bits: bool) -> None:
         limit = f"{decoded / 1e9:.1f} GB decoded, more than {MAX_DECODED / 1e9:.0f} GB"
         raise PhotoError(f"{size} in {channels} channels of {bits} take {limit}")
     frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":  # the other pictures in a phone's JPEG are depth or gain maps
+    if frames > 1 and image.format not in _MAIN_PICTURE:
         raise PhotoError(f"holds {frames} pictures (animation or pages): save the one to edit as a file of its own")
     if image.mode in ("I", "F", "LAB"):
         raise PhotoError(f"pixels of type {image.mode} have no defined white: save the photo as RGB with 8 or 16 bits")
@@ -323,5 +339,5 @@ def _guess(data: bytes) -> str:
     if data.lstrip()[:1] in (b"<", b"{"):
         return ": it is text such as HTML, perhaps a failed download"
     if data[4:8] == b"ftyp":
-        return ": it looks like HEIC or a video; convert it to JPEG or PNG"
+        return ": it looks like a video"
     return ""

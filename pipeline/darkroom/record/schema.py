@@ -107,6 +107,7 @@ class Config(TypedDict, total=False):
     dataset: Plain
     stages: Plain
     until: str | None
+    limit: int | None
     models: Plain
     memory: Plain
     device: str

@@ -54,6 +54,7 @@ def run_command(run: PurePath, facts: Mapping[str, Any], line: Mapping[str, Any]
     words = [word("recipe", str(run / "recipe.yaml"))]
     if line["path"] != dataset["images"]:
         words.append(word("dataset.images", redactor.redact_path(line["path"])))
+        words += [f"dataset.{key}=null" for key in ("only", "exclude") if dataset.get(key)]
     words += [word(f"stages.{stage}.{key}", redactor.redact(value)) for stage, key, value in variants]
     settings = [text for text in facts.get("overrides", ()) if _SETTINGS.match(text)]
     return _command([*words, *map(redactor.redact, settings)])

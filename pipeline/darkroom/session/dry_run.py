@@ -13,7 +13,7 @@ from typing import Any
 from darkroom.config.jobs import Job
 from darkroom.config.settings import Settings
 from darkroom.dataset import Photo
-from darkroom.dataset.dataset import stray_lines
+from darkroom.dataset.dataset import lines_left_out
 from darkroom.errors import PhotoError, printable
 from darkroom.imaging.codec import PhotoSize, read_size
 from darkroom.planning.cache_keys import Keys, output_key
@@ -117,8 +117,8 @@ def dry_run(jobs: Sequence[Job], store: Store) -> str:
         for photo in same_photos[0].recipe.dataset.photos():
             _count(photo, counted, store, counts)
     warnings = dict.fromkeys(f"warning: {line}" for job in jobs for line in job.warnings)
-    strays = stray_lines(job.recipe.dataset for job in jobs)
-    return "\n".join(map(printable, [*_work(counts, jobs), *strays, *_estimates(counts, jobs, store), *warnings]))
+    left_out = lines_left_out(job.recipe.dataset for job in jobs)
+    return "\n".join(map(printable, [*_work(counts, jobs), *left_out, *_estimates(counts, jobs, store), *warnings]))
 
 
 def _count(photo: Photo, jobs: Sequence[_Job], store: Store, counts: _Counts) -> None:

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from darkroom.config.jobs import Job, RefusedJob
-from darkroom.dataset.dataset import stray_lines
+from darkroom.dataset.dataset import lines_left_out
 from darkroom.engine.run_job import JobRun, run_jobs
 from darkroom.errors import DarkroomError, OutputError
 from darkroom.provenance.differences import recomputation_causes, unknown_cause
@@ -96,7 +96,7 @@ def _run(jobs: Jobs, folder: Path, store: Store, on_screen: bool) -> bool:
 
 
 def _log_warnings(log: logging.Logger, jobs: Sequence[Job]) -> None:
-    for line in stray_lines(job.recipe.dataset for job in jobs):
+    for line in lines_left_out(job.recipe.dataset for job in jobs):
         log.info("%s", line)
     lines = list(dict.fromkeys(line for job in jobs for line in job.warnings))
     for line in lines[:_WARNINGS]:

@@ -1,0 +1,161 @@
+// Starts the page, and wires its parts together.
+
+import { connection, listen } from "./api.js";
+import { PhotoCanvas } from "./canvas.js";
+import { Clicks } from "./clicks.js";
+import { Emitter, byId, fillIcons, toast } from "./dom.js";
+import { Draft } from "./draft.js";
+import { Editor } from "./editor.js";
+import { Gestures } from "./gestures.js";
+import { Jobs } from "./jobs.js";
+import { fillHelp, listenToKeys } from "./keys.js";
+import { MaskLoop } from "./maskloop.js";
+import { PaintPanel } from "./paint.js";
+import { Photos } from "./photos.js";
+import { Results } from "./results.js";
+import { Review } from "./review.js";
+import { Stages } from "./stages.js";
+import { TopBar } from "./topbar.js";
+
+const draft = new Draft();
+const jobs = new Jobs();
+const canvas = new PhotoCanvas(byId("canvas"));
+const gestures = new Gestures(canvas);
+const clicks = new Clicks(draft);
+const mask = new MaskLoop(draft, canvas);
+const photos = new Photos();
+const stages = new Stages(draft);
+const results = new Results(draft, jobs);
+const editor = new Editor({ draft, canvas, gestures, clicks, mask, photos, stages, results });
+const paint = new PaintPanel(draft, stages, jobs);
+const review = new Review();
+new TopBar(draft, jobs, (run) => openTab("review", run));
+
+let tab = "edit";
+
+function openTab(name, run = null) {
+  tab = name;
+  for (const each of ["edit", "review"]) {
+    byId(each).hidden = each !== name;
+    byId(`tab-${each}`).setAttribute("aria-selected", String(each === name));
+  }
+  if (name === "review") review.open(run);
+}
+
+async function paintPhoto() {
+  if (!editor.photo || byId("paint").disabled) return;
+  try {
+    const { job } = await draft.post(`/api/photos/${editor.photo.index}/paint`, {}, () => true);
+    jobs.set(job);
+  } catch (error) {
+    paint.say(error.message);
+  }
+}
+
+function toggleFullScreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else byId("stage-pane").requestFullscreen?.().catch(() => toast("This browser does not allow full screen here."));
+}
+
+const step = (by) => editor.open(photos.current + by);
+const zoom = (factor) => canvas.moved((viewport) => viewport.zoom(factor));
+const fit = () => canvas.moved((viewport) => viewport.fit());
+const actualSize = () => canvas.moved((viewport) => viewport.zoom(viewport.ratio / viewport.scale));
+const save = () => byId("save").click();
+const help = () => byId("help").showModal();
+
+function escape() {
+  gestures.cancel();
+  if (results.shown) results.show(null);
+}
+
+const EDIT_KEYS = {
+  "Ctrl+z": () => clicks.undo(), "Ctrl+Shift+z": () => clicks.redo(), "Ctrl+y": () => clicks.redo(), z: () => clicks.undo(), x: () => editor.clear(),
+  1: () => editor.choose("1"), 2: () => editor.choose("2"), 3: () => editor.choose("3"), s: () => editor.choose("s"),
+  m: () => editor.nextMode(), b: () => (editor.before = true), " ": () => (gestures.space = true),
+  ArrowRight: () => step(1), ArrowDown: () => step(1), ArrowLeft: () => step(-1), ArrowUp: () => step(-1),
+  0: fit, "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), f: toggleFullScreen,
+  p: () => byId("paint").click(), c: () => results.toggleCompare(), "]": () => results.step(1), "[": () => results.step(-1),
+  Escape: escape, "Ctrl+s": save, "?": help,
+};
+
+const REVIEW_KEYS = {
+  a: () => review.decide("approved"), r: () => review.decide("rejected"), u: () => review.decide(null),
+  ArrowRight: () => review.step(1), ArrowDown: () => review.step(1), ArrowLeft: () => review.step(-1), ArrowUp: () => review.step(-1), "?": help,
+};
+
+function released(key) {
+  if ((key === "b" || key === null) && canvas.hidden) editor.before = false;
+  if (key === " " || key === null) gestures.space = false;
+}
+
+const BUTTONS = {
+  "tab-edit": () => openTab("edit"), "tab-review": () => openTab("review"), "help-button": help,
+  undo: () => clicks.undo(), redo: () => clicks.redo(), clear: () => editor.clear(), "zoom-in": () => zoom(1.25), "zoom-out": () => zoom(0.8),
+  fit, zoom: actualSize, full: toggleFullScreen, previous: () => step(-1), next: () => step(1),
+};
+
+function listenToPage() {
+  for (const [id, action] of Object.entries(BUTTONS)) byId(id).addEventListener("click", action);
+  byId("modes").addEventListener("click", (event) => event.target.value && editor.setMode(event.target.value));
+  byId("choices").addEventListener("click", (event) => event.target.value && editor.choose(event.target.value));
+  byId("divider").addEventListener("input", (event) => {
+    canvas.divider = Number(event.target.value);
+    canvas.redraw();
+  });
+  for (const dialog of document.querySelectorAll("dialog")) {
+    dialog.addEventListener("click", (event) => (event.target === dialog || event.target.closest("[data-close]")) && dialog.close());
+  }
+  listenToKeys(() => (tab === "edit" ? EDIT_KEYS : REVIEW_KEYS), released);
+  paint.on("paint", paintPhoto);
+}
+
+function listenToServer() {
+  const server = new Emitter();
+  server.on("draft", async ({ revision }) => {
+    await draft.settled();
+    if (revision <= draft.revision) return;
+    await draft.heard(revision);
+    await editor.reload();
+  });
+  server.on("job", ({ job }) => jobs.set(job));
+  server.on("photo", ({ index, state }) => photos.setState(index, state));
+  server.on("result", ({ result }) => results.add(result));
+  jobs.on("end", (job) => job.kind === "paint" && paint.say(job.status === "failed" ? job.message || "Painting failed." : null));
+  connection.on("lost", () => (byId("banner").hidden = false));
+  connection.on("back", () => {
+    byId("banner").hidden = true;
+    start().catch((error) => toast(error.message, "error"));
+  });
+  listen(server);
+}
+
+/** Loads everything; also after the server was away. */
+async function start() {
+  const isFirst = !draft.state;
+  await draft.load();
+  jobs.set(draft.state.job);
+  await photos.load();
+  if (isFirst) await editor.open(draft.state.current);
+  else await editor.reload();
+}
+
+fillIcons();
+fillHelp();
+listenToPage();
+// For tests and the benchmark: latencies in ms, and where a photo's pixel lies in the window.
+window.darkroom = {
+  latencies: editor.latencies,
+  openings: editor.openings,
+  toScreen: (x, y) => canvas.toClient(x + 0.5, y + 0.5),
+  get clicks() {
+    return canvas.clicks;
+  },
+  get revision() {
+    return draft.revision;
+  },
+};
+start().then(listenToServer, (error) => {
+  listenToServer();
+  if (!error.gone) toast(error.message, "error");
+});

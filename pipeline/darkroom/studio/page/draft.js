@@ -1,0 +1,131 @@
+// The draft: stages and parameters as the server keeps them. All writes go through one queue, each with the newest revision.
+
+import { connection, getJson, postJson } from "./api.js";
+import { Emitter, debounce } from "./dom.js";
+
+/** Emits `change` when the draft is another, and `conflict` when another tab changed it first. */
+export class Draft extends Emitter {
+  state = null;
+  ops = {};
+  #queue = Promise.resolve();
+  #pending = new Map(); // changes of parameters that have not been sent: "stage/parameter" -> change
+  #writing = 0;
+  #sendSoon = debounce(() => this.#sendPending(), 60);
+
+  get revision() {
+    return this.state.revision;
+  }
+
+  get stages() {
+    return this.state.stages;
+  }
+
+  stage(name) {
+    return this.stages.find((stage) => stage.name === name);
+  }
+
+  op(stage) {
+    return this.ops[stage.op];
+  }
+
+  async load() {
+    this.#adopt(await getJson("/api/studio", { cache: "no-store" }));
+  }
+
+  #adopt(state) {
+    this.ops = state.ops ?? this.ops;
+    this.state = state;
+    this.emit("change");
+  }
+
+  /** Another tab or the server moved on: loads the draft unless the news is our own. */
+  async heard(revision) {
+    await this.settled();
+    if (revision > this.revision) await this.load();
+  }
+
+  /** Waits until everything that was changed here has been saved. */
+  async settled() {
+    this.#sendSoon.flush();
+    await this.#queue;
+  }
+
+  get isWriting() {
+    return this.#writing > 0 || this.#pending.size > 0;
+  }
+
+  /** Sets a parameter soon; several values within 60 ms become one request. */
+  set(stage, parameter, value) {
+    this.#pending.set(`${stage}/${parameter}`, { do: "set", stage, parameter, value });
+    this.#sendSoon();
+  }
+
+  reset(stage, parameter) {
+    this.#pending.delete(`${stage}/${parameter}`);
+    return this.change({ do: "reset", stage, parameter });
+  }
+
+  #sendPending() {
+    const changes = [...this.#pending.values()];
+    this.#pending.clear();
+    return Promise.all(changes.map((change) => this.change(change, true)));
+  }
+
+  /** Changes the draft. Errors of parameters are emitted as `refused`; others are thrown. */
+  async change(change, quiet = false) {
+    if (!quiet) this.#sendSoon.flush();
+    try {
+      const state = await this.post("/api/draft", { change }, (state) => state.stages.some(({ name }) => name === change.stage));
+      this.#adopt(state);
+    } catch (error) {
+      if (error.gone || error.status === 409) return;
+      this.emit("refused", { change, error });
+    }
+  }
+
+  /** Posts something that carries the revision, after all earlier writes. See `#write` for conflicts. */
+  post(path, body, isStillRight = () => false) {
+    this.#writing += 1;
+    const written = this.#queue.then(() => this.#write(path, body, isStillRight));
+    this.#queue = written.then(() => (this.#writing -= 1), () => (this.#writing -= 1));
+    return written;
+  }
+
+  /** If another tab wrote first, or the server was gone: loads the state, writes again if that makes sense, else throws. */
+  async #write(path, body, isStillRight, attempts = 5) {
+    const { revision } = this;
+    try {
+      const answer = await postJson(path, { ...body, revision });
+      if (answer.revision) this.state = { ...this.state, revision: answer.revision };
+      return answer;
+    } catch (error) {
+      if (error.status !== 409 && !error.gone) throw error;
+      await this.#loadAgain();
+      const mayRepeat = this.revision === revision || (await isStillRight(this.state));
+      if (mayRepeat && attempts > 1) return this.#write(path, body, isStillRight, attempts - 1);
+      this.emit("conflict", error);
+      throw error;
+    }
+  }
+
+  async #loadAgain() {
+    for (;;) {
+      await connection.ready();
+      try {
+        return await this.load();
+      } catch (error) {
+        if (!error.gone) throw error;
+      }
+    }
+  }
+
+  /** The problems or warnings of one stage: lines with the parameter that they name, or null. */
+  linesOf(kind, stage) {
+    const prefix = `stages.${stage}`;
+    const lines = this.state[kind].filter((line) => line.startsWith(prefix)).map((line) => line.slice(prefix.length));
+    return lines.filter((rest) => /^[.:[ ]/.test(rest)).map((rest) => {
+      const match = rest.match(/^\.(\w+)[^:]*:\s*(.*)$/s);
+      return match ? { parameter: match[1], text: match[2] } : { parameter: null, text: rest.replace(/^[:\s]+/, "") };
+    });
+  }
+}

@@ -1,0 +1,149 @@
+// A control for each kind of parameter. A field shows a value, and says when the user changed it.
+
+import { el, iconButton } from "./dom.js";
+
+/**
+ * A labelled field for a parameter. `onset(value)` is called with a checked value as the recipe would hold it, `onreset()` when
+ * the default is wanted. Returns {element, show(value, isWritten), complain(text, kind)}.
+ */
+export function makeField(parameter, { stage, onset, onreset, label = parameter.name, rows = 2 }) {
+  const id = `field-${stage}-${parameter.name}`;
+  const complaint = el("p", { class: "complaint", id: `${id}-complaint`, hidden: true });
+  const tell = (text, kind = "error") => complain(complaint, text, kind);
+  const control = makeControl(parameter, { id, label, rows, onset: (value) => (tell(null), onset(value)), onreset, tell });
+  const help = el("p", { class: "help", hidden: true }, helpText(parameter));
+  const reset = iconButton("reset", `Reset ${label} to ${defaultText(parameter)}`, onreset, { class: "icon-button reset", "data-test": `reset-${stage}-${parameter.name}` });
+  const info = iconButton("info", `About ${label}`, () => (help.hidden = !help.hidden), { class: "icon-button info" });
+  const head = el("div", { class: "field-head" }, el("label", { htmlFor: id, title: helpText(parameter) }, label), info, reset);
+  const element = el("div", { class: `field kind-${parameter.kind}`, "data-test": `field-${stage}-${parameter.name}` }, head, control.element, complaint, help);
+  const show = (value, isWritten) => {
+    element.classList.toggle("written", isWritten);
+    reset.hidden = !isWritten || parameter.required;
+    control.show(value);
+  };
+  return { element, show, complain: tell };
+}
+
+function complain(element, text, kind) {
+  element.hidden = !text;
+  element.textContent = text ?? "";
+  element.className = `complaint ${kind}`;
+}
+
+const defaultText = (parameter) => (parameter.default === null ? "nothing" : JSON.stringify(parameter.default));
+
+const helpText = (parameter) => `${parameter.help.replaceAll("`", "")}${parameter.required ? " Required." : ` Default: ${defaultText(parameter)}.`}`;
+
+function makeControl(parameter, tools) {
+  const makers = { number: makeNumber, integer: makeNumber, choice: makeChoice, flag: makeFlag, text: makeText, texts: makeTexts, seeds: makeSeeds, colours: makeColours };
+  return (makers[parameter.kind] ?? makeOther)(parameter, tools);
+}
+
+/** Writes a value into a control unless the user is at it. */
+function write(input, text) {
+  if (document.activeElement !== input && input.value !== text) input.value = text;
+}
+
+function makeNumber(parameter, { id, label, onset, onreset, tell }) {
+  const { minimum, maximum } = parameter;
+  const step = parameter.kind === "integer" ? 1 : (parameter.step ?? "any");
+  const number = el("input", { type: "number", id, min: minimum ?? "", max: maximum ?? "", step: parameter.kind === "integer" ? 1 : "any", placeholder: parameter.nullable ? "none" : "" });
+  const hasSlider = Number.isFinite(minimum) && Number.isFinite(maximum);
+  const slider = hasSlider ? el("input", { type: "range", min: minimum, max: sliderEnd(parameter), step, "aria-label": `${label}, slider`, tabIndex: -1 }) : null;
+  slider?.addEventListener("input", () => {
+    number.value = slider.value;
+    onset(Number(slider.value));
+  });
+  number.addEventListener("input", () => {
+    if (number.value === "") return number.validity.badInput ? tell("should be a number") : onreset();
+    const value = Number(number.value);
+    if (slider) slider.value = value;
+    return parameter.kind === "integer" && !Number.isInteger(value) ? tell("should be a whole number") : onset(value);
+  });
+  const show = (value) => {
+    write(number, value === null || value === undefined ? "" : String(value));
+    if (slider && document.activeElement !== slider) slider.value = value ?? minimum;
+  };
+  return { element: el("div", { class: "number" }, slider, number), show };
+}
+
+/** Sliders of long ranges end where values are still of use; the number field takes all. */
+function sliderEnd({ minimum, maximum, default: usual }) {
+  return usual > 0 && minimum >= 0 && maximum > 8 * usual ? 4 * usual : maximum;
+}
+
+function makeChoice(parameter, { id, onset, onreset }) {
+  const none = parameter.nullable ? [el("option", { value: "" }, "none")] : [];
+  const select = el("select", { id }, none, parameter.choices.map((choice) => el("option", { value: String(choice) }, String(choice))));
+  select.addEventListener("change", () => (select.value === "" ? onreset() : onset(parameter.choices.find((choice) => String(choice) === select.value))));
+  return { element: select, show: (value) => (select.value = value ?? "") };
+}
+
+function makeFlag(parameter, { id, onset }) {
+  const box = el("input", { type: "checkbox", id, role: "switch" });
+  box.addEventListener("change", () => onset(box.checked));
+  return { element: box, show: (value) => (box.checked = Boolean(value)) };
+}
+
+function makeText(parameter, { id, onset, onreset, rows }) {
+  const isLong = /prompt$|query|reference/.test(parameter.name);
+  const input = isLong ? el("textarea", { id, rows, spellcheck: true }) : el("input", { type: "text", id, spellcheck: false });
+  input.placeholder = parameter.nullable ? "none" : "";
+  input.addEventListener("input", () => (input.value === "" && !parameter.required ? onreset() : onset(input.value)));
+  return { element: input, show: (value) => write(input, value ?? "") };
+}
+
+function makeTexts(parameter, { id, onset, onreset, rows }) {
+  const area = el("textarea", { id, rows, spellcheck: true, placeholder: "one a line" });
+  area.addEventListener("input", () => {
+    const lines = area.value.split("\n").map((line) => line.trim()).filter(Boolean);
+    if (!lines.length) return onreset();
+    return onset(lines.length === 1 ? lines[0] : lines);
+  });
+  return { element: area, show: (value) => write(area, [value ?? []].flat().join("\n")) };
+}
+
+function makeSeeds(parameter, { id, onset, tell }) {
+  const input = el("input", { type: "text", id, inputMode: "numeric", placeholder: "0, 1, 2", spellcheck: false });
+  input.addEventListener("input", () => {
+    const words = input.value.split(/[\s,;]+/).filter(Boolean);
+    if (!words.length || !words.every((word) => /^\d{1,15}$/.test(word))) return tell("should be whole numbers from 0, with commas between them");
+    const seeds = words.map(Number);
+    return onset(seeds.length === 1 ? seeds[0] : seeds);
+  });
+  return { element: input, show: (value) => write(input, [value ?? []].flat().join(", ")) };
+}
+
+function makeColours(parameter, { id, label, onset, onreset }) {
+  const input = el("input", { type: "text", id, spellcheck: false, placeholder: 'white or #f0f0f0, commas between several' });
+  const picker = el("input", { type: "color", "aria-label": `Pick ${label}` });
+  input.addEventListener("input", () => {
+    const colours = input.value.split(",").map((colour) => colour.trim()).filter(Boolean);
+    if (!colours.length) return onreset();
+    return onset(colours.length === 1 ? colours[0] : colours);
+  });
+  picker.addEventListener("input", () => {
+    input.value = picker.value;
+    onset(picker.value);
+  });
+  const show = (value) => {
+    write(input, [value ?? []].flat().join(", "));
+    if (/^#[0-9a-f]{6}$/i.test(input.value)) picker.value = input.value;
+  };
+  return { element: el("div", { class: "colours" }, picker, input), show };
+}
+
+/** Anything else: typed JSON where it parses, else text. */
+function makeOther(parameter, { id, onset, onreset }) {
+  const input = el("input", { type: "text", id, spellcheck: false, placeholder: parameter.nullable || parameter.default === null ? "none" : "" });
+  input.addEventListener("input", () => (input.value.trim() === "" ? onreset() : onset(parsed(input.value))));
+  return { element: input, show: (value) => write(input, typeof value === "string" ? value : value === null || value === undefined ? "" : JSON.stringify(value)) };
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text.trim();
+  }
+}

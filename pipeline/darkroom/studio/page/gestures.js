@@ -1,0 +1,136 @@
+// Mouse, pen and wheel on the canvas, as what the user means: click, box, move, remove, pan, zoom.
+
+import { Emitter, clamp } from "./dom.js";
+import { boxBetween, hitShape, moveShape, pointAt } from "./shapes.js";
+
+const STILL = 4; // CSS px: a press that moves less is a click
+const BORDER = 24; // CSS px: clicks this near beside the photo count as clicks on its border
+
+/**
+ * Emits `click` {point, negative}, `box` {box}, `remove` {hit}, `shapes` {shapes} after a move, each with `since`, the time of
+ * the event in ms; also `hover` {x, y} | null, `double`, `divide`, and `plain`
+ * for a click where the canvas takes no clicks.
+ */
+export class Gestures extends Emitter {
+  #press = null;
+  #space = false;
+
+  constructor(canvas) {
+    super();
+    this.canvas = canvas;
+    const { element } = canvas;
+    element.addEventListener("pointerdown", (event) => this.#down(event));
+    element.addEventListener("pointermove", (event) => this.#move(event));
+    element.addEventListener("pointerup", (event) => this.#up(event));
+    element.addEventListener("pointercancel", () => this.#stop());
+    element.addEventListener("pointerleave", () => this.emit("hover", null));
+    element.addEventListener("contextmenu", (event) => event.preventDefault());
+    element.addEventListener("dblclick", () => this.emit("double"));
+    element.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+  }
+
+  /** Space held: drags pan. */
+  set space(held) {
+    this.#space = held;
+    this.canvas.element.classList.toggle("pannable", held);
+  }
+
+  get isBusy() {
+    return this.#press !== null;
+  }
+
+  #at(event) {
+    return this.canvas.fromClient(event.clientX, event.clientY);
+  }
+
+  #down(event) {
+    if (!this.canvas.hasPhoto || this.#press) return;
+    this.canvas.element.focus({ preventScroll: true });
+    const start = this.#at(event);
+    this.#press = { button: event.button, start, last: start, moved: false, kind: this.#kind(event, start), hit: null };
+    if (this.#press.kind === "mark") this.#press.hit = hitShape(this.canvas, start);
+    this.canvas.element.setPointerCapture(event.pointerId);
+    if (event.button === 1) event.preventDefault(); // no automatic scrolling
+    if (this.#press.kind === "divide") this.#divide(start);
+  }
+
+  #kind(event, start) {
+    if (event.button === 1 || this.#space) return "pan";
+    if (this.canvas.isComparing) return "divide";
+    return this.canvas.clicks && this.#isNear(start) ? "mark" : "pan";
+  }
+
+  #isNear({ x, y }) {
+    const { viewport } = this.canvas;
+    const point = viewport.toPhoto(x, y);
+    const border = (BORDER * viewport.ratio) / viewport.scale;
+    const { width, height } = viewport.photo;
+    return point.x >= -border && point.y >= -border && point.x <= width + border && point.y <= height + border;
+  }
+
+  #move(event) {
+    const at = this.#at(event);
+    this.emit("hover", this.canvas.hasPhoto ? this.canvas.viewport.toPhoto(at.x, at.y) : null);
+    const press = this.#press;
+    if (!press) return;
+    const still = STILL * this.canvas.viewport.ratio;
+    press.moved ||= Math.hypot(at.x - press.start.x, at.y - press.start.y) > still;
+    if (press.moved) this.#drag(press, at);
+    press.last = at;
+  }
+
+  #drag(press, at) {
+    const { canvas } = this;
+    if (press.kind === "pan") return canvas.moved((viewport) => viewport.pan(at.x - press.last.x, at.y - press.last.y));
+    if (press.kind === "divide") return this.#divide(at);
+    if (press.button !== 0) return undefined;
+    if (press.hit) canvas.preview = { shapes: moveShape(canvas, press.hit, press.start, at) };
+    else canvas.preview = { box: boxBetween(canvas, press.start, at) };
+    return canvas.redraw();
+  }
+
+  #divide(at) {
+    this.canvas.divider = clamp(at.x / this.canvas.element.width, 0, 1);
+    this.canvas.redraw();
+    this.emit("divide");
+  }
+
+  #up(event) {
+    const press = this.#press;
+    if (!press || event.button !== press.button) return;
+    const { preview } = this.canvas;
+    this.#stop();
+    if (press.kind === "pan" && !press.moved && press.button === 0 && !this.canvas.clicks) this.emit("plain");
+    if (press.kind !== "mark") return;
+    const since = event.timeStamp;
+    if (preview?.shapes) this.emit("shapes", { shapes: preview.shapes, since });
+    else if (preview?.box) this.emit("box", { box: preview.box, since });
+    else if (!press.moved) this.#click(press, event, since);
+  }
+
+  #click(press, event, since) {
+    if (press.hit && press.button === 0) return this.emit("remove", { hit: press.hit, since });
+    const negative = press.button === 2 || event.altKey || event.ctrlKey;
+    return this.emit("click", { point: pointAt(this.canvas, press.start), negative, since });
+  }
+
+  #stop() {
+    this.#press = null;
+    this.canvas.preview = null;
+    this.canvas.redraw();
+  }
+
+  /** Escape: gives up what is being dragged. */
+  cancel() {
+    if (this.#press) this.#stop();
+  }
+
+  #wheel(event) {
+    event.preventDefault();
+    if (!this.canvas.hasPhoto) return;
+    const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 30 : 1;
+    const speed = event.ctrlKey ? 0.01 : 0.0016; // a pinch on a touchpad arrives as small steps with Ctrl
+    const at = this.#at(event);
+    this.canvas.moved((viewport) => viewport.zoom(Math.exp(clamp(-event.deltaY * lines * speed, -2, 2)), at.x, at.y));
+  }
+}

@@ -1,0 +1,126 @@
+// The paint panel: the prompt, seeds, steps and guidance of the stage that paints, and the button that does it.
+
+import { Emitter, byId, el } from "./dom.js";
+import { makeField } from "./fields.js";
+import { makeProgress } from "./jobs.js";
+import { PAINT_PARAMETERS, hasPaintPanel } from "./stages.js";
+
+const LABELS = { prompt: "Prompt", negative_prompt: "Negative prompt", seed: "Seeds", steps: "Steps", guidance_scale: "Guidance" };
+
+/** Emits `paint` when the user wants the pictures of the recipe as it is. */
+export class PaintPanel extends Emitter {
+  #draft;
+  #stages;
+  #jobs;
+  #fields = new Map();
+  #built = "";
+
+  constructor(draft, stages, jobs) {
+    super();
+    this.#draft = draft;
+    this.#stages = stages;
+    this.#jobs = jobs;
+    this.progress = makeProgress(jobs, "paint");
+    byId("paint-progress").append(this.progress.element);
+    byId("paint").addEventListener("click", () => this.paint());
+    byId("other-seeds").addEventListener("click", () => this.otherSeeds());
+    draft.on("change", () => this.update());
+    draft.on("refused", ({ change, error }) => this.#refuse(change, error));
+    stages.on("select", () => this.update());
+    jobs.on("change", () => this.update());
+  }
+
+  /** The stage whose prompt is shown: the selected one, or the last one that has a prompt. */
+  get target() {
+    const { stage } = this.#stages;
+    if (stage && hasPaintPanel(this.#draft.op(stage))) return stage;
+    return this.#draft.stages.findLast((one) => hasPaintPanel(this.#draft.op(one))) ?? null;
+  }
+
+  paint() {
+    this.say(null);
+    this.emit("paint");
+  }
+
+  /** As many seeds as there are, the next ones; then paints. */
+  async otherSeeds() {
+    const { target } = this;
+    const seeds = [target.parameters.seed ?? 0].flat();
+    const next = Math.max(...seeds) + 1;
+    const others = seeds.map((_, index) => next + index);
+    this.#draft.set(target.name, "seed", others.length === 1 ? others[0] : others);
+    await this.#draft.settled();
+    this.paint();
+  }
+
+  update() {
+    const { target } = this;
+    this.#build(target);
+    if (target) this.#fill(target);
+    const paints = this.#draft.stages.some((stage) => this.#draft.op(stage).kind === "repaint");
+    const { problems } = this.#draft.state;
+    const isPainting = this.#jobs.isRunning && this.#jobs.job.kind === "paint";
+    byId("paint").disabled = !paints || problems.length > 0 || this.#jobs.isRunning;
+    byId("paint").title = this.#reason(paints, problems);
+    byId("other-seeds").hidden = !target?.parameters || !this.#fields.has("seed");
+    byId("other-seeds").disabled = byId("paint").disabled;
+    byId("paint-progress").hidden = !isPainting;
+    if (isPainting) this.progress.show(this.#jobs.job);
+    this.#count(target);
+  }
+
+  #reason(paints, problems) {
+    if (!paints) return "The recipe has no stage that changes the picture: add inpaint, background, erase or another one";
+    if (problems.length) return `First mend: ${problems[0]}`;
+    return this.#jobs.isRunning ? "Wait for the job that runs, or cancel it" : "Paint this photo (p)";
+  }
+
+  #count(target) {
+    const count = target ? [target.parameters.prompt ?? ""].flat().length * [target.parameters.seed ?? 0].flat().length : 1;
+    byId("paint").textContent = count > 1 ? `Paint ${count} pictures` : "Paint";
+  }
+
+  #build(target) {
+    const signature = target ? `${target.name}/${target.op}` : "";
+    if (signature === this.#built) return;
+    this.#built = signature;
+    this.#fields.clear();
+    byId("paint-stage").textContent = target ? target.name : "";
+    const parameters = target ? this.#draft.op(target).parameters.filter(({ name }) => PAINT_PARAMETERS.includes(name)) : [];
+    for (const parameter of parameters) this.#fields.set(parameter.name, this.#field(target.name, parameter));
+    const ordered = PAINT_PARAMETERS.filter((name) => this.#fields.has(name)).map((name) => this.#fields.get(name).element);
+    byId("paint-fields").replaceChildren(...(target ? ordered : [el("p", { class: "note" }, "No stage of this recipe has a prompt.")]));
+  }
+
+  #field(stage, parameter) {
+    const onset = (value) => this.#draft.set(stage, parameter.name, value);
+    const onreset = () => this.#draft.reset(stage, parameter.name);
+    return makeField(parameter, { stage, onset, onreset, label: LABELS[parameter.name], rows: parameter.name === "prompt" ? 2 : 1 });
+  }
+
+  #fill(target) {
+    const problems = this.#draft.linesOf("problems", target.name);
+    const warnings = this.#draft.linesOf("warnings", target.name);
+    for (const parameter of this.#draft.op(target).parameters) {
+      const field = this.#fields.get(parameter.name);
+      if (!field) continue;
+      const isWritten = parameter.name in target.parameters;
+      field.show(isWritten ? target.parameters[parameter.name] : parameter.default, isWritten);
+      const problem = problems.find((line) => line.parameter === parameter.name);
+      const warning = warnings.find((line) => line.parameter === parameter.name);
+      field.complain((problem ?? warning)?.text ?? null, problem ? "error" : "warning");
+    }
+  }
+
+  #refuse({ stage, parameter }, error) {
+    if (stage !== this.target?.name) return;
+    const text = error.message.replace(new RegExp(`^stages\\.${stage}\\.${parameter}:?\\s*`), "");
+    this.#fields.get(parameter)?.complain(text, "error");
+  }
+
+  /** Shows a line above the button: why painting failed. */
+  say(text) {
+    byId("paint-message").hidden = !text;
+    byId("paint-message").textContent = text ?? "";
+  }
+}
