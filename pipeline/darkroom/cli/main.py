@@ -68,6 +68,8 @@ def _parser() -> _Parser:
 
 
 def _command(argv: list[str]) -> int:
+    if argv[:1] == ["studio"]:
+        return _studio(argv[1:])
     if commands.named(argv):
         return DONE if commands.run(argv) else SOME_FAILED
     given = _parser().parse_intermixed_args(argv)
@@ -78,6 +80,13 @@ def _command(argv: list[str]) -> int:
         print(f"Darkroom {version('darkroom')}")
         return DONE
     return _compose(given)
+
+
+def _studio(words: list[str]) -> int:
+    from darkroom.studio.command import run
+
+    run(words)
+    return DONE
 
 
 def _compose(given: argparse.Namespace) -> int:

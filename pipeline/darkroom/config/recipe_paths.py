@@ -13,7 +13,7 @@ from darkroom.stages.markers import PathField
 from darkroom.system.files import read_file
 
 _MAX_BYTES = 1_000_000
-_PATHS = ("images", "manifest")  # of `dataset`
+_PATHS = ("images", "manifest", "folder")  # of `dataset`
 _PATTERNS = ("only", "exclude")
 
 

@@ -101,6 +101,14 @@ def _float(loader: PlainLoader, node: Any) -> float:
     return number
 
 
+def inline(content: Any) -> str:
+    """Plain data as YAML on one line, such as `{grow: -2, feather: 2}`."""
+    text = yaml.dump(
+        content, Dumper=PlainDumper, allow_unicode=True, sort_keys=False, default_flow_style=True, width=math.inf
+    )
+    return str(text).removesuffix("\n").removesuffix("\n...")
+
+
 class PlainDumper(yaml.SafeDumper):  # type: ignore[misc]
     """Quotes texts that YAML 1.1 or 1.2 would read as something else."""
 

@@ -104,7 +104,7 @@ class StageSpec:
 
     def _with_columns(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters with manifest columns filled in, and paths made absolute."""
-        parameters = {key: _fill_in(value, item) for key, value in self.parameters.items()}
+        parameters = {key: fill_in(value, item) for key, value in self.parameters.items()}
         for key in self.kind.fields_with(PathField):
             if self.start and key in parameters:
                 parameters[key] = _absolute(parameters[key], self.start)
@@ -128,12 +128,12 @@ def too_many_pictures(count: int) -> str:
     return f"lists of values make {count} pictures of each photo; at most {MAX_PICTURES}, or use a sweep (-m)"
 
 
-def _fill_in(value: Any, item: Mapping[str, Any]) -> Any:
+def fill_in(value: Any, item: Mapping[str, Any]) -> Any:
     """A value with manifest columns filled in: `${item.x}` alone becomes the column's value, inside text its text."""
     if isinstance(value, Mapping):
-        return {key: _fill_in(inner, item) for key, inner in value.items()}
+        return {key: fill_in(inner, item) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_fill_in(inner, item) for inner in value]
+        return [fill_in(inner, item) for inner in value]
     if not isinstance(value, str):
         return value
     alone = _ITEM.fullmatch(value)

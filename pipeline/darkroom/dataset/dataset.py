@@ -107,8 +107,8 @@ class Dataset:
 
     Attributes:
         images: a photo, a folder with all below it, a glob (`*`, `?`, `[abc]`, `**`), or a list of these.
-        manifest: a table with a column `image`, relative to the table's own folder. The other columns become each
-            photo's `item`.
+        manifest: a table with a column `image`, relative to `folder`. The other columns become each photo's `item`.
+        folder: where the table's `image` paths start; by default the table's own folder.
         only: only photos whose names fit one of these patterns (`selection.Patterns`); empty for all.
         exclude: no photos whose names fit one of these patterns.
         limit: at most this many photos; None for all. Not a key of `dataset`: see `first`.
@@ -116,6 +116,7 @@ class Dataset:
 
     images: str | list[str] | None = None
     manifest: str | None = None
+    folder: str | None = None
     only: Patterns = ()
     exclude: Patterns = ()
     limit: int | None = field(default=None, init=False)
@@ -126,6 +127,8 @@ class Dataset:
             raise ValueError("`images` and `manifest` are both given; add dataset.images=null or dataset.manifest=null")
         if not self.images and not self.manifest:
             raise ValueError("give either `images` (a photo, folder or glob) or `manifest` (a table)")
+        if self.folder and not self.manifest:
+            raise ValueError("`folder` is where the paths of a `manifest` start; there is no manifest")
         return self
 
     def first(self, limit: int | None) -> Self:
@@ -144,7 +147,7 @@ class Dataset:
             RecipeError: one line for each path that is missing, empty or unreadable, and for each missing column.
         """
         if self.manifest:
-            _check_manifest(Path(self.manifest), columns)
+            _check_manifest(Path(self.manifest), self._start, columns)
         problems = [problem for place in self._places() if (problem := _problem(place))]
         if problems:
             raise RecipeError([f"dataset.images: {problem}" for problem in problems])
@@ -178,6 +181,11 @@ class Dataset:
             tally.add(photo.path, only.fitting(photo.name), takes)
         return [*([describe(listing.skipped)] if listing.skipped else []), *tally.lines()]
 
+    @property
+    def _start(self) -> Path:
+        """The folder where the manifest's paths start."""
+        return Path(self.folder) if self.folder else Path(str(self.manifest)).parent
+
     def _places(self) -> list[str]:
         return [self.images] if isinstance(self.images, str) else self.images or []
 
@@ -194,7 +202,7 @@ class Dataset:
 
     def _all(self, listing: Listing) -> Iterator[Photo]:
         if self.manifest:
-            yield from _listed(Path(self.manifest))
+            yield from _listed(Path(self.manifest), self._start)
             return
         root = _common_root(self._places())
         for place in self._places():
@@ -215,13 +223,13 @@ def _ignore(line: str) -> None:
     """Takes lines for the log that another walk has written."""
 
 
-def _listed(path: Path) -> Iterator[Photo]:
+def _listed(path: Path, start: Path) -> Iterator[Photo]:
     for row in manifest.rows(path):
         place = f"{path.name}:{row.line}"
         if row.image is None:
             yield Photo(path, place, row=place, problem=row.problem)
         else:
-            yield Photo(path.parent / row.image, row.image, row.item, place)
+            yield Photo(start / row.image, row.image, row.item, place)
 
 
 def _common_root(places: list[str]) -> Path:
@@ -230,7 +238,7 @@ def _common_root(places: list[str]) -> Path:
     return Path(os.path.commonpath(list(roots)))
 
 
-def _check_manifest(path: Path, columns: Collection[str]) -> None:
+def _check_manifest(path: Path, start: Path, columns: Collection[str]) -> None:
     """Read rows until one photo and all columns are found; in a good manifest, that is the first row."""
     first_bad = first_lost = None
     missing, known, usable, there = set(columns) - BUILT_IN.keys(), set(BUILT_IN), 0, False
@@ -241,7 +249,7 @@ def _check_manifest(path: Path, columns: Collection[str]) -> None:
         usable += 1
         missing -= row.item.keys()
         known |= row.item.keys()
-        there = there or _is_there(path.parent / row.image)
+        there = there or _is_there(start / row.image)
         first_lost = first_lost or row.image
         if there and not missing:
             return

@@ -137,6 +137,22 @@ def read_size(path: Path) -> PhotoSize | None:
         return None
 
 
+def read_reduced(path: Path, side: int) -> DecodedPhoto:
+    """Read a photo to show it small. A large JPEG is decoded at a half, a quarter or an eighth of its size, fast.
+
+    Args:
+        path: the file.
+        side: neither side becomes smaller than this because of it, in px.
+
+    Raises:
+        PhotoError: it cannot be read; or see `decode_photo`.
+    """
+    with _read_errors():
+        data = read_file(path)
+    with _decode_errors(data):
+        return _decode_8_bits(data, side)[0]
+
+
 def photo_digest(path: Path) -> str:
     """SHA-256 of a photo's file, 64 hexadecimal digits, without decoding it.
 
@@ -216,9 +232,13 @@ def _opened(data: bytes) -> Iterator[tuple[Image.Image, bool]]:
         yield image, has_16_bits
 
 
-def _decode_8_bits(data: bytes) -> tuple[DecodedPhoto, int]:
-    """The photo without `pixels16`, and the orientation in which OpenCV would read the file."""
+def _decode_8_bits(data: bytes, side: int | None = None) -> tuple[DecodedPhoto, int]:
+    """The photo without `pixels16`, and the orientation in which OpenCV would read the file; for `side` see
+    `read_reduced`.
+    """
     with _opened(data) as (image, has_16_bits):
+        if side is not None:
+            image.draft(image.mode, (side, side))
         metadata, orientation = read_exif(image)
         image.load()
         stored_orientation = 1 if image.format == "TIFF" else orientation  # for TIFF, loading has turned it already

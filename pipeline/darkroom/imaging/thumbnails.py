@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from darkroom.imaging.codec import read_reduced
 from darkroom.imaging.colour_profiles import to_srgb
 
 PAPER = "#fbfaf8"  # behind transparent pixels; the background colour of reports
@@ -33,6 +35,23 @@ def photo_thumbnail(pixels: np.ndarray, alpha: np.ndarray | None, icc: bytes | N
     file = BytesIO()
     colours.save(file, "JPEG", quality=88, subsampling="4:4:4")
     return file.getvalue()
+
+
+def file_thumbnail(path: Path, side: int) -> bytes:
+    """A small JPEG of a photo's file, upright, in sRGB, over `PAPER`. A large JPEG is decoded at a reduced size.
+
+    Args:
+        path: the file.
+        side: px of the longer side.
+
+    Raises:
+        PhotoError: the file cannot be read or decoded.
+    """
+    photo = read_reduced(path, side)
+    image = Image.fromarray(photo.pixels)
+    image.thumbnail((side, side))
+    alpha = None if photo.alpha is None else np.asarray(Image.fromarray(photo.alpha).resize(image.size))
+    return photo_thumbnail(np.asarray(image), alpha, photo.icc)
 
 
 def mask_thumbnail(mask: np.ndarray) -> bytes:

@@ -25,10 +25,24 @@ class ImageCache(Generic[_T]):
 
     def __call__(self, image: np.ndarray) -> _T:
         """The result for this image, computed only if its pixels differ from those of the last ones."""
-        same = (index for index, (last, _) in enumerate(self._last) if np.array_equal(image, last))
-        if (index := next(same, None)) is not None:
-            self._last.append(self._last.pop(index))
-        else:
-            del self._last[: len(self._last) + 1 - self._size]  # frees an old result before the new one is computed
+        if not self._found(image):
+            self._make_room()  # frees an old result before the new one is computed
             self._last.append((image.copy(), self._compute(image)))
         return self._last[-1][1]
+
+    def add(self, image: np.ndarray, result: _T) -> None:
+        """Keep a result that was computed otherwise."""
+        if not self._found(image):
+            self._make_room()
+            self._last.append((image.copy(), result))
+
+    def _found(self, image: np.ndarray) -> bool:
+        """Whether the image is there; it then becomes the latest."""
+        same = (index for index, (last, _) in enumerate(self._last) if np.array_equal(image, last))
+        if (index := next(same, None)) is None:
+            return False
+        self._last.append(self._last.pop(index))
+        return True
+
+    def _make_room(self) -> None:
+        del self._last[: len(self._last) + 1 - self._size]

@@ -30,7 +30,7 @@ class Segments(NamedTuple):
 class SamModel(Protocol):
     """Segment Anything: `sam.Sam`, or a wrapper around it."""
 
-    def embed(self, image: np.ndarray) -> None:
+    def embed(self, image: np.ndarray, copies: Sequence[np.ndarray] = ()) -> None:
         """See `Sam.embed`."""
 
     def masks(

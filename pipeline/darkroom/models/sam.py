@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -49,13 +49,21 @@ class Sam:
 
         self._predictor = SamPredictor(network)
         self._keep = keep
-        self._photos = ImageCache(partial(self._encoded, keep))
+        self._photos = ImageCache(partial(self._encoded, keep), size=4)
         self._crops = ImageCache(partial(self._encoded, None))
 
-    def embed(self, image: np.ndarray) -> None:
-        """Encode a photo ahead of its clicks, (H, W, 3) uint8 RGB. Raises `PhotoError`: see `masks`."""
+    def embed(self, image: np.ndarray, copies: Sequence[np.ndarray] = ()) -> None:
+        """Encode a photo ahead of its clicks. Raises `PhotoError`: see `masks`.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            copies: of other sizes, (h, w, 3) uint8 RGB each, which then share the photo's encoding.
+        """
         self._check_shape(image)
-        self._photos(np.ascontiguousarray(image))
+        encoded = self._photos(np.ascontiguousarray(image))
+        for copy in copies:
+            self._check_shape(copy)
+            self._photos.add(copy, encoded._replace(original_size=copy.shape[:2]))
 
     def masks(
         self, image: np.ndarray, points: np.ndarray, labels: np.ndarray, box: np.ndarray | None, is_crop: bool = False

@@ -60,6 +60,11 @@ def run_command(run: PurePath, facts: Mapping[str, Any], line: Mapping[str, Any]
     return _command([*words, *map(redactor.redact, settings)])
 
 
+def recipe_command(**words: str) -> str:
+    """The command of an ordinary run, from the values of its words, such as `recipe`, `dataset.only`."""
+    return _command([word(key, value) for key, value in words.items()])
+
+
 def word(key: str, value: Scalar) -> str:
     """A word of the command line that sets a key to exactly this value; not yet quoted for the shell.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,9 @@ class TwoPassSam:
     def __init__(self, sam: SamModel) -> None:
         self.sam = sam
 
-    def embed(self, image: np.ndarray) -> None:
+    def embed(self, image: np.ndarray, copies: Sequence[np.ndarray] = ()) -> None:
         """See `Sam.embed`."""
-        self.sam.embed(image)
+        self.sam.embed(image, copies)
 
     def masks(
         self, image: np.ndarray, points: np.ndarray, labels: np.ndarray, box: np.ndarray | None, is_crop: bool = False

@@ -1,0 +1,90 @@
+"""Clicks on photos: what a person marks on the page, and how a stage takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from darkroom.stages import STAGES
+
+_MARKS = ("points", "negative", "boxes", "box")  # parameters that are made on the canvas
+_CHOICE = "choose"  # which of SAM's candidates
+
+
+@dataclass(frozen=True)
+class Clicks:
+    """The marks on one photo for one stage, in pixels of the upright photo.
+
+    Attributes:
+        points: [x, y] each, on the object.
+        negative: [x, y] each, beside it.
+        boxes: [x0, y0, x1, y1] each.
+        choose: which of SAM's candidates.
+    """
+
+    points: tuple[tuple[float, ...], ...] = ()
+    negative: tuple[tuple[float, ...], ...] = ()
+    boxes: tuple[tuple[float, ...], ...] = ()
+    choose: str = "score"
+
+    def __bool__(self) -> bool:
+        return bool(self.points or self.boxes)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Clicks:
+        """Clicks from parameters as a stage or a request gives them; anything malformed counts as none."""
+        boxes = given.get("boxes") or ([given["box"]] if given.get("box") else [])
+        choose = given.get(_CHOICE)
+        return cls(
+            _marks(given.get("points"), 2),
+            _marks(given.get("negative"), 2),
+            _marks(boxes, 4),
+            choose if isinstance(choose, str) else "score",
+        )
+
+    def parameters(self, op: str) -> dict[str, Any]:
+        """The parameters that an op takes from these clicks; empty ones are left out."""
+        values: dict[str, Any] = {
+            "points": _lists(self.points),
+            "negative": _lists(self.negative),
+            "boxes": _lists(self.boxes),
+            "box": list(_lists(self.boxes)[-1]) if self.boxes else [],
+        }
+        taken = {name: values[name] for name in marks_of(op) if values[name]}
+        return taken | ({_CHOICE: self.choose} if _CHOICE in click_parameters(op) and self.choose != "score" else {})
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+def click_parameters(op: str) -> tuple[str, ...]:
+    """The parameters of an op that are set by clicks; empty for most ops."""
+    marks = marks_of(op)
+    return (*marks, _CHOICE) if "boxes" in marks and _CHOICE in STAGES[op].__pydantic_fields__ else marks
+
+
+def marks_of(op: str) -> tuple[str, ...]:
+    """`click_parameters` without the choice among SAM's candidates."""
+    fields = STAGES[op].__pydantic_fields__ if op in STAGES else {}
+    return tuple(name for name in _MARKS if name in fields) if "negative" in fields else ()
+
+
+def _marks(given: Any, count: int) -> tuple[tuple[float, ...], ...]:
+    several = given if isinstance(given, Sequence) and not isinstance(given, str) else ()
+    if several and all(_is_number(value) for value in several):  # one mark alone
+        several = (several,)
+    return tuple(
+        tuple(round(float(value), 2) for value in mark)
+        for mark in several
+        if isinstance(mark, Sequence) and len(mark) == count and all(_is_number(value) for value in mark)
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e6
+
+
+def _lists(marks: tuple[tuple[float, ...], ...]) -> list[list[float]]:
+    return [[int(value) if value == int(value) else value for value in mark] for mark in marks]

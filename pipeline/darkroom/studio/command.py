@@ -1,0 +1,201 @@
+"""`darkroom studio [recipe=NAME] [dataset.images=FOLDER] ...`: opens a draft and serves its page until Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from darkroom.config.compose import check_single, compose, compose_given
+from darkroom.config.override_errors import check_words
+from darkroom.config.recipe_paths import outputs_folder
+from darkroom.config.settings import Settings
+from darkroom.dataset import Dataset
+from darkroom.errors import OutputError, RecipeError, SetupError
+from darkroom.resources import ROOT, install_command
+from darkroom.store import FOLDER, Store
+from darkroom.studio.draft import Draft
+from darkroom.studio.draft_files import DraftFiles
+from darkroom.studio.photos import Photos
+from darkroom.studio.studio import Studio
+from darkroom.system.locks import locked
+
+if TYPE_CHECKING:
+    import uvicorn
+
+_PORT, _LOOPBACK = 8642, "127.0.0.1"
+_OWN = ("port", "host")
+_SETTINGS = re.compile(r"[+~]*(models|memory|device|results|outputs|strict)\b")
+_NEW = {"name": "studio", "stages": {"object": {"op": "sam"}, "refine": None, "invert": None, "inpaint": None}}
+"""The recipe that a studio without `recipe=` begins with: an object gets a new background."""
+
+
+def run(words: Sequence[str]) -> None:
+    """Serve the studio until it is interrupted.
+
+    Args:
+        words: `KEY=VALUE`, as for a run, and `port=8642` and `host=127.0.0.1`.
+
+    Raises:
+        RecipeError: the words or the recipe are wrong.
+        SetupError: the packages of the extra `studio` are missing.
+        OutputError: the port is taken, or the draft cannot be saved.
+    """
+    _require_packages()
+    own, words = _own_words(words)
+    host, port = own.get("host", _LOOPBACK), _port(own.get("port", str(_PORT)))
+    check_words(words)
+    check_single(words)
+    draft, photos, settings, outputs = _opened(words)
+    store = Store(outputs / FOLDER)
+    store.create()
+    busy = f"{draft.files.folder}: another studio works on this recipe"
+    with (
+        locked(store.folder, shared=True, busy=f"{store.folder}: is being pruned"),
+        locked(draft.files.folder, busy=busy),
+    ):
+        studio = Studio(draft, photos, settings, outputs, [word for word in words if _SETTINGS.match(word)])
+        with _listening(host, port) as listener:
+            _serve(studio, listener, host)
+
+
+def _require_packages() -> None:
+    try:
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise SetupError(f"the studio needs {error.name}: {install_command('studio')}") from None
+
+
+def _own_words(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """The words that only the studio knows, and the others."""
+    own = {key: value for key, _, value in (word.partition("=") for word in words) if key in _OWN}
+    return own, [word for word in words if word.partition("=")[0] not in _OWN]
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 <= int(text[:9]) < 2**16:
+        raise RecipeError(f"command line: port={text}: a whole number from 0 to 65535; 0 takes any free port")
+    return int(text)
+
+
+def _opened(words: Sequence[str]) -> tuple[Draft, Photos, Settings, Path]:
+    """The draft that the words name: continued where it has been saved before, else a new one."""
+    has_recipe = any(word.startswith("recipe=") for word in words)
+    if has_recipe:
+        composed = compose(words)
+    else:
+        new = {**_NEW, "dataset": {"images": str(ROOT / "examples")}}
+        composed = compose_given(new, words)
+    config = composed.config
+    settings, outputs = Settings.parse(config), outputs_folder(str(config.get("outputs")))
+    dataset = _dataset(config)
+    source = Path(composed.source)
+    own = DraftFiles(source.parent)
+    if source.name == "recipe.yaml" and own.exists():  # the recipe of a draft: all photos, not only those with clicks
+        files, everything = own, own.dataset()
+    else:
+        files, everything = _files_for(outputs / "studio", str(config["name"]), dataset), dataset
+        if files.exists():
+            config = compose([f'recipe="{files.folder / "recipe.yaml"}"', *_without_recipe(words)]).config
+    rows = {photo.name: photo for photo in _dataset(config).photos()}
+    everything.check()
+    photos = [rows.get(photo.name, photo) for photo in everything.photos()]
+    draft = Draft(files, str(config["name"]), everything, photos, config)
+    draft.save(draft.state)
+    return draft, Photos(photos), settings, outputs
+
+
+def _without_recipe(words: Sequence[str]) -> Iterator[str]:
+    return (word for word in words if not word.startswith(("recipe=", "dataset.", "stages.", "~stages.")))
+
+
+def _dataset(config: Mapping[str, Any]) -> Dataset:
+    given = {key: value for key, value in (config.get("dataset") or {}).items() if value is not None}
+    try:
+        return Dataset(**given)
+    except ValueError:
+        raise RecipeError("dataset: give the photos, such as dataset.images=photos/") from None
+
+
+def _files_for(folder: Path, name: str, dataset: Dataset) -> DraftFiles:
+    """Where a draft of this recipe and these photos is or will be: another dataset gets another folder."""
+    for number in range(1, 1000):
+        files = DraftFiles(folder / (name if number == 1 else f"{name}-{number}"))
+        if not files.exists() or files.dataset() == dataset:
+            return files
+    raise OutputError(f"{folder / name}: a thousand drafts have this name; remove some")
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        raise OutputError(f"{host}:{port}: cannot be opened: {error.strerror}; choose another port=") from None
+    with listener:
+        yield listener
+
+
+def _serve(studio: Studio, listener: socket.socket, host: str) -> None:
+    """Answer requests in a thread, and work in this one, so that Ctrl-C stops the work."""
+    import uvicorn
+
+    from darkroom.studio.guard import Guard
+    from darkroom.studio.server import Pages
+
+    port = listener.getsockname()[1]
+    is_local = host in (_LOOPBACK, "::1", "localhost")
+    token = None if is_local else secrets.token_urlsafe(24)
+    names = ["localhost", "127.0.0.1", "[::1]"] if is_local else _names_of(host)
+    pages = Pages(studio)
+    guard = Guard(pages.app(), {f"{name}:{port}" for name in names}, token)
+    server = uvicorn.Server(uvicorn.Config(guard, log_level="warning", timeout_graceful_shutdown=2, lifespan="off"))
+    thread = threading.Thread(target=_run_quietly, args=(server, listener), daemon=True)
+    thread.start()
+    shown = "127.0.0.1" if is_local else names[0]
+    address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+    print(f"studio: {address}\nsaved in {studio.draft.files.folder}; stop with Ctrl-C", flush=True)
+    if sys.stdout.isatty():
+        webbrowser.open(address)
+    try:
+        studio.worker.run()
+    except KeyboardInterrupt:
+        print("the studio has stopped; everything is saved", flush=True)
+    finally:
+        studio.close()
+        pages.events.tell(None)
+        server.should_exit = True
+        thread.join(5)
+
+
+def _run_quietly(server: uvicorn.Server, listener: socket.socket) -> None:
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    server.run(sockets=[listener])
+
+
+def _names_of(host: str) -> list[str]:
+    """The names by which other machines may call the studio."""
+    own = [socket.gethostname(), socket.getfqdn()]
+    addresses = {str(info[4][0]) for name in own for info in _addresses(name)}
+    given = [f"[{host}]" if ":" in host else host] if host not in ("0.0.0.0", "::") else []
+    return [*given, *own, *sorted(f"[{a}]" if ":" in a else a for a in addresses), "localhost", _LOOPBACK]
+
+
+def _addresses(name: str) -> list[Any]:
+    try:
+        return list(socket.getaddrinfo(name, None))
+    except OSError:
+        return []

@@ -1,0 +1,242 @@
+"""The draft: the recipe that is being made, and the clicks on its photos. Every change is saved before it is answered.
+
+outputs/studio/NAME/recipe.yaml    the recipe, which the command line can run at any time
+outputs/studio/NAME/photos.jsonl   its manifest: one line for each photo with clicks
+outputs/studio/NAME/studio.json    all photos of the folder, and the runs that painted single ones
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from darkroom.config.stage_defaults import op_of, with_defaults
+from darkroom.dataset import Dataset, Photo
+from darkroom.errors import DarkroomError, RecipeError, suggest
+from darkroom.stages import STAGES
+from darkroom.studio.clicks import Clicks, click_parameters
+from darkroom.studio.draft_files import DraftFiles
+from darkroom.studio.recipe_text import Written, columns_of
+
+Stages = dict[str, dict[str, Any]]  # by name: `op`, and the parameters that differ from their defaults
+
+
+class Conflict(DarkroomError):
+    """Another tab has changed the draft since this one read it."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What a draft holds at one moment; never modified.
+
+    Attributes:
+        revision: counts the changes.
+        stages: in order; without the parameters that are made by clicks.
+        clicks: by photo name and stage name.
+        common: clicks that hold for every photo without its own, by stage name.
+    """
+
+    revision: int
+    stages: Stages
+    clicks: Mapping[str, Mapping[str, Clicks]]
+    common: Mapping[str, Clicks]
+
+    def clicks_on(self, photo: str) -> dict[str, Clicks]:
+        """The clicks on a photo, by stage name."""
+        own = self.clicks.get(photo, {})
+        return {name: own.get(name, self.common.get(name, Clicks())) for name in self.clicked}
+
+    @property
+    def clicked(self) -> list[str]:
+        """The stages that take clicks."""
+        return [name for name, stage in self.stages.items() if click_parameters(stage["op"])]
+
+
+class Draft:
+    """A recipe in the making.
+
+    Args:
+        files: where it is saved.
+        name: of the recipe.
+        dataset: all photos, as absolute paths.
+        photos: the photos of the dataset.
+        config: the recipe to begin with: `stages` with all their defaults, and `on_empty`.
+    """
+
+    def __init__(
+        self, files: DraftFiles, name: str, dataset: Dataset, photos: Sequence[Photo], config: Mapping[str, Any]
+    ) -> None:
+        self.files, self.name, self.dataset = files, name, dataset
+        self._photos = {photo.name: photo for photo in photos}
+        self._on_empty = config.get("on_empty")
+        self._lock = threading.Lock()
+        stages, common, columns = _split(config.get("stages") or {})
+        self.state = State(0, stages, self._clicks_in(columns), common)
+
+    def change(self, revision: int, make: Callable[[State], State]) -> State:
+        """Change the draft and save it.
+
+        Args:
+            revision: of the state that the change was made for.
+            make: the new state from the old one.
+
+        Raises:
+            Conflict: there is a newer revision.
+            RecipeError: there is no such stage or parameter; nothing has changed.
+            OutputError: the draft cannot be saved; nothing has changed.
+        """
+        with self._lock:
+            if revision != self.state.revision:
+                raise Conflict("another tab has changed this recipe")
+            new = make(self.state)
+            new = replace(new, revision=revision + 1)
+            self.save(new)
+            self.state = new
+            return new
+
+    def save(self, state: State) -> None:
+        """Write the draft's recipe and manifest. Raises `OutputError` if they cannot be written."""
+        self.files.write(self.written(state, self.files.folder), self.dataset)
+
+    def written(self, state: State, start: Path) -> Written:
+        """The recipe and its manifest as text files hold them.
+
+        Args:
+            state: of the draft.
+            start: the folder of the files, where relative paths start.
+        """
+        return Written.of(self.name, self._on_empty, self.dataset, self._photos, state, start)
+
+    def recipe_for(self, photo: Photo, state: State) -> dict[str, Any]:
+        """The recipe for one photo alone, with its clicks and its manifest columns filled in."""
+        clicks = state.clicks_on(photo.name)
+        stages = {
+            name: stage | (clicks[name].parameters(stage["op"]) if name in clicks else {})
+            for name, stage in state.stages.items()
+        }
+        recipe = {"name": self.name, "dataset": {"images": str(photo.path)}, "stages": stages}
+        return recipe | ({"on_empty": self._on_empty} if self._on_empty else {})
+
+    def _clicks_in(self, columns: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, Clicks]]:
+        """The clicks that the manifest's columns hold, by photo and stage."""
+        found: dict[str, dict[str, Clicks]] = {}
+        for photo in self._photos.values():
+            for stage, names in columns.items():
+                given = {parameter: photo.item.get(column) for parameter, column in names.items()}
+                if clicks := Clicks.of(given):
+                    found.setdefault(photo.name, {})[stage] = clicks
+        return found
+
+
+def with_clicks(state: State, photo: str, stage: str, clicks: Clicks) -> State:
+    """The state with other clicks on a photo."""
+    if stage not in state.clicked:
+        raise RecipeError(f"stages.{stage}: takes no clicks")
+    mine = {**state.clicks.get(photo, {}), stage: clicks}
+    return replace(state, clicks={**state.clicks, photo: mine})
+
+
+def with_parameter(state: State, stage: str, parameter: str, value: Any) -> State:
+    """The state with another value of a stage's parameter."""
+    op = _stage(state, stage)["op"]
+    known = STAGES[op].__pydantic_fields__
+    if parameter not in known or parameter in click_parameters(op):
+        raise RecipeError(f"stages.{stage}.{parameter}: unknown key, {suggest(parameter, list(known))}")
+    written = {**_stage(state, stage), parameter: value}
+    return replace(state, stages={**state.stages, stage: _without_defaults(stage, written)})
+
+
+def without_parameter(state: State, stage: str, parameter: str) -> State:
+    """The state with a parameter's default."""
+    written = {key: value for key, value in _stage(state, stage).items() if key != parameter or key == "op"}
+    return replace(state, stages={**state.stages, stage: written})
+
+
+def with_stage(state: State, op: str, before: str | None) -> State:
+    """The state with one more stage, before another one or at the end."""
+    if op not in STAGES:
+        raise RecipeError(f"{op}: unknown op, {suggest(op, list(STAGES))}")
+    name = next(name for name in (op, *(f"{op}_{number}" for number in range(2, 1000))) if name not in state.stages)
+    return replace(state, stages=_placed({**state.stages, name: {"op": op}}, name, before))
+
+
+def without_stage(state: State, stage: str) -> State:
+    """The state without a stage. Its clicks are kept, in case it comes back."""
+    _stage(state, stage)
+    return replace(state, stages={name: given for name, given in state.stages.items() if name != stage})
+
+
+def with_stage_moved(state: State, stage: str, before: str | None) -> State:
+    """The state with a stage in another place: before another one, or at the end."""
+    _stage(state, stage)
+    return replace(state, stages=_placed(state.stages, stage, before))
+
+
+def with_second_pass(state: State, settings: Sequence[Mapping[str, Any]]) -> State:
+    """The state that repaints a chosen picture once more.
+
+    The repaint that made the picture keeps its prompt and seed, as single values; a new `inpaint` follows it.
+
+    Args:
+        state: of the draft.
+        settings: of the picture's stages, as in a journal.
+    """
+    stages = dict(state.stages)
+    for given in settings:
+        name = str(given["stage"])
+        if name in stages and STAGES[stages[name]["op"]].repaints:
+            chosen = {key: given[key] for key in ("prompt", "negative_prompt", "seed") if key in given}
+            stages[name] = _without_defaults(name, {**stages[name], **chosen})
+    last = next((given for given in reversed(settings) if given["op"] == "inpaint"), None)
+    if last is None:
+        raise RecipeError("a second pass needs a picture that `inpaint` made")
+    names = list(stages)
+    following = names.index(str(last["stage"])) + 1 if last["stage"] in stages else len(names)
+    before = names[following] if following < len(names) else None
+    new = with_stage(replace(state, stages=stages), "inpaint", before)
+    added = next(name for name in new.stages if name not in stages)
+    return with_parameter(with_parameter(new, added, "prompt", last["prompt"]), added, "strength", 0.5)
+
+
+def _placed(stages: Stages, stage: str, before: str | None) -> Stages:
+    if before is not None and before not in stages:
+        raise RecipeError(f"stages: no stage is called '{before}', {suggest(before, list(stages))}")
+    order = [name for name in stages if name != stage]
+    order.insert(order.index(before) if before in order else len(order), stage)
+    return {name: stages[name] for name in order}
+
+
+def _stage(state: State, name: str) -> dict[str, Any]:
+    if name not in state.stages:
+        raise RecipeError(f"stages: no stage is called '{name}', {suggest(name, list(state.stages))}")
+    return state.stages[name]
+
+
+def _split(
+    given: Mapping[str, Any],
+) -> tuple[Stages, dict[str, Clicks], dict[str, dict[str, str]]]:
+    """The stages of a recipe: what is written of each, clicks for all photos, and the columns that hold clicks."""
+    stages: Stages = {}
+    common: dict[str, Clicks] = {}
+    columns: dict[str, dict[str, str]] = {}
+    for name, stage in given.items():
+        if not isinstance(stage, Mapping):
+            continue
+        op = str(op_of(name, stage))
+        made_by_clicks = click_parameters(op)
+        if clicks := Clicks.of({key: stage.get(key) for key in made_by_clicks}):
+            common[name] = clicks
+        columns[name] = columns_of({key: stage.get(key) for key in made_by_clicks})
+        rest = {key: value for key, value in stage.items() if key not in made_by_clicks}
+        stages[name] = _without_defaults(name, {**rest, "op": op})
+    return stages, common, columns
+
+
+def _without_defaults(name: str, stage: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage without the parameters that have their default values; `op` comes first and stays."""
+    defaults = with_defaults(name, {"op": stage["op"]})
+    kept = {key: value for key, value in stage.items() if key not in defaults or value != defaults[key]}
+    return {"op": stage["op"], **{key: value for key, value in kept.items() if key != "op"}}

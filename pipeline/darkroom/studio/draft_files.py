@@ -1,0 +1,141 @@
+"""The files of a draft, in a folder of its own: see `draft`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic requires it before Python 3.12
+
+from darkroom.config.recipe_paths import label
+from darkroom.dataset import Dataset
+from darkroom.errors import OutputError, RecordError
+from darkroom.report.commands import recipe_command
+from darkroom.studio.recipe_text import MADE_BY, Written, plain
+from darkroom.system import strict_json
+from darkroom.system.files import Folder, writing
+
+RECIPE, MANIFEST, STUDIO, PAINTED = "recipe.yaml", "photos.jsonl", "studio.json", "painted.jsonl"
+
+_MAX_BYTES = 16_000_000  # of studio.json and of painted.jsonl
+
+
+class Painted(TypedDict):
+    """A run that painted one photo: a line of `painted.jsonl`."""
+
+    photo: str
+    run: str
+
+
+_DATASET = TypeAdapter(Dataset)
+_PAINTED = TypeAdapter(Painted)
+
+
+class DraftFiles:
+    """Reads and writes the files of a draft.
+
+    Args:
+        folder: its folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files = Folder(folder)
+        self._last: dict[str, bytes] = {}
+
+    @property
+    def recipe(self) -> str:
+        """The recipe's path, as a command line in the current folder names it."""
+        return label(self.folder / RECIPE)
+
+    @property
+    def command(self) -> str:
+        """The command line that runs the draft."""
+        return self.command_for(self.recipe)
+
+    @staticmethod
+    def command_for(recipe: str) -> str:
+        """The command line that runs a recipe file."""
+        return recipe_command(recipe=recipe)
+
+    def exists(self) -> bool:
+        """Whether a draft has been saved here."""
+        return self._files.has(STUDIO)
+
+    def dataset(self) -> Dataset:
+        """All photos of the draft. Raises `RecordError` if the file is damaged."""
+        try:
+            return _DATASET.validate_python(strict_json.loads(self._files.read(STUDIO, _MAX_BYTES))["dataset"])
+        except (OSError, ValueError, KeyError, TypeError, ValidationError):
+            raise RecordError(f"{self.folder / STUDIO}: is damaged; delete it to begin anew") from None
+
+    def write(self, written: Written, dataset: Dataset) -> None:
+        """Save the draft. Files that would not change are left alone. Raises `OutputError` if that fails."""
+        if written.rows is not None:  # first, so that the recipe never names a manifest that is not there
+            self._replace(MANIFEST, written.manifest())
+        self._replace(RECIPE, written.recipe(self.recipe, MANIFEST))
+        self._replace(STUDIO, json.dumps({"dataset": plain(dataset)}, ensure_ascii=False, indent=1) + "\n")
+
+    def add_painted(self, photo: str, run: str) -> None:
+        """Remember a run that painted a photo."""
+        line = json.dumps({"photo": photo, "run": run}, ensure_ascii=False) + "\n"
+        with writing(self.folder / PAINTED), self._files.append(PAINTED) as file:
+            file.write(line.encode())
+
+    def painted(self, photo: str) -> Iterator[str]:
+        """The names of the runs that painted a photo, oldest first; damaged lines are left out."""
+        try:
+            lines = self._files.read(PAINTED, _MAX_BYTES).splitlines()
+        except OSError:
+            return
+        for text in lines:
+            try:
+                line = _PAINTED.validate_python(strict_json.loads(text), strict=True)
+            except ValueError:
+                continue
+            if line["photo"] == photo:
+                yield line["run"]
+
+    def _replace(self, name: str, text: str) -> None:
+        data = text.encode()
+        if self._last.get(name) != data:
+            with writing(self.folder / name):
+                self._files.write(name, data)
+            self._last[name] = data
+
+
+def save_as(written: Written, folder: Path, name: str) -> list[Path]:
+    """Write a recipe, and its manifest if it needs one, into a folder that the user works in.
+
+    Args:
+        written: the draft; its relative paths start at `folder`.
+        folder: where.
+        name: of the files, without suffix.
+
+    Returns:
+        the files.
+
+    Raises:
+        OutputError: a file of that name is not the studio's, or cannot be written; nothing is overwritten.
+    """
+    recipe, manifest = folder / f"{name}.yaml", folder / f"{name}.jsonl"
+    files = Folder(folder)
+    for path in (recipe, manifest):
+        if files.holds(path.name) and not _is_ours(files, recipe.name):
+            raise OutputError(f"{path.name}: exists already, and the studio did not write it; choose another name")
+    texts = {manifest: written.manifest()} if written.rows is not None else {}
+    texts |= {recipe: written.recipe(label(recipe), manifest.name)}
+    for path, text in texts.items():
+        with writing(path):
+            files.write(path.name, text.encode())
+    return list(reversed(texts))
+
+
+def _is_ours(files: Folder, recipe: str) -> bool:
+    try:
+        first = files.read(recipe).partition(b"\n")[0].decode(errors="replace")
+    except OSError:
+        return False
+    return first.startswith("#") and first.rstrip(".").endswith(MADE_BY)

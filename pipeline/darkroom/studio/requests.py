@@ -1,0 +1,51 @@
+"""What requests say: numbers, parts of pictures, and changes of the draft."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from darkroom.studio import draft
+from darkroom.studio.photos import VIEW_SIDE, Box
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+
+def made_change(change: Mapping[str, Any]) -> Callable[[draft.State], draft.State]:
+    """A change of the draft, from its description."""
+    stage, before = str(change.get("stage")), change.get("before")
+    parameter = str(change.get("parameter"))
+    before = None if before is None else str(before)
+    makers: dict[str, Callable[[draft.State], draft.State]] = {
+        "set": lambda state: draft.with_parameter(state, stage, parameter, change.get("value")),
+        "reset": lambda state: draft.without_parameter(state, stage, parameter),
+        "add": lambda state: draft.with_stage(state, str(change.get("op")), before),
+        "remove": lambda state: draft.without_stage(state, stage),
+        "move": lambda state: draft.with_stage_moved(state, stage, before),
+    }
+    if change.get("do") not in makers:
+        raise ValueError(f"change.do: one of {', '.join(makers)}, second_pass")
+    return makers[str(change["do"])]
+
+
+def revision_of(body: Mapping[str, Any]) -> int:
+    return whole(body.get("revision"), -1)
+
+
+def whole(value: Any, other: int) -> int:
+    """A whole number from JSON or from a query; another one if it is missing or none."""
+    if isinstance(value, str):
+        return int(value) if value.isdecimal() and len(value) < 10 else other
+    return value if type(value) is int else other
+
+
+def view_of(request: Request) -> tuple[Box | None, int]:
+    """The part and the width that a page asks for."""
+    numbers = request.query_params.get("box", "").split(",")
+    box = (
+        tuple(map(int, numbers)) if len(numbers) == 4 and all(re.fullmatch(r"-?\d{1,6}", n) for n in numbers) else None
+    )
+    width = min(max(16, whole(request.query_params.get("width"), VIEW_SIDE)), 2 * VIEW_SIDE)
+    return box, width  # type: ignore[return-value]

@@ -1,0 +1,306 @@
+"""The studio behind the page: one draft, one worker, and what the page asks of them. It knows no HTTP."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from darkroom.config.settings import Settings
+from darkroom.engine.stored_embeddings import StoredEmbeddings
+from darkroom.errors import DarkroomError, RecipeError, RecordError
+from darkroom.models import Models
+from darkroom.planning.plan import StepPlanner, paths, settings_of
+from darkroom.session.prepare import prepare_given
+from darkroom.store import Store
+from darkroom.studio.clicks import Clicks
+from darkroom.studio.draft import Draft, State, with_clicks, with_second_pass
+from darkroom.studio.draft_files import save_as
+from darkroom.studio.forms import forms
+from darkroom.studio.photos import Box, Photos, mask_view, scaled_box
+from darkroom.studio.preview import Look, Preview
+from darkroom.studio.review import RunFolder
+from darkroom.studio.work import Progress, Work
+from darkroom.studio.worker import Urgency, Worker
+from darkroom.system.interrupts import raise_if_interrupted
+
+_AHEAD = 2  # photos that are encoded before they are opened
+
+Tell = Callable[[Mapping[str, Any]], None]
+"""Gets what every open page must know."""
+
+
+class Studio:
+    """What the page works on.
+
+    Args:
+        draft: the recipe in the making.
+        photos: of its dataset.
+        settings: how it runs.
+        outputs: where run folders go.
+        words: the settings as overrides, for the runs that it starts.
+    """
+
+    def __init__(self, draft: Draft, photos: Photos, settings: Settings, outputs: Path, words: Sequence[str]) -> None:
+        self.draft, self.photos, self.outputs = draft, photos, outputs
+        self.worker = Worker()
+        self.tell: Tell = lambda message: None
+        self._settings, self._words = settings, list(words)
+        self._models: Models = settings.models()
+        self._store = Store(outputs / ".store")
+        self._models.embeddings = StoredEmbeddings(self._store)
+        self._preview = Preview(self._models, self._store)
+        self._work: Work | None = None
+        self._current = 0
+        self._states: dict[str, str] = {}  # of photos, by name, from runs
+
+    # What the page shows
+
+    def describe(self, with_ops: bool = True) -> dict[str, Any]:
+        """The recipe as the page shows it."""
+        state, files = self.draft.state, self.draft.files
+        problems, warnings = self._problems(state)
+        described = {
+            "revision": state.revision,
+            "name": self.draft.name,
+            "folder": str(files.folder),
+            "recipe": files.recipe,
+            "command": files.command,
+            "models": self._models.summary(()),
+            "photos": len(self.photos),
+            "current": self._current,
+            "stages": [
+                {"name": name, "op": stage["op"], "parameters": {k: v for k, v in stage.items() if k != "op"}}
+                for name, stage in state.stages.items()
+            ],
+            "problems": problems,
+            "warnings": warnings,
+            "job": self.job(),
+        }
+        return {**described, "ops": forms()} if with_ops else described
+
+    def list_photos(self, start: int, count: int) -> list[dict[str, Any]]:
+        """Names and states of some photos; none is opened."""
+        numbers = range(max(0, start), min(len(self.photos), start + count))
+        return [{"index": i, "name": self.photos[i].name, "state": self._state_of(i)} for i in numbers]
+
+    def photo(self, index: int) -> dict[str, Any]:
+        """One photo, decoded. Raises `PhotoError`."""
+        photo = self.photos.open(index)
+        clicks = self.draft.state.clicks_on(photo.photo.name)
+        return {
+            "index": index,
+            "name": photo.photo.name,
+            "width": photo.size[0],
+            "height": photo.size[1],
+            "state": self._state_of(index),
+            "clicks": {stage: made.plain() for stage, made in clicks.items()},
+            "results": self.results(index),
+        }
+
+    def job(self) -> dict[str, Any] | None:
+        """The latest run that the page started."""
+        return vars(self._work.progress) if self._work else None
+
+    # Changes
+
+    def change(self, revision: int, make: Callable[[State], State]) -> None:
+        """Change the draft; see `Draft.change`."""
+        state = self.draft.change(revision, make)
+        self.tell({"type": "draft", "revision": state.revision})
+
+    def click(self, index: int, revision: int, stage: str, clicks: Clicks) -> None:
+        """Set the clicks on a photo; see `Draft.change`."""
+        name = self.photos[index].name
+        self.change(revision, lambda state: with_clicks(state, name, stage, clicks))
+        self.tell({"type": "photo", "index": index, "state": self._state_of(index)})
+
+    def second_pass(self, revision: int, result: str) -> None:
+        """Add a repaint behind the one that made a result; see `Draft.change`."""
+        run, number = self.result(result)
+        settings = run.line(number)["settings"]
+        self.change(revision, lambda state: with_second_pass(state, settings))
+
+    def save(self, name: str) -> dict[str, Any]:
+        """Write the recipe into the current folder. Raises `OutputError` rather than overwrite a file."""
+        folder = Path.cwd()
+        files = save_as(self.draft.written(self.draft.state, folder), folder, name)
+        names = [path.name for path in files]
+        manifest = names[1] if len(names) > 1 else None
+        return {"recipe": names[0], "manifest": manifest, "command": self.draft.files.command_for(names[0])}
+
+    # Masks
+
+    def show(self, index: int) -> None:
+        """Take note of the photo that the page shows, and encode it and the next ones ahead."""
+        self._current = index
+        for number in range(index, min(len(self.photos), index + 1 + _AHEAD)):
+            self.worker.submit(partial(self._prepare, number), Urgency.AHEAD, f"ahead {number - index}")
+
+    def mask(
+        self, index: int, until: str, exact: bool, box: Box | None, width: int, tab: str
+    ) -> Future[tuple[bytes, dict[str, Any]]]:
+        """A mask as a PNG, and its figures. A newer request of the same tab cancels one that waits.
+
+        Args:
+            index: of the photo.
+            until: the stage.
+            exact: see `Preview.look`.
+            box: the part to show, in px of the photo.
+            width: of the PNG at most.
+            tab: names the page that asks.
+        """
+
+        def work() -> tuple[bytes, dict[str, Any]]:
+            started, state = time.perf_counter(), self.draft.state
+            photo = self.photos.open(index)
+            look = self._preview.look(photo, self._stages_for(index, state), until, exact)
+            picture = mask_view(look.edit.need_mask(), scaled_box(box, look.scale), width)
+            return picture, {**_figures(look), "milliseconds": _milliseconds(started), "revision": state.revision}
+
+        return self.worker.submit(work, Urgency.LATER if exact else Urgency.LOOK, f"mask {tab} {exact}")
+
+    # Runs
+
+    def paint(self, index: int) -> None:
+        """Start a run of one photo. Raises `RecipeError` while the recipe has problems or another run goes on."""
+        photo = self.photos[index]
+        recipe = self.draft.recipe_for(photo, self.draft.state)
+        self._start(recipe, Progress("paint", index))
+        assert self._work is not None
+        self.draft.files.add_painted(photo.name, self._work.job.folder.name)
+
+    def run(self) -> None:
+        """Start a run of all photos; see `paint`."""
+        self._start(self.draft.files.folder / "recipe.yaml", Progress("run", None))
+
+    def cancel(self) -> None:
+        """Stop the run that goes on."""
+        if self._work:
+            self._work.cancel()
+
+    def results(self, index: int) -> list[dict[str, Any]]:
+        """The pictures that have been painted of a photo, oldest first."""
+        photo = self.photos[index]
+        current = self._planned_settings(index)
+        found = []
+        for name in self.draft.files.painted(photo.name):
+            try:
+                lines = RunFolder(self.outputs, name).lines()
+            except RecordError:  # somebody has removed it
+                continue
+            for number, line in enumerate(lines):
+                settings = json.dumps(line["settings"], sort_keys=True)
+                found.append(_result(index, name, number, line) | {"current": settings in current})
+        return found
+
+    def result(self, result: str) -> tuple[RunFolder, int]:
+        """The run folder and number of a result, by its id. Raises `RecordError` if there is none."""
+        name, _, number = result.rpartition("~")
+        return RunFolder(self.outputs, name), int(number) if number.isdecimal() and len(number) < 10 else -1
+
+    def close(self) -> None:
+        """Stop the worker and the run that goes on."""
+        self.cancel()
+        self.worker.stop()
+
+    def _start(self, recipe: Path | Mapping[str, Any], progress: Progress) -> None:
+        if self._work and not self._work.is_over:
+            raise RecipeError("another run goes on: wait for its end, or cancel it")
+        job = prepare_given(recipe, self._words)
+        self._work = Work(job, progress, self.worker.run_urgent, self._tell_progress)
+        self.worker.submit(self._work.run, Urgency.WORK)
+
+    def _tell_progress(self, progress: Progress) -> None:
+        if progress.status not in ("waiting", "running"):
+            self._note_states(progress)
+        self.tell({"type": "job", "job": vars(progress)})
+
+    def _note_states(self, progress: Progress) -> None:
+        """The states of photos after a run."""
+        try:
+            lines = RunFolder(self.outputs, str(progress.run)).lines()
+        except RecordError:
+            return
+        names = {self.photos[index].name: index for index in range(len(self.photos))}
+        done = "painted" if progress.kind == "paint" else "done"
+        for line in lines:
+            index = progress.photo if progress.photo is not None else names.get(line["photo"])
+            if index is None:
+                continue
+            state = "failed" if line["status"] == "failed" else "flagged" if line["flags"] else done
+            self._states[self.photos[index].name] = state
+            self.tell({"type": "photo", "index": index, "state": state})
+
+    def _state_of(self, index: int) -> str:
+        name = self.photos[index].name
+        if name in self._states:
+            return self._states[name]
+        return "masked" if any(self.draft.state.clicks_on(name).values()) else "untouched"
+
+    def _prepare(self, index: int) -> None:
+        """Encode a photo, unless it cannot be decoded; the page says so when it is opened."""
+        try:
+            self._preview.prepare(self.photos.open(index), self.draft.state.stages)
+        except DarkroomError:
+            return
+        except Exception:
+            raise_if_interrupted()
+
+    def _stages_for(self, index: int, state: State) -> Mapping[str, Mapping[str, Any]]:
+        stages: Mapping[str, Mapping[str, Any]] = self.draft.recipe_for(self.photos[index], state)["stages"]
+        return stages
+
+    def _problems(self, state: State) -> tuple[list[str], list[str]]:
+        """Why the recipe cannot run as it stands, and what will have no effect."""
+        photo = next((i for i in range(len(self.photos)) if any(state.clicks_on(self.photos[i].name).values())), 0)
+        try:
+            job = prepare_given(self.draft.recipe_for(self.photos[photo], state), self._words)
+        except DarkroomError as error:
+            return [problem.removeprefix("recipe: ") for problem in error.problems], []
+        return [], list(job.warnings)
+
+    def _planned_settings(self, index: int) -> set[str]:
+        """The settings of every picture that the draft makes of a photo, as JSON."""
+        try:
+            job = prepare_given(self.draft.recipe_for(self.photos[index], self.draft.state), self._words)
+            (photo,) = job.recipe.dataset.photos()
+            tree = StepPlanner(job.recipe).plan(photo)
+        except (DarkroomError, ValueError):
+            return set()
+        return {json.dumps(settings_of(path), sort_keys=True) for path in paths(tree)}
+
+
+def _figures(look: Look) -> dict[str, Any]:
+    mask = look.edit.need_mask()
+    return {
+        "exact": look.scale == 1,
+        "confidence": look.edit.confidence,
+        "coverage": round(float(mask.mean()) / 255, 4),
+        "flag": look.flag,
+    }
+
+
+def _milliseconds(started: float) -> float:
+    return round(1000 * (time.perf_counter() - started), 1)
+
+
+def _result(index: int, run: str, number: int, line: Mapping[str, Any]) -> dict[str, Any]:
+    last = line["settings"][-1] if line["settings"] else {}
+    return {
+        "id": f"{run}~{number}",
+        "photo": index,
+        "stage": last.get("stage"),
+        "prompt": line["prompt"],
+        "negative_prompt": line["negative_prompt"],
+        "seed": line["seed"],
+        "status": line["status"],
+        "reason": line["error"],
+        "seconds": line["seconds"],
+        "flags": line["flags"],
+        "settings": last,
+    }
