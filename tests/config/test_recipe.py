@@ -205,7 +205,7 @@ def test_columns_come_from_the_manifest(tmp_path: Path) -> None:
     assert recipe.stages[2].build(item).prompt == "car on mars"
     with pytest.raises(PhotoError, match=r"no column 'points' for this photo, did you mean 'point'\?"):
         recipe.stages[0].build({"point": [[1, 2]]})
-    with pytest.raises(PhotoError, match="points: "):
+    with pytest.raises(PhotoError, match=r"car\.points \(column points\): "):
         recipe.stages[0].build({"points": "left"})
 
 

@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from darkroom.config.stage_defaults import MISSING
-from darkroom.config.validation_errors import explain
+from darkroom.config.validation_errors import explain, wrong_keys
+from darkroom.dataset.table_rows import DecimalComma, plain_path
 from darkroom.errors import PhotoError, suggest
 from darkroom.stages import STAGES, Stage
 from darkroom.stages.markers import PathField
@@ -77,7 +78,12 @@ class StageSpec:
             return self._build_from(item) if self.per_photo else self._shared
         except ValidationError as error:
             lines = explain(error, list(self.kind.__pydantic_fields__))
-            raise PhotoError("; ".join(f"{self.name}.{key}".rstrip(".") + f": {text}" for key, text in lines)) from None
+            raise PhotoError("; ".join(f"{self._place(key)}: {text}" for key, text in lines)) from None
+
+    def _place(self, key: str) -> str:
+        """A parameter, with the columns that its value comes from; without a parameter, the stage."""
+        names = ", ".join(sorted(columns_in(self.parameters.get(key, ""))))
+        return f"{self.name}.{key}".rstrip(".") + f" (column {names})" * bool(names)
 
     def build_known(self) -> Stage:
         """The stage from the parameters that do not refer to columns, for checks before photos are read.
@@ -100,7 +106,13 @@ class StageSpec:
         parameters = self._with_columns(item)
         if (count := self.kind.count_variants(parameters)) > MAX_PICTURES:
             raise PhotoError(too_many_pictures(count))
-        return self.kind(**parameters)
+        try:
+            return self.kind(**parameters)
+        except ValidationError as error:
+            numbers = {key: parameters[key].number for key in wrong_keys(error) if _has_comma(parameters.get(key))}
+            if not numbers:
+                raise
+            return self.kind(**{**parameters, **numbers})
 
     def _with_columns(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters with manifest columns filled in, and paths made absolute."""
@@ -120,7 +132,11 @@ def _absolute(value: Any, start: Path) -> Any:
     """A path, or a list of paths, that starts at a folder; absolute paths and anything else stay as they are."""
     if isinstance(value, list):
         return [_absolute(path, start) for path in value]
-    return str(start / value) if isinstance(value, str) and value else value
+    return str(start / plain_path(start, value)) if isinstance(value, str) and value else value
+
+
+def _has_comma(value: Any) -> bool:
+    return isinstance(value, DecimalComma)
 
 
 def too_many_pictures(count: int) -> str:

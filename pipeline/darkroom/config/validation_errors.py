@@ -21,9 +21,18 @@ def explain(error: ValidationError, names: Sequence[str]) -> list[tuple[str, str
     """
     lines: dict[str, list[str]] = {}
     for details in error.errors(include_url=False):
-        key = str(details["loc"][0]) if details["loc"] else ""
+        key = _key(details)
         lines.setdefault(key, []).append(_explain_one(details, key, names))
     return [(key, " or ".join(dict.fromkeys(texts))) for key, texts in lines.items()]
+
+
+def wrong_keys(error: ValidationError) -> set[str]:
+    """The parameters that are wrong."""
+    return {_key(details) for details in error.errors(include_url=False)}
+
+
+def _key(details: ErrorDetails) -> str:
+    return str(details["loc"][0]) if details["loc"] else ""
 
 
 def _explain_one(details: ErrorDetails, key: str, names: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from darkroom.dataset import manifest, selection
 from darkroom.dataset.columns import BUILT_IN
 from darkroom.dataset.listing import Listing, split
 from darkroom.dataset.strays import Tally, describe
+from darkroom.dataset.table_rows import KEY, exists
 from darkroom.errors import PhotoError, RecipeError, suggest
 from darkroom.imaging import codec
 
@@ -126,7 +127,7 @@ class Dataset:
         if self.images and self.manifest:
             raise ValueError("`images` and `manifest` are both given; add dataset.images=null or dataset.manifest=null")
         if not self.images and not self.manifest:
-            raise ValueError("give either `images` (a photo, folder or glob) or `manifest` (a table)")
+            raise ValueError(f"give either `images` (a photo, folder or glob) or `manifest` ({manifest.SUFFIXES})")
         if self.folder and not self.manifest:
             raise ValueError("`folder` is where the paths of a `manifest` start; there is no manifest")
         return self
@@ -224,7 +225,7 @@ def _ignore(line: str) -> None:
 
 
 def _listed(path: Path, start: Path) -> Iterator[Photo]:
-    for row in manifest.rows(path):
+    for row in manifest.rows(path, start):
         place = f"{path.name}:{row.line}"
         if row.image is None:
             yield Photo(path, place, row=place, problem=row.problem)
@@ -242,31 +243,24 @@ def _check_manifest(path: Path, start: Path, columns: Collection[str]) -> None:
     """Read rows until one photo and all columns are found; in a good manifest, that is the first row."""
     first_bad = first_lost = None
     missing, known, usable, there = set(columns) - BUILT_IN.keys(), set(BUILT_IN), 0, False
-    for row in manifest.rows(path):
+    for row in manifest.rows(path, start):
         if row.image is None:
             first_bad = first_bad or row
             continue
         usable += 1
         missing -= row.item.keys()
         known |= row.item.keys()
-        there = there or _is_there(start / row.image)
+        there = there or exists(start / row.image)
         first_lost = first_lost or row.image
         if there and not missing:
             return
     if not usable:
         reason = f"no usable row; line {first_bad.line}: {first_bad.problem}" if first_bad else "no rows"
-        raise RecipeError(f"{manifest.KEY}: {path}: {reason}")
+        raise RecipeError(f"{KEY}: {path}: {reason}")
     problems = [f"no column '{name}', {suggest(name, sorted(known))}" for name in sorted(missing)]
     if not there:
         problems.append(f"none of its photos exists, such as {first_lost}; is their disk mounted?")
-    raise RecipeError([f"{manifest.KEY}: {path}: {problem}" for problem in problems])
-
-
-def _is_there(photo: Path) -> bool:
-    try:
-        return photo.exists()
-    except (OSError, ValueError):  # such as a name of 5,000 letters, or with a null character
-        return False
+    raise RecipeError([f"{KEY}: {path}: {problem}" for problem in problems])
 
 
 def _problem(place: str) -> str | None:

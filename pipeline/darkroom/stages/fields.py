@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_COORDINATES = re.compile(r"\s*\d{1,9}(\.\d{1,9})?(\s*,\s*\d{1,9}(\.\d{1,9})?){1,3}\s*", re.ASCII)
 _PERCENTILE = re.compile(r"p(100|[1-9]?[0-9](\.[0-9]+)?)")
 
 Units = Annotated[
@@ -36,7 +37,15 @@ def is_number(value: Any) -> bool:
         return False
 
 
+def _from_text(value: Any) -> Any:
+    """`160,180`, as in a table's cell, as a list of numbers; any other value as it is."""
+    if not (isinstance(value, str) and _COORDINATES.fullmatch(value)):
+        return value
+    return tuple(float(number) for number in value.split(","))
+
+
 def _numbers(value: Any, count: int, form: str) -> tuple[float, ...]:
+    value = _from_text(value)
     if not (isinstance(value, list | tuple) and len(value) == count and all(map(is_number, value))):
         raise ValueError(f"should be {form}, {count} numbers; got {value!r:.60}")
     if min(value) < 0:
@@ -57,6 +66,7 @@ def _box(value: Any) -> tuple[float, ...]:
 
 def _several(value: Any) -> Any:
     """One point or box alone as a list of one."""
+    value = _from_text(value)
     alone = isinstance(value, list | tuple) and value and all(map(is_number, value))
     return (value,) if alone else value
 
@@ -72,11 +82,17 @@ def _texts_or_none(value: Any) -> Any:
     return () if value in ([], ()) else _texts(value)
 
 
+def _whole(value: Any) -> Any:
+    """A float such as 7.0, which JSON Lines from pandas have, as a whole number; any other value as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _seeds(value: Any) -> Any:
-    several = value if isinstance(value, list | tuple) else (value,)
+    value = tuple(map(_whole, value)) if isinstance(value, list | tuple) else _whole(value)
+    several = value if isinstance(value, tuple) else (value,)
     if not several or not all(type(seed) is int and 0 <= seed < 2**63 for seed in several):
         raise ValueError(f"should be a whole number from 0 to 2**63 - 1, or a list of them; got {value!r:.60}")
-    return tuple(several) if isinstance(value, list | tuple) else value
+    return value
 
 
 def _threshold(value: Any) -> float | str:

@@ -1,0 +1,160 @@
+"""Rows of a manifest: what the cells of a table mean, however the table is stored."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from json import JSONDecodeError
+from pathlib import Path
+from typing import Any
+
+from darkroom.errors import RecipeError
+from darkroom.system import strict_json
+
+KEY = "dataset.manifest"
+IMAGE = "image"
+NOT_TEXT = "not UTF-8 text: in Excel, save as `CSV UTF-8` or .xlsx"
+MAX_DEPTH = 20  # of nested lists and objects; points need three, with the row
+
+_JSON = re.compile(r"\s*(\[|-?\d|(true|false|null)\s*$)")  # how cells with JSON values begin
+_DECIMAL_COMMA = re.compile(r"\s*-?\d{1,15},\d{1,15}\s*", re.ASCII)
+_ERRORS = {"#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"}  # what spreadsheets show for no value
+_EXACT = 2**53  # floats beyond are not exact whole numbers
+
+
+class DecimalComma(str):
+    """A cell such as `0,8` in a table whose separator is no comma: a number, or a point. The parameter decides."""
+
+    __slots__ = ()
+
+    @property
+    def number(self) -> float:
+        """The number."""
+        return float(self.replace(",", "."))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row.
+
+    Attributes:
+        line: the line in the file, or the row of the spreadsheet, where the row starts, from 1.
+        image: the photo's path as written; None for a bad row.
+        item: the other columns.
+        problem: why the row cannot be used; None for a good row.
+    """
+
+    line: int
+    image: str | None = None
+    item: Mapping[str, Any] = field(default_factory=dict)
+    problem: str | None = None
+
+
+def columns_of(path: Path, header: Sequence[Any]) -> list[str]:
+    """The names in the header of a table; columns without a name are left out of the rows.
+
+    Raises:
+        RecipeError: there is no column `image`, or a name appears twice or is not UTF-8.
+    """
+    columns = ["" if name is None else str(name).strip() for name in header]
+    if not is_utf8("".join(columns)):
+        raise RecipeError(f"{KEY}: {path}: {NOT_TEXT}")
+    if IMAGE not in columns:
+        raise RecipeError(f"{KEY}: {path}: no column `{IMAGE}`; its columns: {', '.join(filter(None, columns))}")
+    for name in columns:
+        if name and columns.count(name) > 1:
+            raise RecipeError(f"{KEY}: {path}: two columns are called `{name}`")
+    return columns
+
+
+def row_of_cells(line: int, columns: Sequence[str], cells: Sequence[Any], separator: str = ",") -> Row | None:
+    """The row of a table of cells; None if all of them are empty.
+
+    Spreadsheets fill rows up with empty cells, or leave out those at the end.
+
+    Args:
+        line: where it starts.
+        columns: from `columns_of`.
+        cells: texts, or values from a spreadsheet.
+        separator: of the cells in the file; empty if it needs none.
+    """
+    filled = [index for index, cell in enumerate(cells) if not _is_empty(cell)]
+    if not filled:
+        return None
+    if len(columns) <= filled[-1]:
+        hint = f': a text with `{separator}` in it needs quotes (") around it' if separator else ""
+        return Row(line, problem=f"{len(cells)} cells for {len(columns)} columns{hint}")
+    row: dict[str, Any] = dict.fromkeys(columns) | dict(zip(columns, cells, strict=False))
+    row.pop("", None)  # pandas writes its index as a column without a name
+    for name in row.keys() - {IMAGE}:
+        try:
+            row[name] = _value(row[name], separator)
+        except ValueError as error:
+            return Row(line, problem=f"{name}: {error}")
+    return row_of_values(line, row)
+
+
+def row_of_values(line: int, row: Mapping[str, Any]) -> Row:
+    """The row with these values by column."""
+    image = row.get(IMAGE)
+    if not is_utf8(json.dumps(row, ensure_ascii=False)):
+        return Row(line, problem=NOT_TEXT)
+    if not isinstance(image, str) or not image.strip():
+        return Row(line, problem=f"no `{IMAGE}`")
+    if not Path(image).name:  # such as `.` and `/`
+        return Row(line, problem=f"{IMAGE}: {image}: is a folder; a row must name one photo")
+    return Row(line, image, {name: value for name, value in row.items() if name != IMAGE})
+
+
+def plain_path(folder: Path, written: str) -> str:
+    """A path as a table writes it, with `/` for the backslashes of Windows unless a file has them in its name."""
+    return written.replace("\\", "/") if "\\" in written and not exists(folder / written) else written
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written as UTF-8: it has no lone surrogates, which stand for other bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _value(cell: Any, separator: str) -> Any:
+    """The value of a cell: JSON numbers, lists, true, false and null, None for an empty cell, else text.
+
+    Whole numbers become int, as `7.0` and `1E+09`, which spreadsheets and pandas write.
+
+    Raises:
+        ValueError: it is JSON, but not a usable value, such as 1e999; or it holds an error of a spreadsheet.
+    """
+    if _is_empty(cell):
+        return None
+    if not isinstance(cell, str):
+        return _whole(cell)
+    if cell.strip() in _ERRORS:
+        raise ValueError(f"the spreadsheet has the error {cell.strip()} in this cell")
+    if not _JSON.match(cell):
+        return cell
+    try:
+        return _whole(strict_json.loads(cell, MAX_DEPTH))
+    except JSONDecodeError:
+        return DecimalComma(cell) if separator != "," and _DECIMAL_COMMA.fullmatch(cell) else cell
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT else value
+
+
+def _is_empty(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; False for a path that none can have."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # such as a name of 5,000 letters, or with a null character
+        return False
