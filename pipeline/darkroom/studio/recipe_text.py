@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from darkroom.config import recipe_yaml
 from darkroom.dataset import Dataset, Photo
-from darkroom.dataset.manifest import IMAGE
+from darkroom.dataset.table_rows import IMAGE
 from darkroom.resources import COMMAND
 from darkroom.stages import STAGES
 from darkroom.studio.clicks import Clicks, click_parameters
