@@ -182,7 +182,7 @@ def _serve(studio: Studio, listener: socket.socket, host: str) -> None:
 
 
 def _run_quietly(server: uvicorn.Server, listener: socket.socket) -> None:
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     server.run(sockets=[listener])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -17,20 +18,20 @@ from darkroom.studio.recipe_text import MADE_BY, Written, plain
 from darkroom.system import strict_json
 from darkroom.system.files import Folder, writing
 
-RECIPE, MANIFEST, STUDIO, PAINTED = "recipe.yaml", "photos.jsonl", "studio.json", "painted.jsonl"
+RECIPE, MANIFEST, STUDIO, RUNS = "recipe.yaml", "photos.jsonl", "studio.json", "runs.jsonl"
 
-_MAX_BYTES = 16_000_000  # of studio.json and of painted.jsonl
+_MAX_BYTES = 16_000_000  # of studio.json and of runs.jsonl
 
 
-class Painted(TypedDict):
-    """A run that painted one photo: a line of `painted.jsonl`."""
+class DraftRun(TypedDict):
+    """A run that the studio started: a line of `runs.jsonl`. `photo` is None for a run of all photos."""
 
-    photo: str
+    photo: str | None
     run: str
 
 
 _DATASET = TypeAdapter(Dataset)
-_PAINTED = TypeAdapter(Painted)
+_RUN = TypeAdapter(DraftRun)
 
 
 class DraftFiles:
@@ -78,25 +79,21 @@ class DraftFiles:
         self._replace(RECIPE, written.recipe(self.recipe, MANIFEST))
         self._replace(STUDIO, json.dumps({"dataset": plain(dataset)}, ensure_ascii=False, indent=1) + "\n")
 
-    def add_painted(self, photo: str, run: str) -> None:
-        """Remember a run that painted a photo."""
+    def add_run(self, photo: str | None, run: str) -> None:
+        """Remember a run of one photo, or of all."""
         line = json.dumps({"photo": photo, "run": run}, ensure_ascii=False) + "\n"
-        with writing(self.folder / PAINTED), self._files.append(PAINTED) as file:
+        with writing(self.folder / RUNS), self._files.append(RUNS) as file:
             file.write(line.encode())
 
-    def painted(self, photo: str) -> Iterator[str]:
-        """The names of the runs that painted a photo, oldest first; damaged lines are left out."""
+    def runs(self) -> Iterator[DraftRun]:
+        """The runs that the studio started, oldest first; damaged lines are left out."""
         try:
-            lines = self._files.read(PAINTED, _MAX_BYTES).splitlines()
+            lines = self._files.read(RUNS, _MAX_BYTES).splitlines()
         except OSError:
             return
         for text in lines:
-            try:
-                line = _PAINTED.validate_python(strict_json.loads(text), strict=True)
-            except ValueError:
-                continue
-            if line["photo"] == photo:
-                yield line["run"]
+            with suppress(ValueError):
+                yield _RUN.validate_python(strict_json.loads(text), strict=True)
 
     def _replace(self, name: str, text: str) -> None:
         data = text.encode()

@@ -76,16 +76,19 @@ class Preview:
 
     def prepare(self, photo: OpenPhoto, stages: Mapping[str, Mapping[str, Any]]) -> None:
         """Encode a photo for SAM, if a stage uses it, so that the first click is answered as fast as the next."""
-        if any("sam" in STAGES[stage["op"]].uses for stage in stages.values() if stage["op"] in STAGES):
-            same = [] if photo.scale == 1 else [photo.quick.flattened]
-            self._models.sam.embed(photo.edit.flattened, same)
+        if any("sam" in STAGES[stage["op"]].uses for stage in stages.values()):
+            self._embed(photo)
+
+    def _embed(self, photo: OpenPhoto) -> None:
+        copies = [] if photo.scale == 1 else [photo.quick.flattened]
+        self._models.sam.embed(photo.edit.flattened, copies)
 
     def _apply(self, photo: OpenPhoto, built: list[tuple[StageSpec, Stage]], exact: bool) -> tuple[Edit, str | None]:
         edit, flag = photo.edit if exact else photo.quick, None
         key, above = self._keys.photo(photo.decoded.digest) + ("" if exact else " reduced"), dict[str, str]()
         for spec, stage in built:
-            if "sam" in stage.uses:
-                self.prepare(photo, {spec.name: {"op": spec.op}})
+            if "sam" in stage.uses and edit.repainted is None:
+                self._embed(photo)  # so that the reduced copy shares the photo's embedding
             parent, own = key, self._keys.step(spec.op, stage, key, above, photo.photo.name)
             shown = stage if exact else stage.at_scale(photo.scale)
             if stage.is_gate:

@@ -10,7 +10,7 @@ from concurrent.futures import CancelledError
 from functools import wraps
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -26,10 +26,8 @@ from darkroom.studio.events import Events
 from darkroom.studio.photos import view
 from darkroom.studio.requests import made_change, revision_of, view_of, whole
 from darkroom.studio.review import RunFolder, runs_in
+from darkroom.studio.studio import NoClicks, Studio
 from darkroom.system.file_names import is_portable
-
-if TYPE_CHECKING:
-    from darkroom.studio.studio import Studio
 
 PAGE = Path(__file__).parent / "page"
 
@@ -184,7 +182,7 @@ class Pages:
         except (CancelledError, asyncio.CancelledError):
             return Response(status_code=204)
         except (DarkroomError, ValueError) as error:
-            return JSONResponse({"error": str(error)}, 422)
+            return JSONResponse({"error": str(error), "empty": isinstance(error, NoClicks)}, 422)
         return Response(picture, media_type="image/png", headers={"X-Darkroom": json.dumps(figures)})
 
     @_answered

@@ -10,16 +10,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from darkroom.config import recipe_file
+from darkroom.config.recipe import Recipe, parse
 from darkroom.config.settings import Settings
 from darkroom.engine.stored_embeddings import StoredEmbeddings
-from darkroom.errors import DarkroomError, RecipeError, RecordError
+from darkroom.errors import DarkroomError, PhotoError, RecipeError, RecordError
 from darkroom.models import Models
 from darkroom.planning.plan import StepPlanner, paths, settings_of
+from darkroom.planning.preflight import check
+from darkroom.record.schema import JournalLine
 from darkroom.session.prepare import prepare_given
+from darkroom.stages import STAGES
 from darkroom.store import Store
 from darkroom.studio.clicks import Clicks
 from darkroom.studio.draft import Draft, State, with_clicks, with_second_pass
-from darkroom.studio.draft_files import save_as
+from darkroom.studio.draft_files import DraftRun, save_as
 from darkroom.studio.forms import forms
 from darkroom.studio.photos import Box, Photos, mask_view, scaled_box
 from darkroom.studio.preview import Look, Preview
@@ -28,10 +33,15 @@ from darkroom.studio.work import Progress, Work
 from darkroom.studio.worker import Urgency, Worker
 from darkroom.system.interrupts import raise_if_interrupted
 
+_SOURCE = "recipe"  # names the draft in error lines
 _AHEAD = 2  # photos that are encoded before they are opened
 
 Tell = Callable[[Mapping[str, Any]], None]
 """Gets what every open page must know."""
+
+
+class NoClicks(PhotoError):
+    """There are no clicks on a photo yet."""
 
 
 class Studio:
@@ -56,7 +66,10 @@ class Studio:
         self._preview = Preview(self._models, self._store)
         self._work: Work | None = None
         self._current = 0
-        self._states: dict[str, str] = {}  # of photos, by name, from runs
+        self._indices = {photos[index].name: index for index in range(len(photos))}
+        self._states: dict[str, str] = {}  # what runs have made of photos, by name
+        for run in draft.files.runs():
+            self._note_states(run)
 
     # What the page shows
 
@@ -70,7 +83,9 @@ class Studio:
             "folder": str(files.folder),
             "recipe": files.recipe,
             "command": files.command,
-            "models": self._models.summary(()),
+            "models": self._models.summary(
+                [kind for stage in state.stages.values() for kind in STAGES[stage["op"]].uses]
+            ),
             "photos": len(self.photos),
             "current": self._current,
             "stages": [
@@ -158,6 +173,7 @@ class Studio:
         def work() -> tuple[bytes, dict[str, Any]]:
             started, state = time.perf_counter(), self.draft.state
             photo = self.photos.open(index)
+            self._need_clicks(photo.photo.name, until, state)
             look = self._preview.look(photo, self._stages_for(index, state), until, exact)
             picture = mask_view(look.edit.need_mask(), scaled_box(box, look.scale), width)
             return picture, {**_figures(look), "milliseconds": _milliseconds(started), "revision": state.revision}
@@ -171,8 +187,6 @@ class Studio:
         photo = self.photos[index]
         recipe = self.draft.recipe_for(photo, self.draft.state)
         self._start(recipe, Progress("paint", index))
-        assert self._work is not None
-        self.draft.files.add_painted(photo.name, self._work.job.folder.name)
 
     def run(self) -> None:
         """Start a run of all photos; see `paint`."""
@@ -188,14 +202,12 @@ class Studio:
         photo = self.photos[index]
         current = self._planned_settings(index)
         found = []
-        for name in self.draft.files.painted(photo.name):
-            try:
-                lines = RunFolder(self.outputs, name).lines()
-            except RecordError:  # somebody has removed it
+        for run in self.draft.files.runs():
+            if run["photo"] != photo.name:
                 continue
-            for number, line in enumerate(lines):
+            for number, line in enumerate(self._lines(run["run"])):
                 settings = json.dumps(line["settings"], sort_keys=True)
-                found.append(_result(index, name, number, line) | {"current": settings in current})
+                found.append(_result(index, run["run"], number, line) | {"current": settings in current})
         return found
 
     def result(self, result: str) -> tuple[RunFolder, int]:
@@ -212,29 +224,35 @@ class Studio:
         if self._work and not self._work.is_over:
             raise RecipeError("another run goes on: wait for its end, or cancel it")
         job = prepare_given(recipe, self._words)
+        name = None if progress.photo is None else self.photos[progress.photo].name
+        self.draft.files.add_run(name, job.folder.name)
         self._work = Work(job, progress, self.worker.run_urgent, self._tell_progress)
         self.worker.submit(self._work.run, Urgency.WORK)
 
     def _tell_progress(self, progress: Progress) -> None:
         if progress.status not in ("waiting", "running"):
-            self._note_states(progress)
+            name = None if progress.photo is None else self.photos[progress.photo].name
+            for index in self._note_states(DraftRun(photo=name, run=str(progress.run))):
+                self.tell({"type": "photo", "index": index, "state": self._state_of(index)})
         self.tell({"type": "job", "job": vars(progress)})
 
-    def _note_states(self, progress: Progress) -> None:
-        """The states of photos after a run."""
+    def _note_states(self, run: DraftRun) -> list[int]:
+        """Note what a run made of each photo; returns the photos' indices."""
+        indices = []
+        for line in self._lines(run["run"]):
+            name = run["photo"] or line["photo"]
+            if name in self._indices:
+                done = "done" if run["photo"] is None else "painted"
+                self._states[name] = "failed" if line["status"] == "failed" else "flagged" if line["flags"] else done
+                indices.append(self._indices[name])
+        return indices
+
+    def _lines(self, run: str) -> list[JournalLine]:
+        """The journal of a run; empty if somebody has removed it."""
         try:
-            lines = RunFolder(self.outputs, str(progress.run)).lines()
+            return RunFolder(self.outputs, run).lines()
         except RecordError:
-            return
-        names = {self.photos[index].name: index for index in range(len(self.photos))}
-        done = "painted" if progress.kind == "paint" else "done"
-        for line in lines:
-            index = progress.photo if progress.photo is not None else names.get(line["photo"])
-            if index is None:
-                continue
-            state = "failed" if line["status"] == "failed" else "flagged" if line["flags"] else done
-            self._states[self.photos[index].name] = state
-            self.tell({"type": "photo", "index": index, "state": state})
+            return []
 
     def _state_of(self, index: int) -> str:
         name = self.photos[index].name
@@ -255,21 +273,40 @@ class Studio:
         stages: Mapping[str, Mapping[str, Any]] = self.draft.recipe_for(self.photos[index], state)["stages"]
         return stages
 
+    def _need_clicks(self, photo: str, until: str, state: State) -> None:
+        """Raise `NoClicks` if a stage up to this one still waits for clicks on a photo."""
+        clicks = state.clicks_on(photo)
+        for name in state.stages:
+            if name in clicks and not clicks[name]:
+                raise NoClicks(f"click on the photo to tell `{name}` what to cut out")
+            if name == until:
+                return
+
     def _problems(self, state: State) -> tuple[list[str], list[str]]:
         """Why the recipe cannot run as it stands, and what will have no effect."""
-        photo = next((i for i in range(len(self.photos)) if any(state.clicks_on(self.photos[i].name).values())), 0)
+        clicked = (
+            self._indices[name]
+            for name in state.clicks
+            if name in self._indices and any(state.clicks_on(name).values())
+        )
+        photo = next(clicked, 0)
         try:
-            job = prepare_given(self.draft.recipe_for(self.photos[photo], state), self._words)
+            recipe = self._checked(photo, state)
+            return [], list(check(recipe, self._models, self._settings.strict, _SOURCE))
         except DarkroomError as error:
-            return [problem.removeprefix("recipe: ") for problem in error.problems], []
-        return [], list(job.warnings)
+            return [problem.removeprefix(f"{_SOURCE}: ") for problem in error.problems], []
+
+    def _checked(self, index: int, state: State) -> Recipe:
+        """The recipe for one photo, checked as every recipe is, but without the settings, which do not change here."""
+        config = recipe_file.read_mapping(self.draft.recipe_for(self.photos[index], state))
+        return parse(config, _SOURCE)
 
     def _planned_settings(self, index: int) -> set[str]:
         """The settings of every picture that the draft makes of a photo, as JSON."""
         try:
-            job = prepare_given(self.draft.recipe_for(self.photos[index], self.draft.state), self._words)
-            (photo,) = job.recipe.dataset.photos()
-            tree = StepPlanner(job.recipe).plan(photo)
+            recipe = self._checked(index, self.draft.state)
+            (photo,) = recipe.dataset.photos()
+            tree = StepPlanner(recipe).plan(photo)
         except (DarkroomError, ValueError):
             return set()
         return {json.dumps(settings_of(path), sort_keys=True) for path in paths(tree)}
