@@ -54,6 +54,7 @@ def commands(desk: Desk, kind: str, told: str) -> list[Command]:
     picture = next(iter(sorted(run.glob("**/*_erase.png"))), run / "a/3_erase.png")
     lines = [
         *(f"resume={run}", f"reproduce={run}", f"reproduce={picture}", f"verify={run}"),
+        *(f"export=coco {run} object=kept", f"export=imagefolder {run}", f"export=webdataset {run} label=item.note"),
         *("store=report", "store=prune", f"recipe={recipe} dry_run=true", f"recipe={recipe} device=cpu"),
     ]
     lines += ["resume=latest"] * (kind == "stopped")

@@ -40,7 +40,8 @@ class Exported:
     def lines(self) -> Iterator[str]:
         """What a person reads of it."""
         splits = ", ".join(f"{split} {number}" for split, number in self.splits.items() if split)
-        yield f"{self.folder}: {sum(self.splits.values())} pictures{splits and f' ({splits})'}"
+        number = sum(self.splits.values())
+        yield f"{self.folder}: {number} picture{'s' * (number != 1)}{splits and f' ({splits})'}"
         if self.without_mask:
             yield f"without a mask: {self.without_mask}"
         if self.left_out:
