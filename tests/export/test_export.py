@@ -20,9 +20,9 @@ from PIL import Image
 from pycocotools import mask as run_lengths
 from pycocotools.coco import COCO
 
-from darkroom.system.files import Folder
+from support.fake_run_folder import write_sweep
 from support.in_process import command_line
-from support.runs import journal, pixels
+from support.runs import Cli, journal, pixels
 
 FORMATS = ("coco", "imagefolder", "webdataset")
 KEPT = """
@@ -234,7 +234,12 @@ def test_shards_have_at_most_the_wanted_size(tmp_path: Path, capsys: pytest.Capt
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_same_run_gives_the_same_bytes_anywhere(format: str, world: World) -> None:
-    assert world.export(format, "to=one")[0] == world.export(format, "to=two/deeper")[0] == 0
+    """The second time in a process of its own, from another folder."""
+    assert world.export(format, "to=one")[0] == 0
+    done = Cli(world.root)(
+        f"export={format}", f"{world.run}", f"to={world.root / 'two/deeper'}", cwd=world.root / "masks"
+    )
+    assert done.returncode == 0, done.stderr
     one = contents(world.root / "one")
     assert one and one == contents(world.root / "two/deeper")
     assert not any(str(world.root).encode() in data for data in one.values())
@@ -296,13 +301,37 @@ def test_without_masks_the_pictures_remain(world: World) -> None:
     for path in world.run.glob("*/*_mask.png"):
         path.unlink()
     code, printed = world.export("imagefolder", "to=set")
-    assert code == 0 and "4 pictures" in printed and "without a mask: 4" in printed
+    assert code == 0 and "4 pictures" in printed and "\n4 without a mask\n" in printed
     row = json.loads((world.root / "set/train/metadata.jsonl").read_text().splitlines()[0])
     assert "mask_file_name" not in row and "mask_digest" not in row
     code, printed = world.export("coco", "to=other")
     assert (
         code == 2 and "no picture to export: 4 without a mask, 2 flagged" in printed and "_mask.png: missing" in printed
     )
+
+
+@pytest.mark.parametrize("what", ["picture", "picture,mask"])
+def test_a_run_that_keeps_results_only_exports_what_is_there(
+    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path, KEPT, "results.only=true", f"results.what=[{what}]")
+    world = World(tmp_path, lambda: "".join(capsys.readouterr()))
+    world.output()
+    code, printed = world.export("imagefolder", "to=folder")
+    assert code == 0 and "4 pictures (train 2, test 2)" in printed
+    assert ("\n4 without a mask (results.only=true keeps none" in printed) == (what == "picture")
+    code, printed = world.export("coco", "to=coco")
+    if what == "picture":
+        assert code == 2 and "no picture to export: 4 without a mask (results.only=true keeps none" in printed
+    else:
+        masks = [mask for _, _, mask in coco(tmp_path / "coco/annotations/instances_test.json")]
+        assert all(np.array_equal(mask, world.object_in("car")) for mask in masks) and len(masks) == 2
+    make_masks = [f"recipe={tmp_path / 'mine.yaml'}", "until=thing", "results.only=true", "on_empty=skip"]
+    shutil.rmtree(tmp_path / "outputs")
+    command_line(tmp_path, *make_masks)
+    world.output()
+    code, printed = world.export("imagefolder")
+    assert code == 2 and "with missing files" in printed and "the run folder keeps no picture of it" in printed
 
 
 @pytest.mark.parametrize(
@@ -331,6 +360,9 @@ def test_unfinished_runs_and_sweeps_are_refused(world: World) -> None:
     (world.run / "run.json").write_text(json.dumps({**facts, "status": "interrupted"}))
     code, printed = world.export("coco")
     assert code == 2 and "run.json: status interrupted: the run has not finished; resume= finishes it" in printed
+    sweep = write_sweep(world.run.parent, {}, [{"folder": world.run.name, "values": {}}])
+    assert command_line(world.root, "export=coco", "outputs") == 2
+    assert world.output() == f"{sweep}: is a sweep; export one of its runs, such as {world.run}\n"
 
 
 def test_nothing_that_exists_is_overwritten(world: World) -> None:
@@ -395,11 +427,10 @@ def test_words_that_do_not_fit_are_refused_in_one_line(words: list[str], problem
     assert code == 2 and printed.startswith(f"command line: {problem}") and printed.count("\n") == 1, printed
 
 
-def test_the_real_command_line_takes_the_folder_as_a_bare_word(world: World) -> None:
+def test_the_folder_is_a_word_without_a_key(world: World) -> None:
     code, printed = world.export("parquet")
     assert code == 2 and printed == "command line: export=parquet: valid: coco, imagefolder, webdataset\n"
     assert command_line(world.root, "export=coco") == 2
     assert "needs a run folder, as in export=coco RUN_DIR" in world.output()
     assert command_line(world.root, "export=coco", "nowhere") == 2
     assert world.output() == "nowhere: no such file or folder\n"
-    assert Folder(world.run).has("run.json")

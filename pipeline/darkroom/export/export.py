@@ -26,14 +26,14 @@ class Exported:
     Attributes:
         folder: where it is.
         splits: the number of its pictures by split; None stands for photos without splits.
-        without_mask: how many of them have no mask.
+        without_mask: how many of them have no mask, as a line; None if all have one.
         left_out: the number of pictures that it has not got, by reason.
         problem: what is wrong with the first of those that are missing or damaged; None if none is.
     """
 
     folder: Path
     splits: Mapping[str | None, int]
-    without_mask: int
+    without_mask: str | None
     left_out: Mapping[str, int]
     problem: str | None
 
@@ -43,7 +43,7 @@ class Exported:
         number = sum(self.splits.values())
         yield f"{self.folder}: {number} picture{'s' * (number != 1)}{splits and f' ({splits})'}"
         if self.without_mask:
-            yield f"without a mask: {self.without_mask}"
+            yield self.without_mask
         if self.left_out:
             yield f"left out: {_counts(self.left_out)}{f'; first: {self.problem}' if self.problem else ''}"
 
@@ -80,7 +80,8 @@ def export(run_dir: Path, target: Path, settings: ExportSettings) -> Exported:
         if not splits:
             first = f"; first: {pictures.problem}" if pictures.problem else ""
             raise RecordError(f"{run_dir}: no picture to export: {_counts(pictures.left_out) or 'it has none'}{first}")
-    return Exported(target, splits, without_mask, pictures.left_out, pictures.problem)
+    masks = f"{without_mask} {pictures.no_mask}" if without_mask else None
+    return Exported(target, splits, masks, pictures.left_out, pictures.problem)
 
 
 def _write(folder: Path, facts: RunFacts, examples: Iterable[Example], settings: ExportSettings) -> None:

@@ -44,12 +44,12 @@ def object_mask(line: JournalLine, wanted: str) -> ObjectMask:
             found it and the last repaint; else what was repainted; and if nothing was repainted, the mask.
 
     Raises:
-        RecipeError: no stage of this picture has this name and a mask.
+        RecipeError: no stage of this name makes a mask.
     """
     pairs = list(zip(line["settings"], line["steps"][1:], strict=False))
     if wanted not in (AUTO, KEPT, REPAINTED):
         return ObjectMask(_mask_of(wanted, pairs))
-    last = max((number for number, (settings, _) in enumerate(pairs) if _repaints(settings)), default=None)
+    last = max((number for number, (settings, _) in enumerate(pairs) if repaints(settings)), default=None)
     if last is None:
         return ObjectMask(line["mask"])
     if wanted == KEPT or (wanted == AUTO and _keeps_object([settings for settings, _ in pairs[: last + 1]])):
@@ -60,16 +60,23 @@ def object_mask(line: JournalLine, wanted: str) -> ObjectMask:
     return ObjectMask(masks[-1] if masks else None, repainted=True)
 
 
-def _mask_of(stage: str, pairs: Sequence[tuple[StageLine, StepLine]]) -> str:
-    masks = {settings["stage"]: step["mask"] for settings, step in pairs if "mask" in step}
+def repaints(settings: StageLine) -> bool:
+    """Whether a stage changes the picture."""
+    kind = STAGES.get(settings["op"])
+    return kind is not None and kind.repaints
+
+
+def makes_mask(settings: StageLine) -> bool:
+    """Whether a stage makes or changes the mask."""
+    kind = STAGES.get(settings["op"])
+    return kind is not None and kind.makes_mask()
+
+
+def _mask_of(stage: str, pairs: Sequence[tuple[StageLine, StepLine]]) -> str | None:
+    masks = {settings["stage"]: step.get("mask") for settings, step in pairs if makes_mask(settings)}
     if stage not in masks:
         raise RecipeError(f"command line: object={stage}: {suggest(stage, [KEPT, REPAINTED, *masks])}")
     return masks[stage]
-
-
-def _repaints(settings: StageLine) -> bool:
-    kind = STAGES.get(settings["op"])
-    return kind is not None and kind.repaints
 
 
 def _keeps_object(stages: Sequence[StageLine]) -> bool:

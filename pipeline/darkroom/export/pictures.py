@@ -15,11 +15,11 @@ import numpy as np
 
 from darkroom.errors import PhotoError, RecipeError, RecordError
 from darkroom.export.labels import label_of, split_of, utf8
-from darkroom.export.objects import AUTO, KEPT, ObjectMask, object_mask
+from darkroom.export.objects import AUTO, KEPT, ObjectMask, makes_mask, object_mask, repaints
 from darkroom.imaging.codec import DecodedPhoto, decode_photo
 from darkroom.imaging.framing import framed_grey
 from darkroom.provenance.verify_delivered import recorded_framing
-from darkroom.record import JOURNAL, read_journal
+from darkroom.record import JOURNAL, keeps_results_only, read_journal
 from darkroom.record.schema import JournalLine, RunFacts
 from darkroom.stages import STAGES
 from darkroom.system.file_names import is_portable
@@ -27,6 +27,7 @@ from darkroom.system.files import Folder
 
 OBJECT = "object"  # the label of an object that keeps its name, which nobody has told
 
+_ONLY = " (results.only=true keeps none; with results.what=[picture,mask] it keeps those of kept objects)"
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "TIFF": ".tif"}
 _SPLIT = re.compile(r"\w{1,50}")
 _MAX_SPLITS = 50
@@ -100,6 +101,7 @@ class Pictures:
 
     Attributes:
         left_out: the number of pictures that it does not get, by reason; complete after iterating.
+        no_mask: the reason of those without the mask of an object.
         problem: what is wrong with the first of those that are damaged; None if none is.
 
     Raises:
@@ -109,6 +111,7 @@ class Pictures:
     def __init__(self, run_dir: Path, facts: RunFacts, settings: ExportSettings) -> None:
         self.left_out: Counter[str] = Counter()
         self.problem: str | None = None
+        self.no_mask = f"without a mask{_ONLY if keeps_results_only(facts) else ''}"
         self._run_dir, self._settings = run_dir, settings
         self._folder = Folder(run_dir)
         self._stages = _number_of_stages(facts)
@@ -173,7 +176,7 @@ class Pictures:
         """Where the object is, (H, W) bool: in pixels that are at least half the object's."""
         if mask.path is None or not self._folder.holds(mask.path):
             if self._settings.needs_objects:
-                raise _LeftOut("without a mask", f"{mask.path}: missing" if mask.path else None)
+                raise _LeftOut(self.no_mask, f"{mask.path}: missing" if mask.path else None)
             return None
         grey = self._grey(mask.path, line["files"].get(mask.path))
         grey = 255 - grey if mask.inverted else grey
@@ -216,13 +219,14 @@ class Pictures:
 
 def _picture(line: JournalLine) -> tuple[str, bool]:
     """The path of the picture, and whether it may be framed. If a recipe only makes masks, it is the photo."""
-    path, is_framed = line["outputs"].get("picture"), True
-    if line["result"] == line["source"] and line["mask"] is not None:
+    if any(map(makes_mask, line["settings"])) and not any(map(repaints, line["settings"])):
         path, is_framed = line["source"], False
-    elif path is None:
+    elif "picture" in line["outputs"]:
+        path, is_framed = line["outputs"]["picture"], True
+    else:
         path, is_framed = line["result"], False
     if path is None:
-        raise _LeftOut("damaged", f"{line['photo']}: done, but the journal names no picture")
+        raise _LeftOut("with missing files", f"{line['photo']}: the run folder keeps no picture of it")
     return path, is_framed
 
 
