@@ -7,11 +7,11 @@ export function drawPicture(context, viewport, picture) {
   for (const layer of [picture.base, picture.sharp]) if (layer) drawLayer(context, viewport, layer.image, layer.box);
 }
 
-function drawLayer(context, viewport, image, [x0, y0, x1, y1]) {
+function drawLayer(context, viewport, image, [x0, y0, x1, y1], quality = "medium") {
   const start = viewport.toCanvas(x0, y0);
   const perPixel = ((x1 - x0) * viewport.scale) / image.width;
   context.imageSmoothingEnabled = perPixel < 3 * viewport.ratio; // pixels are squares when they are large
-  context.imageSmoothingQuality = "high";
+  context.imageSmoothingQuality = quality;
   context.drawImage(image, start.x, start.y, (x1 - x0) * viewport.scale, (y1 - y0) * viewport.scale);
 }
 
@@ -19,8 +19,8 @@ function drawLayer(context, viewport, image, [x0, y0, x1, y1]) {
 export function drawMask(context, viewport, mask, mode, isLast) {
   context.save();
   if (!isLast) clipOut(context, viewport, mask.coveredBy);
-  if (mode === "mask") drawLayer(context, viewport, mask.grey, mask.box);
-  if (mode === "overlay") drawLayer(context, viewport, mask.tinted, mask.box);
+  if (mode === "mask") drawLayer(context, viewport, mask.grey, mask.box, "low");
+  if (mode === "overlay") drawLayer(context, viewport, mask.tinted, mask.box, "low");
   if (mode !== "mask") drawOutline(context, viewport, mask, mode === "outline");
   context.restore();
 }
@@ -41,7 +41,7 @@ function drawOutline(context, viewport, mask, strong) {
   const sy = ((mask.box[3] - mask.box[1]) * viewport.scale) / mask.height;
   context.setTransform(sx, 0, 0, sy, start.x, start.y);
   const px = viewport.ratio / Math.sqrt(sx * sy);
-  context.lineCap = "round";
+  context.lineJoin = "round";
   context.strokeStyle = "rgba(0, 0, 0, 0.6)";
   context.lineWidth = (strong ? 3.5 : 2.6) * px;
   context.stroke(mask.outline);
