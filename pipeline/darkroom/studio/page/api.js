@@ -91,7 +91,7 @@ export function withQuery(path, parameters) {
   return query.size ? `${path}?${query}` : path;
 }
 
-/** Listens to what the server does: `draft`, `job`, `photo` and `result`. The browser connects again by itself. */
+/** Listens to what the server does: `draft`, `job` and `photo`. The browser connects again by itself. */
 export function listen(emitter) {
   const source = new EventSource("/api/events");
   source.addEventListener("message", (message) => {

@@ -108,6 +108,11 @@ function listenToPage() {
   }
   listenToKeys(() => (tab === "edit" ? EDIT_KEYS : REVIEW_KEYS), released);
   paint.on("paint", paintPhoto);
+  results.on("second", () => {
+    const added = draft.stages.findLast((stage) => draft.op(stage).kind === "repaint");
+    if (added) stages.select(added.name);
+    paint.focusPrompt();
+  });
 }
 
 function listenToServer() {
@@ -119,8 +124,10 @@ function listenToServer() {
     await editor.reload();
   });
   server.on("job", ({ job }) => jobs.set(job));
-  server.on("photo", ({ index, state }) => photos.setState(index, state));
-  server.on("result", ({ result }) => results.add(result));
+  server.on("photo", ({ index, state }) => {
+    photos.setState(index, state);
+    if (index === results.photo) results.readSoon();
+  });
   jobs.on("end", (job) => job.kind === "paint" && paint.say(job.status === "failed" ? job.message || "Painting failed." : null));
   connection.on("lost", () => (byId("banner").hidden = false));
   connection.on("back", () => {

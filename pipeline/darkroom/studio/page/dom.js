@@ -130,8 +130,11 @@ export function duration(seconds) {
 
 export const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
-/** Whether keys belong to the element that has the focus, because one types or slides there. */
-export function isTyping(target) {
+const OWN_KEYS = /^(Arrow|Page|Home|End| $|Enter)/; // what sliders, check boxes and lists use themselves
+
+/** Whether a key belongs to the element that has the focus, because one types, slides or chooses there. */
+export function isForField(key, target) {
   if (!(target instanceof HTMLElement)) return false;
+  if (target instanceof HTMLInputElement && /^(range|checkbox|color)$/.test(target.type)) return OWN_KEYS.test(key);
   return target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName);
 }

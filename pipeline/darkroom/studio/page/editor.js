@@ -4,6 +4,7 @@ import { getJson, postJson } from "./api.js";
 import { MASK_MODES } from "./canvas.js";
 import { byId, toast } from "./dom.js";
 import { PictureCache } from "./pictures.js";
+import { nameOf, pathOf } from "./results.js";
 
 const CHOICES = { 1: "smallest", 2: "middle", 3: "largest", s: "score" };
 
@@ -27,6 +28,7 @@ export class Editor {
 
   #listen() {
     this.photos.on("select", ({ index }) => this.open(index));
+    this.stages.on("select", () => this.#showPhoto());
     this.stages.on("select", () => this.retarget());
     this.clicks.on("change", ({ since }) => this.#clicksChanged(since ?? null));
     this.clicks.on("error", (error) => toast(error.message, "error"));
@@ -134,7 +136,13 @@ export class Editor {
     const signature = JSON.stringify(stages.slice(0, end + 1));
     if (signature === this.#signature) return;
     this.#signature = signature;
+    if (this.stages.stage && this.draft.op(this.stages.stage).kind !== "repaint") this.#showPhoto();
     this.retarget();
+  }
+
+  /** The mask is being changed: it cannot be seen on a result. */
+  #showPhoto() {
+    if (this.results.shown) this.results.show(null);
   }
 
   #clicksChanged(since) {
@@ -172,7 +180,7 @@ export class Editor {
   }
 
   #clickedWithoutUse() {
-    if (this.results.shown) return this.results.show(null);
+    if (this.results.shown) return this.#showPhoto();
     return toast("No stage of this recipe takes clicks. Add the stage sam to click on objects.");
   }
 
@@ -206,7 +214,7 @@ export class Editor {
   }
 
   #resultPicture(result) {
-    return result ? this.#picture(`/api/results/${result.id}/view`, `seed ${result.seed}`) : this.#photoPicture;
+    return result ? this.#picture(`${pathOf(result)}/view`, nameOf(result)) : this.#photoPicture;
   }
 
   #showResult(result, compared) {
@@ -263,11 +271,13 @@ export class Editor {
     this.#say(info.flag ?? null, "warning");
   }
 
-  #showFailure({ message, empty }) {
+  #showFailure({ message, empty: isEmpty }) {
+    const clicked = this.stages.clickable;
+    const empty = isEmpty || (clicked !== null && !hasClicks(this.clicks.of(clicked.name)));
     this.canvas.masks = [];
     this.canvas.redraw();
     byId("mask-info").textContent = "";
-    const canClick = empty && this.draft.state && this.stages.clickable;
+    const canClick = empty && clicked;
     this.stages.fail(this.stages.selected, empty ? null : message);
     this.#say(canClick ? "Click the object, or drag a box around it." : message, empty ? "hint" : "error");
   }

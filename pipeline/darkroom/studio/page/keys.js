@@ -1,6 +1,6 @@
 // Keyboard shortcuts, and the page that lists them.
 
-import { byId, el, isTyping } from "./dom.js";
+import { byId, el, isForField } from "./dom.js";
 
 const HELP = [
   ["On the photo", [
@@ -31,7 +31,7 @@ export function listenToKeys(actions, released) {
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.altKey || document.querySelector("dialog[open]")) return;
     const name = nameOf(event);
-    if (isTyping(event.target) && name !== "Ctrl+s") return event.key === "Escape" ? event.target.blur() : undefined;
+    if (isForField(event.key, event.target) && name !== "Ctrl+s") return event.key === "Escape" ? event.target.blur() : undefined;
     if ((name === " " || name === "Enter") && event.target.closest?.("button, a, summary")) return;
     const action = actions()[name];
     if (!action) return;

@@ -118,6 +118,10 @@ export class PaintPanel extends Emitter {
     this.#fields.get(parameter)?.complain(text, "error");
   }
 
+  focusPrompt() {
+    this.#fields.get("prompt")?.element.querySelector("textarea").select();
+  }
+
   /** Shows a line above the button: why painting failed. */
   say(text) {
     byId("paint-message").hidden = !text;

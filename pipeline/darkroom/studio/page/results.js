@@ -3,7 +3,7 @@
 import { connection, getJson, withQuery } from "./api.js";
 import { Emitter, byId, debounce, el, icon } from "./dom.js";
 
-/** Emits `show` {result, compared} when another picture should be on the canvas; null means the photo. */
+/** Emits `show` {result, compared} when another picture should be on the canvas, null for the photo; `second` after a second pass was added. */
 export class Results extends Emitter {
   photo = null;
   shown = null; // a result or null for the photo
@@ -11,7 +11,8 @@ export class Results extends Emitter {
   #results = [];
   #draft;
   #jobs;
-  #readSoon = debounce(() => this.#read(), 400);
+  #progress = "";
+  readSoon = debounce(() => this.#read(), 250);
 
   constructor(draft, jobs) {
     super();
@@ -19,24 +20,22 @@ export class Results extends Emitter {
     this.#jobs = jobs;
     byId("compare").addEventListener("click", () => this.toggleCompare());
     byId("second-pass").addEventListener("click", () => this.secondPass());
-    draft.on("change", () => this.#readSoon());
-    jobs.on("change", () => this.#build());
+    draft.on("change", () => this.readSoon());
+    jobs.on("change", (job) => this.#follow(job));
   }
 
   load(photo, results) {
     this.photo = photo;
-    this.#results = results;
+    this.#results = inOrder(results);
     this.show(null);
   }
 
-  add(result) {
-    if (result.photo !== this.photo) return;
-    this.#results = [...this.#results.filter(({ id }) => id !== result.id), result];
+  /** More pictures may be there: the job went on, or the photo has another state. */
+  #follow(job) {
+    const progress = job ? `${job.status} ${job.done}` : "";
+    if (progress !== this.#progress && job?.photo === this.photo) this.readSoon();
+    this.#progress = progress;
     this.#build();
-  }
-
-  get all() {
-    return this.#results;
   }
 
   /** Asks again which results the draft as it is makes. */
@@ -46,10 +45,10 @@ export class Results extends Emitter {
     try {
       const { results } = await getJson(`/api/photos/${photo}`);
       if (photo !== this.photo) return;
-      this.#results = results;
+      this.#results = inOrder(results);
       this.#build();
     } catch (error) {
-      if (error.gone) connection.ready().then(() => this.#readSoon());
+      if (error.gone) connection.ready().then(() => this.readSoon());
     }
   }
 
@@ -76,7 +75,7 @@ export class Results extends Emitter {
     const result = this.shown;
     await this.#draft.change({ do: "second_pass", result: result.id });
     this.show(null);
-    this.emit("second", result);
+    this.emit("second", null);
   }
 
   #clicked(result, event) {
@@ -90,8 +89,9 @@ export class Results extends Emitter {
     const waiting = this.#jobs.isRunning && job.kind === "paint" && job.photo === this.photo ? job.total - job.done : 0;
     byId("results").hidden = !this.#results.length && !waiting;
     if (byId("results").hidden) return byId("result-cards").replaceChildren();
-    const cards = [this.#photoCard(), ...this.#results.map((result) => this.#card(result))];
-    if (waiting) cards.push(...Array.from({ length: Math.min(waiting, 20) }, (_, index) => waitingCard(index ? null : job)));
+    const [current, earlier] = [true, false].map((wanted) => this.#results.filter((result) => result.current === wanted).map((result) => this.#card(result)));
+    const expected = Array.from({ length: Math.min(waiting, 20) }, (_, index) => waitingCard(index ? null : job));
+    const cards = [this.#photoCard(), ...current, ...expected, ...earlier];
     this.#replace(cards);
     return this.#tell();
   }
@@ -112,12 +112,12 @@ export class Results extends Emitter {
   }
 
   #card(result) {
-    const src = withQuery(`/api/results/${result.id}/view`, { width: 320 });
+    const src = withQuery(`${pathOf(result)}/view`, { width: 320 });
     const isOnly = this.#results.every(({ prompt }) => prompt === result.prompt);
-    const card = makeCard(result.id, src, `seed ${result.seed}`, isOnly ? "" : result.prompt, (event) => this.#clicked(result, event));
+    const card = makeCard(result.id, src, nameOf(result), isOnly ? "" : result.prompt, (event) => this.#clicked(result, event));
     card.setAttribute("aria-pressed", String(result.id === this.shown?.id));
     card.classList.toggle("stale", !result.current);
-    card.title = [result.prompt, `seed ${result.seed}`, ...result.flags, result.current ? "" : "made with earlier settings"].filter(Boolean).join("\n");
+    card.title = [result.prompt, nameOf(result), ...result.flags, result.current ? "" : "made with earlier settings"].filter(Boolean).join("\n");
     if (result.flags.length) card.querySelector(".label").prepend(icon("flag"));
     return card;
   }
@@ -128,12 +128,29 @@ export class Results extends Emitter {
     byId("result-text").textContent = "Click a result to see it, and once more to compare it with the photo.";
     byId("result-text").title = "";
     if (!result) return;
-    const settings = Object.entries(result.settings).filter(([key]) => key !== "Seed").map(([key, value]) => `${key} ${value}`);
-    byId("result-text").textContent = [`seed ${result.seed}`, result.prompt, ...settings, ...result.flags].filter(Boolean).join(" · ");
+    byId("result-text").textContent = [nameOf(result), result.prompt, ...settingsOf(result), ...result.flags].filter(Boolean).join(" · ");
     byId("result-text").title = byId("result-text").textContent;
     byId("compare").setAttribute("aria-pressed", String(this.compared !== undefined));
-    byId("open-picture").href = `/api/results/${result.id}/picture.png`;
+    byId("open-picture").href = `${pathOf(result)}/picture.png`;
   }
+}
+
+/** What the draft as it is makes first, then earlier ones, the newest first; the same picture made twice once. */
+function inOrder(results) {
+  const kinds = new Map(results.map((result) => [JSON.stringify([result.stage, result.prompt, result.seed, result.settings, result.current]), result]));
+  const once = results.filter((result) => [...kinds.values()].includes(result));
+  return [...once.filter(({ current }) => current), ...once.filter(({ current }) => !current).reverse()];
+}
+
+/** Where the server has a result. */
+export const pathOf = (result) => `/api/results/${encodeURIComponent(result.id)}`;
+
+/** `seed 3`, or the stage that made it if it needs no seed. */
+export const nameOf = (result) => (result.seed === null ? result.stage : `seed ${result.seed}`);
+
+function settingsOf({ settings, seconds }) {
+  const shown = Object.entries({ steps: "steps", guidance_scale: "guidance", strength: "strength" }).filter(([key]) => settings[key] !== undefined);
+  return [...shown.map(([key, word]) => `${word} ${settings[key]}`), seconds ? `${seconds.toFixed(1)} s` : null];
 }
 
 function makeCard(key, src, label, prompt, onclick) {

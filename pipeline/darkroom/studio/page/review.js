@@ -131,7 +131,10 @@ export class Review {
     image.hidden = !exists;
     const width = Math.min(2048, Math.ceil((byId("review-pictures").clientWidth * window.devicePixelRatio) / 2 / 256) * 256 || 1024);
     const src = `${this.#path(picture, what)}?width=${width}`;
-    if (exists && image.getAttribute("src") !== src) image.src = src;
+    if (!exists || image.getAttribute("src") === src) return;
+    image.classList.add("loading");
+    image.onload = () => image.classList.remove("loading");
+    image.src = src;
   }
 
   #tellRun() {

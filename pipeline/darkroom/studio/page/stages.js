@@ -146,7 +146,7 @@ export class Stages extends Emitter {
       field.complain(line?.text ?? null, problems.includes(line) ? "error" : "warning");
     }
     const own = problems.find((one) => !card.fields.has(one.parameter) && !PAINT_PARAMETERS.includes(one.parameter));
-    const failure = this.#failure?.stage === name ? this.#failure.message : null;
+    const failure = this.#failure?.stage === name && !problems.length ? this.#failure.message : null;
     card.message.textContent = own?.text ?? failure ?? "";
     card.message.hidden = !card.message.textContent;
     card.element.classList.toggle("has-problem", problems.length > 0 || failure !== null);
