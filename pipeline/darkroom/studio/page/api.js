@@ -91,9 +91,10 @@ export function withQuery(path, parameters) {
   return query.size ? `${path}?${query}` : path;
 }
 
-/** Listens to what the server does: `draft`, `job` and `photo`. The browser connects again by itself. */
+/** Listens to what the server does: `draft`, `job` and `photo`; `open` when it begins to hear. The browser connects again by itself. */
 export function listen(emitter) {
   const source = new EventSource("/api/events");
+  source.addEventListener("open", () => emitter.emit("open"));
   source.addEventListener("message", (message) => {
     const event = JSON.parse(message.data);
     emitter.emit(event.type, event);

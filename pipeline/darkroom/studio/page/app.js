@@ -115,14 +115,16 @@ function listenToPage() {
   });
 }
 
+/** Another tab changed the draft: shows its newest state. */
+async function follow(revision) {
+  if (await draft.heard(revision)) await editor.reload();
+}
+
 function listenToServer() {
   const server = new Emitter();
-  server.on("draft", async ({ revision }) => {
-    await draft.settled();
-    if (revision <= draft.revision) return;
-    await draft.heard(revision);
-    await editor.reload();
-  });
+  const heard = (revision) => follow(revision).catch((error) => error.gone || toast(error.message, "error"));
+  server.on("open", () => heard(Infinity)); // what happened before was not heard
+  server.on("draft", ({ revision }) => heard(revision));
   server.on("job", ({ job }) => jobs.set(job));
   server.on("photo", ({ index, state }) => {
     photos.setState(index, state);

@@ -14,6 +14,7 @@ export class Clicks extends Emitter {
   #clicks = {};
   #saved = {}; // as the server has them
   photo = null;
+  count = 0; // of changes made here
 
   constructor(draft) {
     super();
@@ -77,6 +78,7 @@ export class Clicks extends Emitter {
   }
 
   #put(stage, clicks, since) {
+    this.count += 1;
     this.#clicks[stage] = clicks;
     this.#save(this.photo, stage, clicks);
     this.emit("change", { since });

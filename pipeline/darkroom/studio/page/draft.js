@@ -3,7 +3,10 @@
 import { connection, getJson, postJson } from "./api.js";
 import { Emitter, debounce } from "./dom.js";
 
-/** Emits `change` when the draft is another, and `conflict` when another tab changed it first. */
+/**
+ * Emits `change` when the draft is another, `others` when another tab wrote in between, `conflict` when a change is lost
+ * because of that, and `refused` {change, error} when the server refuses one.
+ */
 export class Draft extends Emitter {
   state = null;
   ops = {};
@@ -38,10 +41,12 @@ export class Draft extends Emitter {
     this.emit("change");
   }
 
-  /** Another tab or the server moved on: loads the draft unless the news is our own. */
+  /** A revision is there: loads the draft unless it is our own. Returns whether it was news. */
   async heard(revision) {
     await this.settled();
-    if (revision > this.revision) await this.load();
+    const isNews = revision > this.revision;
+    if (isNews) await this.load();
+    return isNews;
   }
 
   /** Waits until everything that was changed here has been saved. */
@@ -101,6 +106,7 @@ export class Draft extends Emitter {
     } catch (error) {
       if (error.status !== 409 && !error.gone) throw error;
       await this.#loadAgain();
+      this.emit("others");
       const mayRepeat = this.revision === revision || (await isStillRight(this.state));
       if (mayRepeat && attempts > 1) return this.#write(path, body, isStillRight, attempts - 1);
       this.emit("conflict", error);

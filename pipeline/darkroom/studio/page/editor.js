@@ -34,10 +34,8 @@ export class Editor {
     this.clicks.on("error", (error) => toast(error.message, "error"));
     this.results.on("show", ({ result, compared }) => this.#showResult(result, compared));
     this.draft.on("change", () => this.#draftChanged());
-    this.draft.on("conflict", () => {
-      toast("Another tab changed the recipe; this is its newest state.");
-      this.reload();
-    });
+    this.draft.on("conflict", () => toast("Another tab changed the same at the same time; this is the newest state."));
+    this.draft.on("others", () => this.reload().catch((error) => error.gone || toast(error.message, "error")));
     this.canvas.on("view", () => this.#viewChanged());
   }
 
@@ -102,11 +100,13 @@ export class Editor {
   /** The clicks or results of the shown photo may be others: another tab, or the server was away. */
   async reload() {
     if (!this.photo) return this.open(Math.max(this.photos.current, 0));
+    await this.draft.settled();
+    const { count } = this.clicks;
     const photo = await getJson(`/api/photos/${this.photo.index}`);
     if (photo.index !== this.photo?.index) return undefined;
+    if (count !== this.clicks.count) return this.reload(); // the user went on in the meantime
     this.clicks.load(photo.index, photo.clicks);
-    this.results.load(photo.index, photo.results);
-    this.mask.refresh();
+    this.results.update(photo.results);
     return undefined;
   }
 

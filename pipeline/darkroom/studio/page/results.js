@@ -30,6 +30,11 @@ export class Results extends Emitter {
     this.show(null);
   }
 
+  update(results) {
+    this.#results = inOrder(results);
+    this.#build();
+  }
+
   /** More pictures may be there: the job went on, or the photo has another state. */
   #follow(job) {
     const progress = job ? `${job.status} ${job.done}` : "";
@@ -44,9 +49,7 @@ export class Results extends Emitter {
     if (photo === null) return;
     try {
       const { results } = await getJson(`/api/photos/${photo}`);
-      if (photo !== this.photo) return;
-      this.#results = inOrder(results);
-      this.#build();
+      if (photo === this.photo) this.update(results);
     } catch (error) {
       if (error.gone) connection.ready().then(() => this.readSoon());
     }
