@@ -85,7 +85,7 @@ OUTPUTS = "outputs: give a folder for the runs"
         ([MARS, "dataset.manifest=x.csv"], "command line: dataset: `images` and `manifest` are both given; add"),
         ([MARS, "stages.car.op=grabcut"], "command line: stages.car.box: is required"),
         (["-m", MARS, "stages.inpaint.promt=1,2"], "stages.inpaint.promt: unknown key, did you mean 'prompt'?"),
-        (["-m", MARS, "stages.inpaint.steps=0"], "steps: should be greater"),
+        (["-m", MARS, "stages.inpaint.steps=0"], "steps: should be a whole number from 1 to 1000"),
         (["recipe=photo_on_mars"], "dataset: give either `images`"),
     ],
 )
@@ -235,7 +235,7 @@ def test_a_refused_sweep_gives_every_reason_once_and_leaves_nothing_behind(quick
     done = quick_cli("-m", "recipe=car_on_mars,manifest", "stages.inpaint.steps=choice(0)", "stages.inpaint.seed=1,2")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()  # the same for all four
-    assert "stages.inpaint.steps: should be greater" in line
+    assert "stages.inpaint.steps: should be a whole number from 1 to 1000" in line
     assert not (quick_cli.folder / "outputs").exists()
 
 

@@ -39,6 +39,7 @@ from darkroom.config import (
     recipe_form,
     recipe_paths,
     recipe_yaml,
+    seeds,
     stage_defaults,
     stage_order,
 )
@@ -148,6 +149,7 @@ def compose(overrides: Sequence[str]) -> Composed:
     recipe_paths.make_paths_absolute(config, Path.cwd())
     prompts_file.read_prompt_files(config)
     photo_lists.read_photo_lists(config)
+    seeds.draw_seeds(config)
     return Composed(config, _source(choice), overridden, tuple(overrides), hydra)
 
 

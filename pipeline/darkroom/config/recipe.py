@@ -139,7 +139,9 @@ def _needed_masks(spec: StageSpec) -> Sequence[str] | None:
     """The earlier stages whose masks a stage takes by name; None if they are unknown before photos are read."""
     if not spec.kind.fields_with(StageName):
         return ()
-    return None if spec.per_photo else spec.build({}).needed_masks()
+    if spec.per_photo:
+        return None
+    return list(dict.fromkeys(name for part in spec.parts for name in part.build({}).needed_masks()))
 
 
 def _dataset(given: Any) -> tuple[Dataset | None, list[Problem]]:
@@ -160,7 +162,7 @@ def _top_problems(config: Mapping[str, Any], specs: Sequence[StageSpec]) -> Iter
     if not specs and isinstance(config.get("stages", {}), Mapping):
         yield "stages", "at least one stage is needed; stages run in the order in which they are written"
     known = [spec for spec in specs if spec.op in STAGES]
-    if (count := math.prod(spec.kind.count_variants(spec.parameters) for spec in known)) > MAX_PICTURES:
+    if (count := math.prod(spec.count_variants() for spec in known)) > MAX_PICTURES:
         yield "stages", too_many_pictures(count)
 
 
@@ -178,7 +180,7 @@ def _all_stage_problems(specs: Sequence[StageSpec], has_items: bool, most: int) 
     """The problems of all stages, or of the first ones if there are more than `most`."""
     problems: list[Problem] = []
     for index, spec in enumerate(specs):
-        problems += _stage_problems(spec, specs[:index], has_items)
+        problems += dict.fromkeys(_stage_problems(spec, specs[:index], has_items))
         if len(problems) > most:
             return [*problems, ("stages", "... and more, reported once these are fixed")]
     return problems
@@ -194,17 +196,22 @@ def _stage_problems(spec: StageSpec, earlier: Sequence[StageSpec], has_items: bo
     if spec.op not in STAGES:
         yield f"{where}.op", f"unknown op '{spec.op}', {suggest(spec.op, list(STAGES))}"
         return
-    waiting = spec.column_parameters
-    if not has_items:
-        yield from ((f"{where}.{key}", text) for key, text in _unknown_columns(spec))
+    for part in spec.parts:
+        if not has_items:
+            yield from _unknown_columns(part)
+        yield from _part_problems(part, earlier)
+
+
+def _part_problems(part: StageSpec, earlier: Sequence[StageSpec]) -> Iterator[Problem]:
+    waiting = part.column_parameters
     try:
-        stage = spec.build_known()
+        stage = part.build_known()
     except ValidationError as error:
-        for key, text in explain(error, list(spec.kind.__pydantic_fields__)):
+        for key, text in explain(error, list(part.kind.__pydantic_fields__)):
             if key not in waiting and (key or not waiting):  # rules on several parameters need all values
-                yield f"{where}.{key}".rstrip("."), text
+                yield part.place(key), text
     else:
-        yield from _order_problems(spec, stage, earlier)
+        yield from _order_problems(part, stage, earlier)
 
 
 def _unknown_columns(spec: StageSpec) -> Iterator[Problem]:
@@ -213,7 +220,7 @@ def _unknown_columns(spec: StageSpec) -> Iterator[Problem]:
         if any(name not in BUILT_IN for name in columns_in(spec.parameters[key])):
             built_in = ", ".join(f"${{item.{name}}}" for name in BUILT_IN)
             text = f"refers to a column of `dataset.manifest`, which is not set; without one there are {built_in}"
-            yield key, f"{spec.parameters[key]} {text}"
+            yield spec.place(key), f"{spec.parameters[key]} {text}"
 
 
 def _order_problems(spec: StageSpec, stage: Stage, earlier: Sequence[StageSpec]) -> Iterator[Problem]:

@@ -1,10 +1,11 @@
-"""`StageSpec`: a stage as written in a recipe, from which the stage for each photo is built."""
+"""`StageSpec`: a stage as written in a recipe, from which the stages for each photo are built."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from darkroom.config.validation_errors import explain, wrong_keys
 from darkroom.dataset.table_rows import DecimalComma, plain_path
 from darkroom.errors import PhotoError, suggest
 from darkroom.stages import STAGES, Stage
-from darkroom.stages.markers import PathField
+from darkroom.stages.markers import EachValue, PathField, RandomSeed
+from darkroom.stages.seeds import SeedRule
 
 MAX_PICTURES = 10_000  # of one photo, so that a stranger's recipe cannot fill the memory with plans
 
@@ -25,19 +27,21 @@ _ITEM = re.compile(r"\$\{item\.(\w+)\}")
 
 @dataclass(frozen=True)
 class StageSpec:
-    """A stage as written in a recipe; its parameters may refer to manifest columns.
+    """A stage as written in a recipe; its parameters may refer to columns.
 
     Attributes:
         name: its unique name in the recipe.
         op: key of `STAGES`.
         parameters: as written; texts may hold `${item.COLUMN}`.
         start: the manifest's folder, where relative paths from its columns start; None without a manifest.
+        places: where some parameters are written, such as `prompt[1].steps`, if that is not their own key.
     """
 
     name: str
     op: str
     parameters: Mapping[str, Any]
     start: Path | None = None
+    places: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> type[Stage]:
@@ -45,19 +49,40 @@ class StageSpec:
         return STAGES[self.op]
 
     @cached_property
+    def parts(self) -> Sequence[StageSpec]:
+        """This stage, or a stage for each item of a list that takes other parameters along (`EachValue`)."""
+        for key in self.kind.fields_with(EachValue):
+            items = self.parameters.get(key)
+            if not (self.kind.marker_of(key, EachValue).takes_along and isinstance(items, list | tuple)):
+                continue
+            if any(isinstance(item, Mapping) for item in items):
+                return [self._part(key, index, item) for index, item in enumerate(items)]
+        return [self]
+
+    @cached_property
     def column_parameters(self) -> frozenset[str]:
-        """The parameters that refer to manifest columns."""
+        """The parameters that refer to columns."""
         return frozenset(key for key, value in self.parameters.items() if _ITEM.search(str(value)))
+
+    @cached_property
+    def needs_digest(self) -> bool:
+        """Whether its seeds depend on the photo."""
+        rules = (rule for part in self.parts for rule in part._seed_rules(part.parameters).values())
+        return any(rule.per_photo for rule in rules)
 
     @property
     def per_photo(self) -> bool:
-        """Whether each photo has a stage of its own, because parameters refer to manifest columns."""
-        return bool(self.column_parameters)
+        """Whether each photo has a stage of its own."""
+        return bool(self.column_parameters) or self.needs_digest
 
     @property
     def columns(self) -> set[str]:
         """The columns that its parameters refer to."""
         return columns_in(self.parameters)
+
+    def place(self, key: str) -> str:
+        """Where a parameter is written, as a key of the recipe, such as `stages.inpaint.steps`."""
+        return f"stages.{self.name}.{self.places.get(key, key)}".rstrip(".")
 
     def has_value(self, marker: type) -> bool:
         """Whether the value, or the default, of a parameter with this marker is not null."""
@@ -65,28 +90,45 @@ class StageSpec:
         names = self.kind.fields_with(marker)
         return any(self.parameters.get(name, fields[name].default) is not None for name in names)
 
-    def build(self, item: Mapping[str, Any]) -> Stage:
-        """The stage for one photo; it is built once if no parameter refers to a column.
+    def count_variants(self) -> int:
+        """The number of stages that lists in its parameters make of it, before equal ones are dropped."""
+        return sum(part.kind.count_variants(part._with_seeds(part.parameters, "")) for part in self.parts)
+
+    def variants(self, item: Mapping[str, Any], digest: str | None = None) -> Sequence[Stage]:
+        """The scalar stages for one photo; they are built once if they are the same for all photos.
 
         Args:
-            item: the photo's manifest columns; empty without a manifest.
+            item: the photo's columns; empty if none are used.
+            digest: SHA-256 of the photo's file, if the spec needs it; an empty text if it is not known yet.
 
         Raises:
             PhotoError: a column is missing, or its value is not valid for the parameter.
         """
+        if len(self.parts) == 1:
+            return self.parts[0].build(item, digest).variants()
+        stages: dict[Stage, None] = {}
+        for part in self.parts:
+            stages |= dict.fromkeys(part.build(item, digest).variants())
+            if len(stages) > MAX_PICTURES:
+                raise PhotoError(too_many_pictures(f"over {MAX_PICTURES}"))
+        return list(stages)
+
+    def build(self, item: Mapping[str, Any], digest: str | None = None) -> Stage:
+        """The stage, of a spec that is its only part, for one photo. See `variants`."""
         try:
-            return self._build_from(item) if self.per_photo else self._shared
+            return self._build_from(item, digest) if self.per_photo else self._shared
         except ValidationError as error:
             lines = explain(error, list(self.kind.__pydantic_fields__))
-            raise PhotoError("; ".join(f"{self._place(key)}: {text}" for key, text in lines)) from None
+            raise PhotoError("; ".join(f"{self._named(key)}: {text}" for key, text in lines)) from None
 
-    def _place(self, key: str) -> str:
+    def _named(self, key: str) -> str:
         """A parameter, with the columns that its value comes from; without a parameter, the stage."""
         names = ", ".join(sorted(columns_in(self.parameters.get(key, ""))))
-        return f"{self.name}.{key}".rstrip(".") + f" (column {names})" * bool(names)
+        return self.place(key).removeprefix("stages.") + f" (column {names})" * bool(names)
 
     def build_known(self) -> Stage:
-        """The stage from the parameters that do not refer to columns, for checks before photos are read.
+        """The stage, of a spec that is its only part, from the parameters that do not refer to columns, for checks
+        before photos are read.
 
         Raises:
             ValidationError: a value is wrong, or a required parameter is missing or refers to a column.
@@ -96,14 +138,22 @@ class StageSpec:
             for key, value in self.parameters.items()
             if key not in self.column_parameters and value != MISSING
         }
-        return self._shared if len(known) == len(self.parameters) else self.kind(**known)
+        return self._shared if len(known) == len(self.parameters) else self.kind(**self._with_seeds(known, ""))
 
     @cached_property
     def _shared(self) -> Stage:
-        return self.kind(**self._with_columns({}))
+        return self.kind(**self._filled_in({}, ""))
 
-    def _build_from(self, item: Mapping[str, Any]) -> Stage:
-        parameters = self._with_columns(item)
+    def _part(self, key: str, index: int, item: Any) -> StageSpec:
+        """The stage for one item of a list."""
+        place = f"{key}[{index}]"
+        if not isinstance(item, Mapping):
+            return StageSpec(self.name, self.op, {**self.parameters, key: item}, self.start, {key: place})
+        parameters = {**self.parameters, key: MISSING, **item}
+        return StageSpec(self.name, self.op, parameters, self.start, {name: f"{place}.{name}" for name in (key, *item)})
+
+    def _build_from(self, item: Mapping[str, Any], digest: str | None) -> Stage:
+        parameters = self._filled_in(item, digest)
         if (count := self.kind.count_variants(parameters)) > MAX_PICTURES:
             raise PhotoError(too_many_pictures(count))
         try:
@@ -114,13 +164,30 @@ class StageSpec:
                 raise
             return self.kind(**{**parameters, **numbers})
 
-    def _with_columns(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters with manifest columns filled in, and paths made absolute."""
+    def _filled_in(self, item: Mapping[str, Any], digest: str | None) -> dict[str, Any]:
+        """The parameters with columns and seeds filled in, and paths made absolute."""
         parameters = {key: fill_in(value, item) for key, value in self.parameters.items()}
         for key in self.kind.fields_with(PathField):
             if self.start and key in parameters:
                 parameters[key] = _absolute(parameters[key], self.start)
-        return parameters
+        return self._with_seeds(parameters, digest)
+
+    def _with_seeds(self, parameters: Mapping[str, Any], digest: str | None) -> dict[str, Any]:
+        """Parameters with numbers in the place of valid rules for seeds."""
+        filled = dict(parameters)
+        for key, rule in self._seed_rules(parameters).items():
+            with suppress(ValueError):  # the check of the parameter reports it
+                seeds = rule.seeds(digest)
+                filled[key] = list(seeds) if len(seeds) > 1 else seeds[0]
+        return filled
+
+    def _seed_rules(self, parameters: Mapping[str, Any]) -> Mapping[str, SeedRule]:
+        """The valid rules for seeds in some parameters."""
+        rules = {}
+        for key in self.kind.fields_with(RandomSeed):
+            with suppress(ValueError):  # a number, or reported by the check of the parameter
+                rules[key] = SeedRule.parse(parameters.get(key))
+        return rules
 
 
 def columns_in(value: Any) -> set[str]:
@@ -139,7 +206,7 @@ def _has_comma(value: Any) -> bool:
     return isinstance(value, DecimalComma)
 
 
-def too_many_pictures(count: int) -> str:
+def too_many_pictures(count: int | str) -> str:
     """The problem of a recipe that makes `count` pictures of each photo."""
     return f"lists of values make {count} pictures of each photo; at most {MAX_PICTURES}, or use a sweep (-m)"
 

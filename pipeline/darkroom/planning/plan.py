@@ -65,49 +65,58 @@ class Step:
 
 
 class StepPlanner:
-    """Plans the photos of a recipe; all share one tree if no parameter refers to manifest columns.
+    """Plans the photos of a recipe; all share one tree if no parameter refers to columns or depends on the photo.
 
     Args:
         recipe: the recipe to plan.
         baselines: of the gates that compare photos, by their names in the recipe; filled in as they become known.
 
     Attributes:
-        per_photo: whether each photo has a tree of its own, because parameters refer to manifest columns.
+        per_photo: whether each photo has a tree of its own.
     """
 
     def __init__(self, recipe: Recipe, baselines: Mapping[str, Baseline | None] = MappingProxyType({})) -> None:
         self._recipe = recipe
         self._baselines = baselines
         self._columns = recipe.columns()
+        self._needs_digest = any(spec.needs_digest for spec in recipe.stages)
         self.per_photo = any(spec.per_photo for spec in recipe.stages)
         self._tree: tuple[Step, ...] | None = None
 
-    def plan(self, photo: Photo) -> tuple[Step, ...]:
-        """The tree of one photo (`tree`). Raises `PhotoError` also if it has no value in a built-in column."""
-        return self.tree(photo.columns(self._columns) if self.per_photo else {})
-
-    def tree(self, item: Mapping[str, Any]) -> tuple[Step, ...]:
-        """The tree for some values of columns: its first steps, whose children are the next.
+    def plan(self, photo: Photo, unread: bool = False) -> tuple[Step, ...]:
+        """The tree of one photo: its first steps, whose children are the next.
 
         Args:
-            item: the photo's columns.
+            photo: the photo.
+            unread: do not read the photo; if its seeds depend on it, they are those of no photo.
 
         Raises:
-            PhotoError: file names would be too long, a column is missing, or its value is not valid for the parameter.
+            PhotoError: file names would be too long, a column is missing, its value is not valid for the parameter, or
+                the photo cannot be read.
         """
+        digest = ("" if unread else photo.digest()) if self._needs_digest else None
+        return self.tree(photo.columns(self._columns), digest)
+
+    def tree(self, item: Mapping[str, Any], digest: str | None = None) -> tuple[Step, ...]:
+        """`plan` for some values of columns, and the photo's digest if it is needed (`StageSpec.variants`)."""
         if self.per_photo:
-            return expand(self._recipe, item, self._baselines)
+            return self._expand(item, digest)
         if self._tree is None:
-            self._tree = expand(self._recipe, {}, self._baselines)
+            self._tree = self._expand({}, None)
         return self._tree
 
+    def _expand(self, item: Mapping[str, Any], digest: str | None) -> tuple[Step, ...]:
+        return expand(self._recipe, item, digest, self._baselines)
 
-def expand(recipe: Recipe, item: Mapping[str, Any], baselines: Mapping[str, Baseline | None]) -> tuple[Step, ...]:
+
+def expand(
+    recipe: Recipe, item: Mapping[str, Any], digest: str | None, baselines: Mapping[str, Baseline | None]
+) -> tuple[Step, ...]:
     """See `StepPlanner.tree`."""
     children: tuple[Step, ...] = ()
     length = 0
     for index, spec in reversed(list(enumerate(recipe.stages, start=1))):
-        variants = spec.build(item).variants()
+        variants = spec.variants(item, digest)
         names = _variant_names(variants)
         length += max(len(f"_{name}") for name in names) if any(names) else 0
         if length > _MAX_VARIANTS:
@@ -170,12 +179,22 @@ def _gate_check(name: str, stage: Stage, baselines: Mapping[str, Baseline | None
 
 
 def _variant_names(variants: Sequence[Stage]) -> list[str]:
-    """Names of variants: whole numbers by value, other values by position, so that file names never hold a prompt."""
+    """Names of variants: whole numbers by value, other values by position, so that file names never hold a prompt.
+
+    What goes along with another value is not named, unless nothing else distinguishes two variants: `entry2`.
+    """
     names = [""] * len(variants)
-    for field in variants[0].fields_with(EachValue):
-        values = [getattr(stage, field) for stage in variants]
-        distinct = list(dict.fromkeys(values)) if len(variants) > 1 else []
-        if len(distinct) > 1:
-            shown = [str(v) if isinstance(v, int) else str(distinct.index(v) + 1) for v in values]
-            names = [f"{name}-{field}{one}".lstrip("-") for name, one in zip(names, shown, strict=True)]
-    return names
+    fields = variants[0].fields_with(EachValue)
+    for field in fields:
+        names = _with_values(names, field, [getattr(stage, field) for stage in variants])
+    others = [key for key in variants[0].__pydantic_fields__ if key not in fields]
+    return _with_values(names, "entry", [tuple(getattr(stage, key) for key in others) for stage in variants])
+
+
+def _with_values(names: Sequence[str], label: str, values: Sequence[Any]) -> list[str]:
+    """The names, with some values added if they distinguish variants that have the same name so far."""
+    if len(set(zip(names, values, strict=True))) == len(set(names)):
+        return list(names)
+    places = {value: place for place, value in enumerate(dict.fromkeys(values), start=1)}
+    shown = [value if isinstance(value, int) else places[value] for value in values]
+    return [f"{name}-{label}{one}".lstrip("-") for name, one in zip(names, shown, strict=True)]

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 from darkroom.config.recipe import Recipe, origin
 from darkroom.config.settings import Results
+from darkroom.config.stage_spec import StageSpec
 from darkroom.dataset import Photo
 from darkroom.dataset.columns import BUILT_IN
 from darkroom.errors import PhotoError, RecipeError, SetupError
@@ -112,11 +113,16 @@ def _require_psd_tools() -> None:
         raise SetupError(f"results.what: psd-tools cannot be imported: {error}") from error
 
 
+def _waiting(spec: StageSpec) -> set[str]:
+    """The parameters that refer to columns."""
+    return {key for part in spec.parts for key in part.column_parameters}
+
+
 class _Problems:
     """Problems, and the photos that have them."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self._waiting = {f"stages.{spec.name}.{key}" for spec in recipe.stages for key in spec.column_parameters}
+        self._waiting = {f"stages.{spec.name}.{key}" for spec in recipe.stages for key in _waiting(spec)}
         self._photos = self._bad = 0
         self._counts: Counter[Problem] = Counter()
         self._places: dict[Problem, list[str]] = {}
@@ -175,7 +181,7 @@ def _plans(recipe: Recipe, source: str) -> Iterator[tuple[str, Iterator[Step]]]:
     planned_any = False
     for photo in recipe.dataset.photos():
         try:
-            tree = planner.plan(photo)
+            tree = planner.plan(photo, unread=True)
         except PhotoError as error:  # the run reports it
             first = first or f"{photo.name}: {photo.located(error)}"
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 import numpy as np
 from PIL import Image
@@ -15,6 +15,7 @@ from darkroom.models.request import DiffEditMaskRequest
 from darkroom.stages.base import Problem, Stage, stage
 from darkroom.stages.fields import Resolution, Share, foreign_syntax_warnings, truncation_warnings
 from darkroom.stages.heatmap import mask_from_heatmap
+from darkroom.stages.markers import RandomSeed
 
 if TYPE_CHECKING:
     from darkroom.imaging.edit import Edit
@@ -47,7 +48,9 @@ class DiffEdit(Stage):
     threshold: Share | None = Field(
         0.5, description="Minimum heatmap value for a white pixel; `null` uses the heatmap as a soft mask."
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="Random seed.")
+    seed: Annotated[int, RandomSeed()] = Field(
+        0, ge=0, lt=2**63, description="Random seed; also `random`, or `{per_photo: true}`."
+    )
     resolution: Resolution = None
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from darkroom.imaging.compositing import WorkingCrop
 from darkroom.models.request import DiffEditRequest
 from darkroom.stages.base import GenerationSummary, Problem, stage
-from darkroom.stages.fields import Texts, foreign_syntax_warnings, scalar, truncation_warnings
+from darkroom.stages.fields import Steps, Texts, as_tuple, foreign_syntax_warnings, scalar, truncation_warnings
 from darkroom.stages.markers import EachValue
 from darkroom.stages.repainting import Repainting
 
@@ -29,7 +29,7 @@ class DiffEditRepaint(Repainting):
 
     version: ClassVar[int] = 2
 
-    prompt: Annotated[Texts, EachValue()] = Field(
+    prompt: Annotated[Texts, EachValue(takes_along=True)] = Field(
         description="What the result should show; each prompt of a list makes a picture."
     )
     reference: str | None = Field(
@@ -43,8 +43,10 @@ class DiffEditRepaint(Repainting):
         le=1,
         description="Encoding ratio: how far to invert towards noise. Lower values keep more of the photo.",
     )
-    steps: int = Field(
-        50, ge=1, le=1000, description="Steps of the full schedule; `steps` x `ratio` of them run in each direction."
+    steps: Annotated[Steps, EachValue()] = Field(
+        50,
+        description="Steps of the full schedule; `steps` x `ratio` of them run in each direction. "
+        "Each number of a list makes a picture.",
     )
     guidance_scale: float = Field(
         7.5,
@@ -55,8 +57,8 @@ class DiffEditRepaint(Repainting):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if int(self.steps * self.ratio) < 1:
-            raise ValueError(f"steps {self.steps} x ratio {self.ratio} runs no step at all; raise one of them")
+        if int((fewest := min(as_tuple(self.steps))) * self.ratio) < 1:
+            raise ValueError(f"steps {fewest} x ratio {self.ratio} runs no step at all; raise one of them")
         return self
 
     def summary(self) -> GenerationSummary:
@@ -84,7 +86,7 @@ class DiffEditRepaint(Repainting):
             mask=crop.mask,
             reference=self.reference,
             query=scalar(self.prompt),
-            steps=self.steps,
+            steps=scalar(self.steps),
             ratio=self.ratio,
             guidance_scale=self.guidance_scale,
         )

@@ -11,7 +11,8 @@ from PIL import ImageColor
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from darkroom.models.foreign_syntax import Syntax, find_foreign_syntax
-from darkroom.stages.markers import Length, LinesFile
+from darkroom.stages.markers import Length, LinesFile, RandomSeed
+from darkroom.stages.seeds import MAX_SEED, SeedRule
 
 if TYPE_CHECKING:
     from darkroom.models import Models
@@ -87,11 +88,26 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _whole_numbers(value: Any) -> Any:
+    """`_whole` of a value, or of each in a list, which becomes a tuple."""
+    return tuple(map(_whole, value)) if isinstance(value, list | tuple) else _whole(value)
+
+
 def _seeds(value: Any) -> Any:
-    value = tuple(map(_whole, value)) if isinstance(value, list | tuple) else _whole(value)
+    value = _whole_numbers(value)
     several = value if isinstance(value, tuple) else (value,)
-    if not several or not all(type(seed) is int and 0 <= seed < 2**63 for seed in several):
+    if not isinstance(value, int | tuple):
+        SeedRule.parse(value).seeds(None)  # raises: a valid rule has become numbers before
+    if not several or not all(type(seed) is int and 0 <= seed <= MAX_SEED for seed in several):
         raise ValueError(f"should be a whole number from 0 to 2**63 - 1, or a list of them; got {value!r:.60}")
+    return value
+
+
+def _steps(value: Any) -> Any:
+    value = _whole_numbers(value)
+    several = value if isinstance(value, tuple) else (value,)
+    if not several or not all(type(number) is int and 1 <= number <= 1000 for number in several):
+        raise ValueError(f"should be a whole number from 1 to 1000, or a list of them; got {value!r:.60}")
     return value
 
 
@@ -175,7 +191,15 @@ OptionalTexts = Annotated[
     str | tuple[str, ...], BeforeValidator(_texts_or_none), WithJsonSchema({"type": "text or list of texts"})
 ]
 Seeds = Annotated[
-    int | tuple[int, ...], BeforeValidator(_seeds), WithJsonSchema({"type": "whole number or list of them"})
+    int | tuple[int, ...],
+    BeforeValidator(_seeds),
+    RandomSeed(),
+    WithJsonSchema({"type": "whole number or list of them"}),
+]
+Steps = Annotated[
+    int | tuple[int, ...],
+    BeforeValidator(_steps),
+    WithJsonSchema({"type": "whole number or list of them"}),
 ]
 Colour = Annotated[str, BeforeValidator(_colour), WithJsonSchema({"type": "colour"})]
 Colours = Annotated[
@@ -184,9 +208,9 @@ Colours = Annotated[
 PromptsFile = Annotated[str | None, BeforeValidator(_unread_file), LinesFile("prompt")]
 
 
-def as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:
-    """One text or several as a tuple."""
-    return (value,) if isinstance(value, str) else value
+def as_tuple(value: T | tuple[T, ...]) -> tuple[T, ...]:
+    """One value or several as a tuple."""
+    return value if isinstance(value, tuple) else (value,)
 
 
 def scalar(value: T | tuple[T, ...]) -> T:

@@ -14,7 +14,17 @@ from darkroom.models.foreign_syntax import Syntax
 from darkroom.models.names import SCHEDULERS
 from darkroom.models.prompts import Prompt, compel_error, compel_warnings
 from darkroom.stages.base import GenerationSummary, Problem, stage
-from darkroom.stages.fields import Flag, PromptsFile, Seeds, Texts, foreign_syntax_warnings, scalar, truncation_warnings
+from darkroom.stages.fields import (
+    Flag,
+    PromptsFile,
+    Seeds,
+    Steps,
+    Texts,
+    as_tuple,
+    foreign_syntax_warnings,
+    scalar,
+    truncation_warnings,
+)
 from darkroom.stages.markers import EachValue
 from darkroom.stages.repainting import Repainting
 
@@ -35,14 +45,16 @@ class Inpaint(Repainting):
 
     version: ClassVar[int] = 2
 
-    prompt: Annotated[Texts, EachValue()] = Field(
+    prompt: Annotated[Texts, EachValue(takes_along=True)] = Field(
         description="What the repainted part should show; each prompt of a list makes a picture."
     )
     prompts_file: PromptsFile = Field(
         None, description="A `.txt` file instead of `prompt`, with one prompt a line; each makes a picture."
     )
-    negative_prompt: str | None = Field(
-        None, description="What it should not show. An empty text is a prompt too, and differs from `null`."
+    negative_prompt: Annotated[Texts | None, EachValue()] = Field(
+        None,
+        description="What it should not show; each text of a list makes a picture. An empty text is a prompt too, and "
+        "differs from `null`.",
     )
     prompt_2: str | None = Field(
         None, description="Prompt for SDXL's second text encoder; `null`: the same as `prompt`."
@@ -55,8 +67,13 @@ class Inpaint(Repainting):
         description="`plain`: prompts are plain text, and the model reads the first 75 tokens, about 50 "
         "words. `compel`: prompts may hold weights such as `(red)1.3` and may be longer.",
     )
-    seed: Annotated[Seeds, EachValue()] = Field(0, description="Random seed; each seed of a list makes a picture.")
-    steps: int = Field(30, ge=1, le=1000, description="Denoising steps.")
+    seed: Annotated[Seeds, EachValue()] = Field(
+        0,
+        description="Random seed; each seed of a list makes a picture. Also `random`, or a rule such as `{count: 4}`.",
+    )
+    steps: Annotated[Steps, EachValue()] = Field(
+        30, description="Denoising steps, 1 to 1000; each number of a list makes a picture."
+    )
     guidance_scale: float = Field(
         7.5,
         ge=0,
@@ -81,15 +98,15 @@ class Inpaint(Repainting):
     def _check(self) -> Self:
         if self.negative_prompt_2 is not None and self.negative_prompt is None:
             raise ValueError("`negative_prompt_2` needs a `negative_prompt`, which may be empty")
-        if int(self.steps * self.strength) < 1:
-            raise ValueError(f"steps {self.steps} x strength {self.strength} runs no step at all; raise one of them")
+        if int((fewest := min(as_tuple(self.steps))) * self.strength) < 1:
+            raise ValueError(f"steps {fewest} x strength {self.strength} runs no step at all; raise one of them")
         return self
 
     def summary(self) -> GenerationSummary:
         """See `Stage.summary`."""
         return GenerationSummary(
             prompt=scalar(self.prompt),
-            negative_prompt=self.negative_prompt,
+            negative_prompt=scalar(self.negative_prompt),
             seed=scalar(self.seed),
             settings={
                 "Steps": self.steps,
@@ -132,10 +149,14 @@ class Inpaint(Repainting):
             mask=crop.mask,
             change_map=crop.change_map if self.soft_mask else None,
             prompt=Prompt(
-                scalar(self.prompt), self.negative_prompt, self.prompt_2, self.negative_prompt_2, self.prompt_syntax
+                scalar(self.prompt),
+                scalar(self.negative_prompt),
+                self.prompt_2,
+                self.negative_prompt_2,
+                self.prompt_syntax,
             ),
             seed=region_seed(scalar(self.seed), region),
-            steps=self.steps,
+            steps=scalar(self.steps),
             guidance_scale=self.guidance_scale,
             strength=self.strength,
             scheduler=self.scheduler,

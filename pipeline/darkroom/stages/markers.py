@@ -44,7 +44,13 @@ class EachValue:
 
     Several such parameters make one picture for each combination, the last parameter varying fastest. Declare the type
     as `T | tuple[T, ...]`, where T is hashable and not itself a tuple.
+
+    Attributes:
+        takes_along: an item of the list may be a mapping of this parameter and others of the stage, which are theirs
+            for this item alone.
     """
+
+    takes_along: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,15 @@ class Length:
     """
 
     power: int = 1
+
+
+@dataclass(frozen=True)
+class RandomSeed:
+    """The parameter is the seed of the stage's random numbers: declare it with `fields.Seeds`.
+
+    A recipe may give it by a rule (`stages/seeds.py`). It also decides which words take the place of
+    `${wildcard.NAME}` in the stage's texts. A stage has one such parameter at most.
+    """
 
 
 @dataclass(frozen=True)
