@@ -251,6 +251,8 @@ def test_masks_alone_export_the_photos(tmp_path: Path, capsys: pytest.CaptureFix
     world.output()
     code, printed = world.export("coco", "to=set")
     assert code == 0 and "3 pictures (train 2, test 1)" in printed, printed
+    assert world.export("coco", "to=other", "label=item.folder")[0] == 0
+    assert [label for _, label, _ in coco(tmp_path / "other/annotations/instances_test.json")] == ["photos"]
     for image, label, mask in coco(tmp_path / "set/annotations/instances_train.json"):
         assert label == "object" and np.array_equal(mask, world.object_in(Path(image["source"]).stem))
         assert np.array_equal(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+from darkroom.dataset.columns import BUILT_IN
 from darkroom.record.schema import JournalLine
+
+_OF_PATH = ("folder", "stem")  # columns that need no file of the photo
 
 
 def label_of(line: JournalLine, source: str) -> str | None:
@@ -13,9 +17,13 @@ def label_of(line: JournalLine, source: str) -> str | None:
 
     Args:
         line: of the picture.
-        source: `prompt` or `item.COLUMN`.
+        source: `prompt`, or `item.COLUMN` for a column of the table, or else `folder` or `stem` as in recipes.
     """
-    return _cell(line["prompt"] if source == "prompt" else line["item"].get(source.removeprefix("item.")))
+    if source == "prompt":
+        return _cell(line["prompt"])
+    column, item = source.removeprefix("item."), line["item"]
+    of_path = BUILT_IN[column] if column in _OF_PATH and column not in item else None
+    return _cell(of_path(Path(line["path"])) if of_path else item.get(column))
 
 
 def split_of(line: JournalLine) -> str | None:
