@@ -49,7 +49,7 @@ def test_verify_and_reproduce_say_what_they_cannot_do(cli: CliInProcess) -> None
     run = cli.run_folder()
     done = cli(f"verify={run}")
     assert (
-        done.returncode == 0 and "1 pictures not compared with their photos: the folder has only their" in done.stdout
+        done.returncode == 0 and "1 pictures not compared with their photos: the folder has results only" in done.stdout
     )
     refused = cli(f"reproduce={run}")
     assert refused.returncode == 2 and len(refused.stderr.splitlines()) == 1

@@ -103,7 +103,7 @@ PHOTOS = {
     "photos with resolution, date, camera, lens and author, and with GPS, serial numbers, owner and maker notes",
     "results in every format keep the former and drop the latter",
 )
-@pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
+@pytest.mark.parametrize("format", ["png", "jpeg", "webp", "tiff"])
 def test_results_repeat_what_is_known_of_the_photo(format: str, tmp_path: Path) -> None:
     for folder in ("photos", "masks"):
         (tmp_path / folder).mkdir()
@@ -122,6 +122,7 @@ def test_results_repeat_what_is_known_of_the_photo(format: str, tmp_path: Path) 
     lines = journal(cli.run_folder())
     assert len(lines) == len(PHOTOS)
     for line in lines:
+        assert Path(line["delivered"]).suffix == {"jpeg": ".jpg", "tiff": ".tif"}.get(format, f".{format}")
         for path in {line["delivered"], line["result"], line["source"]}:
             data = (cli.run_folder() / path).read_bytes()
             dpi, outer, inner, directories = facts_in(cli.run_folder() / path)
@@ -131,7 +132,7 @@ def test_results_repeat_what_is_known_of_the_photo(format: str, tmp_path: Path) 
             }
             assert {name: text.encode("latin-1").decode() for name, text in found.items()} == TEXTS
             assert directories == {0x8769} and 0x112 not in outer
-            notes = {0x927C} if path.endswith((".jpg", ".webp")) else set()
+            notes = {0x927C} if path.endswith((".jpg", ".webp", ".tif")) else set()
             assert set(inner) == set(INNER.values()) | notes
             assert not any(secret in data for secret in SECRETS.values())
 

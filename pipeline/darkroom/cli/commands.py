@@ -126,9 +126,8 @@ def _verify_run(folder: Path) -> bool:
         _print(f"{folder.name}/{problem}")
     found = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "no problems"
     _print(f"{folder}: {verified.pictures} pictures, {verified.files} files: {found}")
-    if verified.unchecked:
-        kept = "the folder has only their results (results.only=true), not what is outside the masks"
-        _print(f"{folder}: {verified.unchecked} pictures not compared with their photos: {kept}")
+    for line in verified.unchecked:
+        _print(f"{folder}: {line}")
     return not problems
 
 

@@ -33,7 +33,7 @@ Any parameter can be given on the command line:
     models=auto|sdxl|sd15|miniature                 which models
     memory=auto|fast|balanced|low                   low is meant for 8 GB cards
     device=auto|cpu|cuda|mps   outputs=DIR          where it runs, where the results go
-    results.format=png|jpeg|webp results.quality=95 the file format of the finished pictures
+    results.format=png|jpeg|webp|tiff               the file format of the finished pictures
     'results.name=${{folder}}/${{stem}}_${{seed}}'        their names
     strict=true                                     treat warnings about the recipe as errors
     tolerance=N                                     with reproduce=: accept differences up to N of 255, as between

@@ -14,6 +14,7 @@ from darkroom.system.files import read_file
 
 _MAX_BYTES = 1_000_000
 _PATHS = ("images", "manifest", "folder")  # of `dataset`
+_RESULT_PATHS = ("c2pa_certificate", "c2pa_key")  # of `results`, on the command line
 _PATTERNS = ("only", "exclude")
 
 
@@ -98,6 +99,7 @@ def _absolute(value: Any, start: Path) -> Any:
 def _paths_in(config: Mapping[str, Any], inherited: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
     """(mapping, key) of every path in a recipe that is given and not null."""
     yield from _given(config.get("dataset"), _PATHS)
+    yield from _given(config.get("results"), _RESULT_PATHS)
     stages = config.get("stages")
     for name, stage in stages.items() if isinstance(stages, Mapping) else ():
         kinds = kinds_of(op_of(name, stage, inherited))

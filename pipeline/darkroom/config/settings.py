@@ -45,17 +45,27 @@ class Results(SettingsGroup):
         what: of each picture: the `picture` itself, the subject as a `cutout`, its `mask`, the `background` without it,
             or a file with both as `layers`.
         format: of picture and background: `png` is lossless and what the run folder keeps anyway; the others are
-            converted from it.
+            converted from it, `tiff` without loss.
         quality: of `jpeg` and `webp`, 1 to 100.
         name: a template for the names of the files (`result_name`); None for the photo's name and the variant.
+        gps: pictures say where their photo was taken, if the photo does.
+        disclose: pictures and backgrounds say in XMP, with IPTC's DigitalSourceType, that they were edited, and whether
+            a generative model made a part.
+        c2pa_certificate: path of a PEM file with which pictures and backgrounds are signed (C2PA); None for no
+            signature.
+        c2pa_key: path of its private key.
         only: keep nothing else of the pictures: no photos, masks, steps, thumbnails and reports.
     """
 
     group = "results"
     what: Annotated[tuple[OutputKind, ...], BeforeValidator(_output_kinds)] = ("picture",)
-    format: Literal["png", "jpeg", "webp"] = "png"
+    format: Literal["png", "jpeg", "webp", "tiff"] = "png"
     quality: Annotated[int, Field(ge=1, le=100)] = 95
     name: Annotated[str | None, AfterValidator(checked_template)] = None
+    gps: Annotated[bool, Strict()] = False
+    disclose: Annotated[bool, Strict()] = False
+    c2pa_certificate: str | None = None
+    c2pa_key: str | None = None
     only: Annotated[bool, Strict()] = False
 
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from darkroom.dataset import Photo
 from darkroom.engine.outputs import FinishedPicture, Outputs
 from darkroom.engine.step_result import StepResult, outcome
 from darkroom.errors import EmptyMask, PhotoError, Stopped
+from darkroom.imaging.codec import read_location
 from darkroom.planning.cache_keys import content
 from darkroom.planning.plan import Step, paths, settings_of, without
 from darkroom.planning.preflight import warnings
@@ -130,7 +132,8 @@ class Delivery:
 
     def _add_outputs(self, files: PictureFiles, finished: Sequence[StepResult], masks_only: bool) -> None:
         picture = FinishedPicture.of(finished)
-        outputs = Outputs(files.name, self._store, picture, masks_only, self._job.settings.results)
+        settings, read_gps = self._job.settings.results, partial(read_location, self._photo.path, self._digest or "")
+        outputs = Outputs(files.name, self._store, picture, masks_only, settings, read_gps)
         for kind, blob in outputs.made():
             files.add_output(kind, blob)
         if small := outputs.thumbnail():

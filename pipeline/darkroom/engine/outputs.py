@@ -13,17 +13,22 @@ from darkroom.config.settings import OutputKind, Results
 from darkroom.engine.step_result import StepResult
 from darkroom.errors import PhotoError
 from darkroom.imaging.codec import DecodedPhoto, decode_photo
+from darkroom.imaging.content_credentials import load_credentials
 from darkroom.imaging.cutouts import clean_plate, cutout, opacity_of, unmixed_plate
-from darkroom.imaging.delivery_formats import DELIVERY_FORMATS, convert_png
+from darkroom.imaging.delivery_formats import DELIVERY_FORMATS, MIME_TYPES, AddedMetadata, DoesNotFit, convert_png
+from darkroom.imaging.exif import ExifEntry
 from darkroom.imaging.framing import Framing, framed, framed_grey, framed_photo
 from darkroom.imaging.layered_file import encode_psd
 from darkroom.imaging.layers import LayerSide, is_band, with_band
 from darkroom.imaging.png import decode_png, encode_png, png_texts
 from darkroom.imaging.thumbnails import photo_thumbnail
+from darkroom.imaging.xmp import SourceType, source_type_packet
 from darkroom.record.metadata import with_step
 from darkroom.store import Result, Store
 
 log = logging.getLogger("darkroom")
+
+_GENERATED: SourceType = "compositeWithTrainedAlgorithmicMedia"
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class FinishedPicture:
         repainted: blob of `Edit.repainted`; None if nothing was repainted.
         layers: blobs of the unmixed colours in the soft edge of `mask`, by side.
         frame: the step that frames the delivered pictures, and its measurements.
+        source_type: how the picture came about; None if nothing was repainted.
     """
 
     photo: str
@@ -45,6 +51,7 @@ class FinishedPicture:
     repainted: str | None = None
     layers: Mapping[LayerSide, str] = field(default_factory=dict)
     frame: StepResult | None = None
+    source_type: SourceType | None = None
 
     @classmethod
     def of(cls, results: Sequence[StepResult]) -> FinishedPicture:
@@ -56,6 +63,9 @@ class FinishedPicture:
             result = step_result.result
             mask = result.mask or mask
             found = found._after(result, mask)
+            if step_result.step and result.repainted:
+                generated = step_result.step.stage.summary() is not None or found.source_type == _GENERATED
+                found = replace(found, source_type=_GENERATED if generated else "humanEdits")
             if step_result.step and step_result.step.stage.frames:
                 found = replace(found, frame=step_result)
         return found
@@ -84,14 +94,24 @@ class Outputs:
         files: of the picture.
         masks_only: the recipe repaints nothing: the picture to deliver is the mask.
         settings: which outputs, and their format.
+        read_gps: finds out where the photo was taken; raises `PhotoError` if that cannot be read any more.
     """
 
-    def __init__(self, name: str, store: Store, files: FinishedPicture, masks_only: bool, settings: Results) -> None:
+    def __init__(
+        self,
+        name: str,
+        store: Store,
+        files: FinishedPicture,
+        masks_only: bool,
+        settings: Results,
+        read_gps: Callable[[], tuple[ExifEntry, ...]] = tuple,
+    ) -> None:
         self._name = name
         self._store = store
         self._files = files
         self._masks_only = masks_only
         self._settings = settings
+        self._read_gps = read_gps
         self._framing = files.framing
 
     def made(self) -> Iterator[tuple[OutputKind, str]]:
@@ -137,6 +157,14 @@ class Outputs:
         texts = png_texts(self._store.read_blob(self._files.picture))
         step = self._files.frame and self._files.frame.step
         return with_step(texts, step) if step else texts
+
+    @cached_property
+    def _gps(self) -> tuple[ExifEntry, ...]:
+        try:
+            return self._read_gps() if self._settings.gps else ()
+        except PhotoError as error:
+            log.warning("%s: no location in results: the photo %s", self._name, error)
+            return ()
 
     @cached_property
     def _band_mask(self) -> np.ndarray:
@@ -191,7 +219,8 @@ class Outputs:
         return self._converted(self._add_png(pixels, alpha))
 
     def _cutout(self) -> str:
-        return self._add_png(*self._framed(*self._cutout_pixels, of_subject=True))
+        blob = self._add_png(*self._framed(*self._cutout_pixels, of_subject=True))
+        return self._add_converted(blob, "png", AddedMetadata(self._gps), None)
 
     def _mask(self) -> str:
         grey = framed_grey(self._framing, self._subject) if self._framing else self._subject
@@ -223,16 +252,24 @@ class Outputs:
         return self._store.add_blob(data, ".png")
 
     def _converted(self, blob: str) -> str:
-        """A PNG in the format of the settings, or itself, if that format cannot hold it."""
-        format = self._settings.format
-        if format == "png":
-            return blob
+        """A PNG in the format of the settings, with the metadata and the signature that they ask for."""
+        settings, source_type = self._settings, self._files.source_type
+        xmp = source_type_packet(source_type) if source_type and settings.disclose else b""
+        added = AddedMetadata(self._gps, xmp)
         try:
-            data = convert_png(self._store.read_blob(blob), format, self._settings.quality)
-        except PhotoError as error:
+            return self._add_converted(blob, settings.format, added, source_type)
+        except DoesNotFit as error:
             log.warning("%s: kept as PNG: %s", self._name, error)
-            return blob
-        return self._store.add_blob(data, DELIVERY_FORMATS[format])
+            return self._add_converted(blob, "png", added, source_type)
+
+    def _add_converted(self, blob: str, format: str, added: AddedMetadata, source_type: SourceType | None) -> str:
+        certificate, key = self._settings.c2pa_certificate, self._settings.c2pa_key
+        data = self._store.read_blob(blob)
+        found, suffix = convert_png(data, format, self._settings.quality, added), DELIVERY_FORMATS[format]
+        if certificate and key and source_type:
+            photo = self._store.read_blob(self._files.photo)
+            found = load_credentials(certificate, key).sign(found, MIME_TYPES[suffix], photo, source_type)
+        return blob if found is data else self._store.add_blob(found, suffix)
 
 
 def _stacked(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:

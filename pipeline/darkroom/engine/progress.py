@@ -137,7 +137,7 @@ class _Rate:
         if seconds <= 0:
             return ""
         rate = f"{1 / seconds:.1f} {self._unit}s/s" if seconds < 1 else f"{seconds:.1f} s/{self._unit}"
-        return f"; {rate}" + (f", about {timedelta(seconds=round(left * seconds))} left" if left else "")
+        return f"; {rate}" + (f", about {timedelta(seconds=max(round(left * seconds), 1))} left" if left else "")
 
 
 def _left(expected: int | None, done: int) -> int | None:

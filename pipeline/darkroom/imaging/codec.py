@@ -19,7 +19,8 @@ from darkroom.errors import PhotoError
 from darkroom.imaging import heif
 from darkroom.imaging.bands import bands, by_bands
 from darkroom.imaging.colour_profiles import to_rgb
-from darkroom.imaging.exif import CaptureMetadata, read_exif
+from darkroom.imaging.exif import CaptureMetadata, ExifEntry, read_exif
+from darkroom.imaging.gps import read_gps
 from darkroom.imaging.pil_arrays import in_mode, to_array
 from darkroom.system.files import digest_of, open_file, read_file
 from darkroom.system.interrupts import raise_if_interrupted
@@ -151,6 +152,24 @@ def read_reduced(path: Path, side: int) -> DecodedPhoto:
         data = read_file(path)
     with _decode_errors(data):
         return _decode_8_bits(data, side)[0]
+
+
+def read_location(path: Path, digest: str) -> tuple[ExifEntry, ...]:
+    """Where a photo was taken (`gps.read_gps`); empty if the file does not say.
+
+    Args:
+        path: of the photo.
+        digest: SHA-256 of the file that was edited.
+
+    Raises:
+        PhotoError: the file cannot be read, or is another one now.
+    """
+    with _read_errors():
+        data = read_file(path)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise PhotoError("has changed since")
+    with _decode_errors(data), _opened(data) as (image, _):
+        return read_gps(image)
 
 
 def photo_digest(path: Path) -> str:

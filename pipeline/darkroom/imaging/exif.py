@@ -1,4 +1,4 @@
-"""The EXIF entries that a result repeats from its photo: resolution, date, camera, author. Never the location.
+"""The EXIF entries that a result repeats from its photo: resolution, date, camera, author. `gps` has the location.
 
 Files come from strangers: entries that are malformed, too long or not plain text are left out.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import struct
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -35,10 +35,10 @@ _PHOTO_TEXTS = {
 }
 _NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
-_LONG, _ASCII, _SHORT, _RATIONAL, _UNDEFINED = 4, 2, 3, 5, 7  # types of values
-_SIZES = {_LONG: 4, _ASCII: 1, _SHORT: 2, _RATIONAL: 8, _UNDEFINED: 1}
+BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 1, 2, 3, 4, 5, 7  # types of values
+_SIZES = {BYTE: 1, ASCII: 1, SHORT: 2, LONG: 4, RATIONAL: 8, UNDEFINED: 1}
 
-_Entry = tuple[int, int, bytes]  # tag, type, value
+ExifEntry = tuple[int, int, bytes]  # tag, type, value in big-endian order
 
 
 @dataclass(frozen=True)
@@ -76,41 +76,62 @@ def read_exif(image: Image.Image) -> tuple[CaptureMetadata, int]:
     return CaptureMetadata(dpi, texts), orientation
 
 
-def to_exif(metadata: CaptureMetadata, notes: Mapping[int, bytes] = MappingProxyType({})) -> bytes:
+def to_exif(
+    metadata: CaptureMetadata,
+    notes: Mapping[int, bytes] = MappingProxyType({}),
+    gps: Sequence[ExifEntry] = (),
+) -> bytes:
     """An EXIF block; the same arguments give the same bytes. Empty where there are no entries.
 
     Args:
         metadata: of a photo.
         notes: values of the tags `USER_COMMENT` and `MAKER_NOTE`.
+        gps: entries of the location.
+    """
+    directories = exif_directories([], 8, metadata, notes, gps)
+    is_empty = len(directories) == len(_directory([], 8))
+    return b"" if is_empty else b"Exif\0\0MM\0*" + struct.pack(">I", 8) + directories
+
+
+def exif_directories(
+    entries: Sequence[ExifEntry],
+    start: int,
+    metadata: CaptureMetadata,
+    notes: Mapping[int, bytes] = MappingProxyType({}),
+    gps: Sequence[ExifEntry] = (),
+) -> bytes:
+    """A TIFF directory with these entries and those of the metadata, and its sub-directories.
+
+    Args:
+        entries: of the picture itself, in a TIFF file.
+        start: the place of the directory in the file, in bytes.
+        metadata: see `to_exif`.
+        notes: see `to_exif`.
+        gps: see `to_exif`.
     """
     texts = metadata.texts
-    outer = [(_tag(name), _ASCII, _zero_ended(texts[name])) for name in _IMAGE_TEXTS if name in texts]
-    inner = [(_tag(name), _ASCII, _zero_ended(texts[name])) for name in _PHOTO_TEXTS if name in texts]
-    inner += [(tag, _UNDEFINED, note) for tag, note in notes.items()]
+    outer = [*entries, *((_tag(name), ASCII, _zero_ended(texts[name])) for name in _IMAGE_TEXTS if name in texts)]
+    inner = [(_tag(name), ASCII, _zero_ended(texts[name])) for name in _PHOTO_TEXTS if name in texts]
+    inner += [(tag, UNDEFINED, note) for tag, note in notes.items()]
     if metadata.dpi:
         tags = ExifTags.Base.XResolution, ExifTags.Base.YResolution
         outer += [
-            (tag.value, _RATIONAL, struct.pack(">II", round(value * 100), 100))
+            (tag.value, RATIONAL, struct.pack(">II", round(value * 100), 100))
             for tag, value in zip(tags, metadata.dpi, strict=True)
         ]
-        outer.append((ExifTags.Base.ResolutionUnit.value, _SHORT, struct.pack(">H", 2)))  # inches
-    if not outer and not inner:
-        return b""
-    start = 8
-    if inner:
-        pointer = ExifTags.IFD.Exif.value, _LONG, bytes(4)
-        start_of_inner = start + len(_directory([*outer, pointer], start))
-        outer.append((*pointer[:2], struct.pack(">I", start_of_inner)))
-        return _block(_directory(outer, start) + _directory(inner, start_of_inner))
-    return _block(_directory(outer, start))
+        outer.append((ExifTags.Base.ResolutionUnit.value, SHORT, struct.pack(">H", 2)))  # inches
+    below = {ExifTags.IFD.Exif.value: inner, ExifTags.IFD.GPSInfo.value: list(gps)}
+    below = {tag: directory for tag, directory in below.items() if directory}
+    place = start + len(_directory([*outer, *((tag, LONG, bytes(4)) for tag in below)], start))
+    written = b""
+    for tag, directory in below.items():
+        outer.append((tag, LONG, struct.pack(">I", place + len(written))))
+        written += _directory(directory, place + len(written))
+    return _directory(outer, start) + written
 
 
-def _block(directories: bytes) -> bytes:
-    return b"Exif\0\0MM\0*" + struct.pack(">I", 8) + directories
-
-
-def _directory(entries: list[_Entry], start: int) -> bytes:
-    """A directory that begins `start` bytes into the block, followed by the values that do not fit into 4 bytes."""
+def _directory(entries: Sequence[ExifEntry], start: int) -> bytes:
+    """A directory that begins `start` bytes into the file, followed by the values that do not fit into 4 bytes."""
     beyond, place = b"", start + 2 + 12 * len(entries) + 4
     rows = struct.pack(">H", len(entries))
     for tag, kind, value in sorted(entries):

@@ -85,6 +85,29 @@ def _write_chunk(file: BytesIO, kind: bytes, data: bytes) -> None:
     file.write(struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))))
 
 
+def with_chunks(data: bytes, exif: bytes, xmp: bytes) -> bytes:
+    """A PNG that `encode_png` made, with another EXIF block, and with an XMP packet; empty ones change nothing.
+
+    Args:
+        data: the file.
+        exif: the block from its byte order mark on.
+        xmp: the packet, in UTF-8.
+    """
+    file, place = BytesIO(), _HEADER_END
+    file.write(data[:place])
+    while (kind := data[place + 4 : place + 8]) != b"IDAT":
+        end = place + 12 + int.from_bytes(data[place : place + 4], "big")
+        if not (exif and kind == b"eXIf"):
+            file.write(data[place:end])
+        place = end
+    if exif:
+        _write_chunk(file, b"eXIf", exif)
+    if xmp:
+        _write_chunk(file, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)  # XMP specification, part 3: PNG
+    file.write(data[place:])
+    return file.getvalue()
+
+
 def open_png(data: bytes) -> Image.Image:
     """A PNG, not yet decoded. Raises what Pillow raises for other files."""
     with warnings.catch_warnings():

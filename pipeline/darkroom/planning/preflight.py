@@ -13,6 +13,7 @@ from darkroom.config.stage_spec import StageSpec
 from darkroom.dataset import Photo
 from darkroom.dataset.columns import BUILT_IN
 from darkroom.errors import PhotoError, RecipeError, SetupError
+from darkroom.imaging.content_credentials import load_credentials
 from darkroom.models import Models
 from darkroom.planning.plan import Step, StepPlanner
 from darkroom.resources import install_command
@@ -93,7 +94,7 @@ def check_outputs(recipe: Recipe, results: Results) -> None:
 
     Raises:
         RecipeError: the recipe has no mask from which to make one.
-        SetupError: a package is missing.
+        SetupError: a package is missing, or pictures cannot be signed.
     """
     from_masks = [kind for kind in results.what if kind != "picture"]
     if from_masks and not any(spec.kind.makes_mask() for spec in recipe.stages):
@@ -102,6 +103,10 @@ def check_outputs(recipe: Recipe, results: Results) -> None:
         )
     if "layers" in results.what:
         _require_psd_tools()
+    if (results.c2pa_certificate is None) != (results.c2pa_key is None):
+        raise RecipeError("command line: results.c2pa_certificate and results.c2pa_key: give both, or neither")
+    if results.c2pa_certificate and results.c2pa_key:
+        load_credentials(results.c2pa_certificate, results.c2pa_key)
 
 
 def _require_psd_tools() -> None:

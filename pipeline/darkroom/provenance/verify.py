@@ -6,16 +6,18 @@ Run folders may come from strangers: no file outside the folder is opened, whate
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import groupby
 from pathlib import Path
 
 from darkroom.errors import PhotoError
 from darkroom.imaging.codec import DecodedPhoto, decode_photo
+from darkroom.imaging.content_credentials import missing
 from darkroom.imaging.paste_back import paste_back_problems
 from darkroom.imaging.png import png_texts
 from darkroom.provenance.verify_delivered import delivered_problems
+from darkroom.provenance.verify_signatures import is_signed, signature_problems
 from darkroom.record import read_journal
 from darkroom.record.reading import read_metadata
 from darkroom.record.schema import JournalLine
@@ -30,14 +32,13 @@ class Verified:
         pictures: the number of pictures in the journal, finished or not.
         files: the number of files that it names.
         problems: one line per problem, which names the file; empty if there is none.
-        unchecked: the number of finished pictures of which the folder has the results only (`results.only`): their
-            files are as written, but there is nothing to compare them with.
+        unchecked: one line for each thing that could not be checked here.
     """
 
     pictures: int
     files: int
     problems: list[str]
-    unchecked: int = 0
+    unchecked: list[str] = field(default_factory=list)
 
 
 def verify(run_dir: Path) -> Verified:
@@ -49,7 +50,9 @@ def verify(run_dir: Path) -> Verified:
     Raises:
         RecordError: there is no run in this folder, or its journal is damaged.
     """
-    pictures = files = unchecked = 0
+    pictures = files = bare = 0
+    signed = is_signed(run_dir)
+    unread = missing() if signed else ""
     problems: dict[str, None] = {}  # an ordered set: pictures that share a file share its problem
     folder = Folder(run_dir)
     decoded = lru_cache(maxsize=2)(partial(_decoded, folder))  # many pictures share a photo and a mask
@@ -57,9 +60,12 @@ def verify(run_dir: Path) -> Verified:
         intact: dict[tuple[str, str | None], bool] = {}  # the files of this photo, by path and digest
         for line in lines:
             pictures += 1
-            unchecked += line["status"] == "done" and line["source"] is None and line["result"] is None
-            problems |= dict.fromkeys(_line_problems(folder, line, intact, decoded))
+            bare += line["status"] == "done" and line["source"] is None and line["result"] is None
+            problems |= dict.fromkeys(_line_problems(folder, line, intact, decoded, signed and not unread))
         files += len(intact)
+    unchecked = [f"signatures not checked: {unread}"] if unread else []
+    if bare:
+        unchecked.append(f"{bare} pictures not compared with their photos: the folder has results only (results.only)")
     return Verified(pictures, files, list(problems), unchecked)
 
 
@@ -68,6 +74,7 @@ def _line_problems(
     line: JournalLine,
     intact: dict[tuple[str, str | None], bool],
     decoded: Callable[[str], DecodedPhoto],
+    signed: bool,
 ) -> Iterator[str]:
     """The problems of one picture; `intact` remembers which files were checked, and the outcome."""
     source, mask, result = line["source"], line["mask"], line["result"]
@@ -83,6 +90,7 @@ def _line_problems(
         return
     if all(intact[file] for file in digests.items()):
         yield from delivered_problems(line, decoded)
+        yield from signature_problems(folder, line) if signed else ()
     if result == source:  # a photo that was kept as it is, or only framed
         return
     if source is None or mask is None or result is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,12 +13,14 @@ from darkroom.imaging.framing import Framing, framed_grey, framed_photo
 from darkroom.record.schema import JournalLine
 from darkroom.stages import STAGES
 
+_LOSSLESS = (".png", ".tif")
+
 
 def delivered_problems(line: JournalLine, decoded: Callable[[str], DecodedPhoto]) -> Iterator[str]:
     """How a delivered picture differs from the result, or from what the recorded geometry makes of it.
 
-    Without a frame, a PNG must be the result's own file. With one, a PNG must have the pixels that the geometry makes,
-    a file of another format the size.
+    Without a frame, a PNG must be the result's own file, or have its pixels: it may say more about the photo, or be
+    signed. With one, PNG and TIFF must have the pixels that the geometry makes, a file of another format the size.
 
     Args:
         line: of the picture, perhaps from a stranger.
@@ -31,19 +33,25 @@ def delivered_problems(line: JournalLine, decoded: Callable[[str], DecodedPhoto]
         if delivered is None or result is None:
             return
         if framing is None:
-            own = {line["files"].get(path) for path in (result, line["mask"] if shows_mask else None) if path}
-            if delivered.endswith(".png") and line["files"].get(delivered) not in own:
+            own = [path for path in (result, line["mask"] if shows_mask else None) if path]
+            is_own = line["files"].get(delivered) in {line["files"].get(path) for path in own}
+            if not is_own and delivered.endswith(_LOSSLESS) and not _is_any_of(delivered, own, decoded):
                 yield f"{delivered}: is not the result, {result}"
             return
         found = decoded(delivered)
         if found.pixels.shape[:2] != (framing.height, framing.width):
             yield f"{delivered}: its size is not that of the recorded frame"
-        elif found.format == "PNG" and not _equal(
+        elif delivered.endswith(_LOSSLESS) and not _equal(
             found, _expected(framing, line["mask"] if shows_mask else None, result, decoded)
         ):
             yield f"{delivered}: is not the result seen through the recorded frame"
     except PhotoError as error:
         yield f"{line['photo']}: {error}"
+
+
+def _is_any_of(delivered: str, own: Sequence[str], decoded: Callable[[str], DecodedPhoto]) -> bool:
+    found = decoded(delivered)
+    return any(_equal(found, decoded(path)) for path in own)
 
 
 def recorded_framing(line: JournalLine) -> Framing | None:
