@@ -99,12 +99,14 @@ class Composed:
     Attributes:
         config: all keys; paths absolute, `${item.COLUMN}` as it was written.
         source: the recipe file, as error lines name it.
+        file: the recipe file; None for a recipe that a program gives.
         overridden: the dotted keys that the overrides give.
         overrides: the overrides, each with one value.
     """
 
     config: dict[str, Any]
     source: str
+    file: Path | None
     overridden: frozenset[str]
     overrides: tuple[str, ...]
     _hydra: DictConfig
@@ -150,7 +152,10 @@ def compose(overrides: Sequence[str]) -> Composed:
     prompts_file.read_prompt_files(config)
     photo_lists.read_photo_lists(config)
     seeds.draw_seeds(config)
-    return Composed(config, _source(choice), overridden, tuple(overrides), hydra)
+    recipe = _recipe(choice)
+    file = recipe if isinstance(recipe, Path) else None
+    source = recipe_paths.label(file) if file else "recipe"
+    return Composed(config, source, file, overridden, tuple(overrides), hydra)
 
 
 def compose_given(recipe: Recipe, overrides: Sequence[str]) -> Composed:
@@ -270,12 +275,6 @@ def _recipe(name: str) -> Recipe:
 def _read(name: str) -> dict[str, Any]:
     recipe = _recipe(name)
     return recipe_file.read(recipe) if isinstance(recipe, Path) else recipe_file.read_mapping(recipe)
-
-
-def _source(name: str) -> str:
-    """A recipe, as error lines name it."""
-    recipe = _recipe(name)
-    return recipe_paths.label(recipe) if isinstance(recipe, Path) else "recipe"
 
 
 def _renew_stages(stages: Any, written: Any, overridden: frozenset[str]) -> frozenset[str]:

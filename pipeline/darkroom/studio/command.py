@@ -14,16 +14,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkroom.config.compose import check_single, compose, compose_given
+from darkroom.config.compose import Composed, check_single, compose, compose_given
 from darkroom.config.override_errors import check_words
 from darkroom.config.recipe_paths import outputs_folder
 from darkroom.config.settings import Settings
 from darkroom.dataset import Dataset
 from darkroom.errors import OutputError, RecipeError, SetupError
+from darkroom.report.commands import word
 from darkroom.resources import ROOT, install_command
 from darkroom.store import FOLDER, Store
 from darkroom.studio.draft import Draft
-from darkroom.studio.draft_files import DraftFiles
+from darkroom.studio.draft_files import RECIPE, DraftFiles
 from darkroom.studio.photos import Photos
 from darkroom.studio.studio import Studio
 from darkroom.system.locks import locked
@@ -52,19 +53,44 @@ def run(words: Sequence[str]) -> None:
     _require_packages()
     own, words = _own_words(words)
     host, port = own.get("host", _LOOPBACK), _port(own.get("port", str(_PORT)))
+    with opened(words) as studio, _listening(host, port) as listener:
+        _serve(studio, listener, host)
+
+
+@contextmanager
+def opened(words: Sequence[str]) -> Iterator[Studio]:
+    """The studio for the draft that the words name: as it was saved before, else a new one.
+
+    Meanwhile no other studio works on the draft, and the store is not pruned.
+
+    Args:
+        words: `KEY=VALUE`, as for a run.
+
+    Raises:
+        RecipeError: the words or the recipe are wrong.
+        SetupError: this machine lacks the device.
+        OutputError: the draft cannot be saved, or another studio works on it.
+    """
     check_words(words)
     check_single(words)
-    draft, photos, settings, outputs = _opened(words)
+    composed = _composed(words)
+    settings, outputs = Settings.parse(composed.config), outputs_folder(str(composed.config.get("outputs")))
+    settings.models()  # raises `SetupError` before anything is written
+    files, dataset = _place(composed, outputs / "studio")
     store = Store(outputs / FOLDER)
     store.create()
-    busy = f"{draft.files.folder}: another studio works on this recipe"
-    with (
-        locked(store.folder, shared=True, busy=f"{store.folder}: is being pruned"),
-        locked(draft.files.folder, busy=busy),
-    ):
-        studio = Studio(draft, photos, settings, outputs, [word for word in words if _SETTINGS.match(word)])
-        with _listening(host, port) as listener:
-            _serve(studio, listener, host)
+    files.create()
+    in_use, taken = f"{store.folder}: is being pruned", f"{files.folder}: another studio works on this recipe"
+    with locked(store.folder, shared=True, busy=in_use), locked(files.folder, busy=taken):
+        config = composed.config
+        if files.exists():
+            others = [each for each in words if not each.startswith(("recipe=", "dataset.", "dataset="))]
+            config = compose([word("recipe", str(files.folder / RECIPE)), *others]).config
+        rows = {photo.name: photo for photo in _dataset(config).photos()}  # with the columns of the draft's manifest
+        photos = [rows.get(photo.name, photo) for photo in dataset.photos()]
+        draft = Draft(files, str(config["name"]), dataset, photos, config)
+        draft.save(draft.state)
+        yield Studio(draft, Photos(photos), settings, outputs, list(filter(_SETTINGS.match, words)))
 
 
 def _require_packages() -> None:
@@ -87,35 +113,21 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _opened(words: Sequence[str]) -> tuple[Draft, Photos, Settings, Path]:
-    """The draft that the words name: continued where it has been saved before, else a new one."""
-    has_recipe = any(word.startswith("recipe=") for word in words)
-    if has_recipe:
-        composed = compose(words)
-    else:
-        new = {**_NEW, "dataset": {"images": str(ROOT / "examples")}}
-        composed = compose_given(new, words)
-    config = composed.config
-    settings, outputs = Settings.parse(config), outputs_folder(str(config.get("outputs")))
-    dataset = _dataset(config)
-    source = Path(composed.source)
-    own = DraftFiles(source.parent)
-    if source.name == "recipe.yaml" and own.exists():  # the recipe of a draft: all photos, not only those with clicks
-        files, everything = own, own.dataset()
-    else:
-        files, everything = _files_for(outputs / "studio", str(config["name"]), dataset), dataset
+def _composed(words: Sequence[str]) -> Composed:
+    if any(each.startswith("recipe=") for each in words):
+        return compose(words)
+    return compose_given({**_NEW, "dataset": {"images": str(ROOT / "examples")}}, words)
+
+
+def _place(composed: Composed, folder: Path) -> tuple[DraftFiles, Dataset]:
+    """Where the draft is or will be, and all its photos, of which a draft's own recipe names only those with clicks."""
+    if composed.file and composed.file.name == RECIPE:
+        files = DraftFiles(composed.file.parent)
         if files.exists():
-            config = compose([f'recipe="{files.folder / "recipe.yaml"}"', *_without_recipe(words)]).config
-    rows = {photo.name: photo for photo in _dataset(config).photos()}
-    everything.check()
-    photos = [rows.get(photo.name, photo) for photo in everything.photos()]
-    draft = Draft(files, str(config["name"]), everything, photos, config)
-    draft.save(draft.state)
-    return draft, Photos(photos), settings, outputs
-
-
-def _without_recipe(words: Sequence[str]) -> Iterator[str]:
-    return (word for word in words if not word.startswith(("recipe=", "dataset.", "stages.", "~stages.")))
+            return files, files.dataset()
+    dataset = _dataset(composed.config)
+    dataset.check()
+    return _files_for(folder, str(composed.config["name"]), dataset), dataset
 
 
 def _dataset(config: Mapping[str, Any]) -> Dataset:

@@ -61,6 +61,11 @@ class DraftFiles:
         """The command line that runs a recipe file."""
         return recipe_command(recipe=recipe)
 
+    def create(self) -> None:
+        """Make the folder, if it is not there. Raises `OutputError` if it cannot be made."""
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+
     def exists(self) -> bool:
         """Whether a draft has been saved here."""
         return self._files.has(STUDIO)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from darkroom.config.stage_defaults import MISSING, with_defaults
 from darkroom.config.stage_spec import StageSpec
 from darkroom.errors import PhotoError, Stopped
 from darkroom.imaging.edit import Edit
@@ -139,7 +140,9 @@ def _until(stages: Mapping[str, Mapping[str, Any]], until: str) -> Iterator[Stag
         last = name == until
         if STAGES[given["op"]].frames or (last and STAGES[given["op"]].repaints):
             return
-        yield StageSpec(name, given["op"], {key: value for key, value in given.items() if key != "op"})
+        complete = with_defaults(name, given)  # as a run gets it: a default that is left out makes another key
+        parameters = {key: value for key, value in complete.items() if key != "op" and value != MISSING}
+        yield StageSpec(name, given["op"], parameters)
         if last:
             return
 
