@@ -12,6 +12,7 @@ from typing import Any
 
 from darkroom.config import recipe_file
 from darkroom.config.recipe import Recipe, parse
+from darkroom.config.seeds import draw_seeds
 from darkroom.config.settings import Settings
 from darkroom.engine.stored_embeddings import StoredEmbeddings
 from darkroom.errors import DarkroomError, PhotoError, RecipeError, RecordError
@@ -299,6 +300,7 @@ class Studio:
     def _checked(self, index: int, state: State) -> Recipe:
         """The recipe for one photo, checked as every recipe is, but without the settings, which do not change here."""
         config = recipe_file.read_mapping(self.draft.recipe_for(self.photos[index], state))
+        draw_seeds(config)
         return parse(config, _SOURCE)
 
     def _planned_settings(self, index: int) -> set[str]:
