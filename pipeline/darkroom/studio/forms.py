@@ -61,18 +61,19 @@ def _value(schema: Mapping[str, Any]) -> dict[str, Any]:
     word = str(schema.get("type", "other"))
     kind = _SIMPLE.get(word) or _BY_TYPE.get(word, "other")
     limits = {name: schema.get(name, schema.get(f"exclusive{name.capitalize()}")) for name in ("minimum", "maximum")}
-    step = {"step": 1} if kind == "integer" else {"step": _step(limits)} if kind == "number" else {}
-    return {
-        "kind": kind,
-        "nullable": False,
-        **{name: limit for name, limit in limits.items() if limit is not None},
-        **step,
-    }
+    known = {name: limit for name, limit in limits.items() if limit is not None}
+    slider = _slider(schema.get("default"), **known, whole=kind == "integer") if len(known) == 2 else {}
+    return {"kind": kind, "nullable": False, **known, **slider}
 
 
-def _step(limits: Mapping[str, float | None]) -> float:
-    """A step of about a hundredth of the range, a power of ten."""
-    low, high = limits["minimum"], limits["maximum"]
-    if low is None or high is None:
-        return 0.1
-    return next(step for step in (0.001, 0.01, 0.1, 1, 10, 100, 1e9) if high - low <= 200 * step)
+def _slider(default: float | None, minimum: float, maximum: float, whole: bool) -> dict[str, Any]:
+    """The range of a slider and its step: of a very long range only the part where values are of use."""
+    if maximum > 1e6:  # a seed
+        return {}
+    low, high = minimum, maximum
+    if default and 0 <= minimum and maximum > 8 * default:
+        high = max(4 * default, 10 if whole else 0)
+    elif minimum <= 0 and maximum - minimum > 400:
+        low, high = max(minimum, -50), min(maximum, 50)
+    steps = (1, 10, 100) if whole else (0.001, 0.01, 0.1, 0.5, 1, 10)
+    return {"slider": [low, high], "step": next((step for step in steps if high - low <= 200 * step), steps[-1])}

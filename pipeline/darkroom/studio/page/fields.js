@@ -48,8 +48,8 @@ function makeNumber(parameter, { id, label, onset, onreset, tell }) {
   const { minimum, maximum } = parameter;
   const step = parameter.kind === "integer" ? 1 : (parameter.step ?? "any");
   const number = el("input", { type: "number", id, min: minimum ?? "", max: maximum ?? "", step: parameter.kind === "integer" ? 1 : "any", placeholder: parameter.nullable ? "none" : "" });
-  const hasSlider = Number.isFinite(minimum) && Number.isFinite(maximum);
-  const slider = hasSlider ? el("input", { type: "range", min: minimum, max: sliderEnd(parameter), step, "aria-label": `${label}, slider`, tabIndex: -1 }) : null;
+  const [low, high] = parameter.slider ?? [];
+  const slider = parameter.slider ? el("input", { type: "range", min: low, max: high, step, "aria-label": `${label}, slider`, tabIndex: -1 }) : null;
   slider?.addEventListener("input", () => {
     number.value = slider.value;
     onset(Number(slider.value));
@@ -62,14 +62,9 @@ function makeNumber(parameter, { id, label, onset, onreset, tell }) {
   });
   const show = (value) => {
     write(number, value === null || value === undefined ? "" : String(value));
-    if (slider && document.activeElement !== slider) slider.value = value ?? minimum;
+    if (slider && document.activeElement !== slider) slider.value = value ?? low;
   };
   return { element: el("div", { class: "number" }, slider, number), show };
-}
-
-/** Sliders of long ranges end where values are still of use; the number field takes all. */
-function sliderEnd({ minimum, maximum, default: usual }) {
-  return usual > 0 && minimum >= 0 && maximum > 8 * usual ? 4 * usual : maximum;
 }
 
 function makeChoice(parameter, { id, onset, onreset }) {
