@@ -71,7 +71,7 @@ def _slider(default: float | None, minimum: float, maximum: float, whole: bool) 
     if maximum > 1e6:  # a seed
         return {}
     low, high = minimum, maximum
-    if default and 0 <= minimum and maximum > 8 * default:
+    if default and minimum >= 0 and maximum > 8 * default:
         high = max(4 * default, 10 if whole else 0)
     elif minimum <= 0 and maximum - minimum > 400:
         low, high = max(minimum, -50), min(maximum, 50)
