@@ -76,4 +76,4 @@ def _slider(default: float | None, minimum: float, maximum: float, whole: bool) 
     elif minimum <= 0 and maximum - minimum > 400:
         low, high = max(minimum, -50), min(maximum, 50)
     steps = (1, 10, 100) if whole else (0.001, 0.01, 0.1, 0.5, 1, 10)
-    return {"slider": [low, high], "step": next((step for step in steps if high - low <= 200 * step), steps[-1])}
+    return {"slider": [low, high], "step": next((step for step in steps if high - low <= 400 * step), steps[-1])}
