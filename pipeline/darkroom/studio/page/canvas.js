@@ -45,7 +45,7 @@ export class PhotoCanvas extends Emitter {
     if (!width || !height) return;
     this.element.width = width;
     this.element.height = height;
-    this.viewport.resize(width, height, ratio);
+    this.viewport.resize(width, height, ratio, parseFloat(getComputedStyle(document.documentElement).fontSize));
     this.#draw(); // at once: setting the size has cleared the canvas
     this.emit("view");
   }

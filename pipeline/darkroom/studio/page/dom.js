@@ -15,6 +15,11 @@ function setAttribute(element, name, value) {
   else element.setAttribute(name, value);
 }
 
+/** A text of ours as nodes: what stands between backticks is code. */
+export function prose(text) {
+  return text.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
+}
+
 export const byId = (id) => document.getElementById(id);
 
 const SHAPES = {

@@ -1,4 +1,4 @@
-// How photo, mask, points and boxes look on the canvas. All sizes are CSS pixels times the device's ratio.
+// How photo, mask, points and boxes look on the canvas. All sizes are in units of `viewport.unit`.
 
 const DARK = "rgba(0, 0, 0, 0.75)";
 
@@ -40,7 +40,7 @@ function drawOutline(context, viewport, mask, strong) {
   const sx = ((mask.box[2] - mask.box[0]) * viewport.scale) / mask.width;
   const sy = ((mask.box[3] - mask.box[1]) * viewport.scale) / mask.height;
   context.setTransform(sx, 0, 0, sy, start.x, start.y);
-  const px = viewport.ratio / Math.sqrt(sx * sy);
+  const px = viewport.unit / Math.sqrt(sx * sy);
   context.lineJoin = "round";
   context.strokeStyle = "rgba(0, 0, 0, 0.6)";
   context.lineWidth = (strong ? 3.5 : 2.6) * px;
@@ -54,7 +54,7 @@ function drawOutline(context, viewport, mask, strong) {
 /** A click: a green plus on the object, or a red minus off it, in the middle of its pixel. */
 export function drawPoint(context, viewport, [x, y], isPositive) {
   const at = viewport.toCanvas(x + 0.5, y + 0.5);
-  const r = viewport.ratio;
+  const r = viewport.unit;
   context.beginPath();
   context.arc(at.x, at.y, 7 * r, 0, 2 * Math.PI);
   context.fillStyle = isPositive ? "#1fa35c" : "#d8323f";
@@ -74,7 +74,7 @@ export function drawPoint(context, viewport, [x, y], isPositive) {
 export function drawBox(context, viewport, [x0, y0, x1, y1], dashed = false) {
   const start = viewport.toCanvas(Math.min(x0, x1), Math.min(y0, y1));
   const end = viewport.toCanvas(Math.max(x0, x1), Math.max(y0, y1));
-  const r = viewport.ratio;
+  const r = viewport.unit;
   context.beginPath();
   context.rect(start.x, start.y, end.x - start.x, end.y - start.y);
   stroke(context, DARK, 3.5 * r);
@@ -94,7 +94,7 @@ function drawHandle(context, x, y, r) {
 
 /** The line between two compared pictures, with a handle in its middle. */
 export function drawDivider(context, viewport, x) {
-  const r = viewport.ratio;
+  const r = viewport.unit;
   const y = viewport.height / 2;
   context.fillStyle = "#fff";
   context.fillRect(Math.round(x - r / 2), 0, Math.max(1, Math.round(r)), viewport.height);

@@ -2,7 +2,7 @@
 
 import { getJson, postJson } from "./api.js";
 import { MASK_MODES } from "./canvas.js";
-import { byId, toast } from "./dom.js";
+import { byId, prose, toast } from "./dom.js";
 import { PictureCache } from "./pictures.js";
 import { nameOf, pathOf } from "./results.js";
 
@@ -285,7 +285,7 @@ export class Editor {
   #say(text, kind) {
     const line = byId("canvas-message");
     line.hidden = !text;
-    line.textContent = text ?? "";
+    line.replaceChildren(...prose(text ?? ""));
     line.className = `canvas-message ${kind}`;
   }
 

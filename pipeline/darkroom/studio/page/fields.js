@@ -1,6 +1,6 @@
 // A control for each kind of parameter. A field shows a value, and says when the user changed it.
 
-import { el, iconButton } from "./dom.js";
+import { el, iconButton, prose } from "./dom.js";
 
 /**
  * A labelled field for a parameter. `onset(value)` is called with a checked value as the recipe would hold it, `onreset()` when
@@ -11,10 +11,10 @@ export function makeField(parameter, { stage, onset, onreset, label = parameter.
   const complaint = el("p", { class: "complaint", id: `${id}-complaint`, hidden: true });
   const tell = (text, kind = "error") => complain(complaint, text, kind);
   const control = makeControl(parameter, { id, label, rows, onset: (value) => (tell(null), onset(value)), onreset, tell });
-  const help = el("p", { class: "help", hidden: true }, helpText(parameter));
+  const help = el("p", { class: "help", hidden: true }, prose(helpText(parameter)));
   const reset = iconButton("reset", `Reset ${label} to ${defaultText(parameter)}`, onreset, { class: "icon-button reset", "data-test": `reset-${stage}-${parameter.name}` });
   const info = iconButton("info", `About ${label}`, () => (help.hidden = !help.hidden), { class: "icon-button info" });
-  const head = el("div", { class: "field-head" }, el("label", { htmlFor: id, title: helpText(parameter) }, label), info, reset);
+  const head = el("div", { class: "field-head" }, el("label", { htmlFor: id, title: helpText(parameter).replaceAll("`", "") }, label), info, reset);
   const element = el("div", { class: `field kind-${parameter.kind}`, "data-test": `field-${stage}-${parameter.name}` }, head, control.element, complaint, help);
   const show = (value, isWritten) => {
     element.classList.toggle("written", isWritten);
@@ -26,13 +26,13 @@ export function makeField(parameter, { stage, onset, onreset, label = parameter.
 
 function complain(element, text, kind) {
   element.hidden = !text;
-  element.textContent = text ?? "";
+  element.replaceChildren(...prose(text ?? ""));
   element.className = `complaint ${kind}`;
 }
 
 const defaultText = (parameter) => (parameter.default === null ? "nothing" : JSON.stringify(parameter.default));
 
-const helpText = (parameter) => `${parameter.help.replaceAll("`", "")}${parameter.required ? " Required." : ` Default: ${defaultText(parameter)}.`}`;
+const helpText = (parameter) => `${parameter.help}${parameter.required ? " Required." : ` Default: ${defaultText(parameter)}`}`;
 
 function makeControl(parameter, tools) {
   const makers = { number: makeNumber, integer: makeNumber, choice: makeChoice, flag: makeFlag, text: makeText, texts: makeTexts, seeds: makeSeeds, colours: makeColours };
@@ -63,8 +63,10 @@ function makeNumber(parameter, { id, label, onset, onreset, tell }) {
   const show = (value) => {
     write(number, value === null || value === undefined ? "" : String(value));
     if (slider && document.activeElement !== slider) slider.value = value ?? low;
+    element.classList.toggle("unset", value === null || value === undefined);
   };
-  return { element: el("div", { class: "number" }, slider, number), show };
+  const element = el("div", { class: "number" }, slider, number);
+  return { element, show };
 }
 
 function makeChoice(parameter, { id, onset, onreset }) {
@@ -110,7 +112,7 @@ function makeSeeds(parameter, { id, onset, tell }) {
 }
 
 function makeColours(parameter, { id, label, onset, onreset }) {
-  const input = el("input", { type: "text", id, spellcheck: false, placeholder: 'white or #f0f0f0, commas between several' });
+  const input = el("input", { type: "text", id, spellcheck: false, placeholder: "white, #f0f0f0" });
   const picker = el("input", { type: "color", "aria-label": `Pick ${label}` });
   input.addEventListener("input", () => {
     const colours = input.value.split(",").map((colour) => colour.trim()).filter(Boolean);

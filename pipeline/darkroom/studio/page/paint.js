@@ -5,7 +5,7 @@ import { makeField } from "./fields.js";
 import { makeProgress } from "./jobs.js";
 import { PAINT_PARAMETERS, hasPaintPanel } from "./stages.js";
 
-const LABELS = { prompt: "Prompt", negative_prompt: "Negative prompt", seed: "Seeds", steps: "Steps", guidance_scale: "Guidance" };
+const LABELS = { prompt: "Prompt", negative_prompt: "Negative", seed: "Seeds", steps: "Steps", guidance_scale: "Guidance" };
 
 /** Emits `paint` when the user wants the pictures of the recipe as it is. */
 export class PaintPanel extends Emitter {

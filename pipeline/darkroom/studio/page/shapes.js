@@ -2,7 +2,7 @@
 
 import { clamp } from "./dom.js";
 
-const REACH = 9; // CSS px
+const REACH = 9; // units of marks
 
 /** The pixel of the photo at a place on the canvas, the nearest one if the place lies outside. */
 export function pointAt(canvas, { x, y }) {
@@ -36,7 +36,7 @@ export function hitShape(canvas, at) {
 }
 
 function hitPoint(canvas, at, kind) {
-  const reach = REACH * canvas.viewport.ratio;
+  const reach = REACH * canvas.viewport.unit;
   const index = canvas.clicks[kind].findLastIndex(([x, y]) => {
     const point = canvas.viewport.toCanvas(x + 0.5, y + 0.5);
     return Math.hypot(point.x - at.x, point.y - at.y) <= reach;
@@ -45,7 +45,7 @@ function hitPoint(canvas, at, kind) {
 }
 
 function hitBox(canvas, at) {
-  const reach = REACH * canvas.viewport.ratio;
+  const reach = REACH * canvas.viewport.unit;
   for (let index = canvas.clicks.boxes.length - 1; index >= 0; index -= 1) {
     const [x0, y0, x1, y1] = canvas.clicks.boxes[index];
     const corners = [[0, 1], [2, 1], [0, 3], [2, 3]];

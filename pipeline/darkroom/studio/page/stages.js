@@ -1,6 +1,6 @@
 // The recipe on the right: its stages in order, each with a form made from its parameters.
 
-import { Emitter, byId, el, iconButton } from "./dom.js";
+import { Emitter, byId, el, iconButton, prose } from "./dom.js";
 import { makeField } from "./fields.js";
 
 /** These are shown in the paint panel instead. */
@@ -98,19 +98,32 @@ export class Stages extends Emitter {
     return el("span", { class: "tools" },
       button("up", "Move up", () => move(stages[index - 1].name), { disabled: index === 0 }),
       button("down", "Move down", () => move(stages[index + 2]?.name ?? null), { disabled: index === stages.length - 1 }),
-      button("close", "Remove", () => this.#draft.change({ do: "remove", stage: stage.name })));
+      button("close", "Remove", (event) => this.#remove(stage.name, event.currentTarget)));
+  }
+
+  /** A stage with parameters takes a second click: they would be lost. */
+  #remove(name, button) {
+    if (Object.keys(this.#draft.stage(name).parameters).length > 0 && !button.classList.contains("armed")) {
+      button.classList.add("armed");
+      button.title = `Click again to remove ${name} and its parameters`;
+      button.addEventListener("blur", () => button.classList.remove("armed"), { once: true });
+      button.addEventListener("pointerleave", () => button.classList.remove("armed"), { once: true });
+      return undefined;
+    }
+    return this.#draft.change({ do: "remove", stage: name });
   }
 
   #help(op) {
-    const paragraphs = op.help.split(/\n{2,}/).filter(Boolean).map((text) => el("p", {}, text.replaceAll("`", "")));
+    const paragraphs = op.help.split(/\n{2,}/).filter(Boolean).map((text) => el("p", {}, prose(text)));
     const more = paragraphs.length ? el("details", { class: "more" }, el("summary", {}, "More about it"), ...paragraphs) : null;
-    return el("div", { class: "about" }, el("p", {}, op.summary.replaceAll("`", "")), more);
+    return el("div", { class: "about" }, el("p", {}, prose(op.summary)), more);
   }
 
   #form(stage, op, fields) {
     const shown = op.parameters.filter(({ name, kind }) => kind !== "clicks" && !(op.clicks && /^(choose|units)$/.test(name)) && !isInPaintPanel(op, name));
     for (const parameter of shown) fields.set(parameter.name, this.#field(stage.name, parameter));
-    const isFirst = ({ name, required }) => required || shown.length <= FEW || name in stage.parameters;
+    const isKnown = ({ name, required }) => required || name in stage.parameters;
+    const isFirst = shown.length <= FEW ? () => true : shown.some(isKnown) ? isKnown : (parameter) => shown.indexOf(parameter) < FEW - 2;
     const first = shown.filter(isFirst).map(({ name }) => fields.get(name).element);
     const rest = shown.filter((parameter) => !isFirst(parameter)).map(({ name }) => fields.get(name).element);
     const note = hasPaintPanel(op) ? [el("p", { class: "note" }, "Prompt, seeds, steps and guidance are below, in Paint.")] : [];
@@ -147,8 +160,7 @@ export class Stages extends Emitter {
     }
     const own = problems.find((one) => !card.fields.has(one.parameter) && !PAINT_PARAMETERS.includes(one.parameter));
     const failure = this.#failure?.stage === name && !problems.length ? this.#failure.message : null;
-    card.message.textContent = own?.text ?? failure ?? "";
-    card.message.hidden = !card.message.textContent;
+    this.#tell(card, own?.text ?? failure);
     card.element.classList.toggle("has-problem", problems.length > 0 || failure !== null);
   }
 
@@ -158,9 +170,12 @@ export class Stages extends Emitter {
     const field = card?.fields.get(parameter);
     if (field) return field.complain(text, "error");
     if (!card) return undefined;
-    card.message.textContent = text;
-    card.message.hidden = false;
-    return undefined;
+    return this.#tell(card, text);
+  }
+
+  #tell(card, text) {
+    card.message.hidden = !text;
+    card.message.replaceChildren(...prose(text ?? ""));
   }
 
   #openMenu() {
@@ -176,7 +191,7 @@ export class Stages extends Emitter {
   }
 
   #choice(name, op) {
-    const text = el("span", {}, op.summary.replaceAll("`", ""));
+    const text = el("span", {}, prose(op.summary));
     return el("button", { type: "button", class: "choice", "data-test": `add-${name}`, onclick: () => this.#add(name) }, el("strong", {}, name), text);
   }
 
@@ -185,7 +200,8 @@ export class Stages extends Emitter {
     const { stages } = this.#draft;
     const known = new Set(stages.map(({ name }) => name));
     const index = stages.indexOf(this.stage);
-    await this.#draft.change({ do: "add", op, before: stages[index + 1]?.name ?? null });
+    const atEnd = /repaint|frame/.test(this.#draft.ops[op].kind);
+    await this.#draft.change({ do: "add", op, before: atEnd ? null : (stages[index + 1]?.name ?? null) });
     const added = this.#draft.stages.find(({ name }) => !known.has(name));
     if (added) this.select(added.name);
   }

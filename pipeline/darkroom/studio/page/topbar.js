@@ -1,7 +1,7 @@
 // The bar at the top: what is open, what is wrong with it, saving it, and running it on all photos.
 
 import { postJson } from "./api.js";
-import { byId, copyable, el, toast } from "./dom.js";
+import { byId, copyable, el, prose, toast } from "./dom.js";
 import { makeProgress } from "./jobs.js";
 
 export class TopBar {
@@ -46,7 +46,7 @@ export class TopBar {
     const count = (lines, word) => (lines.length ? `${lines.length} ${word}${lines.length > 1 ? "s" : ""}` : null);
     button.textContent = [count(problems, "problem"), count(warnings, "warning")].filter(Boolean).join(", ");
     button.classList.toggle("error", problems.length > 0);
-    const line = (kind) => (text) => el("li", { class: kind }, text);
+    const line = (kind) => (text) => el("li", { class: kind }, prose(text));
     byId("problem-lines").replaceChildren(...problems.map(line("error")), ...warnings.map(line("warning")));
   }
 

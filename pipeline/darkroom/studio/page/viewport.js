@@ -8,6 +8,7 @@ export class Viewport {
   width = 1; // of the canvas, device px
   height = 1;
   ratio = 1; // device px per CSS px
+  unit = 1; // device px per px of marks and lines, which grow with the text of the page
   photo = { width: 1, height: 1 };
   scale = 1; // device px per photo px
   x = 0; // of the photo's top left corner
@@ -15,10 +16,10 @@ export class Viewport {
   fitted = true;
 
   /** The canvas has another size: fits again, or keeps the middle where it is. */
-  resize(width, height, ratio) {
+  resize(width, height, ratio, textSize = 13) {
     const middle = this.toPhoto(this.width / 2, this.height / 2);
     const zoom = ratio / this.ratio;
-    Object.assign(this, { width, height, ratio });
+    Object.assign(this, { width, height, ratio, unit: (ratio * textSize) / 13 });
     if (this.fitted) return this.fit();
     this.scale *= zoom;
     this.#put(middle, width / 2, height / 2);
