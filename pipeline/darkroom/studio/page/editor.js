@@ -6,6 +6,7 @@ import { byId, prose, toast } from "./dom.js";
 import { PictureCache } from "./pictures.js";
 import { nameOf, pathOf } from "./results.js";
 
+const AHEAD = 700; // ms after a photo was opened, when its mask is mostly there
 const CHOICES = { 1: "smallest", 2: "middle", 3: "largest", s: "score" };
 
 export class Editor {
@@ -17,6 +18,7 @@ export class Editor {
   #photoPicture = null;
   #watched = new Set();
   #signature = "";
+  #ahead = null;
   #opened = 0; // counts, to drop answers about photos that are no longer shown
 
   constructor(parts) {
@@ -85,6 +87,19 @@ export class Editor {
     this.results.load(photo.index, photo.results);
     this.retarget();
     this.#load(picture).then(() => this.canvas.redraw(() => this.openings.push(performance.now() - started)));
+    clearTimeout(this.#ahead);
+    this.#ahead = setTimeout(() => this.#loadAhead(photo.index + 1), AHEAD);
+  }
+
+  /** Loads the next photo, so that it opens at once. */
+  async #loadAhead(index) {
+    if (index >= this.photos.total) return;
+    try {
+      const photo = await getJson(`/api/photos/${index}`);
+      await this.#picture(`/api/photos/${index}/view`, "photo").load(this.canvas.viewport.baseWidthOf(photo), photo);
+    } catch {
+      // it says what is wrong when it is opened
+    }
   }
 
   #showBroken(index, error) {
@@ -125,7 +140,7 @@ export class Editor {
 
   /** The mask is wanted up to the selected stage. */
   retarget() {
-    this.mask.target = { photo: this.photo?.index ?? null, stage: this.stages.selected };
+    this.mask.target = { photo: this.photo?.index ?? null, stage: this.stages.masking };
     this.#updateClicks();
     if (this.photo) this.mask.refresh();
   }

@@ -90,25 +90,45 @@ function makeText(parameter, { id, onset, onreset, rows }) {
   return { element: input, show: (value) => write(input, value ?? "") };
 }
 
+/** One text a line; a line in braces is a prompt with parameters of its own, as JSON. */
 function makeTexts(parameter, { id, onset, onreset, rows }) {
-  const area = el("textarea", { id, rows, spellcheck: true, placeholder: "one a line" });
+  const area = el("textarea", { id, rows, spellcheck: true, placeholder: parameter.nullable ? "none" : "one a line" });
   area.addEventListener("input", () => {
     const lines = area.value.split("\n").map((line) => line.trim()).filter(Boolean);
-    if (!lines.length) return onreset();
-    return onset(lines.length === 1 ? lines[0] : lines);
+    if (!lines.length) return parameter.required ? onset("") : onreset();
+    return onset(alone(lines.map((line) => (line.startsWith("{") ? parsed(line) : line))));
   });
-  return { element: area, show: (value) => write(area, [value ?? []].flat().join("\n")) };
+  const asLine = (value) => (typeof value === "object" ? JSON.stringify(value) : String(value));
+  return { element: area, show: (value) => write(area, [value ?? []].flat().map(asLine).join("\n")) };
 }
 
+const alone = (values) => (values.length === 1 ? values[0] : values);
+
+/** Whole numbers, or a rule such as `random` or `{count: 4}`. */
 function makeSeeds(parameter, { id, onset, tell }) {
-  const input = el("input", { type: "text", id, inputMode: "numeric", placeholder: "0, 1, 2", spellcheck: false });
+  const input = el("input", { type: "text", id, placeholder: "0, 1, 2", spellcheck: false, autocomplete: "off" });
   input.addEventListener("input", () => {
-    const words = input.value.split(/[\s,;]+/).filter(Boolean);
-    if (!words.length || !words.every((word) => /^\d{1,15}$/.test(word))) return tell("should be whole numbers from 0, with commas between them");
-    const seeds = words.map(Number);
-    return onset(seeds.length === 1 ? seeds[0] : seeds);
+    const value = seedsFrom(input.value.trim());
+    return value === null ? tell("should be whole numbers from 0, with commas between them") : onset(value);
   });
-  return { element: input, show: (value) => write(input, [value ?? []].flat().join(", ")) };
+  const asWord = (value) => (typeof value === "object" ? JSON.stringify(value).replaceAll('"', "").replace(/([:,])/g, "$1 ") : String(value));
+  return { element: input, show: (value) => write(input, [value ?? []].flat().map(asWord).join(", ")) };
+}
+
+function seedsFrom(text) {
+  if (/^(random|\$\{[^}]*\})$/.test(text)) return text;
+  if (text.startsWith("{")) return ruleFrom(text);
+  const words = text.split(/[\s,;]+/).filter(Boolean);
+  return words.length && words.every((word) => /^\d{1,15}$/.test(word)) ? alone(words.map(Number)) : null;
+}
+
+/** `{count: 4, start: random}`, written as in YAML. */
+function ruleFrom(text) {
+  try {
+    return JSON.parse(text.replace(/([{,]\s*)(\w+)\s*:/g, '$1"$2":').replace(/:\s*(?!true\b|false\b)([a-z]+)/g, ':"$1"'));
+  } catch {
+    return null;
+  }
 }
 
 function makeColours(parameter, { id, label, onset, onreset }) {

@@ -45,7 +45,7 @@ export class PaintPanel extends Emitter {
   /** As many seeds as there are, the next ones; then paints. */
   async otherSeeds() {
     const { target } = this;
-    const seeds = [target.parameters.seed ?? 0].flat();
+    const seeds = seedsOf(target);
     const next = Math.max(...seeds) + 1;
     const others = seeds.map((_, index) => next + index);
     this.#draft.set(target.name, "seed", others.length === 1 ? others[0] : others);
@@ -62,7 +62,6 @@ export class PaintPanel extends Emitter {
     const isPainting = this.#jobs.isRunning && this.#jobs.job.kind === "paint";
     byId("paint").disabled = !paints || problems.length > 0 || this.#jobs.isRunning;
     byId("paint").title = this.#reason(paints, problems);
-    byId("other-seeds").hidden = !target?.parameters || !this.#fields.has("seed");
     byId("other-seeds").disabled = byId("paint").disabled;
     byId("paint-progress").hidden = !isPainting;
     if (isPainting) this.progress.show(this.#jobs.job);
@@ -75,9 +74,12 @@ export class PaintPanel extends Emitter {
     return this.#jobs.isRunning ? "Wait for the job that runs, or cancel it" : "Paint this photo (p)";
   }
 
+  /** The button says how many pictures it makes, where plain lists say so. */
   #count(target) {
-    const count = target ? [target.parameters.prompt ?? ""].flat().length * [target.parameters.seed ?? 0].flat().length : 1;
+    const counts = PAINT_PARAMETERS.map((name) => countOf(target?.parameters[name]));
+    const count = counts.reduce((product, one) => product * one, 1);
     byId("paint").textContent = count > 1 ? `Paint ${count} pictures` : "Paint";
+    byId("other-seeds").hidden = !this.#fields.has("seed") || seedsOf(target).some((seed) => !Number.isInteger(seed));
   }
 
   #build(target) {
@@ -89,6 +91,7 @@ export class PaintPanel extends Emitter {
     const parameters = target ? this.#draft.op(target).parameters.filter(({ name }) => PAINT_PARAMETERS.includes(name)) : [];
     for (const parameter of parameters) this.#fields.set(parameter.name, this.#field(target.name, parameter));
     const ordered = PAINT_PARAMETERS.filter((name) => this.#fields.has(name)).map((name) => this.#fields.get(name).element);
+    for (const [name, field] of this.#fields) field.element.classList.add(`for-${name}`);
     byId("paint-fields").replaceChildren(...(target ? ordered : [el("p", { class: "note" }, "No stage of this recipe has a prompt.")]));
   }
 
@@ -127,4 +130,12 @@ export class PaintPanel extends Emitter {
     byId("paint-message").hidden = !text;
     byId("paint-message").textContent = text ?? "";
   }
+}
+
+const seedsOf = (stage) => [stage?.parameters.seed ?? 0].flat();
+
+/** How many values a parameter has: a list's, a seed rule's, else 1; NaN where prompts have parameters of their own. */
+function countOf(value) {
+  if (Array.isArray(value)) return value.some((one) => typeof one === "object") ? NaN : value.length;
+  return typeof value === "object" && value !== null ? (value.count ?? 1) : 1;
 }

@@ -43,6 +43,13 @@ export class Stages extends Emitter {
     return this.#draft.stages.slice(0, index + 1).findLast(takes) ?? this.#draft.stages.find(takes) ?? null;
   }
 
+  /** The stage after which the mask is the selected one's: stages that repaint leave it as it is. */
+  get masking() {
+    const { stages } = this.#draft;
+    const until = stages.slice(0, stages.indexOf(this.stage) + 1);
+    return until.findLast((stage) => this.#draft.op(stage).kind !== "repaint")?.name ?? this.selected;
+  }
+
   /** Shows at its stage what went wrong with the shown photo, or nothing. */
   fail(stage, message) {
     this.#failure = message ? { stage, message } : null;

@@ -31,8 +31,11 @@ export class Viewport {
   }
 
   get fitScale() {
+    return this.#fitScaleOf(this.photo);
+  }
+
+  #fitScaleOf({ width, height }) {
     const margin = 16 * this.ratio;
-    const { width, height } = this.photo;
     return clamp(Math.min((this.width - margin) / width, (this.height - margin) / height), 1e-3, 16 * this.ratio);
   }
 
@@ -92,7 +95,11 @@ export class Viewport {
 
   /** Width in device px of the whole photo when it fits, in steps, at most 2048 and at most the photo's own. */
   get baseWidth() {
-    const wanted = Math.ceil((this.photo.width * this.fitScale) / 256) * 256;
-    return Math.min(wanted, 2048, this.photo.width);
+    return this.baseWidthOf(this.photo);
+  }
+
+  baseWidthOf(photo) {
+    const wanted = Math.ceil((photo.width * this.#fitScaleOf(photo)) / 256) * 256;
+    return Math.min(wanted, 2048, photo.width);
   }
 }
