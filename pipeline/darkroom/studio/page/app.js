@@ -85,7 +85,7 @@ const REVIEW_KEYS = {
 };
 
 function released(key) {
-  if ((key === "b" || key === null) && canvas.hidden) editor.before = false;
+  if (key === "b" || key === null) editor.before = false;
   if (key === " " || key === null) gestures.space = false;
 }
 

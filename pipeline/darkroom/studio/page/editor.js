@@ -222,8 +222,8 @@ export class Editor {
 
   /** Held: the photo without mask, clicks or result. */
   set before(held) {
-    this.canvas.hidden = held;
-    const shown = this.results.shown;
+    const { shown } = this.results;
+    this.canvas.hidden = held || shown !== null; // clicks and mask belong to the photo
     this.canvas.picture = shown && !held ? this.#resultPicture(shown) : this.#photoPicture;
     this.canvas.redraw();
   }
