@@ -31,6 +31,17 @@ _OPENERS = {
     "system/locks.py": "folders, or a file in them, to lock them",
     "system/strict_json.py": "none: it reads text",
     "record/earlier.py": "journals, through `Folder`",
+    "config/photo_lists.py": "whether it may be read, through `Folder`",
+    "dataset/table_rows.py": "none: it reads text",
+    "dataset/text_tables.py": "none: it reads text",
+    "export/webdataset.py": "tars that it writes into a new folder of its own",
+    "studio/command.py": "a browser",
+    "studio/draft_files.py": "none: it reads text",
+    "studio/photos.py": "none: photos open their own files",
+    "studio/review.py": "none: it reads text",
+    "studio/server.py": "none: it reads text",
+    "studio/studio.py": "none: photos open their own files",
+    "studio/work.py": "a journal of its own run, to count its lines",
     "record/reading.py": "run.json, sweep.json and journals, through `Folder`",
 }
 _OPENS = re.compile(r"(?<![\w_.])open\(|\.open\(|\.read_bytes\(|\.read_text\(|json\.load")

@@ -95,7 +95,7 @@ def test_it_names_what_cannot_be_done(photos: Path, tmp_path: Path) -> None:
     reasons = (
         "twin of a.png: one mask ",
         "missing.png: cannot be read: No such file",
-        "b.png: photos.jsonl:6: heat.threshold: ",
+        "b.png: photos.jsonl:6: heat.threshold (column threshold): ",
     )
     assert len(told) == 3
     for line, reason in zip(told, reasons, strict=True):

@@ -32,9 +32,9 @@ def bytes_of_result(op: str, size: PhotoSize) -> float:
 
 def bytes_of_outputs(results: Results, size: PhotoSize) -> float:
     """Of a picture's files in `results/`, apart from a PNG that is a hard link into the store."""
-    total = 0.0
+    total, says_more = 0.0, results.gps or results.disclose or results.c2pa_certificate
     for kind in results.what:
-        if kind == "picture" and results.format == "png":
+        if kind == "picture" and results.format == "png" and not says_more:
             continue
         total += size.pixels * _OUTPUTS.get(kind, _FORMATS[results.format])
     return total
