@@ -27,7 +27,7 @@ from darkroom.planning.cache_keys import Keys, output_key
 from darkroom.planning.plan import Step, StepPlanner
 from darkroom.stages import STAGES, Stage
 from darkroom.stages.fields import Threshold
-from darkroom.stages.markers import PathField, StageName
+from darkroom.stages.markers import FileNamePart, PathField, StageName
 from darkroom.stages.refine import Refine
 from support.runs import environment
 
@@ -57,6 +57,7 @@ VALID_WITH: Mapping[tuple[str, str], Mapping[str, Any]] = {  # what goes with on
     ("auto", "point"): {},
     ("frame", "size"): {},
     **{("background", kind): {} for kind in ("colour", "gradient", "blur")},
+    ("mask_file", "resize"): {"alpha": True},  # a folder would need a mask
     ("inpaint", "negative_prompt_2"): {"prompt": "mars", "negative_prompt": ""},
 }
 _COLOURS = st.sampled_from(["white", "#000", "#f4f4f4"])
@@ -69,7 +70,8 @@ WORDS: Mapping[tuple[str, str], st.SearchStrategy[Any]] = {  # where hardly any 
 }
 PARAMETERS = [(op, name) for op, kind in STAGES.items() if not kind.is_gate for name in kind.__pydantic_fields__]
 PLACES = [
-    *(("mask_file", "folder"), ("combine", "mask"), ("inpaint", "prompts_file"), ("background", "picture")),
+    *(("mask_file", name) for name in ("folder", "prefix", "suffix", "file")),
+    *(("combine", "mask"), ("inpaint", "prompts_file"), ("background", "picture")),
 ]
 BOTH_OR_NONE = ("mask_file", "alpha")  # it goes with no folder, and a folder without it
 
@@ -124,9 +126,8 @@ KEYS = Keys(models())
 
 
 def non_key_fields(kind: type[Stage]) -> list[str]:
-    return [
-        name for name in kind.__pydantic_fields__ if name in kind.fields_with(PathField) + kind.fields_with(StageName)
-    ]
+    unkeyed = [name for marker in (PathField, FileNamePart, StageName) for name in kind.fields_with(marker)]
+    return [name for name in kind.__pydantic_fields__ if name in unkeyed]
 
 
 def key_of(op: str, stage: Stage) -> str:
@@ -153,8 +154,11 @@ def test_places_are_no_part_of_the_key_and_what_is_found_there_is(tmp_path: Path
         (tmp_path / folder).mkdir()
         Image.new("L", (4, 4), colour).save(tmp_path / folder / "photo.png")
     files = [STAGES["mask_file"](folder=str(tmp_path / folder)) for folder in ("one", "two", "three")]
-    one, two, three, alpha = (key_of("mask_file", each) for each in [*files, STAGES["mask_file"](alpha=True)])
-    assert one == two and len({one, three, alpha}) == 3
+    (tmp_path / "three/photo.png").rename(tmp_path / "three/my photo_mask.png")
+    files[2] = STAGES["mask_file"](folder=str(tmp_path / "three"), prefix="my ", suffix="_mask")
+    files += [STAGES["mask_file"](file=str(tmp_path / "two/photo.png")), STAGES["mask_file"](alpha=True)]
+    one, two, three, file, alpha = (key_of("mask_file", each) for each in files)
+    assert one == two == file and len({one, three, alpha}) == 3
 
 
 class World:

@@ -123,7 +123,7 @@ class StageSpec:
 
     def _named(self, key: str) -> str:
         """A parameter, with the columns that its value comes from; without a parameter, the stage."""
-        names = ", ".join(sorted(columns_in(self.parameters.get(key, ""))))
+        names = ", ".join(sorted(columns_in(self.parameters.get(key, "") if key else self.parameters)))
         return self.place(key).removeprefix("stages.") + f" (column {names})" * bool(names)
 
     def build_known(self) -> Stage:

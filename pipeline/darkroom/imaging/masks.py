@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from darkroom.imaging.bands import by_bands
 
@@ -28,6 +29,14 @@ def to_uint8(values: np.ndarray) -> np.ndarray:
 def to_float(mask: np.ndarray) -> np.ndarray:
     """An (H, W) uint8 mask as float32 in [0, 1]."""
     return mask / np.float32(255)
+
+
+def resized(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An (H, W) uint8 mask at another size, (width, height); hard edges become a pixel or so of grey.
+
+    Pillow's bilinear filter averages over all pixels when it shrinks.
+    """
+    return np.array(Image.fromarray(mask).resize(size, Image.Resampling.BILINEAR))
 
 
 def depth(mask: np.ndarray) -> np.ndarray:

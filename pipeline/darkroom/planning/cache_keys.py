@@ -14,7 +14,7 @@ from typing import Any
 from darkroom.errors import PhotoError
 from darkroom.models import Models
 from darkroom.stages import Stage
-from darkroom.stages.markers import PathField, StageName
+from darkroom.stages.markers import FileNamePart, PathField, StageName
 from darkroom.system.files import digest_of
 
 FORMAT = 3  # raise it when the format of stored results changes
@@ -86,7 +86,7 @@ def parameters(stage: Stage) -> dict[str, Any]:
     """The parameters of a stage that are part of cache keys; empty for a gate."""
     if stage.is_gate:
         return {}
-    left_out = {*stage.fields_with(PathField), *stage.fields_with(StageName)}
+    left_out = {name for marker in (PathField, FileNamePart, StageName) for name in stage.fields_with(marker)}
     return {key: value for key, value in asdict(stage).items() if key not in left_out}
 
 

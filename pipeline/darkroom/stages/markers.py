@@ -17,6 +17,11 @@ class PathField:
 
 
 @dataclass(frozen=True)
+class FileNamePart:
+    """The parameter is a part of the names of `Stage.input_files`. Like a path, it is not part of cache keys."""
+
+
+@dataclass(frozen=True)
 class LinesFile(PathField):
     """The parameter holds the path of a text file whose lines become the list of another parameter.
 

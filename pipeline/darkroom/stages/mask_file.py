@@ -11,17 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import Field, model_validator
 
 from darkroom.errors import PhotoError
+from darkroom.imaging.codec import MAX_PIXELS
 from darkroom.imaging.drawn_mask import AmbiguousMask, interpret_mask
+from darkroom.imaging.masks import resized
 from darkroom.stages.base import Problem, Stage, stage
 from darkroom.stages.fields import Flag
-from darkroom.stages.markers import PathField
+from darkroom.stages.markers import FileNamePart, PathField
 from darkroom.system.files import read_file
 
 if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
     from darkroom.imaging.edit import Edit
     from darkroom.models import Models
 
@@ -35,42 +39,59 @@ FORMATS = ("PNG", "WEBP", "TIFF", "BMP", "JPEG")
 class MaskFile(Stage):
     """A mask drawn elsewhere: white pixels (with `alpha`, transparent ones) are repainted; greys make it soft."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     folder: Annotated[str | None, PathField()] = Field(
         None,
         min_length=1,
         description="Folder of masks with the same relative paths as the photos, `car.png` for `car.jpg` and "
-        "`reds/car.png` for `reds/car.jpg`, and exactly the photos' sizes.",
+        "`reds/car.png` for `reds/car.jpg`.",
+    )
+    prefix: Annotated[str, FileNamePart()] = Field(
+        "", description="What the masks in `folder` have before the photo's name: `mask_car.png`."
+    )
+    suffix: Annotated[str, FileNamePart()] = Field(
+        "", description="What they have after it: `_mask` for `car_mask.png`."
+    )
+    file: Annotated[str | None, PathField()] = Field(
+        None,
+        min_length=1,
+        description='Instead of a folder, one mask for all photos, or with `"${item.COLUMN}"` the mask that the table '
+        "names for each photo.",
     )
     alpha: Flag = Field(
-        False, description="Instead of a folder, take the photo's own transparency: transparent pixels are repainted."
+        False, description="Instead of a file, take the photo's own transparency: transparent pixels are repainted."
+    )
+    resize: Flag = Field(
+        False,
+        description="Scale masks of another size to the photo's; they need the photo's proportions. By default they "
+        "fail.",
     )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if (self.folder is None) != self.alpha:
-            raise ValueError("mask_file needs either `folder: ...` or `alpha: true`")
+        if [self.folder is not None, self.file is not None, self.alpha].count(True) != 1:
+            raise ValueError("mask_file needs exactly one of `folder: ...`, `file: ...` and `alpha: true`")
+        if self.folder is None and (self.prefix or self.suffix):
+            raise ValueError("`prefix` and `suffix` are for the names of masks in a `folder`")
+        if set(self.prefix + self.suffix) & {"/", "\\", "\0"}:
+            raise ValueError("`prefix` and `suffix` are parts of a file's name; `folder` takes the path")
         return self
 
     def refusals(self, models: Models) -> Iterator[Problem]:
-        """See `Stage.refusals`: the folder of masks is missing or empty, as when its disk is not mounted."""
-        if self.folder is None:
-            return
-        try:
-            with os.scandir(self.folder) as entries:  # only the first entry is read: this runs for every photo
-                empty = next(entries, None) is None
-        except OSError as error:
-            yield "folder", f"{self.folder}: no such folder ({error.strerror})"
-        else:
-            if empty:
-                yield "folder", f"{self.folder}: holds no masks; is its disk mounted?"
+        """See `Stage.refusals`: masks are missing, as when their disk is not mounted."""
+        if self.folder is not None:
+            if problem := _folder_problem(self.folder):
+                yield "folder", problem
+        elif self.file is not None and not _is_file(Path(self.file)):
+            yield "file", f"{self.file}: no such file"
 
     def input_files(self, name: str) -> Sequence[Path]:
         """See `Stage.input_files`."""
         if self.folder is None:
-            return ()
-        wanted = Path(self.folder) / _below(name)
+            return () if self.file is None else (Path(self.file),)
+        below = _below(name)
+        wanted = Path(self.folder) / below.with_name(f"{self.prefix}{below.name}{self.suffix}")
         found = _masks(wanted)
         if len(found) != 1:
             seen = " and ".join(path.name for path in found) or "none"
@@ -84,10 +105,19 @@ class MaskFile(Stage):
                 raise PhotoError("mask_file with `alpha: true`: the photo has no transparency")
             return edit.with_mask(255 - edit.alpha)
         (path,) = self.input_files(edit.name)
-        mask, assumed = read_mask(path, edit.size)
-        if assumed:
-            log.info("%s: the mask %s %s", edit.name, path, assumed)
+        mask, remark = read_mask(path, edit.size, self.resize)
+        if remark:
+            log.info("%s: the mask %s %s", edit.name, path, remark)
         return edit.with_mask(mask)
+
+
+def _folder_problem(folder: str) -> str | None:
+    try:
+        with os.scandir(folder) as entries:  # only the first entry is read: this runs for every photo
+            empty = next(entries, None) is None
+    except OSError as error:
+        return f"{folder}: no such folder ({error.strerror})"
+    return f"{folder}: holds no masks; is its disk mounted?" if empty else None
 
 
 def _below(name: str) -> Path:
@@ -110,32 +140,64 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def read_mask(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, str]:
+def read_mask(path: Path, size: tuple[int, int], resize: bool = False) -> tuple[np.ndarray, str]:
     """The mask in a picture file, (H, W) uint8, and a remark for the log on how it was interpreted (`interpret_mask`).
 
     Args:
         path: any format of `SUFFIXES`, 1 to 16 bits.
-        size: (width, height) in pixels that it must have.
+        size: (width, height) in pixels that it is to have.
+        resize: scale a mask that has another size but the same proportions.
 
     Raises:
-        PhotoError: it cannot be read, has another size, or is ambiguous.
+        PhotoError: it cannot be read, has another size or other proportions, or is ambiguous.
     """
     try:
         data = read_file(path)
         with warnings.catch_warnings(), Image.open(BytesIO(data), formats=FORMATS) as file:
             warnings.simplefilter("ignore")  # on large pictures
-            found = file.size
-            if size in (found, found[::-1]):  # otherwise it is not decoded
-                upright = ImageOps.exif_transpose(file)
-                found = upright.size
-                if found == size:
-                    return interpret_mask(upright, _is_lossy(file, data))
+            return _decoded(file, size, resize, _is_lossy(file, data))
     except AmbiguousMask as error:
         raise PhotoError(f"the mask {path} is ambiguous: {error}") from None
+    except _WrongSize as error:
+        raise PhotoError(f"the mask {path} is {error}") from None
+    except UnidentifiedImageError:
+        raise PhotoError(f"the mask {path} cannot be read: not a PNG, JPEG, WebP, TIFF or BMP file") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise PhotoError(f"the mask {path} cannot be read: {error}") from error
-    text = "the mask {} is {} x {} px, but the photo is {} x {} px"
-    raise PhotoError(text.format(path, *found, *size))
+
+
+class _WrongSize(Exception):
+    """The mask does not fit the photo; the message says how."""
+
+
+def _decoded(file: ImageFile, size: tuple[int, int], resize: bool, lossy: bool) -> tuple[np.ndarray, str]:
+    def fits(found: tuple[int, int]) -> bool:
+        return found == size or (resize and _is_scaled(found, size) and found[0] * found[1] <= MAX_PIXELS)
+
+    if not (fits(file.size) or fits(file.size[::-1])):  # otherwise it is not decoded
+        raise _WrongSize(_size_problem(file.size, size, resize))
+    if (count := getattr(file, "n_frames", 1)) > 1 and file.format != "MPO":
+        raise AmbiguousMask(f"it holds {count} pictures; save one as a file of its own")
+    upright = ImageOps.exif_transpose(file)
+    if not fits(upright.size):
+        raise _WrongSize(_size_problem(upright.size, size, resize))
+    mask, remark = interpret_mask(upright, lossy)
+    if upright.size == size:
+        return mask, remark
+    scaled = f"was scaled from {upright.width} x {upright.height} px"
+    return resized(mask, size), f"{remark}; it {scaled}" if remark else scaled
+
+
+def _is_scaled(found: tuple[int, int], size: tuple[int, int]) -> bool:
+    """Whether two sizes have the same proportions, within a pixel of the first."""
+    return abs(found[0] * size[1] - found[1] * size[0]) <= max(size)
+
+
+def _size_problem(found: tuple[int, int], size: tuple[int, int], resize: bool) -> str:
+    text = f"{found[0]} x {found[1]} px, but the photo is {size[0]} x {size[1]} px"
+    if not _is_scaled(found, size):
+        return f"{text}; its proportions differ" if resize else text
+    return f"{text}: too large to be scaled" if resize else f"{text}; `resize: true` scales it"
 
 
 def _is_lossy(file: Image.Image, data: bytes) -> bool:
