@@ -153,9 +153,10 @@ def read_mask(path: Path, size: tuple[int, int], resize: bool = False) -> tuple[
     """
     try:
         data = read_file(path)
-        with warnings.catch_warnings(), Image.open(BytesIO(data), formats=FORMATS) as file:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on large pictures
-            return _decoded(file, size, resize, _is_lossy(file, data))
+            with Image.open(BytesIO(data), formats=FORMATS) as file:
+                return _decoded(file, size, resize, _is_lossy(file, data))
     except AmbiguousMask as error:
         raise PhotoError(f"the mask {path} is ambiguous: {error}") from None
     except _WrongSize as error:
