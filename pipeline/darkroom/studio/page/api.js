@@ -3,7 +3,9 @@
 import { Emitter } from "./dom.js";
 
 /** The random name of this tab; the server answers only the newest mask request of each tab. */
-export const TAB = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+export const TAB = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) =>
+  byte.toString(16).padStart(2, "0"),
+).join("");
 
 /** An error that the server explains in one line. `status` is 0 if the server does not answer. */
 export class ApiError extends Error {
@@ -69,7 +71,11 @@ export async function ask(path, options = {}) {
   if (response.ok) return response;
   if (response.status === 503) connection.lose();
   const data = await response.json().catch(() => ({}));
-  throw new ApiError(data.error ?? `The studio answered ${response.status} ${response.statusText}.`, response.status, data);
+  throw new ApiError(
+    data.error ?? `The studio answered ${response.status} ${response.statusText}.`,
+    response.status,
+    data,
+  );
 }
 
 export const getJson = async (path, options) => (await ask(path, options)).json();
@@ -87,11 +93,13 @@ export async function getBitmap(path, options) {
 
 /** A path with those parameters that are not null. */
 export function withQuery(path, parameters) {
-  const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined));
+  const query = new URLSearchParams(
+    Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined),
+  );
   return query.size ? `${path}?${query}` : path;
 }
 
-/** Listens to what the server does: `draft`, `job` and `photo`; `open` when it begins to hear. The browser connects again by itself. */
+/** Listens to the server: emits `open`, then `draft`, `job` and `photo`. The browser connects again by itself. */
 export function listen(emitter) {
   const source = new EventSource("/api/events");
   source.addEventListener("open", () => emitter.emit("open"));

@@ -54,7 +54,10 @@ async function paintPhoto() {
 
 function toggleFullScreen() {
   if (document.fullscreenElement) document.exitFullscreen();
-  else byId("stage-pane").requestFullscreen?.().catch(() => toast("This browser does not allow full screen here."));
+  else
+    byId("stage-pane")
+      .requestFullscreen?.()
+      .catch(() => toast("This browser does not allow full screen here."));
 }
 
 const step = (by) => editor.open(photos.current + by);
@@ -70,18 +73,45 @@ function escape() {
 }
 
 const EDIT_KEYS = {
-  "Ctrl+z": () => clicks.undo(), "Ctrl+Shift+z": () => clicks.redo(), "Ctrl+y": () => clicks.redo(), z: () => clicks.undo(), x: () => editor.clear(),
-  1: () => editor.choose("1"), 2: () => editor.choose("2"), 3: () => editor.choose("3"), s: () => editor.choose("s"),
-  m: () => editor.nextMode(), b: () => (editor.before = true), " ": () => (gestures.space = true),
-  ArrowRight: () => step(1), ArrowDown: () => step(1), ArrowLeft: () => step(-1), ArrowUp: () => step(-1),
-  0: fit, "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), f: toggleFullScreen,
-  p: () => byId("paint").click(), c: () => results.toggleCompare(), "]": () => results.step(1), "[": () => results.step(-1),
-  Escape: escape, "Ctrl+s": save, "?": help,
+  "Ctrl+z": () => clicks.undo(),
+  "Ctrl+Shift+z": () => clicks.redo(),
+  "Ctrl+y": () => clicks.redo(),
+  z: () => clicks.undo(),
+  x: () => editor.clear(),
+  1: () => editor.choose("1"),
+  2: () => editor.choose("2"),
+  3: () => editor.choose("3"),
+  s: () => editor.choose("s"),
+  m: () => editor.nextMode(),
+  b: () => (editor.before = true),
+  " ": () => (gestures.space = true),
+  ArrowRight: () => step(1),
+  ArrowDown: () => step(1),
+  ArrowLeft: () => step(-1),
+  ArrowUp: () => step(-1),
+  0: fit,
+  "+": () => zoom(1.25),
+  "=": () => zoom(1.25),
+  "-": () => zoom(0.8),
+  f: toggleFullScreen,
+  p: () => byId("paint").click(),
+  c: () => results.toggleCompare(),
+  "]": () => results.step(1),
+  "[": () => results.step(-1),
+  Escape: escape,
+  "Ctrl+s": save,
+  "?": help,
 };
 
 const REVIEW_KEYS = {
-  a: () => review.decide("approved"), r: () => review.decide("rejected"), u: () => review.decide(null),
-  ArrowRight: () => review.step(1), ArrowDown: () => review.step(1), ArrowLeft: () => review.step(-1), ArrowUp: () => review.step(-1), "?": help,
+  a: () => review.decide("approved"),
+  r: () => review.decide("rejected"),
+  u: () => review.decide(null),
+  ArrowRight: () => review.step(1),
+  ArrowDown: () => review.step(1),
+  ArrowLeft: () => review.step(-1),
+  ArrowUp: () => review.step(-1),
+  "?": help,
 };
 
 function released(key) {
@@ -90,9 +120,19 @@ function released(key) {
 }
 
 const BUTTONS = {
-  "tab-edit": () => openTab("edit"), "tab-review": () => openTab("review"), "help-button": help,
-  undo: () => clicks.undo(), redo: () => clicks.redo(), clear: () => editor.clear(), "zoom-in": () => zoom(1.25), "zoom-out": () => zoom(0.8),
-  fit, zoom: actualSize, full: toggleFullScreen, previous: () => step(-1), next: () => step(1),
+  "tab-edit": () => openTab("edit"),
+  "tab-review": () => openTab("review"),
+  "help-button": help,
+  undo: () => clicks.undo(),
+  redo: () => clicks.redo(),
+  clear: () => editor.clear(),
+  "zoom-in": () => zoom(1.25),
+  "zoom-out": () => zoom(0.8),
+  fit,
+  zoom: actualSize,
+  full: toggleFullScreen,
+  previous: () => step(-1),
+  next: () => step(1),
 };
 
 function listenToPage() {
@@ -104,7 +144,10 @@ function listenToPage() {
     canvas.redraw();
   });
   for (const dialog of document.querySelectorAll("dialog")) {
-    dialog.addEventListener("click", (event) => (event.target === dialog || event.target.closest("[data-close]")) && dialog.close());
+    dialog.addEventListener(
+      "click",
+      (event) => (event.target === dialog || event.target.closest("[data-close]")) && dialog.close(),
+    );
   }
   listenToKeys(() => (tab === "edit" ? EDIT_KEYS : REVIEW_KEYS), released);
   paint.on("paint", paintPhoto);
@@ -130,7 +173,10 @@ function listenToServer() {
     photos.setState(index, state);
     if (index === results.photo) results.readSoon();
   });
-  jobs.on("end", (job) => job.kind === "paint" && paint.say(job.status === "failed" ? job.message || "Painting failed." : null));
+  jobs.on(
+    "end",
+    (job) => job.kind === "paint" && paint.say(job.status === "failed" ? job.message || "Painting failed." : null),
+  );
   connection.on("lost", () => (byId("banner").hidden = false));
   connection.on("back", () => {
     byId("banner").hidden = true;

@@ -78,14 +78,20 @@ export class PhotoCanvas extends Emitter {
   /** Mouse position in the window to device px of the canvas. */
   fromClient(x, y) {
     const rect = this.element.getBoundingClientRect();
-    return { x: ((x - rect.left) * this.element.width) / rect.width, y: ((y - rect.top) * this.element.height) / rect.height };
+    return {
+      x: ((x - rect.left) * this.element.width) / rect.width,
+      y: ((y - rect.top) * this.element.height) / rect.height,
+    };
   }
 
   /** Photo position to the position in the window. */
   toClient(x, y) {
     const rect = this.element.getBoundingClientRect();
     const at = this.viewport.toCanvas(x, y);
-    return { x: rect.left + (at.x * rect.width) / this.element.width, y: rect.top + (at.y * rect.height) / this.element.height };
+    return {
+      x: rect.left + (at.x * rect.width) / this.element.width,
+      y: rect.top + (at.y * rect.height) / this.element.height,
+    };
   }
 
   get isComparing() {
@@ -122,7 +128,8 @@ export class PhotoCanvas extends Emitter {
 
   #drawWork() {
     const { context, viewport } = this;
-    if (this.mode !== "off") for (const mask of this.masks) drawMask(context, viewport, mask, this.mode, mask === this.masks.at(-1));
+    if (this.mode !== "off")
+      for (const mask of this.masks) drawMask(context, viewport, mask, this.mode, mask === this.masks.at(-1));
     if (!this.clicks || this.mode === "mask") return;
     const shapes = this.preview?.shapes ?? this.clicks;
     for (const box of shapes.boxes) drawBox(context, viewport, box);

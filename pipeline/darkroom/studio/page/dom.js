@@ -57,7 +57,11 @@ export function icon(name) {
 
 /** A button that shows an icon alone; `label` is its name and tooltip. */
 export function iconButton(name, label, onclick, more = {}) {
-  return el("button", { type: "button", class: "icon-button", "aria-label": label, title: label, onclick, ...more }, icon(name));
+  return el(
+    "button",
+    { type: "button", class: "icon-button", "aria-label": label, title: label, onclick, ...more },
+    icon(name),
+  );
 }
 
 /** Puts the icons into the buttons of index.html that ask for one. */

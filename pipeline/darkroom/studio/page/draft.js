@@ -1,4 +1,4 @@
-// The draft: stages and parameters as the server keeps them. All writes go through one queue, each with the newest revision.
+// The draft: stages and parameters as the server keeps them. All writes go through one queue, with the newest revision.
 
 import { connection, getJson, postJson } from "./api.js";
 import { Emitter, debounce } from "./dom.js";
@@ -80,7 +80,9 @@ export class Draft extends Emitter {
   async change(change, quiet = false) {
     if (!quiet) this.#sendSoon.flush();
     try {
-      const state = await this.post("/api/draft", { change }, (state) => state.stages.some(({ name }) => name === change.stage));
+      const state = await this.post("/api/draft", { change }, (state) =>
+        state.stages.some(({ name }) => name === change.stage),
+      );
       this.#adopt(state);
     } catch (error) {
       if (error.gone || error.status === 409) return;
@@ -92,7 +94,10 @@ export class Draft extends Emitter {
   post(path, body, isStillRight = () => false) {
     this.#writing += 1;
     const written = this.#queue.then(() => this.#write(path, body, isStillRight));
-    this.#queue = written.then(() => (this.#writing -= 1), () => (this.#writing -= 1));
+    this.#queue = written.then(
+      () => (this.#writing -= 1),
+      () => (this.#writing -= 1),
+    );
     return written;
   }
 
@@ -129,9 +134,11 @@ export class Draft extends Emitter {
   linesOf(kind, stage) {
     const prefix = `stages.${stage}`;
     const lines = this.state[kind].filter((line) => line.startsWith(prefix)).map((line) => line.slice(prefix.length));
-    return lines.filter((rest) => /^[.:[ ]/.test(rest)).map((rest) => {
-      const match = rest.match(/^\.(\w+)[^:]*:\s*(.*)$/s);
-      return match ? { parameter: match[1], text: match[2] } : { parameter: null, text: rest.replace(/^[:\s]+/, "") };
-    });
+    return lines
+      .filter((rest) => /^[.:[ ]/.test(rest))
+      .map((rest) => {
+        const match = rest.match(/^\.(\w+)[^:]*:\s*(.*)$/s);
+        return match ? { parameter: match[1], text: match[2] } : { parameter: null, text: rest.replace(/^[:\s]+/, "") };
+      });
   }
 }

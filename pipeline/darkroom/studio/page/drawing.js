@@ -81,7 +81,14 @@ export function drawBox(context, viewport, [x0, y0, x1, y1], dashed = false) {
   context.setLineDash(dashed ? [5 * r, 4 * r] : []);
   stroke(context, "#6ec1ff", 1.6 * r);
   context.setLineDash([]);
-  if (!dashed) for (const [x, y] of [[start.x, start.y], [end.x, start.y], [start.x, end.y], [end.x, end.y]]) drawHandle(context, x, y, r);
+  if (!dashed)
+    for (const [x, y] of [
+      [start.x, start.y],
+      [end.x, start.y],
+      [start.x, end.y],
+      [end.x, end.y],
+    ])
+      drawHandle(context, x, y, r);
 }
 
 function drawHandle(context, x, y, r) {

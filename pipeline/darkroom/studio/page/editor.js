@@ -50,7 +50,9 @@ export class Editor {
   #listenToGestures() {
     this.gestures.on("click", (click) => this.#add(click.negative ? "negative" : "points", click.point, click.since));
     this.gestures.on("box", ({ box, since }) => this.#add("boxes", box, since));
-    this.gestures.on("remove", ({ hit, since }) => this.#change({ [hit.kind]: this.canvas.clicks[hit.kind].filter((_, index) => index !== hit.index) }, since));
+    this.gestures.on("remove", ({ hit, since }) =>
+      this.#change({ [hit.kind]: this.canvas.clicks[hit.kind].filter((_, index) => index !== hit.index) }, since),
+    );
     this.gestures.on("shapes", ({ shapes, since }) => this.#change(shapes, since));
     this.gestures.on("plain", () => this.#clickedWithoutUse());
     this.gestures.on("hover", (at) => this.#hover(at));
@@ -212,7 +214,8 @@ export class Editor {
 
   setMode(mode) {
     this.canvas.mode = mode;
-    for (const button of byId("modes").querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.value === mode));
+    for (const button of byId("modes").querySelectorAll("button"))
+      button.setAttribute("aria-pressed", String(button.value === mode));
     this.canvas.redraw();
   }
 
@@ -280,7 +283,10 @@ export class Editor {
 
   #tellMask(info) {
     const percent = (share) => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
-    const words = [info.coverage === undefined ? null : `${percent(info.coverage)} of the photo`, info.confidence ? `confidence ${info.confidence.toFixed(2)}` : null];
+    const words = [
+      info.coverage === undefined ? null : `${percent(info.coverage)} of the photo`,
+      info.confidence ? `confidence ${info.confidence.toFixed(2)}` : null,
+    ];
     byId("mask-info").textContent = words.filter(Boolean).join(" · ");
     this.stages.fail(null, null);
     this.#say(info.flag ?? null, "warning");

@@ -10,12 +10,35 @@ export function makeField(parameter, { stage, onset, onreset, label = parameter.
   const id = `field-${stage}-${parameter.name}`;
   const complaint = el("p", { class: "complaint", id: `${id}-complaint`, hidden: true });
   const tell = (text, kind = "error") => complain(complaint, text, kind);
-  const control = makeControl(parameter, { id, label, rows, onset: (value) => (tell(null), onset(value)), onreset, tell });
+  const control = makeControl(parameter, {
+    id,
+    label,
+    rows,
+    onset: (value) => (tell(null), onset(value)),
+    onreset,
+    tell,
+  });
   const help = el("p", { class: "help", hidden: true }, prose(helpText(parameter)));
-  const reset = iconButton("reset", `Reset ${label} to ${defaultText(parameter)}`, onreset, { class: "icon-button reset", "data-test": `reset-${stage}-${parameter.name}` });
+  const reset = iconButton("reset", `Reset ${label} to ${defaultText(parameter)}`, onreset, {
+    class: "icon-button reset",
+    "data-test": `reset-${stage}-${parameter.name}`,
+  });
   const info = iconButton("info", `About ${label}`, () => (help.hidden = !help.hidden), { class: "icon-button info" });
-  const head = el("div", { class: "field-head" }, el("label", { htmlFor: id, title: helpText(parameter).replaceAll("`", "") }, label), info, reset);
-  const element = el("div", { class: `field kind-${parameter.kind}`, "data-test": `field-${stage}-${parameter.name}` }, head, control.element, complaint, help);
+  const head = el(
+    "div",
+    { class: "field-head" },
+    el("label", { htmlFor: id, title: helpText(parameter).replaceAll("`", "") }, label),
+    info,
+    reset,
+  );
+  const element = el(
+    "div",
+    { class: `field kind-${parameter.kind}`, "data-test": `field-${stage}-${parameter.name}` },
+    head,
+    control.element,
+    complaint,
+    help,
+  );
   const show = (value, isWritten) => {
     element.classList.toggle("written", isWritten);
     reset.hidden = !isWritten || parameter.required;
@@ -32,10 +55,20 @@ function complain(element, text, kind) {
 
 const defaultText = (parameter) => (parameter.default === null ? "nothing" : JSON.stringify(parameter.default));
 
-const helpText = (parameter) => `${parameter.help}${parameter.required ? " Required." : ` Default: ${defaultText(parameter)}`}`;
+const helpText = (parameter) =>
+  `${parameter.help}${parameter.required ? " Required." : ` Default: ${defaultText(parameter)}`}`;
 
 function makeControl(parameter, tools) {
-  const makers = { number: makeNumber, integer: makeNumber, choice: makeChoice, flag: makeFlag, text: makeText, texts: makeTexts, seeds: makeSeeds, colours: makeColours };
+  const makers = {
+    number: makeNumber,
+    integer: makeNumber,
+    choice: makeChoice,
+    flag: makeFlag,
+    text: makeText,
+    texts: makeTexts,
+    seeds: makeSeeds,
+    colours: makeColours,
+  };
   return (makers[parameter.kind] ?? makeOther)(parameter, tools);
 }
 
@@ -47,9 +80,18 @@ function write(input, text) {
 function makeNumber(parameter, { id, label, onset, onreset, tell }) {
   const { minimum, maximum } = parameter;
   const step = parameter.kind === "integer" ? 1 : (parameter.step ?? "any");
-  const number = el("input", { type: "number", id, min: minimum ?? "", max: maximum ?? "", step: parameter.kind === "integer" ? 1 : "any", placeholder: parameter.nullable ? "none" : "" });
+  const number = el("input", {
+    type: "number",
+    id,
+    min: minimum ?? "",
+    max: maximum ?? "",
+    step: parameter.kind === "integer" ? 1 : "any",
+    placeholder: parameter.nullable ? "none" : "",
+  });
   const [low, high] = parameter.slider ?? [];
-  const slider = parameter.slider ? el("input", { type: "range", min: low, max: high, step, "aria-label": `${label}, slider`, tabIndex: -1 }) : null;
+  const slider = parameter.slider
+    ? el("input", { type: "range", min: low, max: high, step, "aria-label": `${label}, slider`, tabIndex: -1 })
+    : null;
   slider?.addEventListener("input", () => {
     number.value = slider.value;
     onset(Number(slider.value));
@@ -71,8 +113,15 @@ function makeNumber(parameter, { id, label, onset, onreset, tell }) {
 
 function makeChoice(parameter, { id, onset, onreset }) {
   const none = parameter.nullable ? [el("option", { value: "" }, "none")] : [];
-  const select = el("select", { id }, none, parameter.choices.map((choice) => el("option", { value: String(choice) }, String(choice))));
-  select.addEventListener("change", () => (select.value === "" ? onreset() : onset(parameter.choices.find((choice) => String(choice) === select.value))));
+  const select = el(
+    "select",
+    { id },
+    none,
+    parameter.choices.map((choice) => el("option", { value: String(choice) }, String(choice))),
+  );
+  select.addEventListener("change", () =>
+    select.value === "" ? onreset() : onset(parameter.choices.find((choice) => String(choice) === select.value)),
+  );
   return { element: select, show: (value) => (select.value = value ?? "") };
 }
 
@@ -84,7 +133,9 @@ function makeFlag(parameter, { id, onset }) {
 
 function makeText(parameter, { id, onset, onreset, rows }) {
   const isLong = /prompt$|query|reference/.test(parameter.name);
-  const input = isLong ? el("textarea", { id, rows, spellcheck: true }) : el("input", { type: "text", id, spellcheck: false });
+  const input = isLong
+    ? el("textarea", { id, rows, spellcheck: true })
+    : el("input", { type: "text", id, spellcheck: false });
   input.placeholder = parameter.nullable ? "none" : "";
   input.addEventListener("input", () => (input.value === "" && !parameter.required ? onreset() : onset(input.value)));
   return { element: input, show: (value) => write(input, value ?? "") };
@@ -94,7 +145,10 @@ function makeText(parameter, { id, onset, onreset, rows }) {
 function makeTexts(parameter, { id, onset, onreset, rows }) {
   const area = el("textarea", { id, rows, spellcheck: true, placeholder: parameter.nullable ? "none" : "one a line" });
   area.addEventListener("input", () => {
-    const lines = area.value.split("\n").map((line) => line.trim()).filter(Boolean);
+    const lines = area.value
+      .split("\n")
+      .map((line) => line.trim())
+      .filter(Boolean);
     if (!lines.length) return parameter.required ? onset("") : onreset();
     return onset(alone(lines.map((line) => (line.startsWith("{") ? parsed(line) : line))));
   });
@@ -111,7 +165,12 @@ function makeSeeds(parameter, { id, onset, tell }) {
     const value = seedsFrom(input.value.trim());
     return value === null ? tell("should be whole numbers from 0, with commas between them") : onset(value);
   });
-  const asWord = (value) => (typeof value === "object" ? JSON.stringify(value).replaceAll('"', "").replace(/([:,])/g, "$1 ") : String(value));
+  const asWord = (value) =>
+    typeof value === "object"
+      ? JSON.stringify(value)
+          .replaceAll('"', "")
+          .replace(/([:,])/g, "$1 ")
+      : String(value);
   return { element: input, show: (value) => write(input, [value ?? []].flat().map(asWord).join(", ")) };
 }
 
@@ -125,7 +184,9 @@ function seedsFrom(text) {
 /** `{count: 4, start: random}`, written as in YAML. */
 function ruleFrom(text) {
   try {
-    return JSON.parse(text.replace(/([{,]\s*)(\w+)\s*:/g, '$1"$2":').replace(/:\s*(?!true\b|false\b)([a-z]+)/g, ':"$1"'));
+    return JSON.parse(
+      text.replace(/([{,]\s*)(\w+)\s*:/g, '$1"$2":').replace(/:\s*(?!true\b|false\b)([a-z]+)/g, ':"$1"'),
+    );
   } catch {
     return null;
   }
@@ -135,7 +196,10 @@ function makeColours(parameter, { id, label, onset, onreset }) {
   const input = el("input", { type: "text", id, spellcheck: false, placeholder: "white, #f0f0f0" });
   const picker = el("input", { type: "color", "aria-label": `Pick ${label}` });
   input.addEventListener("input", () => {
-    const colours = input.value.split(",").map((colour) => colour.trim()).filter(Boolean);
+    const colours = input.value
+      .split(",")
+      .map((colour) => colour.trim())
+      .filter(Boolean);
     if (!colours.length) return onreset();
     return onset(colours.length === 1 ? colours[0] : colours);
   });
@@ -152,9 +216,21 @@ function makeColours(parameter, { id, label, onset, onreset }) {
 
 /** Anything else: typed JSON where it parses, else text. */
 function makeOther(parameter, { id, onset, onreset }) {
-  const input = el("input", { type: "text", id, spellcheck: false, placeholder: parameter.nullable || parameter.default === null ? "none" : "" });
+  const input = el("input", {
+    type: "text",
+    id,
+    spellcheck: false,
+    placeholder: parameter.nullable || parameter.default === null ? "none" : "",
+  });
   input.addEventListener("input", () => (input.value.trim() === "" ? onreset() : onset(parsed(input.value))));
-  return { element: input, show: (value) => write(input, typeof value === "string" ? value : value === null || value === undefined ? "" : JSON.stringify(value)) };
+  return {
+    element: input,
+    show: (value) =>
+      write(
+        input,
+        typeof value === "string" ? value : value === null || value === undefined ? "" : JSON.stringify(value),
+      ),
+  };
 }
 
 function parsed(text) {

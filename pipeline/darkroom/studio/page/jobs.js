@@ -46,6 +46,7 @@ export function makeProgress(jobs, test) {
 }
 
 function progressText(job) {
-  const left = Number.isFinite(job.seconds_left) && job.seconds_left !== null ? `, ${duration(job.seconds_left)} left` : "";
+  const left =
+    Number.isFinite(job.seconds_left) && job.seconds_left !== null ? `, ${duration(job.seconds_left)} left` : "";
   return `${job.done} of ${job.total}${left}`;
 }

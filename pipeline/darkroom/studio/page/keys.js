@@ -3,20 +3,54 @@
 import { byId, el, isForField } from "./dom.js";
 
 const HELP = [
-  ["On the photo", [
-    ["Click", "add a point on the object"], ["Right click, or Alt + click", "add a point that does not belong to it"], ["Drag", "draw a box around the object"],
-    ["Click a point or a box's edge", "remove it"], ["Drag a point, an edge or a corner", "move it"],
-    ["Wheel", "zoom at the pointer"], ["Space + drag, or middle button", "move the photo"], ["Double click, or 0", "fit the photo"],
-  ]],
-  ["Mask", [
-    ["Ctrl + Z, z", "undo the last click"], ["Ctrl + Shift + Z", "redo"], ["x", "remove all clicks"], ["1, 2, 3", "SAM's smallest, middle and largest mask"], ["s", "SAM's best mask"],
-    ["m", "overlay, outline, black and white, off"], ["b, held", "before and after"],
-  ]],
-  ["Photos and results", [
-    ["← →, ↑ ↓", "previous and next photo"], ["p", "paint"], ["c", "compare with the photo"], ["[ ]", "previous and next result"], ["Esc", "back to the photo"],
-    ["+ −", "zoom"], ["f", "full screen"], ["Ctrl + S", "save the recipe"], ["?", "this help"],
-  ]],
-  ["Review", [["a", "approve"], ["r", "reject"], ["u", "undo the decision"], ["← →", "previous and next picture"]]],
+  [
+    "On the photo",
+    [
+      ["Click", "add a point on the object"],
+      ["Right click, or Alt + click", "add a point that does not belong to it"],
+      ["Drag", "draw a box around the object"],
+      ["Click a point or a box's edge", "remove it"],
+      ["Drag a point, an edge or a corner", "move it"],
+      ["Wheel", "zoom at the pointer"],
+      ["Space + drag, or middle button", "move the photo"],
+      ["Double click, or 0", "fit the photo"],
+    ],
+  ],
+  [
+    "Mask",
+    [
+      ["Ctrl + Z, z", "undo the last click"],
+      ["Ctrl + Shift + Z", "redo"],
+      ["x", "remove all clicks"],
+      ["1, 2, 3", "SAM's smallest, middle and largest mask"],
+      ["s", "SAM's best mask"],
+      ["m", "overlay, outline, black and white, off"],
+      ["b, held", "before and after"],
+    ],
+  ],
+  [
+    "Photos and results",
+    [
+      ["← →, ↑ ↓", "previous and next photo"],
+      ["p", "paint"],
+      ["c", "compare with the photo"],
+      ["[ ]", "previous and next result"],
+      ["Esc", "back to the photo"],
+      ["+ −", "zoom"],
+      ["f", "full screen"],
+      ["Ctrl + S", "save the recipe"],
+      ["?", "this help"],
+    ],
+  ],
+  [
+    "Review",
+    [
+      ["a", "approve"],
+      ["r", "reject"],
+      ["u", "undo the decision"],
+      ["← →", "previous and next picture"],
+    ],
+  ],
 ];
 
 /** The keys of a keyboard event as text: `Ctrl+Shift+z`, `m`, `ArrowLeft`. */
@@ -31,7 +65,8 @@ export function listenToKeys(actions, released) {
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.altKey || document.querySelector("dialog[open]")) return;
     const name = nameOf(event);
-    if (isForField(event.key, event.target) && name !== "Ctrl+s") return event.key === "Escape" ? event.target.blur() : undefined;
+    if (isForField(event.key, event.target) && name !== "Ctrl+s")
+      return event.key === "Escape" ? event.target.blur() : undefined;
     if ((name === " " || name === "Enter") && event.target.closest?.("button, a, summary")) return;
     const action = actions()[name];
     if (!action) return;
@@ -43,6 +78,16 @@ export function listenToKeys(actions, released) {
 }
 
 export function fillHelp() {
-  const section = ([title, rows]) => el("section", {}, el("h3", {}, title), el("dl", {}, rows.flatMap(([keys, what]) => [el("dt", {}, keys), el("dd", {}, what)])));
+  const section = ([title, rows]) =>
+    el(
+      "section",
+      {},
+      el("h3", {}, title),
+      el(
+        "dl",
+        {},
+        rows.flatMap(([keys, what]) => [el("dt", {}, keys), el("dd", {}, what)]),
+      ),
+    );
   byId("help-sections").replaceChildren(...HELP.map(section));
 }

@@ -87,7 +87,8 @@ export class MaskLoop extends Emitter {
   #fail(error, target) {
     if (error.status === 409) return this.#draft.load().then(() => this.refresh());
     if (error.gone) return connection.ready().then(() => this.refresh());
-    if (!this.#wish && target === this.target) this.emit("failed", { message: error.message, empty: Boolean(error.data?.empty) });
+    if (!this.#wish && target === this.target)
+      this.emit("failed", { message: error.message, empty: Boolean(error.data?.empty) });
     return undefined;
   }
 
@@ -99,7 +100,10 @@ export class MaskLoop extends Emitter {
     if (this.#last.exact === false) {
       this.#last.exact = null; // asked once
       this.#want({ since: null, exact: 1, sharp: false });
-    } else if (part !== this.#sharpened && viewport.baseWidth / viewport.photo.width < Math.min(1, viewport.scale) * 0.98) {
+    } else if (
+      part !== this.#sharpened &&
+      viewport.baseWidth / viewport.photo.width < Math.min(1, viewport.scale) * 0.98
+    ) {
       this.#sharpened = part;
       this.#want({ since: null, exact: 1, sharp: true });
     }

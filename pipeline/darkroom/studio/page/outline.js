@@ -2,7 +2,12 @@
 
 // A cell lies between four pixel centres. Its code has a bit for each that is inside: top left, top right, bottom right,
 // bottom left. Its edges are 0 top, 1 right, 2 bottom, 3 left; the line crosses those whose ends differ.
-const STEPS = [[0, -1], [1, 0], [0, 1], [-1, 0]];
+const STEPS = [
+  [0, -1],
+  [1, 0],
+  [0, 1],
+  [-1, 0],
+];
 const MOST_POINTS = 200000; // noise has no outline worth drawing
 
 const isCrossed = (code, edge) => ((code >> edge) & 1) !== ((code >> ((edge + 1) & 3)) & 1);
@@ -13,7 +18,9 @@ function exitOf(code, entry) {
   return others.length === 1 ? others[0] : entry ^ 1;
 }
 
-const EXITS = Array.from({ length: 16 }, (_, code) => [0, 1, 2, 3].map((entry) => (isCrossed(code, entry) ? exitOf(code, entry) : -1)));
+const EXITS = Array.from({ length: 16 }, (_, code) =>
+  [0, 1, 2, 3].map((entry) => (isCrossed(code, entry) ? exitOf(code, entry) : -1)),
+);
 
 /** A `Path2D` in pixels of the mask, whose pixel centres lie at halves; empty if the mask is mostly noise. */
 export function outlineOf(values, width, height) {
@@ -42,14 +49,20 @@ class Tracer {
 
   #code(at) {
     const { values, width } = this;
-    return (values[at] > 127) | ((values[at + 1] > 127) << 1) | ((values[at + width + 1] > 127) << 2) | ((values[at + width] > 127) << 3);
+    return (
+      (values[at] > 127) |
+      ((values[at + 1] > 127) << 1) |
+      ((values[at + width + 1] > 127) << 2) |
+      ((values[at + width] > 127) << 3)
+    );
   }
 
   /** Follows all lines through a cell that have not been followed yet. */
   traceFrom(x, y) {
     const at = y * this.width + x;
     const exits = EXITS[this.#code(at)];
-    for (let edge = 0; edge < 4; edge += 1) if (exits[edge] >= 0 && !((this.seen[at] >> edge) & 1)) this.#trace(x, y, edge);
+    for (let edge = 0; edge < 4; edge += 1)
+      if (exits[edge] >= 0 && !((this.seen[at] >> edge) & 1)) this.#trace(x, y, edge);
   }
 
   #trace(startX, startY, startEdge) {

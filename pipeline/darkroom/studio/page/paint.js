@@ -5,7 +5,13 @@ import { makeField } from "./fields.js";
 import { makeProgress } from "./jobs.js";
 import { PAINT_PARAMETERS, hasPaintPanel } from "./stages.js";
 
-const LABELS = { prompt: "Prompt", negative_prompt: "Negative", seed: "Seeds", steps: "Steps", guidance_scale: "Guidance" };
+const LABELS = {
+  prompt: "Prompt",
+  negative_prompt: "Negative",
+  seed: "Seeds",
+  steps: "Steps",
+  guidance_scale: "Guidance",
+};
 
 /** Emits `paint` when the user wants the pictures of the recipe as it is. */
 export class PaintPanel extends Emitter {
@@ -69,7 +75,8 @@ export class PaintPanel extends Emitter {
   }
 
   #reason(paints, problems) {
-    if (!paints) return "The recipe has no stage that changes the picture: add inpaint, background, erase or another one";
+    if (!paints)
+      return "The recipe has no stage that changes the picture: add inpaint, background, erase or another one";
     if (problems.length) return `First mend: ${problems[0]}`;
     return this.#jobs.isRunning ? "Wait for the job that runs, or cancel it" : "Paint this photo (p)";
   }
@@ -88,17 +95,29 @@ export class PaintPanel extends Emitter {
     this.#built = signature;
     this.#fields.clear();
     byId("paint-stage").textContent = target ? target.name : "";
-    const parameters = target ? this.#draft.op(target).parameters.filter(({ name }) => PAINT_PARAMETERS.includes(name)) : [];
+    const parameters = target
+      ? this.#draft.op(target).parameters.filter(({ name }) => PAINT_PARAMETERS.includes(name))
+      : [];
     for (const parameter of parameters) this.#fields.set(parameter.name, this.#field(target.name, parameter));
-    const ordered = PAINT_PARAMETERS.filter((name) => this.#fields.has(name)).map((name) => this.#fields.get(name).element);
+    const ordered = PAINT_PARAMETERS.filter((name) => this.#fields.has(name)).map(
+      (name) => this.#fields.get(name).element,
+    );
     for (const [name, field] of this.#fields) field.element.classList.add(`for-${name}`);
-    byId("paint-fields").replaceChildren(...(target ? ordered : [el("p", { class: "note" }, "No stage of this recipe has a prompt.")]));
+    byId("paint-fields").replaceChildren(
+      ...(target ? ordered : [el("p", { class: "note" }, "No stage of this recipe has a prompt.")]),
+    );
   }
 
   #field(stage, parameter) {
     const onset = (value) => this.#draft.set(stage, parameter.name, value);
     const onreset = () => this.#draft.reset(stage, parameter.name);
-    return makeField(parameter, { stage, onset, onreset, label: LABELS[parameter.name], rows: parameter.name === "prompt" ? 2 : 1 });
+    return makeField(parameter, {
+      stage,
+      onset,
+      onreset,
+      label: LABELS[parameter.name],
+      rows: parameter.name === "prompt" ? 2 : 1,
+    });
   }
 
   #fill(target) {

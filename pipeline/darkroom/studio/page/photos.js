@@ -67,7 +67,9 @@ export class Photos extends Emitter {
   }
 
   #count() {
-    byId("photo-count").textContent = this.total ? `${this.current + 1} of ${this.total.toLocaleString("en")}` : "No photos";
+    byId("photo-count").textContent = this.total
+      ? `${this.current + 1} of ${this.total.toLocaleString("en")}`
+      : "No photos";
   }
 
   select(index) {
@@ -108,7 +110,12 @@ export function makeRow() {
   const name = el("span", { class: "name" });
   image.addEventListener("error", () => image.classList.add("broken"));
   image.addEventListener("load", () => image.classList.remove("broken", "loading"));
-  return { element: el("div", {}, el("div", { class: "thumb" }, image), el("div", { class: "caption" }, state, name)), image, state, name };
+  return {
+    element: el("div", {}, el("div", { class: "thumb" }, image), el("div", { class: "caption" }, state, name)),
+    image,
+    state,
+    name,
+  };
 }
 
 /** The row shows another picture from now on: the old one disappears at once. */

@@ -62,7 +62,9 @@ export class Picture extends Emitter {
   async #loadSharp(box, width) {
     this.#abort = new AbortController();
     try {
-      const image = await getBitmap(withQuery(this.#path, { box: box.join(","), width }), { signal: this.#abort.signal });
+      const image = await getBitmap(withQuery(this.#path, { box: box.join(","), width }), {
+        signal: this.#abort.signal,
+      });
       this.sharp = { image, box };
       this.emit("change");
     } catch (error) {
@@ -71,7 +73,9 @@ export class Picture extends Emitter {
   }
 
   get isReady() {
-    return this.#baseWidth > 0 && this.base !== null && this.base.image.width >= Math.min(this.#baseWidth, this.base.box[2]);
+    return (
+      this.#baseWidth > 0 && this.base !== null && this.base.image.width >= Math.min(this.#baseWidth, this.base.box[2])
+    );
   }
 }
 

@@ -3,7 +3,7 @@
 import { connection, getJson, withQuery } from "./api.js";
 import { Emitter, byId, debounce, el, icon } from "./dom.js";
 
-/** Emits `show` {result, compared} when another picture should be on the canvas, null for the photo; `second` after a second pass was added. */
+/** Emits `show` {result, compared} for the canvas, null for the photo; `second` after a second pass was added. */
 export class Results extends Emitter {
   photo = null;
   shown = null; // a result or null for the photo
@@ -92,7 +92,9 @@ export class Results extends Emitter {
     const waiting = this.#jobs.isRunning && job.kind === "paint" && job.photo === this.photo ? job.total - job.done : 0;
     byId("results").hidden = !this.#results.length && !waiting;
     if (byId("results").hidden) return byId("result-cards").replaceChildren();
-    const [current, earlier] = [true, false].map((wanted) => this.#results.filter((result) => result.current === wanted).map((result) => this.#card(result)));
+    const [current, earlier] = [true, false].map((wanted) =>
+      this.#results.filter((result) => result.current === wanted).map((result) => this.#card(result)),
+    );
     const expected = Array.from({ length: Math.min(waiting, 20) }, (_, index) => waitingCard(index ? null : job));
     const cards = [this.#photoCard(), ...current, ...expected, ...earlier];
     this.#replace(cards);
@@ -109,7 +111,9 @@ export class Results extends Emitter {
   }
 
   #photoCard() {
-    const card = makeCard("photo", `/api/photos/${this.photo}/thumbnail`, "Photo", "", (event) => this.#clicked(null, event));
+    const card = makeCard("photo", `/api/photos/${this.photo}/thumbnail`, "Photo", "", (event) =>
+      this.#clicked(null, event),
+    );
     card.setAttribute("aria-pressed", String(this.shown === null));
     return card;
   }
@@ -117,10 +121,14 @@ export class Results extends Emitter {
   #card(result) {
     const src = withQuery(`${pathOf(result)}/view`, { width: 320 });
     const isOnly = this.#results.every(({ prompt }) => prompt === result.prompt);
-    const card = makeCard(result.id, src, nameOf(result), isOnly ? "" : result.prompt, (event) => this.#clicked(result, event));
+    const card = makeCard(result.id, src, nameOf(result), isOnly ? "" : result.prompt, (event) =>
+      this.#clicked(result, event),
+    );
     card.setAttribute("aria-pressed", String(result.id === this.shown?.id));
     card.classList.toggle("stale", !result.current);
-    card.title = [result.prompt, nameOf(result), ...result.flags, result.current ? "" : "made with earlier settings"].filter(Boolean).join("\n");
+    card.title = [result.prompt, nameOf(result), ...result.flags, result.current ? "" : "made with earlier settings"]
+      .filter(Boolean)
+      .join("\n");
     if (result.flags.length) card.querySelector(".label").prepend(icon("flag"));
     return card;
   }
@@ -131,7 +139,9 @@ export class Results extends Emitter {
     byId("result-text").textContent = "Click a result to see it, and once more to compare it with the photo.";
     byId("result-text").title = "";
     if (!result) return;
-    byId("result-text").textContent = [nameOf(result), result.prompt, ...settingsOf(result), ...result.flags].filter(Boolean).join(" · ");
+    byId("result-text").textContent = [nameOf(result), result.prompt, ...settingsOf(result), ...result.flags]
+      .filter(Boolean)
+      .join(" · ");
     byId("result-text").title = byId("result-text").textContent;
     byId("compare").setAttribute("aria-pressed", String(this.compared !== undefined));
     byId("open-picture").href = `${pathOf(result)}/picture.png`;
@@ -140,7 +150,12 @@ export class Results extends Emitter {
 
 /** What the draft as it is makes first, then earlier ones, the newest first; the same picture made twice once. */
 function inOrder(results) {
-  const kinds = new Map(results.map((result) => [JSON.stringify([result.stage, result.prompt, result.seed, result.settings, result.current]), result]));
+  const kinds = new Map(
+    results.map((result) => [
+      JSON.stringify([result.stage, result.prompt, result.seed, result.settings, result.current]),
+      result,
+    ]),
+  );
   const once = results.filter((result) => [...kinds.values()].includes(result));
   return [...once.filter(({ current }) => current), ...once.filter(({ current }) => !current).reverse()];
 }
@@ -152,25 +167,45 @@ export const pathOf = (result) => `/api/results/${encodeURIComponent(result.id)}
 export const nameOf = (result) => (result.seed === null ? result.stage : `seed ${result.seed}`);
 
 function settingsOf({ settings, seconds }) {
-  const shown = Object.entries({ steps: "steps", guidance_scale: "guidance", strength: "strength" }).filter(([key]) => settings[key] !== undefined);
+  const shown = Object.entries({ steps: "steps", guidance_scale: "guidance", strength: "strength" }).filter(
+    ([key]) => settings[key] !== undefined,
+  );
   return [...shown.map(([key, word]) => `${word} ${settings[key]}`), seconds ? `${seconds.toFixed(1)} s` : null];
 }
 
 function makeCard(key, src, label, prompt, onclick) {
   const image = el("img", { src, alt: "", draggable: false });
   const caption = el("span", { class: "label" }, el("strong", {}, label), prompt ? ` ${prompt}` : "");
-  return el("button", { type: "button", class: "card", "data-key": key, "data-test": key === "photo" ? "card-photo" : "result", onclick, "aria-label": `${label} ${prompt}`.trim() }, image, caption);
+  return el(
+    "button",
+    {
+      type: "button",
+      class: "card",
+      "data-key": key,
+      "data-test": key === "photo" ? "card-photo" : "result",
+      onclick,
+      "aria-label": `${label} ${prompt}`.trim(),
+    },
+    image,
+    caption,
+  );
 }
 
 /** Takes over what may have changed, so that a picture that is there does not blink. */
 function reuse(old, card) {
   if (!old || old.dataset.test === "waiting") return card;
   const image = old.querySelector("img");
-  if (image?.getAttribute("src") === card.querySelector("img")?.getAttribute("src")) card.querySelector("img").replaceWith(image);
+  if (image?.getAttribute("src") === card.querySelector("img")?.getAttribute("src"))
+    card.querySelector("img").replaceWith(image);
   return card;
 }
 
 function waitingCard(job) {
   const text = job ? `${Math.round((job.share * job.total - job.done) * 100)} %` : "";
-  return el("div", { class: "card waiting", "data-test": "waiting", "data-key": "" }, el("span", { class: "blank" }, text), el("span", { class: "label" }, "waiting"));
+  return el(
+    "div",
+    { class: "card waiting", "data-test": "waiting", "data-key": "" },
+    el("span", { class: "blank" }, text),
+    el("span", { class: "label" }, "waiting"),
+  );
 }

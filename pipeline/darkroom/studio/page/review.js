@@ -28,7 +28,8 @@ export class Review {
     this.list.on("select", ({ index }) => this.#select(index));
     byId("review-run").addEventListener("change", (event) => this.#open(event.target.value));
     byId("review-filter").addEventListener("change", () => this.#filter());
-    for (const decision of ["approved", "rejected", null]) byId(`decide-${decision ?? "undo"}`).addEventListener("click", () => this.decide(decision));
+    for (const decision of ["approved", "rejected", null])
+      byId(`decide-${decision ?? "undo"}`).addEventListener("click", () => this.decide(decision));
   }
 
   /** Lists the runs and opens one, by default the newest. */
@@ -38,7 +39,15 @@ export class Review {
       byId("review-empty").hidden = runs.length > 0;
       byId("review-body").hidden = runs.length === 0;
       const select = byId("review-run");
-      select.replaceChildren(...runs.map((run) => el("option", { value: run.name }, `${run.name} (${run.status}, ${run.pictures} pictures, ${run.flagged} flagged)`)));
+      select.replaceChildren(
+        ...runs.map((run) =>
+          el(
+            "option",
+            { value: run.name },
+            `${run.name} (${run.status}, ${run.pictures} pictures, ${run.flagged} flagged)`,
+          ),
+        ),
+      );
       const wanted = name ?? this.#run?.name ?? runs[0]?.name;
       if (!wanted) return;
       select.value = wanted;
@@ -88,7 +97,10 @@ export class Review {
     if (decision && this.#current === picture) this.step(1);
     this.#show();
     try {
-      Object.assign(this.#run, await postJson(`/api/runs/${encodeURIComponent(this.#run.name)}/review`, { number: picture.number, decision }));
+      Object.assign(
+        this.#run,
+        await postJson(`/api/runs/${encodeURIComponent(this.#run.name)}/review`, { number: picture.number, decision }),
+      );
     } catch (error) {
       picture.decision = before;
       this.list.refresh();
@@ -102,7 +114,8 @@ export class Review {
     row.name.textContent = picture.photo.split("/").at(-1);
     const [shape, words] = markOf(picture);
     row.state.replaceChildren(icon(shape));
-    row.element.dataset.state = picture.decision ?? (picture.status !== "done" ? "failed" : picture.flags.length ? "flagged" : "");
+    row.element.dataset.state =
+      picture.decision ?? (picture.status !== "done" ? "failed" : picture.flags.length ? "flagged" : "");
     row.element.title = `${picture.photo}, seed ${picture.seed}: ${words}`;
     row.element.setAttribute("aria-label", row.element.title);
     expectThumbnail(row, this.#path(picture, "thumbnail"));
@@ -117,8 +130,18 @@ export class Review {
     const isDone = picture.status === "done";
     this.#setImage("review-result", picture, "result", isDone);
     this.#setImage("review-photo", picture, "photo", true);
-    byId("review-text").textContent = [picture.photo, picture.seed === null ? null : `seed ${picture.seed}`, picture.prompt].filter(Boolean).join(" · ");
-    byId("review-flags").replaceChildren(...[...(picture.reason ? [picture.reason] : []), ...picture.flags].map((flag) => el("li", {}, icon("flag"), flag)));
+    byId("review-text").textContent = [
+      picture.photo,
+      picture.seed === null ? null : `seed ${picture.seed}`,
+      picture.prompt,
+    ]
+      .filter(Boolean)
+      .join(" · ");
+    byId("review-flags").replaceChildren(
+      ...[...(picture.reason ? [picture.reason] : []), ...picture.flags].map((flag) =>
+        el("li", {}, icon("flag"), flag),
+      ),
+    );
     for (const decision of ["approved", "rejected"]) {
       byId(`decide-${decision}`).setAttribute("aria-pressed", String(picture.decision === decision));
       byId(`decide-${decision}`).disabled = !isDone;
@@ -129,7 +152,10 @@ export class Review {
   #setImage(id, picture, what, exists) {
     const image = byId(id);
     image.hidden = !exists;
-    const width = Math.min(2048, Math.ceil((byId("review-pictures").clientWidth * window.devicePixelRatio) / 2 / 256) * 256 || 1024);
+    const width = Math.min(
+      2048,
+      Math.ceil((byId("review-pictures").clientWidth * window.devicePixelRatio) / 2 / 256) * 256 || 1024,
+    );
     const src = `${this.#path(picture, what)}?width=${width}`;
     if (!exists || image.getAttribute("src") === src) return;
     image.classList.add("loading");
@@ -139,7 +165,9 @@ export class Review {
 
   #tellRun() {
     const { pictures, approved, rejected, command } = this.#run;
-    byId("review-count").textContent = `${pictures.length} pictures, ${approved ?? count(pictures, "approved")} approved, ${rejected ?? count(pictures, "rejected")} rejected`;
+    byId("review-count").textContent =
+      `${pictures.length} pictures, ${approved ?? count(pictures, "approved")} approved, ` +
+      `${rejected ?? count(pictures, "rejected")} rejected`;
     const again = byId("review-command");
     if (again.dataset.command === (command ?? "")) return;
     again.dataset.command = command ?? "";

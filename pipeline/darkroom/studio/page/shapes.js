@@ -1,4 +1,4 @@
-// Points and boxes: which one lies under the mouse, and where they go. A point names a pixel, a box names edges between pixels.
+// Points and boxes: which one lies under the mouse, and where they go. A point names a pixel, a box names edges.
 
 import { clamp } from "./dom.js";
 
@@ -48,12 +48,18 @@ function hitBox(canvas, at) {
   const reach = REACH * canvas.viewport.unit;
   for (let index = canvas.clicks.boxes.length - 1; index >= 0; index -= 1) {
     const [x0, y0, x1, y1] = canvas.clicks.boxes[index];
-    const corners = [[0, 1], [2, 1], [0, 3], [2, 3]];
+    const corners = [
+      [0, 1],
+      [2, 1],
+      [0, 3],
+      [2, 3],
+    ];
     const corner = corners.find(([i, j]) => {
       const place = canvas.viewport.toCanvas(canvas.clicks.boxes[index][i], canvas.clicks.boxes[index][j]);
       return Math.hypot(place.x - at.x, place.y - at.y) <= reach;
     });
-    if (corner || isOnEdge(canvas, [x0, y0, x1, y1], at, reach / 2)) return { kind: "boxes", index, corner: corner ?? null };
+    if (corner || isOnEdge(canvas, [x0, y0, x1, y1], at, reach / 2))
+      return { kind: "boxes", index, corner: corner ?? null };
   }
   return null;
 }

@@ -64,7 +64,13 @@ export class Stages extends Emitter {
 
   #first() {
     const { stages } = this.#draft;
-    return (stages.find((stage) => this.#draft.op(stage).clicks) ?? stages.find((stage) => this.#draft.op(stage).kind === "mask") ?? stages[0])?.name ?? null;
+    return (
+      (
+        stages.find((stage) => this.#draft.op(stage).clicks) ??
+        stages.find((stage) => this.#draft.op(stage).kind === "mask") ??
+        stages[0]
+      )?.name ?? null
+    );
   }
 
   /** Builds the cards again if there are other stages; otherwise the one in use would lose the focus. */
@@ -88,12 +94,27 @@ export class Stages extends Emitter {
   #card(stage, index) {
     const op = this.#draft.op(stage);
     const message = el("p", { class: "complaint", hidden: true });
-    const head = el("button", { type: "button", class: "stage-head", onclick: () => this.select(stage.name), "data-test": `stage-${stage.name}` },
-      el("span", { class: "number" }, String(index + 1)), el("span", { class: "name" }, stage.name),
-      stage.name === stage.op ? null : el("span", { class: "op" }, stage.op));
+    const head = el(
+      "button",
+      {
+        type: "button",
+        class: "stage-head",
+        onclick: () => this.select(stage.name),
+        "data-test": `stage-${stage.name}`,
+      },
+      el("span", { class: "number" }, String(index + 1)),
+      el("span", { class: "name" }, stage.name),
+      stage.name === stage.op ? null : el("span", { class: "op" }, stage.op),
+    );
     const fields = new Map();
     const body = el("div", { class: "stage-body" }, this.#help(op), ...this.#form(stage, op, fields));
-    const element = el("li", { class: `stage ${op.kind}`, "data-stage": stage.name }, el("div", { class: "stage-line" }, head, this.#tools(stage, index)), message, body);
+    const element = el(
+      "li",
+      { class: `stage ${op.kind}`, "data-stage": stage.name },
+      el("div", { class: "stage-line" }, head, this.#tools(stage, index)),
+      message,
+      body,
+    );
     this.#cards.set(stage.name, { element, head, body, message, fields });
     return element;
   }
@@ -101,11 +122,20 @@ export class Stages extends Emitter {
   #tools(stage, index) {
     const { stages } = this.#draft;
     const move = (before) => this.#draft.change({ do: "move", stage: stage.name, before });
-    const button = (name, label, action, more) => iconButton(name, `${label} ${stage.name}`, action, { "data-test": `${label.toLowerCase().replaceAll(" ", "-")}-${stage.name}`, ...more });
-    return el("span", { class: "tools" },
+    const button = (name, label, action, more) =>
+      iconButton(name, `${label} ${stage.name}`, action, {
+        "data-test": `${label.toLowerCase().replaceAll(" ", "-")}-${stage.name}`,
+        ...more,
+      });
+    return el(
+      "span",
+      { class: "tools" },
       button("up", "Move up", () => move(stages[index - 1].name), { disabled: index === 0 }),
-      button("down", "Move down", () => move(stages[index + 2]?.name ?? null), { disabled: index === stages.length - 1 }),
-      button("close", "Remove", (event) => this.#remove(stage.name, event.currentTarget)));
+      button("down", "Move down", () => move(stages[index + 2]?.name ?? null), {
+        disabled: index === stages.length - 1,
+      }),
+      button("close", "Remove", (event) => this.#remove(stage.name, event.currentTarget)),
+    );
   }
 
   /** A stage with parameters takes a second click: they would be lost. */
@@ -121,21 +151,43 @@ export class Stages extends Emitter {
   }
 
   #help(op) {
-    const paragraphs = op.help.split(/\n{2,}/).filter(Boolean).map((text) => el("p", {}, prose(text)));
-    const more = paragraphs.length ? el("details", { class: "more" }, el("summary", {}, "More about it"), ...paragraphs) : null;
+    const paragraphs = op.help
+      .split(/\n{2,}/)
+      .filter(Boolean)
+      .map((text) => el("p", {}, prose(text)));
+    const more = paragraphs.length
+      ? el("details", { class: "more" }, el("summary", {}, "More about it"), ...paragraphs)
+      : null;
     return el("div", { class: "about" }, el("p", {}, prose(op.summary)), more);
   }
 
   #form(stage, op, fields) {
-    const shown = op.parameters.filter(({ name, kind }) => kind !== "clicks" && !(op.clicks && /^(choose|units)$/.test(name)) && !isInPaintPanel(op, name));
+    const shown = op.parameters.filter(
+      ({ name, kind }) =>
+        kind !== "clicks" && !(op.clicks && /^(choose|units)$/.test(name)) && !isInPaintPanel(op, name),
+    );
     for (const parameter of shown) fields.set(parameter.name, this.#field(stage.name, parameter));
     const isKnown = ({ name, required }) => required || name in stage.parameters;
-    const isFirst = shown.length <= FEW ? () => true : shown.some(isKnown) ? isKnown : (parameter) => shown.indexOf(parameter) < FEW - 2;
+    const isFirst =
+      shown.length <= FEW
+        ? () => true
+        : shown.some(isKnown)
+          ? isKnown
+          : (parameter) => shown.indexOf(parameter) < FEW - 2;
     const first = shown.filter(isFirst).map(({ name }) => fields.get(name).element);
     const rest = shown.filter((parameter) => !isFirst(parameter)).map(({ name }) => fields.get(name).element);
-    const note = hasPaintPanel(op) ? [el("p", { class: "note" }, "Prompt, seeds, steps and guidance are below, in Paint.")] : [];
+    const note = hasPaintPanel(op)
+      ? [el("p", { class: "note" }, "Prompt, seeds, steps and guidance are below, in Paint.")]
+      : [];
     const clicks = op.clicks ? [el("p", { class: "note" }, "Click on the photo. Each photo has its own clicks.")] : [];
-    return [...clicks, ...note, ...first, ...(rest.length ? [el("details", { class: "more" }, el("summary", {}, `${rest.length} more parameters`), ...rest)] : [])];
+    return [
+      ...clicks,
+      ...note,
+      ...first,
+      ...(rest.length
+        ? [el("details", { class: "more" }, el("summary", {}, `${rest.length} more parameters`), ...rest)]
+        : []),
+    ];
   }
 
   #field(stage, parameter) {
@@ -162,7 +214,8 @@ export class Stages extends Emitter {
     const problems = this.#draft.linesOf("problems", name);
     const warnings = this.#draft.linesOf("warnings", name);
     for (const [parameter, field] of card.fields) {
-      const line = problems.find((one) => one.parameter === parameter) ?? warnings.find((one) => one.parameter === parameter);
+      const line =
+        problems.find((one) => one.parameter === parameter) ?? warnings.find((one) => one.parameter === parameter);
       field.complain(line?.text ?? null, problems.includes(line) ? "error" : "warning");
     }
     const own = problems.find((one) => !card.fields.has(one.parameter) && !PAINT_PARAMETERS.includes(one.parameter));
@@ -187,7 +240,12 @@ export class Stages extends Emitter {
 
   #openMenu() {
     const menu = byId("stage-menu");
-    const [mask, ...others] = [["mask", "Make or change the mask"], ["repaint", "Change the picture"], ["gate", "Check the mask"], ["frame", "Frame the results"]].map(([kind, title]) => this.#group(kind, title));
+    const [mask, ...others] = [
+      ["mask", "Make or change the mask"],
+      ["repaint", "Change the picture"],
+      ["gate", "Check the mask"],
+      ["frame", "Frame the results"],
+    ].map(([kind, title]) => this.#group(kind, title));
     menu.querySelector(".choices").replaceChildren(mask, el("div", {}, ...others));
     menu.showModal();
   }
@@ -199,7 +257,12 @@ export class Stages extends Emitter {
 
   #choice(name, op) {
     const text = el("span", {}, prose(op.summary));
-    return el("button", { type: "button", class: "choice", "data-test": `add-${name}`, onclick: () => this.#add(name) }, el("strong", {}, name), text);
+    return el(
+      "button",
+      { type: "button", class: "choice", "data-test": `add-${name}`, onclick: () => this.#add(name) },
+      el("strong", {}, name),
+      text,
+    );
   }
 
   async #add(op) {

@@ -35,7 +35,9 @@ export class TopBar {
     this.#showProblems(problems, warnings);
     const isRunning = this.#jobs.isRunning;
     byId("run-all").disabled = problems.length > 0 || isRunning;
-    byId("run-all").title = problems.length ? `First mend: ${problems[0]}` : "An ordinary run on all photos, with its folder and report";
+    byId("run-all").title = problems.length
+      ? `First mend: ${problems[0]}`
+      : "An ordinary run on all photos, with its folder and report";
     byId("run-progress").hidden = !(isRunning && this.#jobs.job.kind === "run");
     if (isRunning) this.progress.show(this.#jobs.job);
   }
@@ -64,7 +66,19 @@ export class TopBar {
     try {
       await this.#draft.settled();
       const { recipe, manifest, command } = await postJson("/api/save", { name: byId("save-name").value.trim() });
-      const lines = [el("p", {}, "Saved the recipe as ", el("code", {}, recipe), manifest ? " and the clicks of each photo as " : "", manifest ? el("code", {}, manifest) : "", "."), el("p", {}, "The same from the command line:"), copyable(command)];
+      const lines = [
+        el(
+          "p",
+          {},
+          "Saved the recipe as ",
+          el("code", {}, recipe),
+          manifest ? " and the clicks of each photo as " : "",
+          manifest ? el("code", {}, manifest) : "",
+          ".",
+        ),
+        el("p", {}, "The same from the command line:"),
+        copyable(command),
+      ];
       answer.replaceChildren(...lines);
     } catch (error) {
       answer.replaceChildren(el("p", { class: "complaint error", role: "alert" }, error.message));
@@ -73,7 +87,16 @@ export class TopBar {
 
   #openRun() {
     const { photos, command } = this.#draft.state;
-    byId("run-text").replaceChildren(el("p", {}, `Runs the recipe on ${photos === 1 ? "the one photo" : `all ${photos} photos`}, into a folder of its own with a report. What is in the store is not computed again.`), el("p", {}, "The same from the command line:"), copyable(command));
+    byId("run-text").replaceChildren(
+      el(
+        "p",
+        {},
+        `Runs the recipe on ${photos === 1 ? "the one photo" : `all ${photos} photos`}, into a folder of its own. ` +
+          "What has been computed before is not computed again.",
+      ),
+      el("p", {}, "The same from the command line:"),
+      copyable(command),
+    );
     byId("run-dialog").showModal();
   }
 
@@ -93,7 +116,16 @@ export class TopBar {
     link.replaceChildren();
     if (job.status === "failed") return toast(job.message || "The run failed.", "error");
     if (!job.run) return toast("The run was cancelled.");
-    const report = el("a", { href: `/api/runs/${encodeURIComponent(job.run)}/report`, target: "_blank", rel: "noopener", "data-test": "report" }, "Report");
+    const report = el(
+      "a",
+      {
+        href: `/api/runs/${encodeURIComponent(job.run)}/report`,
+        target: "_blank",
+        rel: "noopener",
+        "data-test": "report",
+      },
+      "Report",
+    );
     const review = el("button", { type: "button", class: "small", onclick: () => this.#openReview(job.run) }, "Review");
     link.append(job.status === "cancelled" ? "Run cancelled" : "Run finished", report, review);
     return undefined;

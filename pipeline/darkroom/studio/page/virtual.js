@@ -72,14 +72,18 @@ export class VirtualList extends Emitter {
     const top = this.selected * this.rowHeight;
     const { scrollTop, clientHeight } = this.container;
     if (top < scrollTop + this.rowHeight / 2) this.container.scrollTop = top - this.rowHeight / 2;
-    else if (top + this.rowHeight * 1.5 > scrollTop + clientHeight) this.container.scrollTop = top + this.rowHeight * 1.5 - clientHeight;
+    else if (top + this.rowHeight * 1.5 > scrollTop + clientHeight)
+      this.container.scrollTop = top + this.rowHeight * 1.5 - clientHeight;
     this.#layOut();
   }
 
   #layOut() {
     if (!this.rowHeight) return;
     const first = Math.max(0, Math.floor(this.container.scrollTop / this.rowHeight) - 2);
-    const last = Math.min(this.total - 1, Math.ceil((this.container.scrollTop + this.container.clientHeight) / this.rowHeight) + 2);
+    const last = Math.min(
+      this.total - 1,
+      Math.ceil((this.container.scrollTop + this.container.clientHeight) / this.rowHeight) + 2,
+    );
     for (const [index, row] of this.#rows) if (index < first || index > last) this.#release(index, row);
     for (let index = first; index <= last; index += 1) if (!this.#rows.has(index)) this.#place(index);
     this.#restSoon();
