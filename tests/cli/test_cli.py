@@ -322,7 +322,7 @@ def test_the_record_holds_the_prompts_of_a_prompts_file(quick_cli: Cli) -> None:
     Image.new("RGB", (16, 16)).save(recipes / "photo.png")
     Image.new("L", (16, 16)).save(recipes / "masks/photo.png")
     done = quick_cli("recipe=recipes/mine.yaml", "device=cpu")
-    assert done.returncode == 2 and "recipes/prompts.txt: line 3: ${...} is not supported" in done.stderr
+    assert done.returncode == 2 and "recipes/prompts.txt: line 3: of ${...}, a file of prompts" in done.stderr
     done = quick_cli("recipe=recipes/mine.yaml", "stages.inpaint.prompts_file=prompts.txt", "device=cpu")
     assert done.returncode == 0, done.stderr
     for file in ("recipe.yaml", ".hydra/config.yaml"):

@@ -237,7 +237,7 @@ def test_a_prompts_file_stands_for_its_lines(tmp_path: Path, monkeypatch: pytest
         (b" \n# nothing\n", "", "prompts.txt: holds no prompt"),
         ("café".encode("latin-1"), "", "prompts.txt: not UTF-8 text (unexpected end of data at byte 3)"),
         (b"x" * 1_000_001, "", "prompts.txt: cannot be read: larger than 1,000,000 bytes"),
-        (b"mars\n#${x}\na ${item.kind}", "", "prompts.txt: line 3: ${...} is not supported in a file of prompts"),
+        (b"mars\n#${x}\na ${item.kind}", "", "prompts.txt: line 3: of ${...}, a file of prompts may only have"),
         (b"mars", ", prompt: venus", "`prompt` is given too; set one of them to null, as in stages.inpaint."),
         (b"mars", ", prompts_file: '${item.file}'", "${item.file}: one file serves all photos"),
         (b"mars", ", prompts_file: [a, b]", "should be the path of a text file with one prompt per line; got ['"),

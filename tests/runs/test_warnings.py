@@ -41,6 +41,17 @@ def test_a_prompt_that_is_cut_is_a_warning_in_the_record(recipe: Path, capsys: p
     assert "warning" not in capsys.readouterr().out
 
 
+def test_a_negative_prompt_that_guidance_turns_off_is_told(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("recipe=own.yaml", "models=miniature", "dry_run=true", "stages.mars.prompt=snow")
+    for guidance, told in (("1", 1), ("1.5", 0)):
+        assert (
+            command_line(recipe, *words, "stages.mars.negative_prompt=rain", f"stages.mars.guidance_scale={guidance}")
+            == 0
+        )
+        line = "warning: stages.mars.negative_prompt: has no effect: `guidance_scale` is 1, and must be above 1"
+        assert capsys.readouterr().out.count(line) == told
+
+
 def test_under_strict_it_is_an_error_before_anything_is_made(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("recipe=own.yaml", "models=miniature", "strict=true")
     for more in ((), ("dry_run=true",)):

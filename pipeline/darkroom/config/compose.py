@@ -42,6 +42,7 @@ from darkroom.config import (
     seeds,
     stage_defaults,
     stage_order,
+    wildcards,
 )
 from darkroom.config.override_errors import GROUP, explain, recipe_names, several_values, unknown_recipe
 from darkroom.errors import RecipeError
@@ -151,6 +152,7 @@ def compose(overrides: Sequence[str]) -> Composed:
     recipe_paths.make_paths_absolute(config, Path.cwd())
     prompts_file.read_prompt_files(config)
     photo_lists.read_photo_lists(config)
+    wildcards.read_wildcard_files(config)
     seeds.draw_seeds(config)
     recipe = _recipe(choice)
     file = recipe if isinstance(recipe, Path) else None

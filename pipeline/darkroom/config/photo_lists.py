@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from darkroom.config.recipe_paths import home, is_file, is_photo_list, label, read_text
+from darkroom.config.recipe_paths import is_file, is_photo_list, label, read_text
+from darkroom.config.text_lists import why_outside
 from darkroom.dataset.selection import exactly
 from darkroom.errors import RecipeError
-from darkroom.system.files import Folder
 
 _KEYS = ("only", "exclude")
 
@@ -53,13 +53,8 @@ def confine_photo_lists(config: Mapping[str, Any], start: Path, source: str) -> 
     problems = []
     for key, entries in _given(config):
         for path in filter(is_photo_list, entries):
-            try:
-                Folder(start).open(home(path).as_posix()).close()
-            except FileNotFoundError:
-                continue  # reported when it is read, from the same place
-            except OSError as error:
-                text = "a recipe may name a list in its own folder; give any other on the command line"
-                problems.append(f"{source}: dataset.{key}: {path}: {error.strerror}; {text}")
+            if why := why_outside(path, start):
+                problems.append(f"{source}: dataset.{key}: {why}")
     if problems:
         raise RecipeError(problems)
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from darkroom.config.recipe_paths import home, is_file, label, read_text
+from darkroom.config.recipe_paths import label
 from darkroom.config.stage_defaults import MISSING, kinds_of, op_of
+from darkroom.config.text_lists import read_lines, why_outside
+from darkroom.config.wildcards import WILDCARD
 from darkroom.errors import RecipeError
 from darkroom.stages import STAGES
 from darkroom.stages.markers import LinesFile
-from darkroom.system.files import Folder
 
 
 class _Given(NamedTuple):
@@ -56,9 +56,7 @@ def read_prompt_files(config: Mapping[str, Any]) -> None:
 
 
 def confine_prompt_files(config: Mapping[str, Any], inherited: Mapping[str, Any], start: Path, source: str) -> None:
-    """Refuse prompts files that a recipe names outside its own folder, or behind a link.
-
-    Their lines end up in the metadata of pictures: a recipe from a stranger must not copy private texts into them.
+    """Refuse prompts files that a recipe names outside its own folder, or behind a link (`why_outside`).
 
     Args:
         config: the recipe, as written.
@@ -72,14 +70,8 @@ def confine_prompt_files(config: Mapping[str, Any], inherited: Mapping[str, Any]
     problems = []
     for given in _files_in(config, inherited):
         path = given.stage[given.key]
-        if isinstance(path, str) and path:
-            try:
-                Folder(start).open(home(path).as_posix()).close()
-            except FileNotFoundError:
-                continue  # reported when its prompts are read, from the same place
-            except OSError as error:
-                text = "a recipe may name one in its own folder; give any other on the command line"
-                problems.append(f"{source}: {given.where}: {path}: {error.strerror}; {text}")
+        if isinstance(path, str) and path and (why := why_outside(path, start)):
+            problems.append(f"{source}: {given.where}: {why}")
     if problems:
         raise RecipeError(problems)
 
@@ -106,15 +98,9 @@ def _lines(given: _Given) -> list[str]:
 
 
 def _read_lines(path: Path, fills: str) -> list[str]:
-    if path.suffix.lower() != ".txt":
-        raise RecipeError(f"{label(path)}: the name of a file of {fills}s must end in .txt")
-    if not is_file(path):
-        raise RecipeError(f"{label(path)}: no such file")
-    lines = [line.strip() for line in re.split(r"\r\n?|\n", read_text(path))]
-    kept = {number: line for number, line in enumerate(lines, 1) if line and not line.startswith("#")}
-    number = next((number for number, line in kept.items() if "${" in line), None)
+    lines = read_lines(path, fills)
+    number = next((number for number, line in lines.items() if "${" in WILDCARD.sub("", line)), None)
     if number:
-        raise RecipeError(f"{label(path)}: line {number}: ${{...}} is not supported in a file of {fills}s")
-    if not kept:
-        raise RecipeError(f"{label(path)}: holds no {fills}; write one per line")
-    return list(kept.values())
+        text = f"of ${{...}}, a file of {fills}s may only have ${{wildcard.NAME}}"
+        raise RecipeError(f"{label(path)}: line {number}: {text}")
+    return list(lines.values())

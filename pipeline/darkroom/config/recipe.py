@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -16,6 +16,7 @@ from darkroom.config.stage_defaults import op_of, written_stage
 from darkroom.config.stage_spec import MAX_PICTURES, StageSpec, columns_in, too_many_pictures
 from darkroom.config.unused_stages import StageSummary, find_unused
 from darkroom.config.validation_errors import explain
+from darkroom.config.wildcards import Words, parse_wildcards, wildcard_problems
 from darkroom.dataset import Dataset
 from darkroom.dataset.columns import BUILT_IN
 from darkroom.errors import RecipeError, suggest
@@ -40,6 +41,7 @@ class Recipe:
         stages: in the order in which they run.
         on_empty: what happens to a photo with nothing to repaint: `fail`, `skip` it, or `keep` it unchanged.
         unused: the stages that change no result (`find_unused`).
+        wildcards: the words for `${wildcard.NAME}` in the stages' texts.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Recipe:
     stages: tuple[StageSpec, ...]
     on_empty: OnEmpty
     unused: tuple[Problem, ...] = ()
+    wildcards: Words = field(default_factory=dict)
 
     def models(self) -> list[ModelKind]:
         """The models that its stages use."""
@@ -70,8 +73,8 @@ def parse(config: Mapping[str, Any], source: str, overridden: Collection[str] = 
     """Check a composed recipe.
 
     Args:
-        config: the keys `name`, `dataset`, `stages` and `on_empty`, and optionally `until`, the last stage to run, and
-            `limit`, the largest number of photos; others are ignored. Paths are absolute.
+        config: the keys `name`, `dataset`, `wildcards`, `stages` and `on_empty`, and optionally `until`, the last stage
+            to run, and `limit`, the largest number of photos; others are ignored. Paths are absolute.
         source: names the recipe file in error lines.
         overridden: dotted keys given on the command line; error lines then name it instead of the file.
 
@@ -86,16 +89,18 @@ def parse(config: Mapping[str, Any], source: str, overridden: Collection[str] = 
     start = Path(dataset.manifest).parent if dataset and dataset.manifest else None
     specs = list(islice(_specs(config.get("stages", {}), start), MAX_STAGES))
     problems += find_malformed(config)
+    words, wrong_words = parse_wildcards(config.get("wildcards", {}))
+    problems += wrong_words
     problems += _top_problems(config, specs)
     problems += _until_problems(until, [spec.name for spec in specs])
     problems += _limit_problems(limit)
-    problems += _all_stage_problems(specs, has_items, _MAX_PROBLEMS - len(problems))
+    problems += _all_stage_problems(specs, has_items, words, _MAX_PROBLEMS - len(problems))
     if dataset is None or problems:
         raise RecipeError([f"{origin(key, source, overridden)}: {key}: {text}" for key, text in problems])
     until = None if until is None else str(until)
     unused = find_unused([StageSummary(spec.name, spec.kind, _needed_masks(spec)) for spec in specs], until)
     dataset, on_empty = dataset.first(limit), config.get("on_empty", "fail")
-    recipe = Recipe(str(config["name"]), dataset, tuple(specs), on_empty, tuple(unused))
+    recipe = Recipe(str(config["name"]), dataset, tuple(specs), on_empty, tuple(unused), words)
     return recipe if until is None else recipe.until(until)
 
 
@@ -176,17 +181,17 @@ def _limit_problems(limit: Any) -> Iterator[Problem]:
         yield "limit", f"should be a number of photos, 1 or more; got {limit!r:.60}"
 
 
-def _all_stage_problems(specs: Sequence[StageSpec], has_items: bool, most: int) -> list[Problem]:
+def _all_stage_problems(specs: Sequence[StageSpec], has_items: bool, words: Words, most: int) -> list[Problem]:
     """The problems of all stages, or of the first ones if there are more than `most`."""
     problems: list[Problem] = []
     for index, spec in enumerate(specs):
-        problems += dict.fromkeys(_stage_problems(spec, specs[:index], has_items))
+        problems += dict.fromkeys(_stage_problems(spec, specs[:index], has_items, words))
         if len(problems) > most:
             return [*problems, ("stages", "... and more, reported once these are fixed")]
     return problems
 
 
-def _stage_problems(spec: StageSpec, earlier: Sequence[StageSpec], has_items: bool) -> Iterator[Problem]:
+def _stage_problems(spec: StageSpec, earlier: Sequence[StageSpec], has_items: bool, words: Words) -> Iterator[Problem]:
     where = f"stages.{spec.name}"
     if not is_name(spec.name):
         yield where, f"a stage's name is {NAME_FORM}"
@@ -199,6 +204,7 @@ def _stage_problems(spec: StageSpec, earlier: Sequence[StageSpec], has_items: bo
     for part in spec.parts:
         if not has_items:
             yield from _unknown_columns(part)
+        yield from wildcard_problems(part, words)
         yield from _part_problems(part, earlier)
 
 

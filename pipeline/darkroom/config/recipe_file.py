@@ -20,6 +20,7 @@ from darkroom.config.recipe_paths import home, is_file, label, make_paths_absolu
 from darkroom.config.recipe_yaml import load
 from darkroom.config.stage_defaults import with_defaults
 from darkroom.config.stage_order import move_stages, take_places
+from darkroom.config.wildcards import confine_wildcards
 from darkroom.errors import RecipeError, suggest
 from darkroom.resources import RECIPES, ROOT
 
@@ -117,6 +118,7 @@ def _over_base(config: dict[str, Any], source: str, start: Path, children: tuple
     inherited = inherited if isinstance(inherited, Mapping) else {}
     confine_prompt_files(config, inherited, start, source)
     confine_photo_lists(config, start, source)
+    confine_wildcards(config, start, source)
     make_paths_absolute(config, start, inherited)
     return move_stages(_merge(base, config), places, source)
 

@@ -8,15 +8,19 @@ from typing import Any
 
 from darkroom.errors import suggest
 
-KEYS = ("name", "dataset", "stages", "on_empty")
-SECTIONS = {"dataset": "such as {images: photos/}", "stages": "each stage on a line with a colon, such as `invert:`"}
+KEYS = ("name", "dataset", "wildcards", "stages", "on_empty")
+SECTIONS = {
+    "dataset": "such as {images: photos/}",
+    "wildcards": "such as {colour: [red, blue]} or {colour: colours.txt}",
+    "stages": "each stage on a line with a colon, such as `invert:`",
+}
 MAX_STAGES = 100
 NAME_FORM = "1 to 80 letters, digits, - or _, of at most 120 bytes in UTF-8"  # of a recipe and of a stage
 MAX_NAME_BYTES = 120  # both names become parts of file names, which file systems limit to 255 bytes
 
 _NAME = re.compile(r"[\w-]{1,80}")
 _INTERPOLATION = re.compile(r"\$\{([^}]*)\}?")
-_ITEM = re.compile(r"item\.\w+")
+_REFERENCE = re.compile(r"(item|wildcard)\.\w+")
 
 
 def is_name(text: str) -> bool:
@@ -66,9 +70,9 @@ def _scalar_problems(value: Any) -> Iterator[str]:
     elif isinstance(value, str):
         if "\0" in value:  # system calls refuse such file names
             yield "holds a null character"
-        wrong = (inside for inside in _INTERPOLATION.findall(value) if not _ITEM.fullmatch(inside))
+        wrong = (inside for inside in _INTERPOLATION.findall(value) if not _REFERENCE.fullmatch(inside))
         if (inside := next(wrong, None)) is not None:
-            yield f"'${{{inside:.60}}}' is refused: a recipe may only use ${{item.COLUMN}} of its manifest"
+            yield f"'${{{inside:.60}}}' is refused: a recipe may only use ${{item.COLUMN}} and ${{wildcard.NAME}}"
 
 
 def _is_code(key: str) -> bool:

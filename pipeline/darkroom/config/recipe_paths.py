@@ -85,6 +85,9 @@ def make_paths_absolute(config: dict[str, Any], start: Path, inherited: Mapping[
     for mapping, key in _given(config.get("dataset"), _PATTERNS):
         entries = mapping[key] if isinstance(mapping[key], list) else [mapping[key]]
         mapping[key] = [_absolute(entry, start) if is_photo_list(entry) else entry for entry in entries]
+    for mapping, key in _given(wildcards := config.get("wildcards"), tuple(wildcards or ())):
+        if isinstance(mapping[key], str):
+            mapping[key] = _absolute(mapping[key], start)
 
 
 def _absolute(value: Any, start: Path) -> Any:

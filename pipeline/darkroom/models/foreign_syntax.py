@@ -20,7 +20,8 @@ _JOINTS = {
     "plain": '`prompt_syntax: compel` joins texts, written ("a car", "a road").and()',
     "compel": 'compel joins texts by ("a car", "a road").and()',
 }
-_LIST = dict.fromkeys(("plain", "compel"), "use a list of prompts or a prompts_file")
+_LIST = dict.fromkeys(("plain", "compel"), "use a list of prompts, a prompts_file, or `wildcards:`")
+_WILDCARD = dict.fromkeys(("plain", "compel"), "declare it in `wildcards:` and write ${wildcard.NAME}")
 _KEYS = dict.fromkeys(("plain", "compel"), "use the parameters of the stage")
 _COMPEL = {"plain": "set `prompt_syntax: compel`"}
 _JOINT_WORDS = {"BREAK", "AND", "ADDCOMM", "ADDBASE", "ADDCOL", "ADDROW"}
@@ -49,7 +50,7 @@ _FORMS = [
         _Form(r"<[A-Za-z]\w{0,20}:[^<>]{1,200}>", "how web UIs load a LoRA or the like"),
         _Form(r"<[A-Za-z][\w-]{0,60}>|\bembedding:[\w.-]{1,100}", "how other tools load an embedding"),
         _Form(r"\{[^{}|]{0,300}\|[^{}]{0,600}\}", "a choice of dynamic prompts", _LIST),
-        _Form(r"(?<!\w)__[A-Za-z0-9][\w/*.-]{0,80}__(?!\w)", "a wildcard of other tools", _LIST),
+        _Form(r"(?<!\w)__[A-Za-z0-9][\w/*.-]{0,80}__(?!\w)", "a wildcard of other tools", _WILDCARD),
         _Form(r"\{prompt\}", "the place of the prompt in other tools' styles"),
         _Form(WEIGHT.pattern, "how web UIs write a weight", _WEIGHTS, ("plain", None)),
         _Form(r"\({2,5}[^()\\]{1,300}\){2,5}|\{\{[^{}]{1,300}\}\}", "how web UIs give more weight", _WEIGHTS),

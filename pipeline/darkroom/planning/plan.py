@@ -11,6 +11,7 @@ from typing import Any
 from darkroom.config.recipe import Recipe
 from darkroom.dataset import Photo
 from darkroom.errors import PhotoError
+from darkroom.planning.wildcards import with_words
 from darkroom.stages import Stage
 from darkroom.stages.base import GenerationSummary
 from darkroom.stages.baseline import Baseline
@@ -124,9 +125,11 @@ def expand(
                 f"lists of values add more than {_MAX_VARIANTS} characters to file names: "
                 "use fewer lists, or smaller numbers such as seeds"
             )
+        filled = [with_words(spec.name, stage, recipe.wildcards) for stage in variants]
+        different = dict(zip(reversed(filled), reversed(names), strict=True))  # of equal ones, the first
         children = tuple(
-            Step(index, spec.name, spec.op, stage, variant, children, _gate_check(spec.name, stage, baselines))
-            for stage, variant in zip(variants, names, strict=True)
+            Step(index, spec.name, spec.op, stage, different[stage], children, _gate_check(spec.name, stage, baselines))
+            for stage in dict.fromkeys(filled)
         )
     return children
 

@@ -16,7 +16,7 @@ from darkroom.planning.cache_keys import LIBRARIES
 _MISSING = object()
 
 # Recomputation
-_CONFIG_KEYS = ("stages", "on_empty", "until")
+_CONFIG_KEYS = ("stages", "wildcards", "on_empty", "until")
 _MAX_LENGTH, _MAX_ITEMS = 60, 5  # characters of a value, items of a list that are shown
 _PHOTOS = "dataset: photos were added, removed, changed or reordered"
 _NO_DIFFERENCE = "no recorded difference"

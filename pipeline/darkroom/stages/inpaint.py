@@ -128,7 +128,7 @@ class Inpaint(Repainting):
                 yield key, "this checkpoint has one text encoder; SDXL has two"
 
     def warnings(self, models: Models) -> Iterator[Problem]:
-        """See `Stage.warnings`: prompts that are cut off, or have the syntax of another tool."""
+        """See `Stage.warnings`: prompts that are cut off, have the syntax of another tool, or have no effect."""
         for key, text in self._texts().items():
             yield from foreign_syntax_warnings(key, text, self.prompt_syntax)
             if self.prompt_syntax == "compel":
@@ -136,6 +136,8 @@ class Inpaint(Repainting):
             else:
                 remedy = "shorten it, or let `prompt_syntax: compel` read all of it"
                 yield from truncation_warnings(models, key, text, remedy, encoder=int(key.endswith("_2")))
+        if self.negative_prompt and self.guidance_scale <= 1:
+            yield "negative_prompt", f"has no effect: `guidance_scale` is {self.guidance_scale:g}, and must be above 1"
 
     def _texts(self) -> dict[str, str]:
         """The prompts of a scalar stage that are not null, by parameter."""
