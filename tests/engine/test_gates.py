@@ -195,7 +195,9 @@ def test_bounds_may_come_from_the_manifest(photos: Path) -> None:
     config = recipe(photos, size={"coverage": "${item.range}", "policy": "skip"}, paint=None)
     lines = run(config | {"dataset": {"manifest": str(photos / "photos/all.jsonl")}}, FakeModels(), photos / "run")
     assert [line["status"] for line in lines] == ["done"] * 4 + ["skipped", "done", "failed"]
-    assert lines[-1]["error"] == "all.jsonl:7: size.coverage (column range): should be [low, high], 2 numbers; got 'wide'"
+    assert (
+        lines[-1]["error"] == "all.jsonl:7: size.coverage (column range): should be [low, high], 2 numbers; got 'wide'"
+    )
 
 
 ODD = {"outlier": 3.5, "policy": "skip"}
