@@ -1,7 +1,7 @@
 // The draft: stages and parameters as the server keeps them. All writes go through one queue, with the newest revision.
 
 import { connection, getJson, postJson } from "./api.js";
-import { Emitter, debounce } from "./dom.js";
+import { Emitter } from "./dom.js";
 
 /**
  * Emits `change` when the draft is another, `others` when another tab wrote in between, `conflict` when a change is lost
@@ -13,7 +13,7 @@ export class Draft extends Emitter {
   #queue = Promise.resolve();
   #pending = new Map(); // changes of parameters that have not been sent: "stage/parameter" -> change
   #writing = 0;
-  #sendSoon = debounce(() => this.#sendPending(), 60);
+  #timer = null;
 
   get revision() {
     return this.state.revision;
@@ -51,18 +51,31 @@ export class Draft extends Emitter {
 
   /** Waits until everything that was changed here has been saved. */
   async settled() {
-    this.#sendSoon.flush();
+    this.#sendPending();
     await this.#queue;
+  }
+
+  /** Waits until what has been sent has been saved; while a slider moves, there is always more to send. */
+  written() {
+    return this.#queue;
   }
 
   get isWriting() {
     return this.#writing > 0 || this.#pending.size > 0;
   }
 
-  /** Sets a parameter soon; several values within 60 ms become one request. */
+  /** Sets a parameter within 60 ms, or when the server has answered; only the newest value is sent. */
   set(stage, parameter, value) {
     this.#pending.set(`${stage}/${parameter}`, { do: "set", stage, parameter, value });
     this.#sendSoon();
+  }
+
+  #sendSoon() {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      if (this.#writing > 0) this.#sendSoon();
+      else this.#sendPending();
+    }, 60);
   }
 
   reset(stage, parameter) {
@@ -78,7 +91,7 @@ export class Draft extends Emitter {
 
   /** Changes the draft. Errors of parameters are emitted as `refused`; others are thrown. */
   async change(change, quiet = false) {
-    if (!quiet) this.#sendSoon.flush();
+    if (!quiet) this.#sendPending();
     try {
       const state = await this.post("/api/draft", { change }, (state) =>
         state.stages.some(({ name }) => name === change.stage),

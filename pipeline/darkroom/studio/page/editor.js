@@ -110,7 +110,7 @@ export class Editor {
     this.canvas.redraw();
     this.clicks.load(index, {});
     this.results.load(null, []);
-    this.mask.target = { photo: null, stage: null };
+    this.mask.aim(null, null);
     this.#say(error.message, "error");
   }
 
@@ -142,7 +142,7 @@ export class Editor {
 
   /** The mask is wanted up to the selected stage. */
   retarget() {
-    this.mask.target = { photo: this.photo?.index ?? null, stage: this.stages.masking };
+    this.mask.aim(this.photo?.index ?? null, this.stages.masking);
     this.#updateClicks();
     if (this.photo) this.mask.refresh();
   }
@@ -166,7 +166,7 @@ export class Editor {
     this.#updateClicks();
     byId("undo").disabled = !this.clicks.canUndo;
     byId("redo").disabled = !this.clicks.canRedo;
-    if (this.photo && this.mask.target.photo === this.photo.index) this.mask.refresh(since);
+    if (this.photo && this.mask.photo === this.photo.index) this.mask.refresh(since);
   }
 
   #updateClicks() {

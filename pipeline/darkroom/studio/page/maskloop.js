@@ -15,12 +15,21 @@ export class MaskLoop extends Emitter {
   #last = null; // what the server said about the last whole mask
   #sharpened = ""; // the part of it that was asked for again
   #timer = null;
-  target = { photo: null, stage: null };
+  #target = { photo: null, stage: null };
 
   constructor(draft, canvas) {
     super();
     this.#draft = draft;
     this.#canvas = canvas;
+  }
+
+  get photo() {
+    return this.#target.photo;
+  }
+
+  /** From now on, the mask of another photo or up to another stage is wanted; answers about the old one are dropped. */
+  aim(photo, stage) {
+    if (photo !== this.#target.photo || stage !== this.#target.stage) this.#target = { photo, stage };
   }
 
   /** The clicks, the recipe or the photo changed. `since` is the time of the click, to measure how long it takes. */
@@ -46,11 +55,10 @@ export class MaskLoop extends Emitter {
     this.#running = true;
     this.emit("busy", true);
     while (this.#wish) {
+      await this.#draft.written(); // the mask is that of the newest clicks
       const wish = this.#wish;
-      await this.#draft.settled();
-      if (this.#wish === wish) this.#wish = null;
-      else continue; // a newer wish came while the clicks were saved
-      await this.#answer(wish, this.target);
+      this.#wish = null;
+      await this.#answer(wish, this.#target);
     }
     this.#running = false;
     this.emit("busy", false);
@@ -60,7 +68,8 @@ export class MaskLoop extends Emitter {
     if (target.photo === null || target.stage === null) return this.emit("failed", { message: null, empty: true });
     try {
       const received = await this.#receive(wish, target);
-      if (!received || this.#wish || target !== this.target) return undefined;
+      if (!received || target !== this.#target) return undefined;
+      if (this.#wish && wish.exact) return undefined; // it is out of date, and only better in details
       if (!wish.sharp) this.#last = { ...received.info, exact: wish.exact === 1 || received.info.exact };
       this.emit("mask", { ...received, since: wish.since, sharp: wish.sharp });
       this.rest();
@@ -87,7 +96,7 @@ export class MaskLoop extends Emitter {
   #fail(error, target) {
     if (error.status === 409) return this.#draft.load().then(() => this.refresh());
     if (error.gone) return connection.ready().then(() => this.refresh());
-    if (!this.#wish && target === this.target)
+    if (!this.#wish && target === this.#target)
       this.emit("failed", { message: error.message, empty: Boolean(error.data?.empty) });
     return undefined;
   }
