@@ -13,12 +13,12 @@ _CONVERT = "save them as JPEG, PNG or TIFF"
 _KINDS = {
     "camera raw": (".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".dng"),
     "layered": (".psd", ".psb", ".xcf", ".kra", ".afphoto"),
-    "other pictures": (".jxl", ".jp2", ".exr", ".hdr", ".tga", ".ppm", ".svg", ".eps", ".pdf", ".ico"),
+    "other picture format": (".jxl", ".jp2", ".exr", ".hdr", ".tga", ".ppm", ".svg", ".eps", ".pdf", ".ico"),
     "video": (".mov", ".mp4", ".m4v", ".avi", ".mkv", ".webm", ".3gp", ".mts"),
     "side-car": (".aae", ".xmp", ".thm", ".pp3", ".dop"),
     "text or table": (".txt", ".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".yaml", ".md", ".docx"),
 }
-_TO_CONVERT = ("camera raw", "layered", "other pictures")
+_TO_CONVERT = ("camera raw", "layered", "other picture format")
 _SUFFIXES = 4  # of a kind that are named
 _NAMED = 5  # patterns
 

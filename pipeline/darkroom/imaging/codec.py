@@ -377,6 +377,8 @@ def _guess(data: bytes) -> str:
         return ": the file is empty"
     if data.lstrip()[:1] in (b"<", b"{"):
         return ": it is text such as HTML, perhaps a failed download"
+    if heif.is_heif(data):
+        return ": a damaged HEIC file"
     if data[4:8] == b"ftyp":
         return ": it looks like a video"
     return ""
