@@ -69,6 +69,21 @@ def test_what_the_recipe_says_already_is_left_out() -> None:
     assert command == "python run.py recipe=2026-11-20_14-03-22-481_car/recipe.yaml stages.inpaint.seed=7"
 
 
+def test_what_a_rule_a_wildcard_or_an_entry_gave_is_said() -> None:
+    along = [{"prompt": "${wildcard.place}", "steps": 9, "negative_prompt": "rain"}, "venus"]
+    given = {**MARS, "prompt": along, "seed": {"count": 4}, "negative_prompt": None, "scheduler": "${item.folder}"}
+    line = {"path": "/a.png", "settings": [{**MARS, "steps": 9, "negative_prompt": "rain", "scheduler": "ddim"}]}
+    facts = {"config": {"dataset": {"images": "/a.png"}, "stages": {"inpaint": given}}}
+    assert parsed(run_command(PurePath("run"), facts, line, Redactor([]))) == {
+        "recipe": "run/recipe.yaml",
+        "stages.inpaint.prompt": "mars",
+        "stages.inpaint.seed": 7,
+        "stages.inpaint.steps": 9,
+        "stages.inpaint.negative_prompt": "rain",
+        "stages.inpaint.scheduler": "ddim",
+    }
+
+
 def test_no_command_where_none_can_say_it() -> None:
     line = {"path": "/car.png", "settings": [{**MARS, "stage": "été"}]}
     stages = {"été": {**MARS, "seed": [6, 7]}}

@@ -90,9 +90,12 @@ def _command(words: list[str]) -> str:
 
 
 def _variant_values(stages: Mapping[str, Any], line: Mapping[str, Any]) -> Iterator[tuple[str, str, Scalar]]:
-    """(stage, key, value in this picture) of every parameter that the recipe gives as a list of variants."""
+    """(stage, key, value in this picture) of every parameter that the recipe does not give by this value alone.
+
+    It gives a list, a rule, wildcards or a column, or the value goes along with another one. A list is no variant.
+    """
     for step in line["settings"]:
         given = stages.get(step["stage"])
-        for key, value in step.items():
-            if isinstance(given, Mapping) and isinstance(given.get(key), list) and not isinstance(value, list):
+        for key, value in step.items() if isinstance(given, Mapping) else ():
+            if key in given and given[key] != value and not isinstance(value, list | dict):
                 yield step["stage"], key, value
