@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -115,6 +116,27 @@ def test_one_photo_needs_no_manifest_and_all_stages_are_explained(tmp_path: Path
     stages = text.partition("stages:\n")[2]
     assert stages.count("# ") == 4
     assert not (tmp_path / "outputs/studio/car_on_mars/photos.jsonl").exists()
+
+
+def test_wildcards_entries_and_rules_for_seeds_stay_in_the_recipe(quick_cli: CliInProcess) -> None:
+    """The studio's form has no fields for them."""
+    (quick_cli.folder / "words.txt").write_text("snow\nsea\n")
+    along = [{"prompt": "${wildcard.place}", "steps": 2}]
+    recipe = {"base": "car_on_mars", "wildcards": {"place": "words.txt"}}
+    recipe["stages"] = {"inpaint": {"prompt": along, "seed": {"per_photo": True}}}
+    (quick_cli.folder / "own.yaml").write_text(yaml.safe_dump(recipe))
+    with studio(quick_cli.folder, "recipe=own.yaml") as made:
+        assert made.describe()["problems"] == []
+        set_value(made, "refine", "grow", 3)
+        set_value(made, "inpaint", "strength", 1)
+        saved = made.draft.files.recipe
+    assert yaml.safe_load((quick_cli.folder / saved).read_text())["wildcards"] == {"place": ["snow", "sea"]}
+    done = quick_cli(f"recipe={saved}", "models=miniature")
+    assert done.returncode == 0, done.stderr
+    run = next(path for path in quick_cli.run_folders() if path.name != "studio")
+    (line,) = journal(run)
+    assert line["prompt"] in ("snow", "sea") and line["settings"][-1]["steps"] == 2
+    assert line["seed"] == int(line["digest"][:8], 16)
 
 
 def test_a_tab_that_is_behind_changes_nothing(tmp_path: Path) -> None:

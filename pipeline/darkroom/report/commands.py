@@ -96,6 +96,7 @@ def _variant_values(stages: Mapping[str, Any], line: Mapping[str, Any]) -> Itera
     """
     for step in line["settings"]:
         given = stages.get(step["stage"])
-        for key, value in step.items() if isinstance(given, Mapping) else ():
+        given = given if isinstance(given, Mapping) else {}
+        for key, value in step.items():
             if key in given and given[key] != value and not isinstance(value, list | dict):
                 yield step["stage"], key, value

@@ -63,7 +63,7 @@ class Draft:
         name: of the recipe.
         dataset: all photos, as absolute paths.
         photos: the photos of the dataset.
-        config: the recipe to begin with: `stages` with all their defaults, and `on_empty`.
+        config: the recipe to begin with: `stages` with all their defaults, `wildcards` and `on_empty`.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Draft:
     ) -> None:
         self.files, self.name, self.dataset = files, name, dataset
         self._photos = {photo.name: photo for photo in photos}
-        self._on_empty = config.get("on_empty")
+        self._rest = {key: config[key] for key in ("wildcards", "on_empty") if config.get(key)}
         self._lock = threading.Lock()
         stages, common, columns = _split(config.get("stages") or {})
         self.state = State(0, stages, self._clicks_in(columns), common)
@@ -108,7 +108,7 @@ class Draft:
             state: of the draft.
             start: the folder of the files, where relative paths start.
         """
-        return Written.of(self.name, self._on_empty, self.dataset, self._photos, state, start)
+        return Written.of(self.name, self._rest, self.dataset, self._photos, state, start)
 
     def recipe_for(self, photo: Photo, state: State) -> dict[str, Any]:
         """The recipe for one photo alone, with its clicks and its manifest columns filled in."""
@@ -118,7 +118,7 @@ class Draft:
             for name, stage in state.stages.items()
         }
         recipe = {"name": self.name, "dataset": {"images": str(photo.path)}, "stages": stages}
-        return recipe | ({"on_empty": self._on_empty} if self._on_empty else {})
+        return recipe | self._rest
 
     def _clicks_in(self, columns: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, Clicks]]:
         """The clicks that the manifest's columns hold, by photo and stage."""

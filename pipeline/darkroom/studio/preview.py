@@ -150,7 +150,8 @@ def _until(stages: Mapping[str, Mapping[str, Any]], until: str) -> Iterator[Stag
 def _built(spec: StageSpec, photo: OpenPhoto) -> Stage:
     """The stage for a photo; of several variants the first. Raises `PhotoError` for a wrong value."""
     try:
-        return spec.build(photo.photo.columns(spec.columns)).variants()[0]
+        digest = photo.photo.digest() if spec.needs_digest else None
+        return spec.variants(photo.photo.columns(spec.columns), digest)[0]
     except ValidationError as error:
         raise PhotoError(f"{spec.name}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
 

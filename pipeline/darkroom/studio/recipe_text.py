@@ -34,14 +34,14 @@ class Written:
 
     Attributes:
         name: of the recipe.
-        on_empty: of the recipe; None for the default.
+        rest: of the recipe, where it is not the default: `wildcards` and `on_empty`.
         dataset: the recipe's section `dataset`; `manifest` is left out if there is one: its file has no name yet.
         stages: as they are written.
         rows: the manifest's rows; None if the recipe needs no manifest.
     """
 
     name: str
-    on_empty: str | None
+    rest: Mapping[str, Any]
     dataset: Mapping[str, Any]
     stages: Mapping[str, Mapping[str, Any]]
     rows: list[dict[str, Any]] | None
@@ -50,7 +50,7 @@ class Written:
     def of(
         cls,
         name: str,
-        on_empty: str | None,
+        rest: Mapping[str, Any],
         dataset: Dataset,
         photos: Mapping[str, Photo],
         state: State,
@@ -66,11 +66,11 @@ class Written:
             }
             rows = [row for photo in photos.values() if (row := _row(photo, state, columns))]
             stages = {stage: {**given, **clicks.get(stage, {})} for stage, given in state.stages.items()}
-            return cls(name, on_empty, {"folder": _shown(_root(photos), start)}, stages, rows)
+            return cls(name, rest, {"folder": _shown(_root(photos), start)}, stages, rows)
         else:
             clicks = {stage: own.parameters(state.stages[stage]["op"]) for stage, own in state.common.items()}
         stages = {stage: {**given, **clicks.get(stage, {})} for stage, given in state.stages.items()}
-        return cls(name, on_empty, plain(dataset, start), stages, None)
+        return cls(name, rest, plain(dataset, start), stages, None)
 
     def recipe(self, path: str, manifest: str) -> str:
         """The recipe file.
@@ -85,7 +85,7 @@ class Written:
             f"#   {COMMAND} recipe={path}",
             f"name: {recipe_yaml.inline(self.name)}",
             f"dataset: {recipe_yaml.inline(dataset)}",
-            *([f"on_empty: {self.on_empty}"] if self.on_empty not in (None, "fail") else []),
+            *(f"{key}: {recipe_yaml.inline(value)}" for key, value in self.rest.items() if value != "fail"),
             "",
             "stages:",
         ]

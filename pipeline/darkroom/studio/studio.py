@@ -301,6 +301,7 @@ class Studio:
         """The recipe for one photo, checked as every recipe is, but without the settings, which do not change here."""
         config = recipe_file.read_mapping(self.draft.recipe_for(self.photos[index], state))
         draw_seeds(config)
+        draw_seeds(config)
         return parse(config, _SOURCE)
 
     def _planned_settings(self, index: int) -> set[str]:
