@@ -231,6 +231,8 @@ BAD = {
     "noise": (bytes(range(256)) * 4, "known format"),
     "heic header only": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a damaged HEIC file"),
     "half HEIC": (saved(blocks(), "HEIF")[:-90], "a damaged HEIC file|decoded"),
+    "camera raw": (saved(blocks(), "TIFF", tiffinfo={254: 1}), "begins with a small preview, as camera raw does"),
+    "photoshop": (b"8BPS\0\1" + bytes(40), "a Photoshop file; save it as PNG or TIFF"),
     "video": (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42", "looks like a video"),
     "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "known format"),
     "ppm": (saved(blocks(), "PPM"), "known format"),

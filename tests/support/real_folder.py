@@ -204,9 +204,9 @@ def _broken() -> Iterator[File]:
 def _strays() -> Iterator[File]:
     yield File("Handy/IMG_2.MOV", b"\0\0\0\x18ftypqt  " + bytes(99), "it looks like a video")
     yield File("Handy/IMG_10.AAE", b"<?xml version='1.0'?>", "it is text")
-    yield File("Kamera/DSC_1.NEF", b"MM\0*" + bytes(99), "not a picture of a known format")
-    yield File("Kamera/DSC_2.cr2", b"II*\0" + bytes(99), "not a picture of a known format")
-    yield File("Netz/Entwurf.psd", b"8BPS\0\1" + bytes(99), "not a picture of a known format")
+    yield File("Kamera/DSC_1.NEF", _file("TIFF"), "camera raw cannot be read: save it as JPEG, PNG or TIFF")
+    yield File("Kamera/DSC_2.cr2", b"II*\0" + bytes(99), "camera raw cannot be read")
+    yield File("Netz/Entwurf.psd", b"8BPS\0\1" + bytes(99), "a Photoshop file; save it as PNG or TIFF")
     yield File("Netz/liesmich.txt", b"Hallo", "not a picture of a known format")
     yield File("Netz/rechnung.pdf", b"%PDF-1.7\n", "not a picture of a known format")
 

@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 from darkroom.dataset import manifest, selection
 from darkroom.dataset.columns import BUILT_IN
 from darkroom.dataset.listing import Listing, split
-from darkroom.dataset.strays import Tally, describe
+from darkroom.dataset.strays import Tally, describe, is_raw
 from darkroom.dataset.table_rows import KEY, exists
 from darkroom.errors import PhotoError, RecipeError, suggest
 from darkroom.imaging import codec
@@ -77,6 +77,8 @@ class Photo:
         """
         if self.problem:
             raise PhotoError(self.problem)
+        if is_raw(self.path):
+            raise PhotoError("camera raw cannot be read: save it as JPEG, PNG or TIFF")
         photo = codec.read_photo(self.path)
         expected = codec.FORMATS.get(self.path.suffix.lower())
         if expected and expected != photo.format.replace("MPO", "JPEG"):

@@ -22,8 +22,7 @@ _TO_CONVERT = ("camera raw", "layered", "other picture format")
 _SUFFIXES = 4  # of a kind that are named
 _NAMED = 5  # patterns
 
-KIND_OF: Mapping[str, str] = MappingProxyType({suffix: kind for kind, row in _KINDS.items() for suffix in row})
-"""The kind of a file by its suffix, in lower case."""
+_KIND_OF: Mapping[str, str] = MappingProxyType({suffix: kind for kind, row in _KINDS.items() for suffix in row})
 
 
 class Tally:
@@ -60,13 +59,18 @@ def describe(skipped: Counter[str]) -> str:
     """
     kinds: dict[str, Counter[str]] = {}
     for suffix, number in skipped.items():
-        kinds.setdefault(KIND_OF.get(suffix, "other"), Counter())[suffix] += number
+        kinds.setdefault(_KIND_OF.get(suffix, "other"), Counter())[suffix] += number
     by_number = sorted(kinds, key=lambda kind: (-kinds[kind].total(), kind))
     texts = [f"{kinds[kind].total()} {kind} ({_names(kinds[kind])})" for kind in by_number]
     pictures = [kind for kind in by_number if kind in _TO_CONVERT]
     advice = f"; {' and '.join(pictures)} cannot be read: {_CONVERT}" if pictures else ""
     total = skipped.total()
     return f"skipped {total:,} file{'s' * (total != 1)}: {', '.join(texts)}{advice}"
+
+
+def is_raw(path: Path) -> bool:
+    """Whether a file is camera raw by its suffix; many of these are TIFF files that begin with a small preview."""
+    return path.suffix.lower() in _KINDS["camera raw"]
 
 
 def _names(suffixes: Counter[str]) -> str:

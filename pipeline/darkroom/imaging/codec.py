@@ -14,6 +14,7 @@ from types import MappingProxyType
 import cv2
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from darkroom.errors import PhotoError
 from darkroom.imaging import heif
@@ -45,6 +46,8 @@ FORMATS: Mapping[str, str] = MappingProxyType(
 _MAIN_PICTURE = ("MPO", heif.FORMAT)  # the other pictures in a phone's file are depth or gain maps, or a burst
 
 _HEAD = 256  # bytes
+
+_SUBFILE_TYPE, _IS_PREVIEW = 254, 1  # a tag of TIFF and a bit in it
 
 MAX_PIXELS = 170_000_000  # more than any camera has; Pillow itself refuses photos from 179 million
 MAX_DECODED = 1_000_000_000  # bytes of `pixels`, `alpha` and `pixels16` together: 111 megapixels of 16-bit RGB
@@ -341,6 +344,8 @@ def _check_header(image: Image.Image, has_16_bits: bool) -> None:
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format not in _MAIN_PICTURE:
         raise PhotoError(f"holds {frames} pictures (animation or pages): save the one to edit as a file of its own")
+    if isinstance(image, TiffImageFile) and image.tag_v2.get(_SUBFILE_TYPE, 0) & _IS_PREVIEW:
+        raise PhotoError("begins with a small preview, as camera raw does: save the photo as JPEG, PNG or TIFF")
     if image.mode in ("I", "F", "LAB"):
         raise PhotoError(f"pixels of type {image.mode} have no defined white: save the photo as RGB with 8 or 16 bits")
 
@@ -379,6 +384,8 @@ def _guess(data: bytes) -> str:
         return ": it is text such as HTML, perhaps a failed download"
     if heif.is_heif(data):
         return ": a damaged HEIC file"
+    if data[:4] in (b"8BPS", b"%PDF"):
+        return f": a {'Photoshop' if data[:4] == b'8BPS' else 'PDF'} file; save it as PNG or TIFF"
     if data[4:8] == b"ftyp":
         return ": it looks like a video"
     return ""
