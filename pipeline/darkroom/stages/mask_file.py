@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import Field, model_validator
 
 from darkroom.errors import PhotoError
-from darkroom.imaging.codec import MAX_PIXELS
 from darkroom.imaging.drawn_mask import AmbiguousMask, interpret_mask
 from darkroom.imaging.masks import resized
 from darkroom.stages.base import Problem, Stage, stage
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("darkroom")
 
 SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
+MAX_SCALED = 64_000_000  # pixels of a mask that is larger than its photo; reading it takes up to 24 bytes for each
 FORMATS = ("PNG", "WEBP", "TIFF", "BMP", "JPEG")
 
 
@@ -173,8 +174,9 @@ class _WrongSize(Exception):
 
 def _decoded(file: ImageFile, size: tuple[int, int], resize: bool, lossy: bool) -> tuple[np.ndarray, str]:
     def fits(found: tuple[int, int]) -> bool:
-        return found == size or (resize and _is_scaled(found, size) and found[0] * found[1] <= MAX_PIXELS)
+        return found == size or (resize and _is_scaled(found, size) and math.prod(found) <= most)
 
+    most = max(MAX_SCALED, math.prod(size))
     if not (fits(file.size) or fits(file.size[::-1])):  # otherwise it is not decoded
         raise _WrongSize(_size_problem(file.size, size, resize))
     if (count := getattr(file, "n_frames", 1)) > 1 and file.format != "MPO":
