@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +101,9 @@ def test_links_in_a_stranger_s_run_are_not_followed(run: RunFolder, tmp_path: Pa
     (run.folder / "picture.png").symlink_to(secret)
     with pytest.raises(OSError, match="link"):
         run.files.read("picture.png")
+
+
+def test_decisions_of_several_threads_are_all_kept(run: RunFolder) -> None:
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda number: run.decide(number, "approved"), range(len(run.lines()))))
+    assert run.decisions() == dict.fromkeys(range(len(run.lines())), "approved")

@@ -7,6 +7,7 @@ RUN/rejected.txt    the photos with a rejected picture, one on each line, for `d
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,6 +27,7 @@ from darkroom.system.files import Folder, writing
 REVIEW, REJECTED = "review.json", "rejected.txt"
 
 _MAX_BYTES = 16_000_000  # of review.json
+_one_decision = threading.Lock()  # requests of one page run in several threads
 
 Decision = Literal["approved", "rejected"]
 
@@ -88,14 +90,11 @@ class RunFolder:
     def decide(self, number: int, decision: Decision | None) -> None:
         """Record a decision, or take it back. Raises `OutputError` if it cannot be written."""
         self.line(number)
-        decisions = {key: value for key, value in self.decisions().items() if key != number}
-        if decision:
-            decisions[number] = decision
-        text = json.dumps({"decisions": {str(key): decisions[key] for key in sorted(decisions)}}, indent=1)
-        photos = "".join(f"{photo}\n" for photo in self._rejected(decisions))
-        with writing(self.folder):
-            self.files.write(REVIEW, (text + "\n").encode())
-            self.files.write(REJECTED, photos.encode())
+        with _one_decision:
+            decisions = {key: value for key, value in self.decisions().items() if key != number}
+            if decision:
+                decisions[number] = decision
+            self._write(decisions)
 
     def review(self) -> dict[str, Any]:
         """The counts of decisions, and how to do the rejected photos again."""
@@ -124,6 +123,13 @@ class RunFolder:
                 "seed": line["seed"],
                 "decision": decisions.get(number),
             }
+
+    def _write(self, decisions: dict[int, Decision]) -> None:
+        text = json.dumps({"decisions": {str(key): decisions[key] for key in sorted(decisions)}}, indent=1)
+        photos = "".join(f"{photo}\n" for photo in self._rejected(decisions))
+        with writing(self.folder):
+            self.files.write(REVIEW, (text + "\n").encode())
+            self.files.write(REJECTED, photos.encode())
 
     def _rejected(self, decisions: dict[int, Decision]) -> list[str]:
         lines = self.lines()

@@ -166,7 +166,7 @@ async function follow(revision) {
 function listenToServer() {
   const server = new Emitter();
   const heard = (revision) => follow(revision).catch((error) => error.gone || toast(error.message, "error"));
-  server.on("open", () => heard(Infinity)); // what happened before was not heard
+  server.on("open", () => heard(Infinity).then(() => jobs.set(draft.state.job))); // what happened before was not heard
   server.on("draft", ({ revision }) => heard(revision));
   server.on("job", ({ job }) => jobs.set(job));
   server.on("photo", ({ index, state }) => {

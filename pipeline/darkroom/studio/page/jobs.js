@@ -3,19 +3,22 @@
 import { connection, postJson } from "./api.js";
 import { Emitter, duration, el } from "./dom.js";
 
+const isOver = (job) => job === null || !["waiting", "running"].includes(job.status);
+
 /** Emits `change` {job} with every progress, and `end` {job} when a job is over. */
 export class Jobs extends Emitter {
   job = null;
 
   set(job) {
+    if (job?.run === this.job?.run && isOver(this.job) && !isOver(job)) return; // an answer that a message has overtaken
     const wasRunning = this.isRunning;
     this.job = job;
     this.emit("change", job);
-    if (wasRunning && !this.isRunning) this.emit("end", job);
+    if (job && wasRunning && !this.isRunning) this.emit("end", job); // null: the server has been started again
   }
 
   get isRunning() {
-    return this.job?.status === "running";
+    return this.job !== null && !isOver(this.job);
   }
 
   async cancel() {

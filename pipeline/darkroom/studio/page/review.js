@@ -17,6 +17,7 @@ export class Review {
   #run = null; // as GET /api/runs/NAME
   #shown = []; // the pictures that the filter lets through
   #current = null;
+  #queue = Promise.resolve();
 
   constructor() {
     this.list = new VirtualList(byId("review-list"), {
@@ -60,7 +61,7 @@ export class Review {
   async #open(name) {
     const isOther = this.#run?.name !== name;
     this.#run = await getJson(`/api/runs/${encodeURIComponent(name)}`);
-    byId("review-report").href = `/api/runs/${encodeURIComponent(name)}/report`;
+    byId("review-report").href = `/api/runs/${encodeURIComponent(name)}/files/index.html`;
     if (isOther) this.#current = null;
     this.#filter();
   }
@@ -97,16 +98,20 @@ export class Review {
     if (decision && this.#current === picture) this.step(1);
     this.#show();
     try {
-      Object.assign(
-        this.#run,
-        await postJson(`/api/runs/${encodeURIComponent(this.#run.name)}/review`, { number: picture.number, decision }),
-      );
+      await this.#send(this.#run, { number: picture.number, decision });
     } catch (error) {
       picture.decision = before;
       this.list.refresh();
       toast(error.message, "error");
     }
     this.#show();
+  }
+
+  /** Decisions are sent one after the other, so that the counts that come last are the newest. */
+  #send(run, decision) {
+    const sent = this.#queue.then(() => postJson(`/api/runs/${encodeURIComponent(run.name)}/review`, decision));
+    this.#queue = sent.catch(() => {});
+    return sent.then((counts) => Object.assign(run, counts));
   }
 
   #showRow(row, picture) {

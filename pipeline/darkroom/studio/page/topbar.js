@@ -114,12 +114,11 @@ export class TopBar {
   #ended(job) {
     const link = byId("run-link");
     link.replaceChildren();
-    if (job.status === "failed") return toast(job.message || "The run failed.", "error");
-    if (!job.run) return toast("The run was cancelled.");
+    if (job.status === "failed") toast(job.message || "The run failed.", "error");
     const report = el(
       "a",
       {
-        href: `/api/runs/${encodeURIComponent(job.run)}/report`,
+        href: `/api/runs/${encodeURIComponent(job.run)}/files/index.html`,
         target: "_blank",
         rel: "noopener",
         "data-test": "report",
@@ -127,7 +126,7 @@ export class TopBar {
       "Report",
     );
     const review = el("button", { type: "button", class: "small", onclick: () => this.#openReview(job.run) }, "Review");
-    link.append(job.status === "cancelled" ? "Run cancelled" : "Run finished", report, review);
-    return undefined;
+    const words = { cancelled: "Run cancelled", failed: "Run failed", done: "Run finished" };
+    link.append(words[job.status], report, review);
   }
 }
