@@ -22,9 +22,10 @@ from darkroom.studio import draft as changes
 from darkroom.studio.clicks import Clicks
 from darkroom.studio.command import opened
 from darkroom.studio.draft import Conflict
+from darkroom.studio.review import RunFolder
 from darkroom.studio.studio import Studio
 from support.in_process import CliInProcess
-from support.runs import CAR, journal
+from support.runs import CAR, ROOT, journal
 
 COORDINATE = st.floats(0, 60, allow_nan=False).map(lambda value: round(value, 2))
 BOX = st.tuples(COORDINATE, COORDINATE, st.floats(61, 64), st.floats(61, 64)).map(
@@ -191,7 +192,7 @@ def test_saving_overwrites_only_what_the_studio_wrote(tmp_path: Path) -> None:
         assert made.save("new") == {
             "recipe": "new.yaml",
             "manifest": "new.jsonl",
-            "command": "python run.py recipe=new.yaml",
+            "command": f"python {ROOT / 'run.py'} recipe=new.yaml",
         }
         click(made, 1, "car", Clicks(points=((6, 5),)))
         made.save("new")
@@ -211,3 +212,46 @@ def test_a_second_pass_keeps_the_chosen_prompt_and_seed(tmp_path: Path) -> None:
         assert stages["inpaint"]["prompt"] == "moon" and stages["inpaint"]["seed"] == 7
         assert stages["inpaint_2"] == {"op": "inpaint", "prompt": "moon", "strength": 0.5}
         assert made.describe()["problems"] == []
+
+
+def test_changes_of_the_recipe_are_undone_and_clicks_outlive_their_stage(tmp_path: Path) -> None:
+    photos(tmp_path / "photos")
+    with studio(tmp_path, "recipe=car_on_mars", "dataset.images=photos", "stages.car.points=[]") as made:
+        click(made, 1, "car", Clicks(points=((5, 5),)))
+        before = made.draft.state.stages
+        for grow in (1, 2, 3):  # a slider
+            made.change(
+                made.draft.state.revision,
+                lambda state, grow=grow: changes.with_parameter(state, "refine", "grow", grow),
+                "grow",
+            )
+        made.change(made.draft.state.revision, lambda state: changes.without_stage(state, "car"))
+        assert made.list_photos(0, 3)[1]["state"] == "untouched"
+        made.undo(made.draft.state.revision)
+        assert made.list_photos(0, 3)[1]["state"] == "masked"
+        made.undo(made.draft.state.revision)
+        assert made.draft.state.stages == before
+        made.change(made.draft.state.revision, lambda state: changes.without_stage(state, "car"))
+        made.change(made.draft.state.revision, lambda state: changes.with_stage(state, "sam", "refine"))
+        assert made.draft.state.clicks_on(made.photos[1].name)["car"].points == ((5, 5),)
+
+
+def test_a_run_keeps_the_clicks_that_it_began_with(tmp_path: Path) -> None:
+    photos(tmp_path / "photos")
+    words = ["recipe=car_on_mars", "dataset.images=photos", "stages.car.points=[]", "~stages.inpaint"]
+    with studio(tmp_path, *words) as made:
+        for index in (0, 1):
+            click(made, index, "car", Clicks(points=((30, 30),)))
+        assert made.describe()["run_photos"] == 2
+        made.run()
+        made.worker.submit(made.worker.stop, 3)
+        made.worker.run()
+        run = RunFolder(made.outputs, made.job()["run"])
+        assert len(run.lines()) == 2
+        click(made, 0, "car", Clicks())
+        run.decide(0, "rejected")
+        config = json.loads((run.folder / "run.json").read_text())["config"]
+        rows = [json.loads(line) for line in Path(config["dataset"]["manifest"]).read_text().splitlines()]
+        assert [row["points"] for row in rows] == [[[30, 30]], [[30, 30]]]
+        recipe = made.draft.run_recipe(made.draft.state, run.rejected())
+        assert recipe["dataset"]["only"] == [made.photos[0].name]

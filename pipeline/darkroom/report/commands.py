@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from darkroom.report.redaction import Redactor
-from darkroom.resources import COMMAND
+from darkroom.resources import CHECKOUT, COMMAND
 
 Scalar = str | int | float | bool | None
 
@@ -61,8 +61,10 @@ def run_command(run: PurePath, facts: Mapping[str, Any], line: Mapping[str, Any]
 
 
 def recipe_command(**words: str) -> str:
-    """The command of an ordinary run, from the values of its words, such as `recipe`, `dataset.only`."""
-    return _command([word(key, value) for key, value in words.items()])
+    """The command of an ordinary run in the current folder, from the values of its words, such as `recipe`."""
+    is_here = CHECKOUT is None or Path("run.py").is_file()
+    command = COMMAND if is_here else f"python {shlex.quote(str(CHECKOUT / 'run.py'))}"
+    return f"{command} {shlex.join(word(key, value) for key, value in words.items())}"
 
 
 def word(key: str, value: Scalar) -> str:

@@ -1,8 +1,10 @@
 """The draft: the recipe that is being made, and the clicks on its photos. Every change is saved before it is answered.
 
-outputs/studio/NAME/recipe.yaml    the recipe, which the command line can run at any time
-outputs/studio/NAME/photos.jsonl   its manifest: one line for each photo with clicks
-outputs/studio/NAME/studio.json    all photos of the folder, and the runs that painted single ones
+outputs/studio/NAME/recipe.yaml        the recipe, which the command line can run at any time
+outputs/studio/NAME/photos.jsonl       its manifest: one line for each photo with clicks
+outputs/studio/NAME/photos-*.jsonl     the manifests of runs, as they were when these began
+outputs/studio/NAME/studio.json        where all photos are
+outputs/studio/NAME/runs.jsonl         the runs that were started from it
 """
 
 from __future__ import annotations
@@ -14,14 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from darkroom.config.stage_defaults import op_of, with_defaults
+from darkroom.config.stage_spec import fill_in
 from darkroom.dataset import Dataset, Photo
+from darkroom.dataset.columns import BUILT_IN
 from darkroom.errors import DarkroomError, RecipeError, suggest
 from darkroom.stages import STAGES
 from darkroom.studio.clicks import Clicks, click_parameters
 from darkroom.studio.draft_files import DraftFiles
-from darkroom.studio.recipe_text import Written, columns_of
+from darkroom.studio.recipe_text import Written, columns_of, plain
 
 Stages = dict[str, dict[str, Any]]  # by name: `op`, and the parameters that differ from their defaults
+
+
+_UNDONE = 100  # changes that can be undone
 
 
 class Conflict(DarkroomError):
@@ -73,15 +80,18 @@ class Draft:
         self._photos = {photo.name: photo for photo in photos}
         self._rest = {key: config[key] for key in ("wildcards", "on_empty") if config.get(key)}
         self._lock = threading.Lock()
+        self._past: list[Stages] = []  # before each change that can be undone
+        self._last_change = ""
         stages, common, columns = _split(config.get("stages") or {})
         self.state = State(0, stages, self._clicks_in(columns), common)
 
-    def change(self, revision: int, make: Callable[[State], State]) -> State:
+    def change(self, revision: int, make: Callable[[State], State], what: str = "") -> State:
         """Change the draft and save it.
 
         Args:
             revision: of the state that the change was made for.
             make: the new state from the old one.
+            what: names the change; the same again and again, as by a slider, is undone at once.
 
         Raises:
             Conflict: there is a newer revision.
@@ -91,10 +101,28 @@ class Draft:
         with self._lock:
             if revision != self.state.revision:
                 raise Conflict("another tab has changed this recipe")
-            new = make(self.state)
-            new = replace(new, revision=revision + 1)
+            old, new = self.state, replace(make(self.state), revision=revision + 1)
             self.save(new)
-            self.state = new
+            if new.stages != old.stages and not (what and what == self._last_change):
+                self._past = [*self._past[1 - _UNDONE :], old.stages]
+            self._last_change, self.state = what, new
+            return new
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether a change of the stages can be undone."""
+        return bool(self._past)
+
+    def undo(self, revision: int) -> State:
+        """Undo the last change of the stages; clicks stay as they are. See `change`."""
+        with self._lock:
+            if revision != self.state.revision:
+                raise Conflict("another tab has changed this recipe")
+            if not self._past:
+                raise RecipeError("nothing to undo")
+            new = replace(self.state, stages=self._past[-1], revision=revision + 1)
+            self.save(new)
+            self._past, self._last_change, self.state = self._past[:-1], "", new
             return new
 
     def save(self, state: State) -> None:
@@ -113,12 +141,34 @@ class Draft:
     def recipe_for(self, photo: Photo, state: State) -> dict[str, Any]:
         """The recipe for one photo alone, with its clicks and its manifest columns filled in."""
         clicks = state.clicks_on(photo.name)
+        columns = {**{name: f"${{item.{name}}}" for name in BUILT_IN}, **photo.item}  # a run fills the others in
         stages = {
             name: stage | (clicks[name].parameters(stage["op"]) if name in clicks else {})
             for name, stage in state.stages.items()
         }
-        recipe = {"name": self.name, "dataset": {"images": str(photo.path)}, "stages": stages}
-        return recipe | self._rest
+        filled = fill_in(stages, columns) if photo.item else stages
+        return {"name": self.name, "dataset": {"images": str(photo.path)}, "stages": filled} | self._rest
+
+    def run_recipe(self, state: State, only: Sequence[str] = ()) -> dict[str, Any]:
+        """The recipe of a run of all photos, or of some; its manifest is a file of its own, which no change will touch.
+
+        Raises:
+            OutputError: the manifest cannot be written.
+        """
+        written = self.written(state, self.files.folder)
+        dataset = plain(self.dataset)
+        if written.rows is not None:
+            folder = str(self.files.folder / written.dataset["folder"])
+            dataset = {"manifest": str(self.files.keep_manifest(written.manifest())), "folder": folder}
+        if only:
+            dataset["only"] = list(only)
+        return {"name": self.name, "dataset": dataset, "stages": written.stages} | self._rest
+
+    def photos_of_run(self, state: State) -> int:
+        """The number of photos that a run of all takes: with clicks, those that have them at every stage."""
+        if len(self._photos) == 1 or not any(any(clicks.values()) for clicks in state.clicks.values()):
+            return len(self._photos)
+        return sum(all(state.clicks_on(name).values()) for name in self._photos)
 
     def _clicks_in(self, columns: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, Clicks]]:
         """The clicks that the manifest's columns hold, by photo and stage."""
@@ -159,7 +209,10 @@ def with_stage(state: State, op: str, before: str | None) -> State:
     """The state with one more stage, before another one or at the end."""
     if op not in STAGES:
         raise RecipeError(f"{op}: unknown op, {suggest(op, list(STAGES))}")
-    name = next(name for name in (op, *(f"{op}_{number}" for number in range(2, 1000))) if name not in state.stages)
+    orphaned = (name for clicks in state.clicks.values() for name in clicks if name not in state.stages)
+    free = (name for name in (op, *(f"{op}_{number}" for number in range(2, 1000))) if name not in state.stages)
+    name = next(orphaned, None) if click_parameters(op) else None  # clicks of a stage that was removed are kept
+    name = name or next(free)
     return replace(state, stages=_placed({**state.stages, name: {"op": op}}, name, before))
 
 

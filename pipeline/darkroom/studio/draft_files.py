@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -84,6 +86,12 @@ class DraftFiles:
         self._replace(RECIPE, written.recipe(self.recipe, MANIFEST))
         self._replace(STUDIO, json.dumps({"dataset": plain(dataset)}, ensure_ascii=False, indent=1) + "\n")
 
+    def keep_manifest(self, text: str) -> Path:
+        """Write a manifest under a name of its own; the same text has the same name."""
+        path = self.folder / f"photos-{hashlib.sha256(text.encode()).hexdigest()[:8]}.jsonl"
+        self._replace(path.name, text)
+        return path
+
     def add_run(self, photo: str | None, run: str) -> None:
         """Remember a run of one photo, or of all."""
         line = json.dumps({"photo": photo, "run": run}, ensure_ascii=False) + "\n"
@@ -127,6 +135,7 @@ def save_as(written: Written, folder: Path, name: str) -> list[Path]:
     for path in (recipe, manifest):
         if files.holds(path.name) and not _is_ours(files, recipe.name):
             raise OutputError(f"{path.name}: exists already, and the studio did not write it; choose another name")
+    written = replace(written, name=name)
     texts = {manifest: written.manifest()} if written.rows is not None else {}
     texts |= {recipe: written.recipe(label(recipe), manifest.name)}
     for path, text in texts.items():

@@ -109,6 +109,10 @@ class RunFolder:
             "command": again if rejected else None,
         }
 
+    def rejected(self) -> list[str]:
+        """The names of the photos with a rejected picture."""
+        return self._rejected(self.decisions())
+
     def pictures(self) -> Iterator[dict[str, Any]]:
         """What the page shows of each picture."""
         decisions = self.decisions()

@@ -189,8 +189,7 @@ class Pages:
     def click(self, request: Request) -> Any:
         """Set the clicks on a photo."""
         body = request.state.body
-        self.studio.click(self._index(request), revision_of(body), str(body.get("stage")), Clicks.of(body))
-        return {"revision": self.studio.draft.state.revision}
+        return self.studio.click(self._index(request), revision_of(body), str(body.get("stage")), Clicks.of(body))
 
     @_answered
     def change(self, request: Request) -> Any:
@@ -201,8 +200,11 @@ class Pages:
             raise ValueError("change: should be an object")
         if change.get("do") == "second_pass":
             self.studio.second_pass(revision, str(change.get("result")))
+        elif change.get("do") == "undo":
+            self.studio.undo(revision)
         else:
-            self.studio.change(revision, made_change(change))
+            what = f"{change.get('stage')} {change.get('parameter')}" if change.get("do") == "set" else ""
+            self.studio.change(revision, made_change(change), what)
         return self.studio.describe(with_ops=False)
 
     @_answered
@@ -220,7 +222,8 @@ class Pages:
     @_answered
     def run(self, request: Request) -> Any:
         """Run the recipe on all photos."""
-        self.studio.run()
+        rejected_of = request.state.body.get("rejected_of")
+        self.studio.run(None if rejected_of is None else str(rejected_of))
         return {"job": self.studio.job()}
 
     @_answered

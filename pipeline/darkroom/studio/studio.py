@@ -88,6 +88,8 @@ class Studio:
                 [kind for stage in state.stages.values() for kind in STAGES[stage["op"]].uses]
             ),
             "photos": len(self.photos),
+            "run_photos": self.draft.photos_of_run(state),
+            "can_undo": self.draft.can_undo,
             "current": self._current,
             "stages": [
                 {"name": name, "op": stage["op"], "parameters": {k: v for k, v in stage.items() if k != "op"}}
@@ -124,16 +126,24 @@ class Studio:
 
     # Changes
 
-    def change(self, revision: int, make: Callable[[State], State]) -> None:
+    def change(self, revision: int, make: Callable[[State], State], what: str = "") -> None:
         """Change the draft; see `Draft.change`."""
-        state = self.draft.change(revision, make)
+        state = self.draft.change(revision, make, what)
         self.tell({"type": "draft", "revision": state.revision})
 
-    def click(self, index: int, revision: int, stage: str, clicks: Clicks) -> None:
-        """Set the clicks on a photo; see `Draft.change`."""
+    def undo(self, revision: int) -> None:
+        """Undo the last change of the stages; see `Draft.undo`."""
+        state = self.draft.undo(revision)
+        self.tell({"type": "draft", "revision": state.revision})
+
+    def click(self, index: int, revision: int, stage: str, clicks: Clicks) -> dict[str, Any]:
+        """Set the clicks on a photo; see `Draft.change`. Returns the revision, and what is still wrong."""
         name = self.photos[index].name
         self.change(revision, lambda state: with_clicks(state, name, stage, clicks))
         self.tell({"type": "photo", "index": index, "state": self._state_of(index)})
+        state = self.draft.state
+        problems, warnings = self._problems(state)
+        return {"revision": state.revision, "problems": problems, "warnings": warnings}
 
     def second_pass(self, revision: int, result: str) -> None:
         """Add a repaint behind the one that made a result; see `Draft.change`."""
@@ -189,9 +199,12 @@ class Studio:
         recipe = self.draft.recipe_for(photo, self.draft.state)
         self._start(recipe, Progress("paint", index))
 
-    def run(self) -> None:
-        """Start a run of all photos; see `paint`."""
-        self._start(self.draft.files.folder / "recipe.yaml", Progress("run", None))
+    def run(self, rejected_of: str | None = None) -> None:
+        """Start a run of all photos, or of those that were rejected in another run; see `paint`."""
+        only = RunFolder(self.outputs, rejected_of).rejected() if rejected_of else []
+        if rejected_of and not only:
+            raise RecipeError(f"{rejected_of}: no picture is rejected")
+        self._start(self.draft.run_recipe(self.draft.state, only), Progress("run", None))
 
     def cancel(self) -> None:
         """Stop the run that goes on."""
@@ -221,7 +234,7 @@ class Studio:
         self.cancel()
         self.worker.stop()
 
-    def _start(self, recipe: Path | Mapping[str, Any], progress: Progress) -> None:
+    def _start(self, recipe: Mapping[str, Any], progress: Progress) -> None:
         if self._work and not self._work.is_over:
             raise RecipeError("another run goes on: wait for its end, or cancel it")
         job = prepare_given(recipe, self._words)
