@@ -62,8 +62,9 @@ def run_command(run: PurePath, facts: Mapping[str, Any], line: Mapping[str, Any]
 
 def recipe_command(**words: str) -> str:
     """The command of an ordinary run in the current folder, from the values of its words, such as `recipe`."""
-    is_here = CHECKOUT is None or Path("run.py").is_file()
-    command = COMMAND if is_here else f"python {shlex.quote(str(CHECKOUT / 'run.py'))}"
+    command = COMMAND
+    if CHECKOUT and not Path("run.py").is_file():
+        command = f"python {shlex.quote(str(CHECKOUT / 'run.py'))}"
     return f"{command} {shlex.join(word(key, value) for key, value in words.items())}"
 
 
