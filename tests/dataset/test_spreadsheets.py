@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from openpyxl import Workbook
 from PIL import Image
 
@@ -184,15 +188,20 @@ def test_text_that_is_broken_costs_its_row(tmp_path: Path) -> None:
 
 def sheet(path: Path, rows: str) -> None:
     """A workbook whose sheet holds this XML."""
-    book = Workbook()
-    book.save(path)
-    with zipfile.ZipFile(path) as old:
-        contents = {name: old.read(name) for name in old.namelist()}
+    Workbook().save(path)
     space = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
     data = f'<worksheet xmlns="{space}"><sheetData>{rows}</sheetData></worksheet>'
-    contents["xl/worksheets/sheet1.xml"] = data.encode()
+    zipped(path, parts_of(path) | {"xl/worksheets/sheet1.xml": data.encode()})
+
+
+def parts_of(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def zipped(path: Path, parts: dict[str, bytes]) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
-        for name, content in contents.items():
+        for name, content in parts.items():
             new.writestr(name, content)
 
 
@@ -222,6 +231,27 @@ def test_hostile_workbooks_are_refused(kind: str, tmp_path: Path) -> None:
         Dataset(manifest=str(tmp_path / "m.xlsx")).check()
     (line,) = caught.value.problems
     assert reason in line and line.startswith(f"dataset.manifest: {tmp_path}/m.xlsx: ")
+
+
+PIECES = [b'"', b";", b"\n", b"\0", b"\xff\xfe", b"1e999", b'<c r="XFD9"/>', b'<row r="-5">', b"&#0;", b"9" * 400]
+
+
+@settings(max_examples=60, deadline=None)
+@given(way=st.sampled_from(sorted(WAYS)), data=st.data())
+def test_damaged_tables_end_in_rows_or_in_one_line(way: str, data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = table(Path(folder), way)
+        damaged = path.read_bytes() if path.suffix != ".xlsx" else parts_of(path)["xl/worksheets/sheet1.xml"]
+        for _ in range(data.draw(st.integers(1, 5))):
+            place = data.draw(st.integers(0, len(damaged)))
+            piece = data.draw(st.sampled_from(PIECES) | st.binary(max_size=4))
+            damaged = damaged[:place] + piece + damaged[place + data.draw(st.integers(0, 9)) :]
+        if path.suffix == ".xlsx":
+            zipped(path, parts_of(path) | {"xl/worksheets/sheet1.xml": damaged})
+        else:
+            path.write_bytes(damaged)
+        with suppress(RecipeError):
+            assert all(photo.problem or photo.name for photo in Dataset(manifest=str(path)).photos())
 
 
 def test_a_missing_package_is_named_with_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,14 @@ def test_what_the_recipe_says_already_is_left_out() -> None:
     assert command == "python run.py recipe=2026-11-20_14-03-22-481_car/recipe.yaml stages.inpaint.seed=7"
 
 
+def test_one_photo_is_named_whatever_the_recipe_selects() -> None:
+    config = {"dataset": {"images": "/photos", "only": ["/reds"], "exclude": None}, "stages": {}}
+    command = run_command(
+        PurePath("run"), {"config": config}, {"path": "/photos/reds/a.png", "settings": []}, Redactor([])
+    )
+    assert parsed(command)["dataset.only"] is None and "dataset.exclude" not in parsed(command)
+
+
 def test_what_a_rule_a_wildcard_or_an_entry_gave_is_said() -> None:
     along = [{"prompt": "${wildcard.place}", "steps": 9, "negative_prompt": "rain"}, "venus"]
     given = {**MARS, "prompt": along, "seed": {"count": 4}, "negative_prompt": None, "scheduler": "${item.folder}"}

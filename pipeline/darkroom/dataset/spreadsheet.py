@@ -20,6 +20,11 @@ _MAX_BYTES = 100_000_000  # unpacked
 _MAX_COLUMNS = 1000
 _MAX_ROWS = 1_048_576  # Excel's limit; a file may claim any number
 
+
+class _TooLarge(Exception):
+    """A workbook above a limit; the message says which."""
+
+
 _Cells = tuple[tuple[int, tuple[Any, ...]], ...]  # number and cells of each row that is not empty
 
 
@@ -52,11 +57,12 @@ def _sheet(path: Path, changed: int, size: int) -> _Cells:
             return tuple(_read(file))
         except BadZipFile:
             reason = "not an .xlsx file, or damaged; an .xls file must be saved as .xlsx"
-        except ValueError as error:
+        except _TooLarge as error:
             reason = str(error)
         except Exception as error:  # KeyError, ParseError, ...: the file may hold anything
             raise_if_interrupted()
-            reason = f"cannot be read as .xlsx: {type(error).__name__}: {error}"
+            first = next(iter(str(error).splitlines()), "")
+            reason = f"cannot be read as .xlsx: {type(error).__name__}: {first}"
     raise RecipeError(f"{KEY}: {path}: {reason}")
 
 
@@ -64,15 +70,15 @@ def _read(file: BinaryIO) -> Iterator[tuple[int, tuple[Any, ...]]]:
     from openpyxl import load_workbook
 
     if sum(part.file_size for part in ZipFile(file).infolist()) > _MAX_BYTES:
-        raise ValueError(f"more than {_MAX_BYTES // 1_000_000} MB unpacked; save it as CSV")
+        raise _TooLarge(f"more than {_MAX_BYTES // 1_000_000} MB unpacked; save it as CSV")
     file.seek(0)
     sheet = load_workbook(file, read_only=True, data_only=True, keep_links=False).worksheets[0]
     sheet.reset_dimensions()  # what a file claims about its size need not be true
     for number, cells in enumerate(sheet.iter_rows(values_only=True), start=1):
         if number > _MAX_ROWS:
-            raise ValueError(f"more than {_MAX_ROWS:,} rows")
+            raise _TooLarge(f"more than {_MAX_ROWS:,} rows")
         if len(cells) > _MAX_COLUMNS:
-            raise ValueError(f"row {number} has more than {_MAX_COLUMNS:,} columns")
+            raise _TooLarge(f"row {number} has more than {_MAX_COLUMNS:,} columns")
         if any(cell is not None for cell in cells):
             yield number, _plain(cells)
 
