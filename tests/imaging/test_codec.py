@@ -16,8 +16,9 @@ from PIL import Image, ImageCms
 
 from darkroom.errors import PhotoError
 from darkroom.imaging import heif
-from darkroom.imaging.codec import MAX_PIXELS, decode_photo, read_photo
+from darkroom.imaging.codec import decode_photo, read_photo
 from darkroom.imaging.png import encode_png
+from darkroom.imaging.unreadable import MAX_PIXELS
 from support.photo_files import SRGB, blocks, noise16, png, png16, saved, tiff16
 
 heif.register()  # so that `saved` can write it

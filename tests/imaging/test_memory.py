@@ -20,10 +20,11 @@ from PIL import Image
 from darkroom.errors import PhotoError
 from darkroom.imaging import bands, compositing, seam
 from darkroom.imaging.bands import by_bands
-from darkroom.imaging.codec import MAX_DECODED, decode_photo
+from darkroom.imaging.codec import decode_photo
 from darkroom.imaging.crops import Crop
 from darkroom.imaging.edit import Edit
 from darkroom.imaging.png import encode_png
+from darkroom.imaging.unreadable import MAX_DECODED
 from support.runs import Cli, journal
 
 MULTIPLE = {8: 8, 16: 3.5}  # of the decoded bytes, with this recipe; docs/datasets.md has those of the worst

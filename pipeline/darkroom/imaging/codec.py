@@ -14,7 +14,6 @@ from types import MappingProxyType
 import cv2
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
-from PIL.TiffImagePlugin import TiffImageFile
 
 from darkroom.errors import PhotoError
 from darkroom.imaging import heif
@@ -23,6 +22,7 @@ from darkroom.imaging.colour_profiles import to_rgb
 from darkroom.imaging.exif import CaptureMetadata, ExifEntry, read_exif
 from darkroom.imaging.gps import read_gps
 from darkroom.imaging.pil_arrays import in_mode, to_array
+from darkroom.imaging.unreadable import check_header, guess, too_large
 from darkroom.system.files import digest_of, open_file, read_file
 from darkroom.system.interrupts import raise_if_interrupted
 
@@ -43,14 +43,7 @@ FORMATS: Mapping[str, str] = MappingProxyType(
 )
 """Suffix to Pillow's name of the format. Folders are searched for these suffixes; no other format is decoded."""
 
-_MAIN_PICTURE = ("MPO", heif.FORMAT)  # the other pictures in a phone's file are depth or gain maps, or a burst
-
 _HEAD = 256  # bytes
-
-_SUBFILE_TYPE, _IS_PREVIEW = 254, 1  # a tag of TIFF and a bit in it
-
-MAX_PIXELS = 170_000_000  # more than any camera has; Pillow itself refuses photos from 179 million
-MAX_DECODED = 1_000_000_000  # bytes of `pixels`, `alpha` and `pixels16` together: 111 megapixels of 16-bit RGB
 
 # EXIF orientation to the operation that turns the stored pixels upright, in NumPy and in Pillow.
 _UPRIGHT: Mapping[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -199,8 +192,7 @@ def decode_photo(data: bytes) -> DecodedPhoto:
     """Decode the bytes of a photo file. CMYK and grey profiles are converted to sRGB.
 
     Raises:
-        PhotoError: it cannot be decoded, is animated, has several pages, has over `MAX_PIXELS` pixels, or takes more
-            than `MAX_DECODED`.
+        PhotoError: it cannot be decoded, is animated, has several pages, or is too large (`check_header`).
     """
     with _decode_errors(data):
         return _decode(data)
@@ -222,14 +214,14 @@ def read_capture_metadata(path: Path) -> CaptureMetadata:
 def _decode_errors(data: bytes) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on odd metadata, and on sizes, which `_check_header` judges
+            warnings.simplefilter("ignore")  # on odd metadata, and on sizes, which `check_header` judges
             yield
     except PhotoError:
         raise
     except UnidentifiedImageError:
-        raise PhotoError(f"not a picture of a known format{_guess(data)}") from None
+        raise PhotoError(f"not a picture of a known format{guess(data)}") from None
     except Image.DecompressionBombError:
-        raise PhotoError(_too_large()) from None
+        raise PhotoError(too_large()) from None
     except Exception as error:  # OSError, SyntaxError, struct.error, zlib.error, ...: the bytes may be anything
         raise_if_interrupted()
         raise PhotoError(f"cannot be decoded: {error}") from None
@@ -248,7 +240,7 @@ def _opened(data: bytes) -> Iterator[tuple[Image.Image, bool]]:
     """A picture whose header has been checked, ready for `read_exif`, and whether its channels have 16 bits."""
     with Image.open(BytesIO(data), formats=_formats_of(data)) as image:
         has_16_bits = _has_16_bits(image)
-        _check_header(image, has_16_bits)
+        check_header(image, has_16_bits)
         if image.format == "PNG":
             image.load()  # its EXIF block may follow the pixels
         yield image, has_16_bits
@@ -330,26 +322,6 @@ def _has_16_bits(image: ImageFile.ImageFile) -> bool:
     return any(";16" in str(tile.args) for tile in image.tile)
 
 
-def _check_header(image: Image.Image, has_16_bits: bool) -> None:
-    """Refuse what the header already rules out, before anything is decoded."""
-    size = f"{image.width} x {image.height} px"
-    if image.width * image.height > MAX_PIXELS:
-        raise PhotoError(f"{_too_large()}: {size}")
-    channels = 4 if image.has_transparency_data else 3
-    decoded = image.width * image.height * channels * (3 if has_16_bits else 1)  # 16 bits and their upper bytes
-    if decoded > MAX_DECODED:
-        bits = "16 bits" if has_16_bits else "8 bits"
-        limit = f"{decoded / 1e9:.1f} GB decoded, more than {MAX_DECODED / 1e9:.0f} GB"
-        raise PhotoError(f"{size} in {channels} channels of {bits} take {limit}")
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format not in _MAIN_PICTURE:
-        raise PhotoError(f"holds {frames} pictures (animation or pages): save the one to edit as a file of its own")
-    if isinstance(image, TiffImageFile) and image.tag_v2.get(_SUBFILE_TYPE, 0) & _IS_PREVIEW:
-        raise PhotoError("begins with a small preview, as camera raw does: save the photo as JPEG, PNG or TIFF")
-    if image.mode in ("I", "F", "LAB"):
-        raise PhotoError(f"pixels of type {image.mode} have no defined white: save the photo as RGB with 8 or 16 bits")
-
-
 def _split_alpha(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
     """Colours, of mode L, CMYK or RGB, and alpha, (H, W) uint8."""
     if image.mode.startswith("I;16"):
@@ -370,22 +342,3 @@ def _split_16_bit_grey(image: Image.Image) -> tuple[Image.Image, np.ndarray | No
     transparent = image.info.get("transparency")
     alpha = None if transparent is None else (values != transparent) * np.uint8(255)
     return Image.fromarray(upper_bytes(values)), alpha
-
-
-def _too_large() -> str:
-    return f"larger than {MAX_PIXELS // 1_000_000} megapixels"
-
-
-def _guess(data: bytes) -> str:
-    """What a file that is no picture most likely is."""
-    if not data:
-        return ": the file is empty"
-    if data.lstrip()[:1] in (b"<", b"{"):
-        return ": it is text such as HTML, perhaps a failed download"
-    if heif.is_heif(data):
-        return ": a damaged HEIC file"
-    if data[:4] in (b"8BPS", b"%PDF"):
-        return f": a {'Photoshop' if data[:4] == b'8BPS' else 'PDF'} file; save it as PNG or TIFF"
-    if data[4:8] == b"ftyp":
-        return ": it looks like a video"
-    return ""

@@ -14,8 +14,9 @@ from PIL import Image
 
 from darkroom.errors import PhotoError
 from darkroom.imaging.bands import by_bands
-from darkroom.imaging.codec import MAX_PIXELS, DecodedPhoto, upper_bytes
+from darkroom.imaging.codec import DecodedPhoto, upper_bytes
 from darkroom.imaging.colour_profiles import converted
+from darkroom.imaging.unreadable import MAX_PIXELS
 
 MAX_SIDE = 20_000  # px, of a delivered picture
 MAX_SCALE = 8
