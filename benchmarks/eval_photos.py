@@ -28,6 +28,7 @@ WAYS = (
     ("u2netp", "{subject: {}}"),
     ("u2netp", "{subject: {keep_largest: null}}"),
     ("u2netp", "{subject: {}, matte: {}}"),
+    ("u2netp", "{subject: {}, matte: {strands: true}}"),
     ("grabcut", "{subject: {}}"),
 )
 TOLERANCE = 0.0075  # of the diagonal: the distance at which two outlines still agree

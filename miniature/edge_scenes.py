@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 SIDE, OVER = 768, 3  # px of the photo; how many times larger it is drawn
-_LARGE = SIDE * OVER
+LARGE = SIDE * OVER
 _SHIFT = 4  # fractional bits of OpenCV's coordinates
 
 
@@ -44,7 +44,7 @@ def edge_scene(kind: str, seed: int) -> EdgeScene:
     """
     rng = np.random.default_rng([seed, list(KINDS).index(kind)])
     outside = backdrop(rng)
-    canvas = _Canvas(rng)
+    canvas = Canvas(rng)
     KINDS[kind](canvas, rng)
     alpha, inside = canvas.reduced()
     mixed = alpha[..., None] * inside + (1 - alpha[..., None]) * outside
@@ -53,16 +53,16 @@ def edge_scene(kind: str, seed: int) -> EdgeScene:
 
 def backdrop(rng: np.random.Generator) -> np.ndarray:
     """A background of soft and sharp shapes in random colours, (H, W, 3) float32."""
-    picture = _colour(rng) + (_colour(rng) - _colour(rng)) * _noise(rng, 2, 3)[..., None] * 0.7
+    picture = random_colour(rng) + (random_colour(rng) - random_colour(rng)) * fractal_noise(rng, 2, 3)[..., None] * 0.7
     for _ in range(int(rng.integers(0, 4))):  # leaves, stones, clouds: areas of another colour
         edge = rng.uniform(0.01, 0.3)
-        area = np.clip((_noise(rng, int(rng.integers(4, 24)), 4) - rng.uniform(-0.2, 0.4)) / edge, 0, 1)
-        picture += area[..., None] * (_colour(rng) - picture) * rng.uniform(0.3, 1)
+        area = np.clip((fractal_noise(rng, int(rng.integers(4, 24)), 4) - rng.uniform(-0.2, 0.4)) / edge, 0, 1)
+        picture += area[..., None] * (random_colour(rng) - picture) * rng.uniform(0.3, 1)
     for _ in range(int(rng.integers(0, 30)) * int(rng.integers(0, 2))):  # lights out of focus
         disc = np.zeros((SIDE, SIDE), np.float32)
         cv2.circle(disc, tuple(rng.integers(0, SIDE, 2).tolist()), int(rng.integers(8, 60)), 1, -1, cv2.LINE_AA)
-        picture += disc[..., None] * (_colour(rng) - picture) * rng.uniform(0.2, 0.7)
-    picture += 12 * _noise(rng, 90, 3)[..., None]
+        picture += disc[..., None] * (random_colour(rng) - picture) * rng.uniform(0.2, 0.7)
+    picture += 12 * fractal_noise(rng, 90, 3)[..., None]
     blur = rng.choice([0, 0.8, 2.5, 6])  # depth of field
     picture = cv2.GaussianBlur(picture, (0, 0), blur) if blur else picture
     return np.clip(picture, 0, 255).astype(np.float32)
@@ -75,7 +75,7 @@ def mask_as_sam_makes_it(alpha: np.ndarray, seed: int) -> np.ndarray:
         (H, W) uint8, 0 or 255.
     """
     rng = np.random.default_rng([seed, 77])
-    small = cv2.resize(_warped(alpha, rng, 2.0), (256, 256), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(warped(alpha, rng, 2.0), (256, 256), interpolation=cv2.INTER_AREA)
     small = cv2.morphologyEx(small, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
     small = cv2.GaussianBlur(small, (0, 0), rng.uniform(1.2, 2.2))
     level = rng.uniform(0.38, 0.55)
@@ -89,7 +89,7 @@ def mask_as_a_salient_network_makes_it(alpha: np.ndarray, seed: int) -> np.ndarr
         (H, W) uint8.
     """
     rng = np.random.default_rng([seed, 78])
-    small = cv2.resize(_warped(alpha, rng, 1.2), (320, 320), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(warped(alpha, rng, 1.2), (320, 320), interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), 1.3)
     sharp = 1 / (1 + np.exp(-rng.uniform(6, 10) * (small - rng.uniform(0.35, 0.5))))
     sharp = (sharp - sharp.min()) / (sharp.max() - sharp.min())
@@ -97,15 +97,15 @@ def mask_as_a_salient_network_makes_it(alpha: np.ndarray, seed: int) -> np.ndarr
     return np.rint(large * 255).astype(np.uint8)
 
 
-class _Canvas:
+class Canvas:
     """Where a thing is drawn, larger than the photo: paint with coverage."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
-        self.cover = np.zeros((_LARGE, _LARGE), np.float32)
-        self.paint = np.zeros((_LARGE, _LARGE, 3), np.float32)
-        self.base = _colour(rng)
-        shade = cv2.resize(_noise(rng, 6, 4), (_LARGE, _LARGE), interpolation=cv2.INTER_LINEAR)
+        self.cover = np.zeros((LARGE, LARGE), np.float32)
+        self.paint = np.zeros((LARGE, LARGE, 3), np.float32)
+        self.base = random_colour(rng)
+        shade = cv2.resize(fractal_noise(rng, 6, 4), (LARGE, LARGE), interpolation=cv2.INTER_LINEAR)
         self.texture = 1 + 0.25 * shade[..., None]
         self.blur = rng.uniform(0.4, 1.0)  # of the lens, in px of the photo
 
@@ -131,26 +131,26 @@ class _Canvas:
         return alpha, np.clip(paint / np.maximum(cover, 1e-6)[..., None], 0, 255)
 
 
-def _hair(canvas: _Canvas, rng: np.random.Generator) -> None:
+def _hair(canvas: Canvas, rng: np.random.Generator) -> None:
     """A head with long strands, some of them alone."""
-    outline = _blob(rng, 0.24, wobble=0.06)
-    canvas.area(_filled(outline))
+    outline = blob(rng, 0.24, wobble=0.06)
+    canvas.area(filled(outline))
     _strands(canvas, outline, count=900, length=(60, 420), width=(1, 4), spread=0.5, curl=0.9)
     _strands(canvas, outline, count=60, length=(200, 620), width=(1, 2), spread=1.0, curl=1.4)
 
 
-def _fur(canvas: _Canvas, rng: np.random.Generator) -> None:
+def _fur(canvas: Canvas, rng: np.random.Generator) -> None:
     """A body with short dense hair all around."""
-    outline = _blob(rng, 0.3, wobble=0.15)
-    canvas.area(_filled(outline))
+    outline = blob(rng, 0.3, wobble=0.15)
+    canvas.area(filled(outline))
     _strands(canvas, outline, count=3500, length=(20, 110), width=(2, 5), spread=0.6, curl=0.5)
 
 
-def _spokes(canvas: _Canvas, rng: np.random.Generator) -> None:
+def _spokes(canvas: Canvas, rng: np.random.Generator) -> None:
     """A wheel with thin spokes, and a saddle to hold it."""
-    centre, radius = _middle(rng), rng.uniform(0.27, 0.33) * _LARGE
-    dark = _colour(rng) * 0.4
-    ring = np.hypot(*_offsets(centre))
+    centre, radius = middle(rng), rng.uniform(0.27, 0.33) * LARGE
+    dark = random_colour(rng) * 0.4
+    ring = np.hypot(*offsets(centre))
     canvas.area((ring < radius) & (ring > radius * rng.uniform(0.84, 0.9)), dark)
     count, turn, grey = int(rng.integers(14, 36)), rng.uniform(0, 1), rng.uniform(90, 230) * np.ones(3)
     for angle in (np.arange(count) + turn) * 2 * np.pi / count:
@@ -161,10 +161,10 @@ def _spokes(canvas: _Canvas, rng: np.random.Generator) -> None:
     canvas.line(bar, int(rng.integers(24, 60)), canvas.base)
 
 
-def _glass(canvas: _Canvas, rng: np.random.Generator) -> None:
+def _glass(canvas: Canvas, rng: np.random.Generator) -> None:
     """A tumbler: a clear wall, an opaque foot, rim and contents."""
-    x, y = _offsets(_middle(rng))
-    half, height, slope = rng.uniform(0.14, 0.2) * _LARGE, rng.uniform(0.26, 0.34) * _LARGE, rng.uniform(0, 0.2)
+    x, y = offsets(middle(rng))
+    half, height, slope = rng.uniform(0.14, 0.2) * LARGE, rng.uniform(0.26, 0.34) * LARGE, rng.uniform(0, 0.2)
     reach = half * (1 - slope * y / height)
     whole = (np.abs(x) < reach) & (np.abs(y) < height)
     canvas.area(whole, np.array([205, 225, 228]) * rng.uniform(0.8, 1.05), rng.uniform(0.25, 0.55))
@@ -174,16 +174,16 @@ def _glass(canvas: _Canvas, rng: np.random.Generator) -> None:
     canvas.area(contents, cover=rng.uniform(0.75, 1))
 
 
-def _plain(canvas: _Canvas, rng: np.random.Generator) -> None:
+def _plain(canvas: Canvas, rng: np.random.Generator) -> None:
     """A thing with clean edges: corners, curves, a hole."""
-    canvas.area(_filled(_blob(rng, 0.28, wobble=0.2, waves=5)))
-    corners = cv2.boxPoints((_middle(rng).tolist(), rng.uniform(0.15, 0.5, 2) * _LARGE, rng.uniform(0, 180)))
-    canvas.area(_filled(corners), _colour(rng))
-    hole = np.hypot(*_offsets(_middle(rng))) < rng.uniform(0.05, 0.1) * _LARGE
+    canvas.area(filled(blob(rng, 0.28, wobble=0.2, waves=5)))
+    corners = cv2.boxPoints((middle(rng).tolist(), rng.uniform(0.15, 0.5, 2) * LARGE, rng.uniform(0, 180)))
+    canvas.area(filled(corners), random_colour(rng))
+    hole = np.hypot(*offsets(middle(rng))) < rng.uniform(0.05, 0.1) * LARGE
     canvas.cover[hole] = 0
 
 
-KINDS: dict[str, Callable[[_Canvas, np.random.Generator], None]] = {
+KINDS: dict[str, Callable[[Canvas, np.random.Generator], None]] = {
     "hair": _hair,
     "fur": _fur,
     "spokes": _spokes,
@@ -193,7 +193,7 @@ KINDS: dict[str, Callable[[_Canvas, np.random.Generator], None]] = {
 
 
 def _strands(
-    canvas: _Canvas,
+    canvas: Canvas,
     outline: np.ndarray,
     *,
     count: int,
@@ -216,39 +216,39 @@ def _strands(
         canvas.line(start + path, int(rng.integers(*width, endpoint=True)), canvas.base * rng.uniform(0.7, 1.35))
 
 
-def _blob(rng: np.random.Generator, radius: float, wobble: float, waves: int = 7) -> np.ndarray:
+def blob(rng: np.random.Generator, radius: float, wobble: float, waves: int = 7) -> np.ndarray:
     """A closed outline, (n, 2) float, x and y in large px; the radius is a share of the picture."""
     angles = np.linspace(0, 2 * np.pi, 720, endpoint=False)
     reach = np.ones_like(angles)
     for wave in range(2, waves):
         reach += rng.normal(0, wobble / wave) * np.cos(wave * angles + rng.uniform(0, 2 * np.pi))
     ray = np.stack([np.cos(angles), np.sin(angles) * rng.uniform(0.8, 1.2)], 1)
-    return _middle(rng) + ray * (reach * radius * _LARGE)[:, None]
+    return middle(rng) + ray * (reach * radius * LARGE)[:, None]
 
 
-def _filled(outline: np.ndarray) -> np.ndarray:
-    shape = np.zeros((_LARGE, _LARGE), np.uint8)
+def filled(outline: np.ndarray) -> np.ndarray:
+    shape = np.zeros((LARGE, LARGE), np.uint8)
     cv2.fillPoly(shape, [np.rint(outline * (1 << _SHIFT)).astype(np.int32)], 1, cv2.LINE_8, _SHIFT)
     return shape.astype(bool)
 
 
-def _middle(rng: np.random.Generator) -> np.ndarray:
-    return _LARGE * rng.uniform(0.46, 0.54, 2)
+def middle(rng: np.random.Generator) -> np.ndarray:
+    return LARGE * rng.uniform(0.46, 0.54, 2)
 
 
-def _offsets(centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def offsets(centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The x and y distance of each large pixel from a point."""
-    along = np.arange(_LARGE, dtype=np.float32)
+    along = np.arange(LARGE, dtype=np.float32)
     return along[None] - np.float32(centre[0]), along[:, None] - np.float32(centre[1])
 
 
-def _colour(rng: np.random.Generator) -> np.ndarray:
+def random_colour(rng: np.random.Generator) -> np.ndarray:
     """A random colour, seldom as strong as a pure one."""
     grey = rng.uniform(20, 235)
     return np.clip(grey + rng.normal(0, 35, 3), 0, 255)
 
 
-def _noise(rng: np.random.Generator, cells: int, octaves: int) -> np.ndarray:
+def fractal_noise(rng: np.random.Generator, cells: int, octaves: int) -> np.ndarray:
     """Fractal noise, (H, W) float32, about -1 to 1; `cells` bumps across at its coarsest."""
     total = np.zeros((SIDE, SIDE), np.float32)
     for octave in range(octaves):
@@ -257,9 +257,9 @@ def _noise(rng: np.random.Generator, cells: int, octaves: int) -> np.ndarray:
     return total
 
 
-def _warped(alpha: np.ndarray, rng: np.random.Generator, distance: float) -> np.ndarray:
+def warped(alpha: np.ndarray, rng: np.random.Generator, distance: float) -> np.ndarray:
     """The alpha moved about smoothly, by `distance` px in the root mean square."""
-    shift = [_noise(rng, 12, 1) for _ in range(2)]
+    shift = [fractal_noise(rng, 12, 1) for _ in range(2)]
     shift = [each * (distance / np.float32(max(each.std(), 1e-6))) for each in shift]
     x, y = np.meshgrid(np.arange(SIDE, dtype=np.float32), np.arange(SIDE, dtype=np.float32))
     return cv2.remap(alpha, x + shift[0], y + shift[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

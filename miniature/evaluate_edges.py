@@ -86,11 +86,11 @@ def refined(**parameters: float) -> Way:
     return lambda scene, edit: Refine(**parameters).apply(edit, None)
 
 
-def matted(models: Models, band: float, colours: bool = True) -> Way:
+def matted(models: Models, band: float = 0.01, strands: bool = False, colours: bool = True) -> Way:
     """An edge of `matte`, with or without its unmixed colours."""
 
     def apply(scene: EdgeScene, edit: Edit) -> Edit:
-        found = Matte(band=band).apply(edit, models)
+        found = Matte(band=band, strands=strands).apply(edit, models)
         return found if colours else found.with_mask(found.need_mask())
 
     return apply
@@ -115,10 +115,11 @@ def ways() -> Mapping[str, Way]:
         "`refine: {feather: 2}`": refined(feather=2),
         "`refine: {grow: -2, feather: 2}`, as in the recipes of drawn scenes": refined(grow=-2, feather=2),
         "`refine: {grow: -4, feather: 8}`": refined(grow=-4, feather=8),
-        "`matte`, its alpha alone": matted(guided, 0.01, colours=False),
-        "**`matte`**": matted(guided, 0.01),
-        "**`matte: {band: 0.04}`**": matted(guided, 0.04),
-        "`models.matting=closed_form`": matted(closed_form, 0.01),
+        "`matte`, its alpha alone": matted(guided, colours=False),
+        "**`matte`**": matted(guided),
+        "**`matte: {strands: true}`**": matted(guided, strands=True),
+        "`matte: {band: 0.04}`": matted(guided, band=0.04),
+        "`models.matting=closed_form`": matted(closed_form),
         "true alpha": true_alpha(colours=False),
         "true alpha, unmixed colours": true_alpha(colours=True),
     }

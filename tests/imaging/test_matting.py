@@ -8,6 +8,7 @@ import pytest
 
 from darkroom.imaging import bands
 from darkroom.imaging.matting import _edge_distance, enlarged_rows, guided_alpha, guided_coefficients
+from darkroom.imaging.strands import strands_alpha
 from darkroom.imaging.unmixing import unmixed
 
 
@@ -60,9 +61,10 @@ def test_the_result_does_not_depend_on_the_number_of_threads():
     try:
         for count in (1, 2, 4):
             cv2.setNumThreads(count)
-            found.append((_edge_distance(mask > 0), guided_alpha(image, mask, 0.02)))
+            alphas = guided_alpha(image, mask, 0.02), strands_alpha(image, mask, 0.02)
+            found.append((_edge_distance(mask > 0), *alphas))
     finally:
         cv2.setNumThreads(before)
-    for depth, alpha in found[1:]:
-        np.testing.assert_array_equal(depth, found[0][0])
-        np.testing.assert_array_equal(alpha, found[0][1])
+    for again in found[1:]:
+        for one, other in zip(again, found[0], strict=True):
+            np.testing.assert_array_equal(one, other)

@@ -9,14 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.eval_photos import iou
 from darkroom.errors import PhotoError
+from darkroom.imaging.codec import read_photo
 from darkroom.imaging.edit import Edit
 from darkroom.imaging.layers import is_band
+from darkroom.imaging.strands import REACH
+from darkroom.models import Memory, ModelNames, Models
 from darkroom.stages.invert import Invert
+from darkroom.stages.mask_file import read_mask
 from darkroom.stages.matte import Matte
 from darkroom.stages.refine import Refine
 from miniature.edge_scenes import EdgeScene, edge_scene, mask_as_sam_makes_it
 from support.fake_models import edit_of, stage_models
+from support.runs import ROOT
 from support.strategies import masks
 
 NEW = np.array([30, 200, 60], np.float32)  # a background
@@ -53,6 +59,49 @@ def test_it_has_less_than_two_thirds_of_the_error_of_a_feather(kind, band):
     feathers = [Refine(grow=-width, feather=2 * width) for width in (1, 2, 4)]
     best = min(error(scene, feather.apply(edit, stage_models())) for feather in feathers)
     assert error(scene, matted(edit, band=band)) < 0.66 * best
+
+
+def test_strands_halve_the_error_of_a_feather_around_hair_and_are_better_than_a_wide_band():
+    scene = edge_scene("hair", 501)
+    edit = edit_with(scene)
+    best = min(error(scene, Refine(grow=-each, feather=2 * each).apply(edit, stage_models())) for each in (0, 1, 2, 4))
+    found, wide = (error(scene, matted(edit, **each)) for each in ({"strands": True}, {"band": 0.04}))
+    assert found < 0.5 * best and found < 0.8 * wide
+
+
+@pytest.mark.parametrize("kind", ["fur", "spokes", "plain"])
+def test_strands_are_no_worse_than_the_narrow_band_around_other_edges(kind):
+    scene = edge_scene(kind, 501)
+    edit = edit_with(scene)
+    assert error(scene, matted(edit, strands=True)) < 1.05 * error(scene, matted(edit))
+
+
+def test_strands_reach_beyond_the_band_where_there_is_hair_and_nowhere_else():
+    for kind, reaches in (("hair", True), ("plain", False)):
+        before = edit_with(edge_scene(kind, 501))
+        after = matted(before, strands=True).mask
+        far = Refine(grow=round(0.012 * 768) + 2).apply(before, stage_models()).mask == 0
+        farther = Refine(grow=round(REACH * 768) + 2).apply(before, stage_models()).mask == 0
+
+        assert ((after[far] > 128).sum() > 1000) == reaches and (reaches or not after[far].any())
+        assert not after[farther].any()
+
+
+def test_strands_do_little_harm_to_a_photograph_without_any():
+    photo = read_photo(ROOT / "examples" / "coffee.jpg").pixels
+    truth, _ = read_mask(ROOT / "benchmarks" / "photo_masks" / "examples" / "coffee.png", photo.shape[1::-1])
+    edit = Edit(photo, photo).with_mask(truth)
+    wide, strands = (
+        iou(matted(edit, **each).mask >= 128, truth >= 128) for each in ({"band": 0.04}, {"strands": True})
+    )
+
+    assert strands > 0.985 and 1 - strands < 0.8 * (1 - wide)
+
+
+def test_strands_are_found_by_colours_alone():
+    models = Models(ModelNames(matting="closed_form"), Memory(), "cpu")
+    assert [key for key, _ in Matte(strands=True).refusals(models)] == ["strands"]
+    assert not list(Matte(strands=True).refusals(stage_models())) and not list(Matte().refusals(models))
 
 
 def test_colours_are_found_in_the_band_only_and_mix_to_the_photo(scene):
@@ -103,9 +152,9 @@ def test_a_mask_without_an_edge_stays_as_it_is(value):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.data(), SIZES)
-def test_any_photo_and_mask_give_alpha_and_colours(data, size):
-    edit = matted(edit_of(*size, data.draw(masks(*size))))
+@given(st.data(), SIZES, st.booleans())
+def test_any_photo_and_mask_give_alpha_and_colours(data, size, strands):
+    edit = matted(edit_of(*size, data.draw(masks(*size))), strands=strands)
     assert edit.mask.shape == size and edit.mask.dtype == np.uint8
     assert edit.layers.inside.shape == edit.layers.outside.shape == (*size, 3)
     assert not edit.layers.inside[~is_band(edit.mask)].any()

@@ -157,6 +157,7 @@ class FakeModels:
     checkpoint_info = EndlessPrompts()
     rough_subject: str | None = None
     matting = None
+    matting_needs_model = False
 
     def __init__(
         self, weights: str = "one", diffusion: Any = None, clipseg: Any = None, sam: Any = None, subject: Any = None

@@ -11,7 +11,7 @@ function (He and Sun, "Fast Guided Filter", arXiv 1505.00996), so that alpha has
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -41,12 +41,16 @@ class Reduced:
         image: (h, w, 3) float32 RGB in [0, 1].
         prior: (h, w) float32 in [0, 1], the mask with a soft edge; 0 or 1 where it is certain.
         doubt: (h, w) float32, how little the mask is trusted; 0 where it is certain.
+        share: (h, w) float32 in [0, 1], the mask itself.
+        distance: (h, w) float32, px from the mask's edge.
         side: px of the longer side.
     """
 
     image: np.ndarray
     prior: np.ndarray
     doubt: np.ndarray
+    share: np.ndarray
+    distance: np.ndarray
     side: int
 
     @property
@@ -79,8 +83,9 @@ def reduced(image: np.ndarray, mask: np.ndarray, band: float) -> Reduced:
     distance, width = np.minimum(_edge_distance(share >= 0.5), side), max(1, band * side)
     unknown = distance <= width
     beyond = np.maximum(distance / np.float32(_TRUST * width) - 1, 0)
-    prior = np.where(unknown, box_mean(share, _radius(width, _TRUST / 2)), share >= 0.5).astype(np.float32)
-    return Reduced(small, prior, np.where(unknown, 1 / (1 + beyond * beyond), 0).astype(np.float32), side)
+    prior = np.where(unknown, box_mean(share, window_radius(width, _TRUST / 2)), share >= 0.5).astype(np.float32)
+    doubt = np.where(unknown, 1 / (1 + beyond * beyond), 0).astype(np.float32)
+    return Reduced(small, prior, doubt, share, distance, side)
 
 
 def guided_alpha(image: np.ndarray, mask: np.ndarray, band: float) -> np.ndarray:
@@ -94,7 +99,7 @@ def guided_alpha(image: np.ndarray, mask: np.ndarray, band: float) -> np.ndarray
     Returns:
         (H, W) uint8; 0 or 255 outside the band.
     """
-    return _found(image, mask, band, _by_colour)
+    return found_alpha(image, mask, band, _by_colour)
 
 
 def modelled_alpha(
@@ -118,10 +123,10 @@ def modelled_alpha(
         alpha = np.where(work.unknown, estimate(to_uint8(work.image), trimap), work.prior)
         return alpha.astype(np.float32), None
 
-    return _found(image, mask, band, by_model)
+    return found_alpha(image, mask, band, by_model)
 
 
-def _found(
+def found_alpha(
     image: np.ndarray,
     mask: np.ndarray,
     band: float,
@@ -142,25 +147,54 @@ def _found(
     alpha, certainty = find(work)
     if certainty is None and alpha.shape == mask.shape:
         return to_uint8(alpha)
-    slope, offset = guided_coefficients(work.image, alpha, _radius(work.side, _SMOOTH), _EPS, certainty)
-    return _at_full_size(image, np.dstack([slope, offset]), work)
+    return _at_full_size(image, np.dstack(smoothing(work, alpha, certainty)), work)
+
+
+def smoothing(work: Reduced, alpha: np.ndarray, certainty: np.ndarray | None) -> Pair:
+    """The guided filter of this alpha, (h, w) float32: see `guided_coefficients`."""
+    return guided_coefficients(work.image, alpha, window_radius(work.side, _SMOOTH), _EPS, certainty)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What the colours in windows of one size say.
+
+    Attributes:
+        between: (h, w) float32, where each pixel lies between the two colours, 0 to 1 and shortly beyond.
+        precision: (h, w) float32, the inverse of its variance.
+        mistakes: (h, w) float32, its mean squared error where the mask is certain.
+        alpha: (h, w) float32 in [0, 1], alpha after this pass.
+        certainty: (h, w) float32, how certain it is.
+    """
+
+    between: np.ndarray
+    precision: np.ndarray
+    mistakes: np.ndarray
+    alpha: np.ndarray
+    certainty: np.ndarray
 
 
 def _by_colour(work: Reduced) -> Pair:
     """Alpha, and how certain it is, both (h, w) float32 in [0, 1]."""
+    *_, last = colour_passes(work)
+    return last.alpha, last.certainty
+
+
+def colour_passes(work: Reduced) -> Iterator[Pass]:
+    """Alpha by colours, in ever smaller windows."""
     products = _products(work.image)
-    alpha, certainty = work.prior, np.ones_like(work.prior)
+    alpha = work.prior
     for window in _WINDOWS:
-        radius = _radius(work.side, window)
+        radius = window_radius(work.side, window)
         inside = _Colours(work.image, products, alpha**2 + 1e-4 * work.prior, radius)
         outside = _Colours(work.image, products, (1 - alpha) ** 2 + 1e-4 * (1 - work.prior), radius)
         between, precision = _between(work.image, inside, outside)
-        mistakes = _mistakes(between, work, 2 * radius) / _MISTAKEN
-        precision *= work.doubt / (1 + mistakes * mistakes)
-        mean = (precision * between + work.prior) / (precision + 1)
+        mistakes = _mistakes(between, work, 2 * radius)
+        relative = mistakes / _MISTAKEN
+        weight = precision * (work.doubt / (1 + relative * relative))
+        mean = (weight * between + work.prior) / (weight + 1)
         alpha = np.where(work.unknown, np.clip(mean, 0, 1), work.prior)
-        certainty = np.where(work.unknown, (precision + 0.1) / (precision + 1), 1)
-    return alpha, certainty
+        yield Pass(between, precision, mistakes, alpha, np.where(work.unknown, (weight + 0.1) / (weight + 1), 1))
 
 
 def _mistakes(alpha: np.ndarray, work: Reduced, radius: int) -> np.ndarray:
@@ -278,7 +312,8 @@ def box_mean(values: np.ndarray, radius: int) -> np.ndarray:
     return mean.reshape(values.shape)
 
 
-def _radius(side: float, share: float) -> int:
+def window_radius(side: float, share: float) -> int:
+    """In px, at least 1."""
     return max(1, round(side * share))
 
 

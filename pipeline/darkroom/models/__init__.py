@@ -122,6 +122,11 @@ class Models:
         return ClosedForm() if files.name == CLOSED_FORM else load_vitmatte(files.path, self.device)
 
     @property
+    def matting_needs_model(self) -> bool:
+        """Whether `matting` is a model; does not load it."""
+        return self._name("matting") != GUIDED
+
+    @property
     def rough_subject(self) -> str | None:
         """Why `models.subject=auto` means GrabCut here, and the command that changes it; None if it does not."""
         commands = subject_commands() if self._weights.subject == "auto" and self._name("subject") == GRABCUT else []

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from darkroom.imaging.matting import guided_alpha, modelled_alpha
+from darkroom.imaging.strands import strands_alpha
 from darkroom.imaging.unmixing import unmixed
-from darkroom.stages.base import Stage, stage
+from darkroom.stages.base import Problem, Stage, stage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from darkroom.imaging.edit import Edit
     from darkroom.models import ModelKind, Models
 
@@ -33,14 +36,25 @@ class Matte(Stage):
         gt=0,
         le=0.25,
         description="How far from the mask's edge alpha is unknown, on both sides, as a share of the photo's longer "
-        "side: 0.01 for clean edges, up to 0.04 for loose hair. Farther away, a grey mask becomes black or white.",
+        "side. Farther away, a grey mask becomes black or white.",
     )
+    strands: bool = Field(
+        False,
+        description="Look for loose hair, fur and spokes up to 0.05 of the longer side from the mask's edge, where the "
+        "edge is full of thin structures. `band` then counts elsewhere.",
+    )
+
+    def refusals(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.refusals`: strands are found by colours, not by another method."""
+        if self.strands and models.matting_needs_model:
+            yield "strands", "works with models.matting=guided only; for another method, set a wider `band`"
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`. Raises `PhotoError` if `models.matting` cannot work on this photo."""
         shown, mask, model = edit.flattened, edit.need_mask(), models.matting
         if model is None:
-            alpha = guided_alpha(shown, mask, self.band)
+            find = strands_alpha if self.strands else guided_alpha
+            alpha = find(shown, mask, self.band)
         else:
             alpha = modelled_alpha(shown, mask, self.band, model.alpha)
         return edit.with_mask(alpha, edit.confidence, layers=unmixed(shown, alpha))
