@@ -54,6 +54,14 @@ def test_a_caption_is_the_text_beside_the_photo(tmp_path: Path, data: bytes | No
         assert str(error) == caption
 
 
+def test_a_suffix_in_capitals_is_one_too(tmp_path: Path) -> None:
+    one = photo(tmp_path / "J.PNG")
+    (tmp_path / "J.TXT").write_text("a red car")
+    assert one.columns(["caption"]) == {"caption": "a red car"}
+    (tmp_path / "J.txt").write_text("a bus")
+    assert one.columns(["caption"]) == {"caption": "a bus"}
+
+
 @pytest.mark.fault(
     "Prompts",
     "a side-car caption that is a link to another file, or a pipe",
@@ -106,14 +114,17 @@ def test_captions_make_pictures_and_a_missing_one_costs_its_photo(
     assert capsys.readouterr().err.startswith(told)
     (tmp_path / "photos/red/a.txt").write_text("a truck")
     (tmp_path / "photos/blue/c.txt").write_text("snow")
+    (tmp_path / "photos/blue/notes.txt").write_text("not a caption")
+    capsys.readouterr()
     assert command_line(tmp_path, *words) == 3
+    assert "skipped 1 file: 1 text or table (.txt)" in capsys.readouterr().out
     (run,) = tmp_path.glob("outputs/*_own")
     lines = {line["photo"]: line for line in journal(run)}
     assert lines["red/a.png"]["prompt"] == "a truck, a" and lines["blue/c.png"]["prompt"] == "snow, c"
     assert lines["red/b.png"]["error"] == "caption: there is no b.txt beside the photo"
     (tmp_path / "photos/red/a.txt").unlink()  # the record has its text
     assert command_line(tmp_path, f"reproduce={run}") == 0
-    (tmp_path / "photos/red/b.txt").write_text("sea")
+    (tmp_path / "photos/red/b.TXT").write_text("sea")
     assert command_line(tmp_path, f"resume={run}") == 0
     statuses = {line["photo"]: line["status"] for line in journal(run)}
     assert set(statuses.values()) == {"done"}

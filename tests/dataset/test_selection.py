@@ -45,7 +45,8 @@ def test_patterns_are_those_of_gitignore(place: Path) -> None:
     assert taken(place, only="old/") == ["day 1/old/c.jpg", "old/d[1].jpg"]
     assert taken(place, only=["/old", "day 1/*.jpg"]) == ["day 1/a.jpg", "old/d[1].jpg"]
     assert taken(place, only="day*/**/c.*") == ["day 1/old/c.jpg"]
-    assert taken(place, only="d[[]1].jpg") == ["old/d[1].jpg"]
+    assert taken(place, only="d[[]1].jpg") == taken(place, only="d[1].jpg") == ["old/d[1].jpg"]
+    assert taken(place, only="/old/d[1].*") == []
     assert taken(place, exclude=["old", "draft*"]) == ["car.jpg", "day 1/a.jpg", "day 1/b.png", "day 2/a.jpg"]
     assert taken(place, only="day 1", exclude="*.jpg") == ["day 1/b.png"]
     assert taken(place, limit=2) == ["car.jpg", "draft_1.png"]
@@ -61,11 +62,14 @@ def test_a_name_in_a_list_fits_itself_alone(name: str, other: str) -> None:
 
 def test_what_is_not_taken_is_told(place: Path) -> None:
     (place / "photos/clip.mov").touch()
-    dataset = Dataset(images=str(place / "photos"), only=["day*", "/gone.jpg", "a.jpg", "*.gif"], exclude="old")
-    stray, count, unused = dataset.first(2).left_out()
+    dataset = Dataset(
+        images=str(place / "photos"), only=["day*", "/gone.jpg", "a.jpg", "*.gif"], exclude=["old", "odl"]
+    )
+    stray, count, unused, mistyped = dataset.first(2).left_out()
     assert stray == "skipped 1 file: 1 video (.mov)"
     assert count == "2 of 7 photos are taken, by dataset.only, dataset.exclude or limit"
     assert unused == "dataset.only: fits no photo: gone.jpg, *.gif"
+    assert mistyped == "dataset.exclude: fits no photo: odl"
     with pytest.raises(RecipeError, match=r"dataset\.only: leaves no photo"):
         Dataset(images=str(place / "photos"), only="*.gif").check()
     with pytest.raises(ValidationError, match="only once"):

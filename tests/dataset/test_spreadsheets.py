@@ -177,6 +177,12 @@ def test_a_name_with_a_backslash_that_exists_is_taken_as_it_is(tmp_path: Path) -
     assert photo.name == "a\\b.png" and photo.load().pixels.shape == (2, 3, 3)
 
 
+def test_spaces_around_a_path_are_no_part_of_it_unless_of_the_name(tmp_path: Path) -> None:
+    Image.new("RGB", (3, 2)).save(tmp_path / "b.png ", "PNG")
+    (tmp_path / "m.csv").write_text("image;note\n a.png ;\nb.png ;\n")
+    assert [photo.name for photo in Dataset(manifest=str(tmp_path / "m.csv")).photos()] == ["a.png", "b.png "]
+
+
 def test_text_that_is_broken_costs_its_row(tmp_path: Path) -> None:
     lines = ["image;prompt\r\n", "a.png;sea\r\n", "b.png;\ud800\r\n", "c.png;hill\r\n", "d.png;end"]
     data = "".join(lines).encode("utf-16-le", "surrogatepass")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from darkroom.config.recipe import Recipe
+from darkroom.config.result_name import column_of, references
 from darkroom.config.settings import Settings
 
 
@@ -36,6 +37,12 @@ class Job:
     sweep: Path | None
     warnings: Sequence[str] = ()
     begun: bool = False
+
+    @property
+    def columns(self) -> set[str]:
+        """The names of the columns that stages and names of results use."""
+        named = map(column_of, references(self.settings.results.name or ""))
+        return self.recipe.columns() | set(filter(None, named))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from darkroom.dataset.listing import caption_names
 from darkroom.errors import PhotoError
 from darkroom.imaging.codec import read_capture_metadata
 from darkroom.system.files import Folder
@@ -19,13 +20,14 @@ _BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16
 
 
 def _caption(path: Path) -> str:
-    """The text of `car.txt` beside `car.jpg`, in one line.
+    """The text of `car.txt` or `car.TXT` beside `car.jpg`, in one line.
 
     A link is not followed: a folder from a stranger must not carry a private file into the metadata of pictures.
     """
-    name = f"{path.stem}.txt"
+    folder, names = Folder(path.parent), caption_names(path)
+    name = next(filter(folder.holds, names), names[0])
     try:
-        data = Folder(path.parent).read(name, _MAX_CAPTION)
+        data = folder.read(name, _MAX_CAPTION)
     except FileNotFoundError:
         raise PhotoError(f"caption: there is no {name} beside the photo") from None
     except OSError as error:

@@ -174,14 +174,18 @@ class Dataset:
         """The number of photos, found by a separate walk that logs nothing."""
         return sum(1 for _ in self._photos(_ignore))
 
-    def left_out(self) -> list[str]:
-        """What is not taken, in one line each: files that are no photos, and photos that are not selected."""
-        listing, tally, only = Listing(_ignore), Tally(self.only), self._patterns[0]
+    def left_out(self, columns: Collection[str] = ()) -> list[str]:
+        """What is not taken, in one line each: files that are no photos, and photos that are not selected.
+
+        Args:
+            columns: those that the recipe uses: with `caption`, the text files beside photos are not left out.
+        """
+        listing, tally = Listing(_ignore, "caption" in columns), Tally(self.only, self.exclude)
         taken = 0
         for photo in self._all(listing):
             takes = self._takes(photo) and taken != self.limit
             taken += takes
-            tally.add(photo.path, only.fitting(photo.name), takes)
+            tally.add(photo.path, takes, *(patterns.fitting(photo.name) for patterns in self._patterns))
         return [*([describe(listing.skipped)] if listing.skipped else []), *tally.lines()]
 
     @property
@@ -213,13 +217,13 @@ class Dataset:
                 yield Photo(path, path.relative_to(root).as_posix())
 
 
-def lines_left_out(datasets: Iterable[Dataset]) -> list[str]:
+def lines_left_out(datasets: Iterable[Dataset], columns: Collection[str] = ()) -> list[str]:
     """`Dataset.left_out` of several datasets; equal ones are walked through once."""
     different: list[Dataset] = []
     for dataset in datasets:
         if dataset not in different:
             different.append(dataset)
-    return list(dict.fromkeys(line for dataset in different for line in dataset.left_out()))
+    return list(dict.fromkeys(line for dataset in different for line in dataset.left_out(columns)))
 
 
 def _ignore(line: str) -> None:

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import filter as matching
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePath
 
 from darkroom.imaging.codec import FORMATS
 
@@ -33,6 +34,12 @@ class _Folder:
     files: Sequence[str]
     folders: Sequence[str]
 
+    @cached_property
+    def captions(self) -> frozenset[str]:
+        """The names that captions of its pictures have."""
+        pictures = filter(_is_picture, map(PurePath, self.files))
+        return frozenset(name for picture in pictures for name in caption_names(picture))
+
 
 class Listing:
     """One walk. A folder is read only when its turn comes, and only once, however many links lead to it.
@@ -41,13 +48,14 @@ class Listing:
 
     Args:
         say: gets one line for each folder that cannot be read.
+        with_captions: text files with the names of pictures are not counted as skipped.
 
     Attributes:
         skipped: the number of files that are not pictures, by suffix.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self, say: Callable[[str], None], with_captions: bool = False) -> None:
+        self._say, self._with_captions = say, with_captions
         self.skipped: Counter[str] = Counter()
 
     def pictures(self, place: str) -> Iterator[Path]:
@@ -69,9 +77,9 @@ class Listing:
         else:
             for name in matching(here.files, head):
                 path = here.path / name
-                if path.suffix.lower() in FORMATS:
+                if _is_picture(path):
                     yield path
-                else:
+                elif not (self._with_captions and name in here.captions):
                     self.skipped[path.suffix.lower() or "no suffix"] += 1
 
     def _tree(self, root: _Folder) -> Iterator[_Folder]:
@@ -106,6 +114,11 @@ class Listing:
         return _Folder(path, sorted(files, key=natural_order), sorted(folders, key=natural_order))
 
 
+def caption_names(picture: PurePath) -> tuple[str, str]:
+    """The names that the text file with a picture's caption may have, the first one first."""
+    return f"{picture.stem}.txt", f"{picture.stem}.TXT"
+
+
 def natural_order(name: str) -> tuple[object, ...]:
     """A sort key as in file managers: `img2` comes before `img10`, and capitals do not count."""
     parts: list[object] = list(_DIGITS.split(name.casefold()))
@@ -128,6 +141,10 @@ def split(place: str) -> tuple[Path, list[str]]:
         return path, []
     first = magic.index(True)
     return Path(*path.parts[:first]), list(path.parts[first:])
+
+
+def _is_picture(path: PurePath) -> bool:
+    return path.suffix.lower() in FORMATS
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

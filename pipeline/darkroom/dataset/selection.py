@@ -19,7 +19,8 @@ class Patterns:
     """Names of photos and folders. A folder stands for everything in it.
 
     Without a slash, a pattern fits a name at any depth (`draft*`, `old/`); with one, a path from the top
-    (`day 1/*.jpg`, `/car.jpg`). `*` and `?` do not cross folders; `**` stands for any number of them.
+    (`day 1/*.jpg`, `/car.jpg`). `*` and `?` do not cross folders; `**` stands for any number of them. A pattern also
+    fits the name that it spells, such as `[x].png`.
 
     Args:
         entries: patterns that `problem` accepts.
@@ -72,7 +73,7 @@ def _parts(entry: str) -> _Pattern:
 
 @lru_cache(maxsize=1024)
 def _compiled(part: str) -> re.Pattern[str]:
-    return re.compile(translate(part))
+    return re.compile(f"{translate(part)}|{re.escape(part)}\\Z")  # `[x].png` also fits a file of this name
 
 
 def _fits(parts: Sequence[str], pattern: _Pattern) -> bool:

@@ -26,16 +26,17 @@ _KIND_OF: Mapping[str, str] = MappingProxyType({suffix: kind for kind, row in _K
 
 
 class Tally:
-    """Counts photos and the patterns of `dataset.only` that fit some."""
+    """Counts photos, and the patterns of `dataset.only` and `dataset.exclude` that fit some."""
 
-    def __init__(self, only: Iterable[str]) -> None:
-        self._unused = dict.fromkeys(only)
+    def __init__(self, only: Iterable[str], exclude: Iterable[str]) -> None:
+        self._unused = {"only": dict.fromkeys(only), "exclude": dict.fromkeys(exclude)}
         self._total = self._taken = self._heic = 0
 
-    def add(self, path: Path, fitting: Iterable[str], taken: bool) -> None:
-        """Count a photo, with the patterns of `only` that it fits."""
-        for entry in fitting:
-            self._unused.pop(entry, None)
+    def add(self, path: Path, taken: bool, only: Iterable[str], exclude: Iterable[str]) -> None:
+        """Count a photo, with the patterns of `only` and of `exclude` that it fits."""
+        for key, fitting in (("only", only), ("exclude", exclude)):
+            for entry in fitting:
+                self._unused[key].pop(entry, None)
         self._total += 1
         self._taken += taken
         self._heic += taken and path.suffix.lower() in heif.SUFFIXES
@@ -44,9 +45,10 @@ class Tally:
         """What is worth knowing before a run, in one line each."""
         if self._taken < self._total:
             yield f"{self._taken:,} of {self._total:,} photos are taken, by dataset.only, dataset.exclude or limit"
-        if names := [entry.removeprefix("/") for entry in self._unused]:
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            yield f"dataset.only: fits no photo: {', '.join(names[:_NAMED])}{more}"
+        for key, unused in self._unused.items():
+            if names := [entry.removeprefix("/") for entry in unused]:
+                more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+                yield f"dataset.{key}: fits no photo: {', '.join(names[:_NAMED])}{more}"
         if self._heic and (problem := heif.missing()):
             yield f"{self._heic:,} photo{'s' * (self._heic != 1)} cannot be read: {problem}"
 

@@ -103,14 +103,17 @@ def row_of_values(line: int, row: Mapping[str, Any]) -> Row:
         return Row(line, problem=NOT_TEXT)
     if not isinstance(image, str) or not image.strip():
         return Row(line, problem=f"no `{IMAGE}`")
-    if not Path(image).name:  # such as `.` and `/`
+    if not Path(image.strip()).name:  # such as `.` and `/`
         return Row(line, problem=f"{IMAGE}: {image}: is a folder; a row must name one photo")
     return Row(line, image, {name: value for name, value in row.items() if name != IMAGE})
 
 
 def plain_path(folder: Path, written: str) -> str:
-    """A path as a table writes it, with `/` for the backslashes of Windows unless a file has them in its name."""
-    return written.replace("\\", "/") if "\\" in written and not exists(folder / written) else written
+    """A path as a table writes it, unless a file has that very name: with `/` for the backslashes of Windows, and
+    without spaces at its ends.
+    """
+    plain = written.strip().replace("\\", "/")
+    return written if plain == written or exists(folder / written) else plain
 
 
 def is_utf8(text: str) -> bool:

@@ -117,7 +117,7 @@ def dry_run(jobs: Sequence[Job], store: Store) -> str:
         for photo in same_photos[0].recipe.dataset.photos():
             _count(photo, counted, store, counts)
     warnings = dict.fromkeys(f"warning: {line}" for job in jobs for line in job.warnings)
-    left_out = lines_left_out(job.recipe.dataset for job in jobs)
+    left_out = lines_left_out([job.recipe.dataset for job in jobs], set().union(*(job.columns for job in jobs)))
     return "\n".join(map(printable, [*_work(counts, jobs), *left_out, *_estimates(counts, jobs, store), *warnings]))
 
 

@@ -96,7 +96,7 @@ def _run(jobs: Jobs, folder: Path, store: Store, on_screen: bool) -> bool:
 
 
 def _log_warnings(log: logging.Logger, jobs: Sequence[Job]) -> None:
-    for line in lines_left_out(job.recipe.dataset for job in jobs):
+    for line in lines_left_out([job.recipe.dataset for job in jobs], set().union(*(job.columns for job in jobs))):
         log.info("%s", line)
     lines = list(dict.fromkeys(line for job in jobs for line in job.warnings))
     for line in lines[:_WARNINGS]:
