@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from darkroom.errors import OutputError, RecipeError
+from darkroom.errors import OutputError, PhotoError, RecipeError
 from darkroom.studio import draft as changes
 from darkroom.studio.clicks import Clicks
 from darkroom.studio.command import opened
@@ -181,26 +182,25 @@ def test_other_photos_get_another_draft(tmp_path: Path) -> None:
         assert second.draft.state.stages["refine"]["grow"] == -2
 
 
-def test_saving_overwrites_only_what_the_studio_wrote(tmp_path: Path) -> None:
+def test_saving_never_overwrites_what_is_not_as_it_was_saved(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
     (tmp_path / "mine.yaml").write_text("# by hand\n")
     with studio(tmp_path, "recipe=car_on_mars", "dataset.images=photos", "stages.car.points=[]") as made:
         click(made, 1, "car", Clicks(points=((5, 5),)))
-        with pytest.raises(OutputError, match="the studio did not write it"):
+        with pytest.raises(OutputError, match=r"mine\.yaml: exists already"):
             made.save("mine")
         assert (tmp_path / "mine.yaml").read_text() == "# by hand\n"
-        assert made.save("new") == {
-            "recipe": "new.yaml",
-            "manifest": "new.jsonl",
-            "command": f"python {ROOT / 'run.py'} recipe=new.yaml",
-        }
+        command = f"python {ROOT / 'run.py'} recipe=new.yaml"
+        assert made.save("new") == {"recipe": "new.yaml", "manifest": "new.jsonl", "command": command}
         click(made, 1, "car", Clicks(points=((6, 5),)))
         made.save("new")
-        row = json.loads((tmp_path / "new.jsonl").read_text())
-        assert (
-            row["points"] == [[6, 5]]
-            and "dataset: {manifest: new.jsonl, folder: photos}" in (tmp_path / "new.yaml").read_text()
-        )
+        row, recipe = json.loads((tmp_path / "new.jsonl").read_text()), (tmp_path / "new.yaml").read_text()
+        assert row["points"] == [[6, 5]] and "dataset: {manifest: new.jsonl, folder: photos}" in recipe
+        assert "name: new\n" in recipe
+        (tmp_path / "new.jsonl").write_text("mine\n")
+        with pytest.raises(OutputError, match=r"new\.jsonl: exists already"):
+            made.save("new")
+        assert (tmp_path / "new.jsonl").read_text() == "mine\n"
 
 
 def test_a_second_pass_keeps_the_chosen_prompt_and_seed(tmp_path: Path) -> None:
@@ -255,3 +255,66 @@ def test_a_run_keeps_the_clicks_that_it_began_with(tmp_path: Path) -> None:
         assert [row["points"] for row in rows] == [[[30, 30]], [[30, 30]]]
         recipe = made.draft.run_recipe(made.draft.state, run.rejected())
         assert recipe["dataset"]["only"] == [made.photos[0].name]
+
+
+def test_what_cannot_be_saved_changes_nothing(tmp_path: Path) -> None:
+    with studio(tmp_path, "recipe=car_on_mars") as made:
+        before = made.draft.state
+        with pytest.raises(RecipeError, match="half of a character"):
+            set_value(made, "inpaint", "prompt", "\ud800")
+        with pytest.raises(ValueError, match="at most 200 clicks"):
+            Clicks.of({"points": [[1, 1]] * 100_000})
+        assert made.draft.state == before
+    with studio(tmp_path, "recipe=car_on_mars", "~stages.invert") as again:
+        assert "invert" in again.draft.state.stages, "the draft goes on as it was"
+
+
+def test_photos_with_odd_names_do_not_stop_the_others(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", 1)
+    shutil.copy(folder / "a b.png", os.fsencode(folder) + b"/caf\xe9.png")
+    with studio(tmp_path, "recipe=car_on_mars", "dataset.images=photos", "stages.car.points=[]") as made:
+        listed = {row["name"]: row["index"] for row in made.list_photos(0, 9)}
+        json.dumps(listed).encode()
+        with pytest.raises(PhotoError, match="rename the file"):
+            made.photo(listed["caf\\xe9.png"])
+        click(made, listed["a b.png"], "car", Clicks(points=((5, 5),)))
+
+
+def test_a_table_with_two_rows_for_a_photo_is_refused(tmp_path: Path) -> None:
+    photos(tmp_path / "photos")
+    (tmp_path / "t.csv").write_text("image,prompt\nphotos/c.png,mars\nphotos/c.png,venus\n")
+    with (
+        pytest.raises(RecipeError, match=r"t\.csv:3: photos/c\.png is listed twice"),
+        studio(tmp_path, "recipe=car_on_mars", "dataset.images=null", "dataset.manifest=t.csv"),
+    ):
+        pass
+
+
+def test_columns_of_a_table_are_filled_in_for_one_photo(tmp_path: Path) -> None:
+    photos(tmp_path / "photos")
+    (tmp_path / "t.csv").write_text("image,prompt\nphotos/c.png,venus\n")
+    words = ["dataset.images=null", "dataset.manifest=t.csv", "stages.inpaint.prompt='${item.prompt}'"]
+    with studio(tmp_path, "recipe=car_on_mars", *words) as made:
+        assert made.describe()["problems"] == []
+        recipe = made.draft.recipe_for(made.photos[0], made.draft.state)
+        assert recipe["stages"]["inpaint"]["prompt"] == "venus"
+
+
+def test_outputs_that_vanish_are_made_again(tmp_path: Path) -> None:
+    photos(tmp_path / "photos")
+    words = ["recipe=car_on_mars", "dataset.images=photos", "stages.car.points=[]"]
+    with studio(tmp_path, *words) as made:
+        click(made, 1, "car", Clicks(points=((5, 5),)))
+        shutil.rmtree(tmp_path / "outputs")
+        click(made, 2, "car", Clicks(points=((6, 6),)))
+    with studio(tmp_path, *words) as again:
+        assert [row["state"] for row in again.list_photos(0, 3)] == ["untouched", "masked", "masked"]
+
+
+def test_only_one_of_many_presses_starts_a_run(tmp_path: Path) -> None:
+    with studio(tmp_path, "recipe=car_on_mars") as made:
+        with ThreadPoolExecutor(8) as pool:
+            presses = [pool.submit(made.paint, 0) for _ in range(8)]
+        errors = [press.exception() for press in presses]
+        assert errors.count(None) == 1
+        assert all("another run goes on" in str(error) for error in errors if error)

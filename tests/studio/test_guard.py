@@ -35,7 +35,7 @@ def ask(method: str = "GET", path: str = "/", query: str = "", token: str | None
     async def send(message: Any) -> None:
         sent.append(dict(message))
 
-    asyncio.run(Guard(_app, {HOST}, token)(scope, receive, send))
+    asyncio.run(Guard(_app, ["127.0.0.1", "My-Mac.local"], 8642, token, "/reports/secret/")(scope, receive, send))
     found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], found, b"".join(each.get("body", b"") for each in sent[1:])
 
@@ -75,6 +75,21 @@ def test_with_a_token_nobody_enters_without_it() -> None:
     assert status == 303 and headers["location"] == "/"  # the address no longer shows the token
     assert "HttpOnly" in headers["set-cookie"] and "SameSite=strict" in headers["set-cookie"]
     assert ask(token="secret", cookie=headers["set-cookie"].partition(";")[0])[2] == b"the page"
+
+
+def test_other_machines_call_it_by_its_name_or_any_address() -> None:
+    cookie = ask(token="secret", query="token=secret")[1]["set-cookie"].partition(";")[0]
+    for host, status in (("my-mac.LOCAL:8642", 200), ("192.168.0.7:8642", 200), ("[fe80::1]:8642", 200)):
+        assert ask(token="secret", cookie=cookie, host=host)[0] == status
+    for host in ("evil.example:8642", "192.168.0.7:80", "192.168.0.7", "", ":8642"):
+        assert ask(token="secret", cookie=cookie, host=host)[0] == 403, host
+    assert ask(host="192.168.0.7:8642")[0] == 403, "without a token only this machine"
+
+
+def test_pages_of_runs_are_reached_by_a_secret_of_their_own() -> None:
+    status, headers, _ = ask(token="secret", path="/reports/secret/run/index.html")
+    assert status == 200 and headers["cross-origin-resource-policy"] == "cross-origin"
+    assert ask(token="secret", path="/reports/guess/run/index.html")[0] == 403
 
 
 def test_answers_forbid_what_the_page_does_not_need() -> None:

@@ -31,6 +31,8 @@ class StoredEmbeddings:
 
     def put(self, key: str, embedding: np.ndarray) -> None:
         """See `Embeddings.put`."""
+        if not self._store.exists():
+            self._store.create()
         file = BytesIO()
         np.save(file, embedding)
         self._store.put(key, Result(embedding=self._store.add_blob(file.getvalue(), ".npy")))

@@ -9,6 +9,7 @@ from typing import Any
 from darkroom.stages import STAGES
 
 _MARKS = ("points", "negative", "boxes", "box")  # parameters that are made on the canvas
+_MOST = 200  # marks of a kind on one photo
 _CHOICE = "choose"  # which of SAM's candidates
 
 
@@ -33,7 +34,11 @@ class Clicks:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Clicks:
-        """Clicks from parameters as a stage or a request gives them; anything malformed counts as none."""
+        """Clicks from parameters as a stage or a request gives them; anything malformed counts as none.
+
+        Raises:
+            ValueError: there are more than a person makes; SAM would take gigabytes.
+        """
         boxes = given.get("boxes") or ([given["box"]] if given.get("box") else [])
         choose = given.get(_CHOICE)
         return cls(
@@ -75,6 +80,8 @@ def _marks(given: Any, count: int) -> tuple[tuple[float, ...], ...]:
     several = given if isinstance(given, Sequence) and not isinstance(given, str) else ()
     if several and all(_is_number(value) for value in several):  # one mark alone
         several = (several,)
+    if len(several) > _MOST:
+        raise ValueError(f"at most {_MOST} clicks on a photo")
     return tuple(
         tuple(round(float(value), 2) for value in mark)
         for mark in several

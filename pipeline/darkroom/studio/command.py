@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import secrets
 import socket
@@ -11,6 +12,7 @@ import threading
 import webbrowser
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from darkroom.config.compose import Composed, check_single, compose, compose_giv
 from darkroom.config.override_errors import check_words
 from darkroom.config.recipe_paths import outputs_folder
 from darkroom.config.settings import Settings
-from darkroom.dataset import Dataset
+from darkroom.dataset import Dataset, Photo
 from darkroom.errors import OutputError, RecipeError, SetupError
 from darkroom.report.commands import word
 from darkroom.resources import ROOT, install_command
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 _PORT, _LOOPBACK = 8642, "127.0.0.1"
 _OWN = ("port", "host")
+_ANY = ("0.0.0.0", "::")
 _SETTINGS = re.compile(r"[+~]*(models|memory|device|results|outputs|strict)\b")
 _NEW = {"name": "studio", "stages": {"object": {"op": "sam"}, "refine": None, "invert": None, "inpaint": None}}
 """The recipe that a studio without `recipe=` begins with: an object gets a new background."""
@@ -53,6 +56,8 @@ def run(words: Sequence[str]) -> None:
     _require_packages()
     own, words = _own_words(words)
     host, port = own.get("host", _LOOPBACK), _port(own.get("port", str(_PORT)))
+    if not host:
+        raise RecipeError("command line: host=: give a name or an address, such as 127.0.0.1")
     with opened(words) as studio, _listening(host, port) as listener:
         _serve(studio, listener, host)
 
@@ -83,11 +88,11 @@ def opened(words: Sequence[str]) -> Iterator[Studio]:
     in_use, taken = f"{store.folder}: is being pruned", f"{files.folder}: another studio works on this recipe"
     with locked(store.folder, shared=True, busy=in_use), locked(files.folder, busy=taken):
         config = composed.config
-        if files.exists():
-            others = [each for each in words if not each.startswith(("recipe=", "dataset.", "dataset="))]
-            config = compose([word("recipe", str(files.folder / RECIPE)), *others]).config
+        if files.exists():  # what the words say of stages was said when it began
+            settings_words = filter(_SETTINGS.match, words)
+            config = compose([word("recipe", str(files.folder / RECIPE)), *settings_words]).config
         rows = {photo.name: photo for photo in _dataset(config).photos()}  # with the columns of the draft's manifest
-        photos = [rows.get(photo.name, photo) for photo in dataset.photos()]
+        photos = [_usable(rows.get(photo.name, photo)) for photo in _each_once(dataset)]
         draft = Draft(files, str(config["name"]), dataset, photos, config)
         draft.save(draft.state)
         yield Studio(draft, Photos(photos), settings, outputs, list(filter(_SETTINGS.match, words)))
@@ -138,6 +143,26 @@ def _dataset(config: Mapping[str, Any]) -> Dataset:
         raise RecipeError("dataset: give the photos, such as dataset.images=photos/") from None
 
 
+def _each_once(dataset: Dataset) -> Iterator[Photo]:
+    seen: set[str] = set()
+    for photo in dataset.photos():
+        if photo.name in seen:
+            where = f"{photo.row}: " if photo.row else ""
+            raise RecipeError(f"dataset: {where}{photo.name} is listed twice; the studio takes each photo once")
+        seen.add(photo.name)
+        yield photo
+
+
+def _usable(photo: Photo) -> Photo:
+    """The photo; one whose name a manifest cannot hold gets a problem instead."""
+    try:
+        photo.name.encode()
+    except UnicodeEncodeError:
+        name = photo.name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        return replace(photo, name=name, problem="its name is not UTF-8 text: rename the file")
+    return photo
+
+
 def _files_for(folder: Path, name: str, dataset: Dataset) -> DraftFiles:
     """Where a draft of this recipe and these photos is or will be: another dataset gets another folder."""
     for number in range(1, 1000):
@@ -152,7 +177,8 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name != "nt":  # there it would let a second process take the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(128)
     except OSError as error:
@@ -171,13 +197,14 @@ def _serve(studio: Studio, listener: socket.socket, host: str) -> None:
     port = listener.getsockname()[1]
     is_local = host in (_LOOPBACK, "::1", "localhost")
     token = None if is_local else secrets.token_urlsafe(24)
-    names = ["localhost", "127.0.0.1", "[::1]"] if is_local else _names_of(host)
+    own = [socket.gethostname(), socket.getfqdn(), *([] if host in _ANY else [host])]
+    names = ["localhost", "127.0.0.1", "[::1]"] if is_local else ["localhost", *own]
     pages = Pages(studio)
-    guard = Guard(pages.app(), {f"{name}:{port}" for name in names}, token)
+    guard = Guard(pages.app(), names, port, token, pages.reports)
     server = uvicorn.Server(uvicorn.Config(guard, log_level="warning", timeout_graceful_shutdown=2, lifespan="off"))
     thread = threading.Thread(target=_run_quietly, args=(server, listener), daemon=True)
     thread.start()
-    shown = "127.0.0.1" if is_local else names[0]
+    shown = _own_address() if host in _ANY else f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
     print(f"studio: {address}\nsaved in {studio.draft.files.folder}; stop with Ctrl-C", flush=True)
     if sys.stdout.isatty():
@@ -198,16 +225,11 @@ def _run_quietly(server: uvicorn.Server, listener: socket.socket) -> None:
     server.run(sockets=[listener])
 
 
-def _names_of(host: str) -> list[str]:
-    """The names by which other machines may call the studio."""
-    own = [socket.gethostname(), socket.getfqdn()]
-    addresses = {str(info[4][0]) for name in own for info in _addresses(name)}
-    given = [f"[{host}]" if ":" in host else host] if host not in ("0.0.0.0", "::") else []
-    return [*given, *own, *sorted(f"[{a}]" if ":" in a else a for a in addresses), "localhost", _LOOPBACK]
-
-
-def _addresses(name: str) -> list[Any]:
-    try:
-        return list(socket.getaddrinfo(name, None))
-    except OSError:
-        return []
+def _own_address() -> str:
+    """The address by which other machines reach this one; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # for documentation (RFC 5737): chooses the usual interface
+            return str(probe.getsockname()[0])
+        except OSError:
+            return socket.gethostname()

@@ -9,6 +9,7 @@ outputs/studio/NAME/runs.jsonl         the runs that were started from it
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -126,8 +127,17 @@ class Draft:
             return new
 
     def save(self, state: State) -> None:
-        """Write the draft's recipe and manifest. Raises `OutputError` if they cannot be written."""
-        self.files.write(self.written(state, self.files.folder), self.dataset)
+        """Write the draft's recipe and manifest.
+
+        Raises:
+            OutputError: they cannot be written.
+            RecipeError: a text in it is no text, such as half of an emoji.
+        """
+        try:
+            json.dumps(state.stages, ensure_ascii=False).encode()  # YAML would write the half as an escape
+            self.files.write(self.written(state, self.files.folder), self.dataset)
+        except UnicodeEncodeError:
+            raise RecipeError("a text holds half of a character") from None
 
     def written(self, state: State, start: Path) -> Written:
         """The recipe and its manifest as text files hold them.
@@ -193,7 +203,9 @@ def with_parameter(state: State, stage: str, parameter: str, value: Any) -> Stat
     """The state with another value of a stage's parameter."""
     op = _stage(state, stage)["op"]
     known = STAGES[op].__pydantic_fields__
-    if parameter not in known or parameter in click_parameters(op):
+    if parameter in click_parameters(op):
+        raise RecipeError(f"stages.{stage}.{parameter}: is set by clicks on a photo")
+    if parameter not in known:
         raise RecipeError(f"stages.{stage}.{parameter}: unknown key, {suggest(parameter, list(known))}")
     written = {**_stage(state, stage), parameter: value}
     return replace(state, stages={**state.stages, stage: _without_defaults(stage, written)})

@@ -16,7 +16,7 @@ from darkroom.config.recipe_paths import label
 from darkroom.dataset import Dataset
 from darkroom.errors import OutputError, RecordError
 from darkroom.report.commands import recipe_command
-from darkroom.studio.recipe_text import MADE_BY, Written, plain
+from darkroom.studio.recipe_text import Written, plain
 from darkroom.system import strict_json
 from darkroom.system.files import Folder, writing
 
@@ -110,43 +110,59 @@ class DraftFiles:
 
     def _replace(self, name: str, text: str) -> None:
         data = text.encode()
-        if self._last.get(name) != data:
+        if not (self._last.get(name) == data and self._files.has(name)) and not self._holds(name, data):
             with writing(self.folder / name):
                 self._files.write(name, data)
-            self._last[name] = data
+        self._last[name] = data
+
+    def _holds(self, name: str, data: bytes) -> bool:
+        try:
+            return self._files.read(name, len(data)) == data
+        except OSError:
+            return False
 
 
-def save_as(written: Written, folder: Path, name: str) -> list[Path]:
-    """Write a recipe, and its manifest if it needs one, into a folder that the user works in.
+class SavedFiles:
+    """Recipes and manifests that were saved for the user. A file that is not as it was saved is never overwritten.
 
     Args:
-        written: the draft; its relative paths start at `folder`.
-        folder: where.
-        name: of the files, without suffix.
-
-    Returns:
-        the files.
-
-    Raises:
-        OutputError: a file of that name is not the studio's, or cannot be written; nothing is overwritten.
+        folder: where the user works.
     """
-    recipe, manifest = folder / f"{name}.yaml", folder / f"{name}.jsonl"
-    files = Folder(folder)
-    for path in (recipe, manifest):
-        if files.holds(path.name) and not _is_ours(files, recipe.name):
-            raise OutputError(f"{path.name}: exists already, and the studio did not write it; choose another name")
-    written = replace(written, name=name)
-    texts = {manifest: written.manifest()} if written.rows is not None else {}
-    texts |= {recipe: written.recipe(label(recipe), manifest.name)}
-    for path, text in texts.items():
-        with writing(path):
-            files.write(path.name, text.encode())
-    return list(reversed(texts))
 
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files = Folder(folder)
+        self._digests: dict[str, str] = {}
 
-def _is_ours(files: Folder, recipe: str) -> bool:
-    try:
-        first = files.read(recipe).partition(b"\n")[0].decode(errors="replace")
-    except OSError:
-        return False
-    return first.startswith("#") and first.rstrip(".").endswith(MADE_BY)
+    def save(self, written: Written, name: str) -> list[str]:
+        """Write a recipe, and its manifest if it needs one.
+
+        Args:
+            written: the draft; its relative paths start at the folder.
+            name: of the recipe, and of the files without suffix.
+
+        Returns:
+            the names of the files.
+
+        Raises:
+            OutputError: there is such a file already, or it cannot be written; nothing is overwritten.
+        """
+        recipe, manifest = f"{name}.yaml", f"{name}.jsonl"
+        written = replace(written, name=name)
+        texts = {recipe: written.recipe(label(self._folder / recipe), manifest)}
+        if written.rows is not None:
+            texts = {manifest: written.manifest(), **texts}  # first, as the recipe names it
+        for file in texts:
+            if self._files.holds(file) and not self._is_as_saved(file):
+                raise OutputError(f"{file}: exists already; choose another name")
+        for file, text in texts.items():
+            with writing(self._folder / file):
+                self._files.write(file, text.encode())
+            self._digests[file] = hashlib.sha256(text.encode()).hexdigest()
+        return list(reversed(texts))
+
+    def _is_as_saved(self, file: str) -> bool:
+        try:
+            return self._files.digest(file) == self._digests.get(file)
+        except OSError:
+            return False

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from http.cookies import CookieError, SimpleCookie
+from ipaddress import ip_address
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
@@ -38,12 +40,17 @@ class Guard:
 
     Args:
         app: what to guard.
-        hosts: `HOST:PORT` by which the studio may be called.
-        token: a secret; None if only this machine can reach the studio.
+        names: of the hosts by which the studio may be called.
+        port: of the studio.
+        token: a secret; None if only this machine can reach the studio. With a token, any address in digits is a host
+            of ours too: rebinding takes a name.
+        reports: a path that holds a secret of its own, below which the pages of runs are. They are in a sandbox, whose
+            requests bring no cookie and count as those of another site.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str], token: str | None) -> None:
-        self._app, self._hosts, self._token = app, hosts, token
+    def __init__(self, app: ASGIApp, names: Collection[str], port: int, token: str | None, reports: str) -> None:
+        self._app, self._token, self._reports = app, token, reports
+        self._names, self._port = {name.lower() for name in names}, port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,6 +60,8 @@ class Guard:
         headers = Headers(scope=scope)
         if refusal := self._refusal(scope["method"], headers):
             await JSONResponse({"error": refusal}, 403)(scope, receive, send)
+        elif scope["path"].startswith(self._reports):
+            await self._app(scope, receive, _with_headers(send, {"Cross-Origin-Resource-Policy": "cross-origin"}))
         elif self._token is None or self._has_cookie(headers):
             await self._app(scope, receive, _with_headers(send))
         elif self._has_token(scope):
@@ -63,7 +72,7 @@ class Guard:
 
     def _refusal(self, method: str, headers: Headers) -> str | None:
         host, origin = headers.get("host", ""), headers.get("origin")
-        if host not in self._hosts:
+        if not self._is_ours(host):
             return "this is not a host name of the studio"
         if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
             return "another web site may not use the studio"
@@ -71,9 +80,17 @@ class Guard:
             return None
         if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return "another web site may not use the studio"
-        if headers.get("content-type", "").partition(";")[0] != "application/json":
+        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return "a change is sent as application/json"  # no form of another web site can do that
         return None
+
+    def _is_ours(self, host: str) -> bool:
+        name, colon, port = host.lower().rpartition(":")
+        if not colon or port.endswith("]"):  # a browser leaves out port 80
+            name, port = host.lower(), "80"
+        if port != str(self._port):
+            return False
+        return name in self._names or (self._token is not None and _is_address(name.strip("[]")))
 
     def _has_cookie(self, headers: Headers) -> bool:
         try:
@@ -93,13 +110,21 @@ class Guard:
         await response(scope, receive, send)
 
 
-def _with_headers(send: Send) -> Send:
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _with_headers(send: Send, others: Mapping[str, str] = MappingProxyType({})) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers.setdefault("Content-Security-Policy", _PAGE_POLICY)
             headers.setdefault("Cache-Control", "no-store")
-            for name, value in _HEADERS.items():
+            for name, value in {**_HEADERS, **others}.items():
                 headers.setdefault(name, value)
         await send(message)
 

@@ -37,10 +37,12 @@ class OpenPhoto:
     Attributes:
         photo: of the dataset.
         decoded: its pixels.
+        version: of its file (`Photos.version`).
     """
 
     photo: Photo
     decoded: DecodedPhoto
+    version: tuple[int, int]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -92,11 +94,25 @@ class Photos:
     def open(self, index: int) -> OpenPhoto:
         """A photo, decoded. Raises `PhotoError` if it cannot be decoded."""
         with self._lock:
-            found = self._open.pop(index, None) or OpenPhoto(self._photos[index], self._photos[index].load())
+            version = self.version(index)
+            found = self._open.pop(index, None)
+            if found is None or found.version != version:
+                found = OpenPhoto(self._photos[index], self._photos[index].load(), version)
             self._open[index] = found
             while len(self._open) > _DECODED:
                 self._open.popitem(last=False)
             return found
+
+    def version(self, index: int) -> tuple[int, int]:
+        """Size and time of a photo's file, which tell that it was replaced. Raises `PhotoError` if it is gone."""
+        photo = self._photos[index]
+        if photo.problem:
+            raise PhotoError(photo.problem)
+        try:
+            status = photo.path.stat()
+        except (OSError, ValueError):
+            raise PhotoError("the file is gone") from None
+        return status.st_size, status.st_mtime_ns
 
     def thumbnail(self, index: int) -> bytes:
         """A small JPEG of a photo. Raises `PhotoError` if it cannot be decoded."""

@@ -20,9 +20,6 @@ from darkroom.studio.clicks import Clicks, click_parameters
 if TYPE_CHECKING:
     from darkroom.studio.draft import State
 
-MADE_BY = "made in the studio"
-"""In the first line of every recipe that the studio writes; it never overwrites another file."""
-
 _WIDTH = 100  # characters of a stage on one line
 _COLUMN = 48  # where comments begin
 _ITEM = re.compile(r"\$\{item\.(\w+)\}")
@@ -81,7 +78,7 @@ class Written:
         """
         dataset = dict(self.dataset) if self.rows is None else {"manifest": manifest, **self.dataset}
         lines = [
-            f"# {self.name}, {MADE_BY}.",
+            f"# {self.name}, made in the studio.",
             f"#   {COMMAND} recipe={path}",
             f"name: {recipe_yaml.inline(self.name)}",
             f"dataset: {recipe_yaml.inline(dataset)}",

@@ -25,8 +25,8 @@ def made_change(change: Mapping[str, Any]) -> Callable[[draft.State], draft.Stat
         "remove": lambda state: draft.without_stage(state, stage),
         "move": lambda state: draft.with_stage_moved(state, stage, before),
     }
-    if change.get("do") not in makers:
-        raise ValueError(f"change.do: one of {', '.join(makers)}, second_pass")
+    if not isinstance(change.get("do"), str) or change["do"] not in makers:
+        raise ValueError(f"change.do: one of {', '.join(makers)}, second_pass, undo")
     return makers[str(change["do"])]
 
 

@@ -16,13 +16,14 @@ from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic requires it before Python 3.12
 
 from darkroom.config.recipe_paths import label
-from darkroom.errors import RecordError
+from darkroom.errors import OutputError, RecordError
 from darkroom.record import RUN, read_facts, read_journal
 from darkroom.record.schema import JournalLine
 from darkroom.report.commands import recipe_command
 from darkroom.system import strict_json
 from darkroom.system.file_names import is_portable
 from darkroom.system.files import Folder, writing
+from darkroom.system.locks import locked
 
 REVIEW, REJECTED = "review.json", "rejected.txt"
 
@@ -51,7 +52,12 @@ class RunFolder:
     """
 
     def __init__(self, outputs: Path, name: str) -> None:
-        if not is_portable(name) or not Folder(outputs / name).holds(RUN) or (outputs / name).is_symlink():
+        if (
+            len(name) > 255
+            or not is_portable(name)
+            or not Folder(outputs / name).holds(RUN)
+            or (outputs / name).is_symlink()
+        ):
             raise RecordError(f"{name:.80}: no such run")
         self.folder = outputs / name
         self.files = Folder(self.folder)
@@ -73,11 +79,19 @@ class RunFolder:
         return {
             "name": self.folder.name,
             "recipe": facts["name"],
-            "status": facts["status"],
+            "status": "stopped" if facts["status"] == "running" and not self._is_busy() else facts["status"],
             "pictures": len(lines),
             "flagged": sum(bool(line["flags"]) for line in lines),
             **self._counts(self.decisions()),
         }
+
+    def _is_busy(self) -> bool:
+        """Whether a process works in the folder; one that was killed left its status behind."""
+        try:
+            with locked(self.folder, busy="busy"):
+                return False
+        except OutputError:
+            return True
 
     def decisions(self) -> dict[int, Decision]:
         """What has been decided, by number of the picture; empty if the file is missing or damaged."""

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import CancelledError
 from functools import wraps
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from darkroom.errors import DarkroomError, OutputError, PhotoError, RecipeError, RecordError
@@ -27,6 +29,7 @@ from darkroom.studio.photos import view
 from darkroom.studio.requests import made_change, revision_of, view_of, whole
 from darkroom.studio.review import RunFolder, runs_in
 from darkroom.studio.studio import NoClicks, Studio
+from darkroom.system import strict_json
 from darkroom.system.file_names import is_portable
 
 PAGE = Path(__file__).parent / "page"
@@ -34,6 +37,7 @@ PAGE = Path(__file__).parent / "page"
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
 _IMAGES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
 _MAX_BODY = 1_000_000  # bytes of a request
+_MAX_DEPTH = 20  # of lists and objects in it
 _MAX_LISTED = 1000  # photos in one answer
 _MAX_RUNS = 200  # shown
 
@@ -58,6 +62,8 @@ def _answered(handler: Handler) -> Callable[[Pages, Request], Awaitable[Response
             return JSONResponse({"error": str(error), "revision": pages.studio.draft.state.revision}, 409)
         except (RecipeError, RecordError, PhotoError, ValueError) as error:
             return JSONResponse({"error": str(error)}, 404 if isinstance(error, RecordError) else 422)
+        except ClientDisconnect:
+            return Response(status_code=499)  # nobody reads it
         except OutputError as error:
             return JSONResponse({"error": str(error)}, 507)
         except DarkroomError as error:
@@ -76,7 +82,7 @@ async def _body(request: Request) -> Mapping[str, Any]:
         data += chunk
         if len(data) > _MAX_BODY:
             raise ValueError("the request is too long")
-    body = json.loads(data or b"{}")
+    body = strict_json.loads(data or b"{}", _MAX_DEPTH)
     if not isinstance(body, dict):
         raise ValueError("the request should be a JSON object")
     return body
@@ -92,11 +98,12 @@ class Pages:
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self.events = Events()
+        self.reports = f"/reports/{secrets.token_urlsafe(24)}/"
         studio.tell = self.events.tell
 
     def app(self) -> Starlette:
         """The application."""
-        photo, run = "/api/photos/{index:int}", "/api/runs/{name}"
+        photo, run = "/api/photos/{index}", "/api/runs/{name}"
         return Starlette(
             routes=[
                 _get("/", self.page),
@@ -120,8 +127,9 @@ class Pages:
                 _get("/api/runs", self.runs),
                 _get(run, self.review),
                 _post(f"{run}/review", self.decide),
-                _get(f"{run}/pictures/{{number:int}}/{{what}}", self.run_picture),
-                _get(f"{run}/files/{{path:path}}", self.run_file),
+                _get(f"{run}/pictures/{{number}}/{{what}}", self.run_picture),
+                _get(f"{run}/files/index.html", self.report),
+                _get(self.reports + "{name}/{path:path}", self.run_file),
             ]
         )
 
@@ -129,7 +137,7 @@ class Pages:
         """The page itself and its files."""
         name = request.path_params.get("name", "index.html")
         path = PAGE / name
-        if not is_portable(name) or path.suffix not in _TYPES or not path.is_file():
+        if len(name) > 80 or not is_portable(name) or path.suffix not in _TYPES or not path.is_file():
             return JSONResponse({"error": "no such page"}, 404)
         return FileResponse(path, media_type=_TYPES[path.suffix], headers={"Cache-Control": "no-cache"})
 
@@ -154,8 +162,7 @@ class Pages:
     def thumbnail(self, request: Request) -> Any:
         """A photo, small."""
         index = self._index(request)
-        status = self.studio.photos[index].path.stat()
-        tag = f'"{sha256(f"{status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:16]}"'
+        tag = f'"{sha256(repr(self.studio.photos.version(index)).encode()).hexdigest()[:16]}"'
         headers = {"ETag": tag, "Cache-Control": "no-cache"}
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
@@ -235,8 +242,8 @@ class Pages:
     @_answered
     def save(self, request: Request) -> Any:
         """Write the recipe into the current folder."""
-        name = str(request.state.body.get("name", ""))
-        if not re.fullmatch(r"[\w-]{1,60}", name) or not is_portable(name):
+        name = request.state.body.get("name")
+        if not isinstance(name, str) or not re.fullmatch(r"[\w-]{1,60}", name) or not is_portable(name):
             raise ValueError("a name has 1 to 60 letters, digits, - or _")
         return self.studio.save(name)
 
@@ -276,7 +283,14 @@ class Pages:
     @_answered
     def run_picture(self, request: Request) -> Any:
         """A picture of a run, for the screen."""
-        return _picture(self._run(request), request.path_params["number"], request.path_params["what"], request)
+        return _picture(
+            self._run(request), whole(request.path_params["number"], -1), request.path_params["what"], request
+        )
+
+    @_answered
+    def report(self, request: Request) -> Any:
+        """The way to a run's own page."""
+        return RedirectResponse(f"{self.reports}{quote(self._run(request).folder.name)}/index.html", 307)
 
     @_answered
     def run_file(self, request: Request) -> Any:
@@ -292,7 +306,7 @@ class Pages:
         return Response(data, media_type=kind, headers={"Content-Security-Policy": _REPORT_POLICY})
 
     def _index(self, request: Request) -> int:
-        return self._known(request.path_params["index"])
+        return self._known(whole(request.path_params["index"], -1))
 
     def _known(self, index: int) -> int:
         if not 0 <= index < len(self.studio.photos):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -25,7 +26,7 @@ from darkroom.stages import STAGES
 from darkroom.store import Store
 from darkroom.studio.clicks import Clicks
 from darkroom.studio.draft import Draft, State, with_clicks, with_second_pass
-from darkroom.studio.draft_files import DraftRun, save_as
+from darkroom.studio.draft_files import DraftRun, SavedFiles
 from darkroom.studio.forms import forms
 from darkroom.studio.photos import Box, Photos, mask_view, scaled_box
 from darkroom.studio.preview import Look, Preview
@@ -66,6 +67,9 @@ class Studio:
         self._models.embeddings = StoredEmbeddings(self._store)
         self._preview = Preview(self._models, self._store)
         self._work: Work | None = None
+        self._starting = threading.Lock()
+        self._folder = Path.cwd()
+        self._saved = SavedFiles(self._folder)
         self._current = 0
         self._indices = {photos[index].name: index for index in range(len(photos))}
         self._states: dict[str, str] = {}  # what runs have made of photos, by name
@@ -153,9 +157,7 @@ class Studio:
 
     def save(self, name: str) -> dict[str, Any]:
         """Write the recipe into the current folder. Raises `OutputError` rather than overwrite a file."""
-        folder = Path.cwd()
-        files = save_as(self.draft.written(self.draft.state, folder), folder, name)
-        names = [path.name for path in files]
+        names = self._saved.save(self.draft.written(self.draft.state, self._folder), name)
         manifest = names[1] if len(names) > 1 else None
         return {"recipe": names[0], "manifest": manifest, "command": self.draft.files.command_for(names[0])}
 
@@ -235,13 +237,15 @@ class Studio:
         self.worker.stop()
 
     def _start(self, recipe: Mapping[str, Any], progress: Progress) -> None:
-        if self._work and not self._work.is_over:
-            raise RecipeError("another run goes on: wait for its end, or cancel it")
-        job = prepare_given(recipe, self._words)
-        name = None if progress.photo is None else self.photos[progress.photo].name
-        self.draft.files.add_run(name, job.folder.name)
-        self._work = Work(job, progress, self.worker.run_urgent, self._tell_progress)
-        self.worker.submit(self._work.run, Urgency.WORK)
+        with self._starting:
+            if self._work and not self._work.is_over:
+                raise RecipeError("another run goes on: wait for its end, or cancel it")
+            self._store.create()  # somebody may have removed the outputs
+            job = prepare_given(recipe, self._words)
+            name = None if progress.photo is None else self.photos[progress.photo].name
+            self.draft.files.add_run(name, job.folder.name)
+            self._work = Work(job, progress, self.worker.run_urgent, self._tell_progress)
+            self.worker.submit(self._work.run, Urgency.WORK)
 
     def _tell_progress(self, progress: Progress) -> None:
         if progress.status not in ("waiting", "running"):
