@@ -8,9 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 from darkroom.studio import draft
 from darkroom.studio.photos import VIEW_SIDE, Box
+from darkroom.system import strict_json
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+
+
+_MAX_BODY = 1_000_000  # bytes of a request
+_MAX_DEPTH = 20  # of lists and objects in it
+
+
+async def body_of(request: Request) -> Mapping[str, Any]:
+    """The JSON object of a POST; empty for other requests. Raises `ValueError` if it is something else."""
+    if request.method != "POST":
+        return {}
+    data = b""
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > _MAX_BODY:
+            raise ValueError("the request is too long")
+    body = strict_json.loads(data or b"{}", _MAX_DEPTH)
+    if not isinstance(body, dict):
+        raise ValueError("the request should be a JSON object")
+    return body
 
 
 def made_change(change: Mapping[str, Any]) -> Callable[[draft.State], draft.State]:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError
 from functools import wraps
 from hashlib import sha256
@@ -26,18 +26,15 @@ from darkroom.studio.clicks import Clicks
 from darkroom.studio.draft import Conflict
 from darkroom.studio.events import Events
 from darkroom.studio.photos import view
-from darkroom.studio.requests import made_change, revision_of, view_of, whole
+from darkroom.studio.requests import body_of, made_change, revision_of, view_of, whole
 from darkroom.studio.review import RunFolder, runs_in
 from darkroom.studio.studio import NoClicks, Studio
-from darkroom.system import strict_json
 from darkroom.system.file_names import is_portable
 
 PAGE = Path(__file__).parent / "page"
 
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
 _IMAGES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
-_MAX_BODY = 1_000_000  # bytes of a request
-_MAX_DEPTH = 20  # of lists and objects in it
 _MAX_LISTED = 1000  # photos in one answer
 _MAX_RUNS = 200  # shown
 
@@ -56,7 +53,7 @@ def _answered(handler: Handler) -> Callable[[Pages, Request], Awaitable[Response
     @wraps(handler)
     async def answer(pages: Pages, request: Request) -> Response:
         try:
-            request.state.body = await _body(request)
+            request.state.body = await body_of(request)
             made = await run_in_threadpool(handler, pages, request)
         except Conflict as error:
             return JSONResponse({"error": str(error), "revision": pages.studio.draft.state.revision}, 409)
@@ -71,21 +68,6 @@ def _answered(handler: Handler) -> Callable[[Pages, Request], Awaitable[Response
         return made if isinstance(made, Response) else JSONResponse(made)
 
     return answer
-
-
-async def _body(request: Request) -> Mapping[str, Any]:
-    """The JSON object of a POST; empty for other requests. Raises `ValueError` if it is something else."""
-    if request.method != "POST":
-        return {}
-    data = b""
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > _MAX_BODY:
-            raise ValueError("the request is too long")
-    body = strict_json.loads(data or b"{}", _MAX_DEPTH)
-    if not isinstance(body, dict):
-        raise ValueError("the request should be a JSON object")
-    return body
 
 
 class Pages:
@@ -250,13 +232,13 @@ class Pages:
     @_answered
     def result_view(self, request: Request) -> Any:
         """A painted picture, for the screen."""
-        run, number = self.studio.result(request.path_params["result"])
+        run, number = self.studio.runs.find(request.path_params["result"])
         return _picture(run, number, "result", request)
 
     @_answered
     def result_file(self, request: Request) -> Any:
         """A painted picture, as it is."""
-        run, number = self.studio.result(request.path_params["result"])
+        run, number = self.studio.runs.find(request.path_params["result"])
         return Response(_file_of(run, number, "result"), media_type="image/png")
 
     @_answered

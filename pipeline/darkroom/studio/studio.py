@@ -16,17 +16,17 @@ from darkroom.config.recipe import Recipe, parse
 from darkroom.config.seeds import draw_seeds
 from darkroom.config.settings import Settings
 from darkroom.engine.stored_embeddings import StoredEmbeddings
-from darkroom.errors import DarkroomError, PhotoError, RecipeError, RecordError
+from darkroom.errors import DarkroomError, PhotoError, RecipeError
 from darkroom.models import Models
 from darkroom.planning.plan import StepPlanner, paths, settings_of
 from darkroom.planning.preflight import check
-from darkroom.record.schema import JournalLine
 from darkroom.session.prepare import prepare_given
 from darkroom.stages import STAGES
 from darkroom.store import Store
 from darkroom.studio.clicks import Clicks
 from darkroom.studio.draft import Draft, State, with_clicks, with_second_pass
 from darkroom.studio.draft_files import DraftRun, SavedFiles
+from darkroom.studio.draft_runs import DraftRuns
 from darkroom.studio.forms import forms
 from darkroom.studio.photos import Box, Photos, mask_view, scaled_box
 from darkroom.studio.preview import Look, Preview
@@ -72,9 +72,7 @@ class Studio:
         self._saved = SavedFiles(self._folder)
         self._current = 0
         self._indices = {photos[index].name: index for index in range(len(photos))}
-        self._states: dict[str, str] = {}  # what runs have made of photos, by name
-        for run in draft.files.runs():
-            self._note_states(run)
+        self.runs = DraftRuns(outputs, draft.files)
 
     # What the page shows
 
@@ -151,7 +149,7 @@ class Studio:
 
     def second_pass(self, revision: int, result: str) -> None:
         """Add a repaint behind the one that made a result; see `Draft.change`."""
-        run, number = self.result(result)
+        run, number = self.runs.find(result)
         settings = run.line(number)["settings"]
         self.change(revision, lambda state: with_second_pass(state, settings))
 
@@ -217,19 +215,8 @@ class Studio:
         """The pictures that have been painted of a photo, oldest first."""
         photo = self.photos[index]
         current = self._planned_settings(index)
-        found = []
-        for run in self.draft.files.runs():
-            if run["photo"] != photo.name:
-                continue
-            for number, line in enumerate(self._lines(run["run"])):
-                settings = json.dumps(line["settings"], sort_keys=True)
-                found.append(_result(index, run["run"], number, line) | {"current": settings in current})
-        return found
-
-    def result(self, result: str) -> tuple[RunFolder, int]:
-        """The run folder and number of a result, by its id. Raises `RecordError` if there is none."""
-        name, _, number = result.rpartition("~")
-        return RunFolder(self.outputs, name), int(number) if number.isdecimal() and len(number) < 10 else -1
+        found = (painted.plain(index) for painted in self.runs.painted(photo.name))
+        return [{**each, "current": json.dumps(each["all_settings"], sort_keys=True) in current} for each in found]
 
     def close(self) -> None:
         """Stop the worker and the run that goes on."""
@@ -250,32 +237,16 @@ class Studio:
     def _tell_progress(self, progress: Progress) -> None:
         if progress.status not in ("waiting", "running"):
             name = None if progress.photo is None else self.photos[progress.photo].name
-            for index in self._note_states(DraftRun(photo=name, run=str(progress.run))):
-                self.tell({"type": "photo", "index": index, "state": self._state_of(index)})
+            for photo in self.runs.note(DraftRun(photo=name, run=str(progress.run))):
+                if photo in self._indices:
+                    index = self._indices[photo]
+                    self.tell({"type": "photo", "index": index, "state": self._state_of(index)})
         self.tell({"type": "job", "job": vars(progress)})
-
-    def _note_states(self, run: DraftRun) -> list[int]:
-        """Note what a run made of each photo; returns the photos' indices."""
-        indices = []
-        for line in self._lines(run["run"]):
-            name = run["photo"] or line["photo"]
-            if name in self._indices:
-                done = "done" if run["photo"] is None else "painted"
-                self._states[name] = "failed" if line["status"] == "failed" else "flagged" if line["flags"] else done
-                indices.append(self._indices[name])
-        return indices
-
-    def _lines(self, run: str) -> list[JournalLine]:
-        """The journal of a run; empty if somebody has removed it."""
-        try:
-            return RunFolder(self.outputs, run).lines()
-        except RecordError:
-            return []
 
     def _state_of(self, index: int) -> str:
         name = self.photos[index].name
-        if name in self._states:
-            return self._states[name]
+        if made := self.runs.state_of(name):
+            return made
         return "masked" if any(self.draft.state.clicks_on(name).values()) else "untouched"
 
     def _prepare(self, index: int) -> None:
@@ -344,20 +315,3 @@ def _figures(look: Look) -> dict[str, Any]:
 
 def _milliseconds(started: float) -> float:
     return round(1000 * (time.perf_counter() - started), 1)
-
-
-def _result(index: int, run: str, number: int, line: Mapping[str, Any]) -> dict[str, Any]:
-    last = line["settings"][-1] if line["settings"] else {}
-    return {
-        "id": f"{run}~{number}",
-        "photo": index,
-        "stage": last.get("stage"),
-        "prompt": line["prompt"],
-        "negative_prompt": line["negative_prompt"],
-        "seed": line["seed"],
-        "status": line["status"],
-        "reason": line["error"],
-        "seconds": line["seconds"],
-        "flags": line["flags"],
-        "settings": last,
-    }
