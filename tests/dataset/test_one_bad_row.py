@@ -54,8 +54,8 @@ BAD = {
     image(".."): "a folder, not a file",
     image("pipe"): "a pipe or device, not a file",
     image("/dev/zero"): "a pipe or device, not a file",
-    image("x" * 5000): "File name too long",
-    image("x/" * 3000): "File name too long",
+    image("x" * 5000): "longer than a path can be",
+    image("x/" * 3000): "longer than a path can be",
     image("a\0b"): "no such file can exist",
 }
 

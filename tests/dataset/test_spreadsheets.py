@@ -192,12 +192,12 @@ def test_text_that_is_broken_costs_its_row(tmp_path: Path) -> None:
     assert rows == ["a.png", bad, "c.png", bad]
 
 
-def sheet(path: Path, rows: str) -> None:
+def sheet(path: Path, rows: str, before: str = "", encoding: str = "utf-8") -> None:
     """A workbook whose sheet holds this XML."""
     Workbook().save(path)
     space = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
     data = f'<worksheet xmlns="{space}"><sheetData>{rows}</sheetData></worksheet>'
-    zipped(path, parts_of(path) | {"xl/worksheets/sheet1.xml": data.encode()})
+    zipped(path, parts_of(path) | {"xl/worksheets/sheet1.xml": f"{before}{data}".encode(encoding)})
 
 
 def parts_of(path: Path) -> dict[str, bytes]:
@@ -237,6 +237,63 @@ def test_hostile_workbooks_are_refused(kind: str, tmp_path: Path) -> None:
         Dataset(manifest=str(tmp_path / "m.xlsx")).check()
     (line,) = caught.value.problems
     assert reason in line and line.startswith(f"dataset.manifest: {tmp_path}/m.xlsx: ")
+
+
+@pytest.mark.fault(
+    "Tables",
+    "an .xlsx file with entities that grow, in UTF-8 or UTF-16, in the sheet or in another part",
+    "refused before the run, in one line, before any entity is expanded",
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_entities_are_not_expanded(encoding: str, tmp_path: Path) -> None:
+    path, bomb = tmp_path / "m.xlsx", '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]>'
+    sheet(path, f"<row r='1'>{text_cell('A1', 'image')}</row><row r='2'>{text_cell('A2', '&b;')}</row>", bomb, encoding)
+    with pytest.raises(RecipeError, match=r"m\.xlsx: xl/worksheets/sheet1\.xml has a document type declaration"):
+        Dataset(manifest=str(path)).check()
+    xlsx(path)
+    parts = parts_of(path)
+    old = parts["xl/workbook.xml"].decode().partition("?>")[2]
+    zipped(path, parts | {"xl/workbook.xml": f"<!--x-->{bomb}{old}".encode(encoding)})
+    with pytest.raises(RecipeError, match=r"xl/workbook\.xml has a document type declaration"):
+        Dataset(manifest=str(path)).check()
+
+
+def test_formulas_count_with_their_saved_value_only(tmp_path: Path) -> None:
+    link, unsaved = (
+        '<f>HYPERLINK("a.png")</f>',
+        "a formula without a saved value: open the table in a spreadsheet program",
+    )
+    rows = [
+        text_cell("A1", "image") + text_cell("B1", "note"),
+        f'<c r="A2">{link}</c>',
+        f'<c r="A3" t="str">{link}<v>a.png</v></c><c r="B3" t="str"><f>""</f><v></v></c>',
+        text_cell("A4", "b.png") + '<c r="B4"><f>1+1</f><v/></c>',
+        '<c r="A5"><v>7.5</v></c>',
+        text_cell("A6", "#N/A"),
+    ]
+    sheet(tmp_path / "m.xlsx", "".join(f"<row r='{number}'>{row}</row>" for number, row in enumerate(rows, start=1)))
+    first, good, second, number, error = Dataset(manifest=str(tmp_path / "m.xlsx")).photos()
+    assert first.name == "m.xlsx:2" and first.problem and first.problem.startswith(f"image: {unsaved}")
+    assert (good.name, good.item) == ("a.png", {"note": None})
+    assert second.problem and second.problem.startswith(f"note: {unsaved}")
+    assert number.problem == "image: should be the path of a photo, as text; got 7.5"
+    assert error.problem == "image: the spreadsheet has the error #N/A in this cell"
+
+
+def test_no_line_holds_a_huge_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    huge, path = "x" * 3_000_000, tmp_path / "m.xlsx"
+    Image.new("RGB", (240, 200), "grey").save(tmp_path / "a.png")
+    good = ["a.png", "160,180", "7", "1", "sea"]
+    bad = [["a.png", huge], ["a.png", "1,1", huge], [huge], ["a.png", "1,1", "1", huge], ["a.png", *["1"] * 3, huge]]
+    table = [HEADER[:5], good, *bad]
+    rows = "".join(f"<row>{''.join(text_cell('', text) for text in row)}</row>" for row in table)
+    sheet(path, rows.replace(' r=""', ""))
+    (tmp_path / "own.yaml").write_text(RECIPE.replace("MANIFEST", path.name))
+    assert command_line(tmp_path, "recipe=own.yaml", "models=miniature", "device=cpu") == 3
+    captured = capsys.readouterr()
+    lines = (captured.out + captured.err).splitlines()
+    assert any("longer than a path can be: xxxx" in line for line in lines), [line[:300] for line in lines]
+    assert max(map(len, lines)) < 700, [line[:900] for line in lines if len(line) >= 700]
 
 
 PIECES = [b'"', b";", b"\n", b"\0", b"\xff\xfe", b"1e999", b'<c r="XFD9"/>', b'<row r="-5">', b"&#0;", b"9" * 400]

@@ -412,6 +412,14 @@ def test_an_export_that_is_stopped_leaves_no_half_folder(
         assert code == 0
 
 
+@pytest.mark.parametrize("place", ["", "inside", "results/inside"])
+def test_an_export_into_a_run_folder_is_refused(place: str, world: World) -> None:
+    before = sorted(world.run.rglob("*"))
+    code, printed = world.export("coco", f"to={world.run / place}")
+    assert code == 2 and printed.count("\n") == 1 and sorted(world.run.rglob("*")) == before
+    assert (f"inside: is inside the run folder {world.run}" if place else "exists already") in printed
+
+
 @pytest.mark.parametrize(
     "words, problem",
     [

@@ -35,7 +35,7 @@ def name(template: str, photo: str, **item: object) -> str:
         ("${prompt}/${item.sku}-${item.price}", "a.jpg", "2/AB_12-7"),
         ("${stem}-${folder}", "../../elsewhere/a.jpg", "a-elsewhere"),
         ("${folder}/${stem}", "/home/me/private/a.jpg", "private/a"),
-        ("../${stem}/./.${stem}.", "a.jpg", "a/_a"),
+        ("${stem}/./.${stem}.", "a.jpg", "a/_a"),
         ("${folder}/${stem}", "v1.2/shots.png/con.jpg", "v1.2/shots_png/_con"),
         ("${stem}", "10:30 <b>.jpg", "10_30 _b_"),
         ("${stem}", unicodedata.normalize("NFD", "Müller.jpg"), unicodedata.normalize("NFC", "Müller")),
@@ -90,6 +90,9 @@ def cli(tmp_path: Path) -> CliInProcess:
         (["recipe=r.yaml", "results.name=photo"], "results.name: 'photo' should be a template with ${folder}, "),
         (["recipe=r.yaml", "results.name=${stam}"], "results.name: '${stam}' should be a template with "),
         (["recipe=r.yaml", "results.name=${stem"], "results.name"),
+        (["recipe=r.yaml", "results.name=/tmp/x/${stem}"], "'/tmp/x/${stem}' should be a path inside results/: "),
+        (["recipe=r.yaml", "results.name='../../${stem}'"], "'../../${stem}' should be a path inside results/: "),
+        (["recipe=r.yaml", "results.name='C:/${stem}'"], "'C:/${stem}' should be a path inside results/: "),
         (["recipe=r.yaml", "results.name=7"], "results.name: 7 should be a "),
     ],
 )

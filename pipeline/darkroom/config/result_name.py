@@ -9,6 +9,7 @@ FIELDS = ("folder", "stem", "suffix", "variant", "prompt", "seed")
 
 _REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 _EMPTY = re.compile(r"[ _.~-]\0|\0[ _.~-]?")
+_DRIVE = re.compile("[A-Za-z]:")
 _COLUMN = re.compile(r"item\.(\w+)")
 _FORM = (
     "a template with ${folder}, ${stem}, ${suffix}, ${variant}, ${prompt}, ${seed} or ${item.COLUMN}; "
@@ -33,10 +34,19 @@ def fill_in(template: str, values: dict[str, str]) -> str:
 
 
 def checked_template(value: str | None) -> str | None:
-    """A template as it is. Raises `ValueError` if it is malformed, or refers to nothing or to unknown fields."""
+    """A template as it is.
+
+    Raises:
+        ValueError: it is malformed, refers to nothing or to unknown fields, or leads out of `results/`.
+    """
     if value is None:
         return None
     found = references(value)
     if not found or "$" in _REFERENCE.sub("", value) or not all(one in FIELDS or column_of(one) for one in found):
         raise ValueError(_FORM)
+    parts = value.split("/")
+    if not parts[0] or parts[0].startswith("~") or ".." in parts or "\\" in value or _DRIVE.match(value):
+        raise ValueError(
+            "a path inside results/: with / between folders, and without / at its beginning, `..`, ~ or C:"
+        )
     return value

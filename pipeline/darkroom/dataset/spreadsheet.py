@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, time
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import repeat, zip_longest
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
+from xml.parsers.expat import ExpatError, ParserCreate
 from zipfile import BadZipFile, ZipFile
 
-from darkroom.dataset.table_rows import KEY, Row, columns_of, row_of_cells
+from darkroom.dataset.table_rows import KEY, SHOWN, Missing, Row, columns_of, row_of_cells
 from darkroom.errors import RecipeError, SetupError
 from darkroom.resources import install_command
 from darkroom.system.files import open_file
@@ -19,10 +22,15 @@ from darkroom.system.interrupts import raise_if_interrupted
 _MAX_BYTES = 100_000_000  # unpacked
 _MAX_COLUMNS = 1000
 _MAX_ROWS = 1_048_576  # Excel's limit; a file may claim any number
+_FORMULA = re.compile(rb"<(\w+:)?f[\s/>]")
 
 
-class _TooLarge(Exception):
-    """A workbook above a limit; the message says which."""
+class _Refused(Exception):
+    """A workbook above a limit, or that could be; the message says why."""
+
+
+class _Root(Exception):
+    """The root element of an XML file has begun."""
 
 
 _Cells = tuple[tuple[int, tuple[Any, ...]], ...]  # number and cells of each row that is not empty
@@ -57,37 +65,93 @@ def _sheet(path: Path, changed: int, size: int) -> _Cells:
             return tuple(_read(file))
         except BadZipFile:
             reason = "not an .xlsx file, or damaged; an .xls file must be saved as .xlsx"
-        except _TooLarge as error:
+        except _Refused as error:
             reason = str(error)
         except Exception as error:  # KeyError, ParseError, ...: the file may hold anything
             raise_if_interrupted()
             first = next(iter(str(error).splitlines()), "")
-            reason = f"cannot be read as .xlsx: {type(error).__name__}: {first}"
+            reason = f"cannot be read as .xlsx: {type(error).__name__}: {first:.{SHOWN}}"
     raise RecipeError(f"{KEY}: {path}: {reason}")
 
 
 def _read(file: BinaryIO) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    written = _formulas(file) if _check_parts(ZipFile(file)) else repeat(())
+    for number, (cells, formulas) in enumerate(zip(_rows(file, values=True), written, strict=False), start=1):
+        if number > _MAX_ROWS:
+            raise _Refused(f"more than {_MAX_ROWS:,} rows")
+        if len(cells) > _MAX_COLUMNS:
+            raise _Refused(f"row {number} has more than {_MAX_COLUMNS:,} columns")
+        found = tuple(_value(cell, formula) for cell, formula in zip_longest(cells, formulas))
+        if any(value is not None for value in found):
+            yield number, found
+
+
+def _rows(file: BinaryIO, values: bool) -> Iterator[tuple[Any, ...]]:
+    """The cells of the first sheet, with the saved values of formulas or with the formulas themselves."""
     from openpyxl import load_workbook
 
-    if sum(part.file_size for part in ZipFile(file).infolist()) > _MAX_BYTES:
-        raise _TooLarge(f"more than {_MAX_BYTES // 1_000_000} MB unpacked; save it as CSV")
     file.seek(0)
-    sheet = load_workbook(file, read_only=True, data_only=True, keep_links=False).worksheets[0]
+    sheet = load_workbook(file, read_only=True, data_only=values, keep_links=False).worksheets[0]
     sheet.reset_dimensions()  # what a file claims about its size need not be true
-    for number, cells in enumerate(sheet.iter_rows(values_only=True), start=1):
-        if number > _MAX_ROWS:
-            raise _TooLarge(f"more than {_MAX_ROWS:,} rows")
-        if len(cells) > _MAX_COLUMNS:
-            raise _TooLarge(f"row {number} has more than {_MAX_COLUMNS:,} columns")
-        if any(cell is not None for cell in cells):
-            yield number, _plain(cells)
+    yield from sheet.iter_rows()
 
 
-def _plain(cells: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(cell if isinstance(cell, str | int | float | None) else _text(cell) for cell in cells)
+def _formulas(file: BinaryIO) -> Iterator[tuple[Any, ...]]:
+    """The cells with their formulas, until one that openpyxl cannot read; the values may still be good."""
+    try:
+        yield from _rows(file, values=False)
+    except Exception:
+        raise_if_interrupted()
+    yield from repeat(())
 
 
-def _text(cell: Any) -> str:
+def _check_parts(book: ZipFile) -> bool:
+    """Whether any part may have formulas.
+
+    Raises:
+        _Refused: the parts are too large, or one declares entities, with which a few bytes can stand for gigabytes.
+    """
+    parts = book.infolist()
+    if sum(part.file_size for part in parts) > _MAX_BYTES:
+        raise _Refused(f"more than {_MAX_BYTES // 1_000_000} MB unpacked; save it as CSV")
+    has_formulas = False
+    for part in parts:
+        data = book.read(part)
+        if _has_doctype(data):
+            raise _Refused(
+                f"{part.filename:.{SHOWN}} has a document type declaration (DTD), which no spreadsheet needs"
+            )
+        has_formulas = has_formulas or _FORMULA.search(data) is not None
+    return has_formulas
+
+
+def _has_doctype(data: bytes) -> bool:
+    """Whether an XML file has a document type declaration, in any encoding; such precede the root element."""
+
+    def stop(refuse: bool, *_: object) -> NoReturn:
+        raise _Refused if refuse else _Root
+
+    parser = ParserCreate()
+    parser.StartDoctypeDeclHandler = partial(stop, True)
+    parser.StartElementHandler = partial(stop, False)
+    try:
+        parser.Parse(data, True)
+    except _Refused:
+        return True
+    except (_Root, ExpatError):  # no XML: a picture, or a part that openpyxl's parser, which is the same, refuses
+        pass
+    return False
+
+
+def _value(cell: Any, formula: Any) -> Any:
+    """The value of a cell: text, a number, None, or `Missing`."""
+    value = cell.value
+    if value is None and formula is not None and formula.value is not None:
+        return Missing.FORMULA if cell.data_type == "n" else None  # `str` is an empty text that was saved
+    return value if isinstance(value, str | int | float | None) else _text(value)
+
+
+def _text(value: Any) -> str:
     """A date or time as ISO 8601; a date without a time as its day."""
-    is_day = isinstance(cell, datetime) and cell.time() == time()
-    return cell.date().isoformat() if is_day else cell.isoformat() if hasattr(cell, "isoformat") else str(cell)
+    is_day = isinstance(value, datetime) and value.time() == time()
+    return value.date().isoformat() if is_day else value.isoformat() if hasattr(value, "isoformat") else str(value)

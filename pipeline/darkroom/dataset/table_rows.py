@@ -6,6 +6,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from enum import Enum
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,9 @@ MAX_DEPTH = 20  # of nested lists and objects; points need three, with the row
 _JSON = re.compile(r"\s*(\[|-?\d|(true|false|null)\s*$)")  # how cells with JSON values begin
 _DECIMAL_COMMA = re.compile(r"\s*-?\d{1,15},\d{1,15}\s*", re.ASCII)
 _ERRORS = {"#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"}  # what spreadsheets show for no value
+SHOWN = 60  # characters of a cell in an error
+_COLUMNS_SHOWN = 20
+_LONGEST_PATH = 4096  # characters; the limit of Linux, and of few systems more
 _EXACT = 2**53  # floats beyond are not exact whole numbers
 
 
@@ -33,6 +38,12 @@ class DecimalComma(str):
     def number(self) -> float:
         """The number."""
         return float(self.replace(",", "."))
+
+
+class Missing(Enum):
+    """Cells whose value is not in the file."""
+
+    FORMULA = "a formula without a saved value: open the table in a spreadsheet program and save it"
 
 
 @dataclass(frozen=True)
@@ -61,12 +72,25 @@ def columns_of(path: Path, header: Sequence[Any]) -> list[str]:
     columns = ["" if name is None else str(name).strip() for name in header]
     if not is_utf8("".join(columns)):
         raise RecipeError(f"{KEY}: {path}: {NOT_TEXT}")
+    named = list(filter(None, columns))
     if IMAGE not in columns:
-        raise RecipeError(f"{KEY}: {path}: no column `{IMAGE}`; its columns: {', '.join(filter(None, columns))}")
-    for name in columns:
-        if name and columns.count(name) > 1:
-            raise RecipeError(f"{KEY}: {path}: two columns are called `{name}`")
+        raise RecipeError(f"{KEY}: {path}: no column `{IMAGE}`{_close(named)}; its columns: {_shown(named)}")
+    for name in named:
+        if named.count(name) > 1:
+            raise RecipeError(f"{KEY}: {path}: two columns are called `{name:.{SHOWN}}`")
     return columns
+
+
+def _close(columns: Sequence[str]) -> str:
+    """The column that may have been meant as `image`, as a question."""
+    folded = {name[:SHOWN].casefold(): name for name in columns}
+    close = get_close_matches(IMAGE, list(folded), n=1)
+    return f", did you mean `{folded[close[0]]}`?" if close else ""
+
+
+def _shown(columns: Sequence[str]) -> str:
+    more = [f"and {len(columns) - _COLUMNS_SHOWN} more"] if len(columns) > _COLUMNS_SHOWN else []
+    return ", ".join([*(name[:SHOWN] for name in columns[:_COLUMNS_SHOWN]), *more])
 
 
 def row_of_cells(line: int, columns: Sequence[str], cells: Sequence[Any], separator: str = ",") -> Row | None:
@@ -88,11 +112,11 @@ def row_of_cells(line: int, columns: Sequence[str], cells: Sequence[Any], separa
         return Row(line, problem=f"{len(cells)} cells for {len(columns)} columns{hint}")
     row: dict[str, Any] = dict.fromkeys(columns) | dict(zip(columns, cells, strict=False))
     row.pop("", None)  # pandas writes its index as a column without a name
-    for name in row.keys() - {IMAGE}:
+    for name, cell in row.items():
         try:
-            row[name] = _value(row[name], separator)
+            row[name] = _there(cell) if name == IMAGE else _value(cell, separator)
         except ValueError as error:
-            return Row(line, problem=f"{name}: {error}")
+            return Row(line, problem=f"{name:.{SHOWN}}: {error}")
     return row_of_values(line, row)
 
 
@@ -101,8 +125,12 @@ def row_of_values(line: int, row: Mapping[str, Any]) -> Row:
     image = row.get(IMAGE)
     if not is_utf8(json.dumps(row, ensure_ascii=False)):
         return Row(line, problem=NOT_TEXT)
-    if not isinstance(image, str) or not image.strip():
+    if image is None or (isinstance(image, str) and not image.strip()):
         return Row(line, problem=f"no `{IMAGE}`")
+    if not isinstance(image, str):
+        return Row(line, problem=f"{IMAGE}: should be the path of a photo, as text; got {image!r:.{SHOWN}}")
+    if len(image) > _LONGEST_PATH:
+        return Row(line, problem=f"{IMAGE}: longer than a path can be: {image[:SHOWN]}...")
     if not Path(image.strip()).name:  # such as `.` and `/`
         return Row(line, problem=f"{IMAGE}: {image}: is a folder; a row must name one photo")
     return Row(line, image, {name: value for name, value in row.items() if name != IMAGE})
@@ -125,6 +153,15 @@ def is_utf8(text: str) -> bool:
     return True
 
 
+def _there(cell: Any) -> Any:
+    """A cell as it is. Raises `ValueError` if its value is missing, or an error of a spreadsheet."""
+    if isinstance(cell, Missing):
+        raise ValueError(cell.value)
+    if isinstance(cell, str) and cell.strip() in _ERRORS:
+        raise ValueError(f"the spreadsheet has the error {cell.strip()} in this cell")
+    return cell
+
+
 def _value(cell: Any, separator: str) -> Any:
     """The value of a cell: JSON numbers, lists, true, false and null, None for an empty cell, else text.
 
@@ -135,10 +172,8 @@ def _value(cell: Any, separator: str) -> Any:
     """
     if _is_empty(cell):
         return None
-    if not isinstance(cell, str):
+    if not isinstance(_there(cell), str):
         return _whole(cell)
-    if cell.strip() in _ERRORS:
-        raise ValueError(f"the spreadsheet has the error {cell.strip()} in this cell")
     if not _JSON.match(cell):
         return cell
     try:

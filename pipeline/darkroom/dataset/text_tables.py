@@ -20,6 +20,7 @@ from darkroom.system.files import open_file
 _SEPARATORS = ",;\t"
 _EXCEL_HINT = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # a first line that Excel takes for the separator
 _LONGEST = 1_000_000  # characters in a row of JSON Lines: its columns must fit into a line of the journal
+_UTF_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)  # the first begins like UTF-16
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 # Bytes that are no text become lone surrogates, so that only their row fails and not the file.
@@ -59,16 +60,20 @@ def _opened(path: Path) -> TextIO:
     file: BinaryIO = open_file(path)
     start = file.read(4)
     file.seek(0)
+    if start in _UTF_32:
+        file.close()
+        raise RecipeError(f"{KEY}: {path}: UTF-32 text: save it as UTF-8")
     if start[:2] in _UTF_16:
         return TextIOWrapper(file, encoding="utf-16", errors="darkroom_lone", newline="")
     if b"\0" in start:
         file.close()
-        raise RecipeError(f"{KEY}: {path}: looks like UTF-16 without a byte order mark: save it as UTF-8")
+        raise RecipeError(f"{KEY}: {path}: looks like UTF-16 or UTF-32 without a byte order mark: save it as UTF-8")
     return TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
 def _separator(header: str) -> str:
-    """The separator with which a header has the column `image`; a comma if none has."""
+    """The separator with which a header has the column `image`, or else the one that gives most columns."""
+    most, likely = 0, ","
     for separator in _SEPARATORS:
         try:
             cells = next(csv.reader([header], delimiter=separator, skipinitialspace=True, strict=True), [])
@@ -76,7 +81,9 @@ def _separator(header: str) -> str:
             continue
         if IMAGE in map(str.strip, cells):
             return separator
-    return ","
+        if len(cells) > most:
+            most, likely = len(cells), separator
+    return likely
 
 
 def _parsed(path: Path, lines: Iterator[str], separator: str, skipped: int) -> Iterator[Row]:

@@ -104,6 +104,7 @@ def _new_folder(target: Path) -> Iterator[Path]:
     A process that is killed leaves it; the next export to this target says so and leaves it alone, too.
     """
     _check_free(target)
+    _check_outside_runs(target)
     partial = target.with_name(f"{target.name}.partial")
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -119,6 +120,12 @@ def _new_folder(target: Path) -> Iterator[Path]:
             partial.rename(target)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check_outside_runs(target: Path) -> None:
+    inside = next((folder for folder in target.resolve().parents if (folder / RUN).is_file()), None)
+    if inside:
+        raise RecipeError(f"{target}: is inside the run folder {inside}; to=FOLDER names a folder elsewhere")
 
 
 def _check_free(target: Path) -> None:
