@@ -97,7 +97,9 @@ class Reproduction:
         for _, group in groupby(self._finished(), key=lambda finished: finished.source):
             finished = list(group)
             with tempfile.TemporaryDirectory() as folder:
-                yield from self._photo(finished, models, Store(Path(folder)))
+                store = Store(Path(folder))
+                store.create()  # before blobs, so that embeddings find a store
+                yield from self._photo(finished, models, store)
 
     def input_problems(self) -> list[str]:
         """The inputs so far that are missing or have changed, one line each."""
