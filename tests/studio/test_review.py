@@ -89,6 +89,7 @@ def test_damaged_runs_are_left_out_of_the_list(run: RunFolder) -> None:
         "recipe": facts["name"],
         "status": "done",
         "pictures": 3,
+        "photos": 3,
         "flagged": 0,
         "approved": 0,
         "rejected": 0,

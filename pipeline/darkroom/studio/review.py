@@ -81,6 +81,7 @@ class RunFolder:
             "recipe": facts["name"],
             "status": "stopped" if facts["status"] == "running" and not self._is_busy() else facts["status"],
             "pictures": len(lines),
+            "photos": len({line["photo"] for line in lines}),
             "flagged": sum(bool(line["flags"]) for line in lines),
             **self._counts(self.decisions()),
         }

@@ -28,10 +28,11 @@ const stages = new Stages(draft);
 const results = new Results(draft, jobs);
 const editor = new Editor({ draft, canvas, gestures, clicks, mask, photos, stages, results });
 const paint = new PaintPanel(draft, stages, jobs);
-const review = new Review();
+const review = new Review({ draft, jobs, openPhoto });
 new TopBar(draft, jobs, (run) => openTab("review", run));
 
 let tab = "edit";
+let isAsking = false; // the server has been asked to paint, and has not answered
 
 function openTab(name, run = null) {
   tab = name;
@@ -42,13 +43,28 @@ function openTab(name, run = null) {
   if (name === "review") review.open(run);
 }
 
+/** Opens a photo by its name: from the review. */
+async function openPhoto(name) {
+  const index = await photos.find(name);
+  if (index === null) return toast(`${name} is not among the photos of this studio.`);
+  openTab("edit");
+  return editor.open(index);
+}
+
 async function paintPhoto() {
-  if (!editor.photo || byId("paint").disabled) return;
+  if (!editor.photo || isAsking || byId("paint").disabled) return;
+  isAsking = true;
   try {
+    await draft.settled();
+    const [changes, made] = [draft.count, clicks.count];
+    results.await(() => draft.count === changes && clicks.count === made);
     const { job } = await draft.post(`/api/photos/${editor.photo.index}/paint`, {}, () => true);
     jobs.set(job);
   } catch (error) {
+    results.await(null);
     paint.say(error.message);
+  } finally {
+    isAsking = false;
   }
 }
 
@@ -73,10 +89,10 @@ function escape() {
 }
 
 const EDIT_KEYS = {
-  "Ctrl+z": () => clicks.undo(),
-  "Ctrl+Shift+z": () => clicks.redo(),
-  "Ctrl+y": () => clicks.redo(),
-  z: () => clicks.undo(),
+  "Ctrl+z": () => editor.undo(),
+  "Ctrl+Shift+z": () => editor.redo(),
+  "Ctrl+y": () => editor.redo(),
+  z: () => editor.undo(),
   x: () => editor.clear(),
   1: () => editor.choose("1"),
   2: () => editor.choose("2"),
@@ -106,7 +122,7 @@ const EDIT_KEYS = {
 const REVIEW_KEYS = {
   a: () => review.decide("approved"),
   r: () => review.decide("rejected"),
-  u: () => review.decide(null),
+  u: () => review.undo(),
   ArrowRight: () => review.step(1),
   ArrowDown: () => review.step(1),
   ArrowLeft: () => review.step(-1),
@@ -123,8 +139,8 @@ const BUTTONS = {
   "tab-edit": () => openTab("edit"),
   "tab-review": () => openTab("review"),
   "help-button": help,
-  undo: () => clicks.undo(),
-  redo: () => clicks.redo(),
+  undo: () => editor.undo(),
+  redo: () => editor.redo(),
   clear: () => editor.clear(),
   "zoom-in": () => zoom(1.25),
   "zoom-out": () => zoom(0.8),

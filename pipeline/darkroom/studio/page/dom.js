@@ -137,6 +137,32 @@ export function duration(seconds) {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
+/** `1 picture`, `3 pictures`. */
+export const counted = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+
+const PATIENCE = 4000; // ms that a question stays
+
+/** The first click on a button puts a question in red in its place; a second one, while it stands there, calls `action`. */
+export function askTwice(button, question, action) {
+  const content = [...button.childNodes];
+  let timer = null;
+  const disarm = () => {
+    clearTimeout(timer);
+    button.classList.remove("armed");
+    button.replaceChildren(...content);
+  };
+  button.addEventListener("blur", disarm);
+  button.addEventListener("click", () => {
+    const isArmed = button.classList.contains("armed");
+    if (isArmed) disarm();
+    if (isArmed || !question()) return action();
+    button.classList.add("armed");
+    button.replaceChildren(question());
+    timer = setTimeout(disarm, PATIENCE);
+    return undefined;
+  });
+}
+
 export const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
 const OWN_KEYS = /^(Arrow|Page|Home|End| $|Enter)/; // what sliders, check boxes and lists use themselves

@@ -10,10 +10,12 @@ import { Emitter } from "./dom.js";
 export class Draft extends Emitter {
   state = null;
   ops = {};
+  count = 0; // of changes made here
   #queue = Promise.resolve();
   #pending = new Map(); // changes of parameters that have not been sent: "stage/parameter" -> change
   #writing = 0;
   #timer = null;
+  #traffic = 0; // writes that began or ended
 
   get revision() {
     return this.state.revision;
@@ -32,7 +34,10 @@ export class Draft extends Emitter {
   }
 
   async load() {
-    this.#adopt(await getJson("/api/studio", { cache: "no-store" }));
+    const before = this.#traffic;
+    const state = await getJson("/api/studio", { cache: "no-store" });
+    if (before !== this.#traffic) return this.load(); // it may be older than what has been written in the meantime
+    return this.#adopt(state);
   }
 
   #adopt(state) {
@@ -66,6 +71,7 @@ export class Draft extends Emitter {
 
   /** Sets a parameter within 60 ms, or when the server has answered; only the newest value is sent. */
   set(stage, parameter, value) {
+    this.count += 1;
     this.#pending.set(`${stage}/${parameter}`, { do: "set", stage, parameter, value });
     this.#sendSoon();
   }
@@ -89,17 +95,18 @@ export class Draft extends Emitter {
     return Promise.all(changes.map((change) => this.change(change, true)));
   }
 
-  /** Changes the draft. Errors of parameters are emitted as `refused`; others are thrown. */
+  /** Changes the draft. Returns whether it is changed; if the server refuses, `refused` is emitted. */
   async change(change, quiet = false) {
-    if (!quiet) this.#sendPending();
+    if (!quiet) {
+      this.count += 1;
+      this.#sendPending();
+    }
     try {
-      const state = await this.post("/api/draft", { change }, (state) =>
-        state.stages.some(({ name }) => name === change.stage),
-      );
-      this.#adopt(state);
+      await this.post("/api/draft", { change }, (state) => state.stages.some(({ name }) => name === change.stage));
+      return true;
     } catch (error) {
-      if (error.gone || error.status === 409) return;
-      this.emit("refused", { change, error });
+      if (!error.gone && error.status !== 409) this.emit("refused", { change, error });
+      return false;
     }
   }
 
@@ -118,8 +125,10 @@ export class Draft extends Emitter {
   async #write(path, body, isStillRight, attempts = 5) {
     const { revision } = this;
     try {
-      const answer = await postJson(path, { ...body, revision });
-      if (answer.revision) this.state = { ...this.state, revision: answer.revision };
+      this.#traffic += 1;
+      const answer = await postJson(path, { ...body, revision }).finally(() => (this.#traffic += 1));
+      if (answer.stages) this.#adopt(answer);
+      else if (answer.revision) this.#note(answer);
       return answer;
     } catch (error) {
       if (error.status !== 409 && !error.gone) throw error;
@@ -130,6 +139,13 @@ export class Draft extends Emitter {
       this.emit("conflict", error);
       throw error;
     }
+  }
+
+  /** Takes over what every answer tells: the revision, and what is wrong with the recipe now. */
+  #note({ revision, problems = this.state.problems, warnings = this.state.warnings }) {
+    const old = this.state;
+    this.state = { ...old, revision, problems, warnings };
+    if (JSON.stringify([old.problems, old.warnings]) !== JSON.stringify([problems, warnings])) this.emit("change");
   }
 
   async #loadAgain() {

@@ -2,7 +2,8 @@
 
 import { getJson, postJson } from "./api.js";
 import { MASK_MODES } from "./canvas.js";
-import { byId, prose, toast } from "./dom.js";
+import { byId, toast } from "./dom.js";
+import { hintFor, say, tellCoverage } from "./hints.js";
 import { PictureCache } from "./pictures.js";
 import { nameOf, pathOf } from "./results.js";
 
@@ -30,7 +31,7 @@ export class Editor {
 
   #listen() {
     this.photos.on("select", ({ index }) => this.open(index));
-    this.stages.on("select", () => this.#showPhoto());
+    this.stages.on("select", () => this.#showPhotoForMask());
     this.stages.on("select", () => this.retarget());
     this.clicks.on("change", ({ since }) => this.#clicksChanged(since ?? null));
     this.clicks.on("error", (error) => toast(error.message, "error"));
@@ -84,6 +85,7 @@ export class Editor {
     const thumbnail = this.photos.thumbnail(photo.index);
     if (thumbnail) picture.preview(thumbnail, photo);
     this.canvas.masks = [];
+    tellCoverage({});
     this.canvas.setPhoto(photo.width, photo.height);
     this.clicks.load(photo.index, photo.clicks);
     this.results.load(photo.index, photo.results);
@@ -111,7 +113,8 @@ export class Editor {
     this.clicks.load(index, {});
     this.results.load(null, []);
     this.mask.aim(null, null);
-    this.#say(error.message, "error");
+    tellCoverage({});
+    say(error.message, "error");
   }
 
   /** The clicks or results of the shown photo may be others: another tab, or the server was away. */
@@ -136,7 +139,7 @@ export class Editor {
 
   async #load(picture) {
     await picture.load(this.canvas.viewport.baseWidth, this.canvas.viewport.photo);
-    if (picture.error && this.#photoPicture === picture) this.#say(picture.error.message, "error");
+    if (picture.error && this.#photoPicture === picture) say(picture.error.message, "error");
     else this.#viewChanged();
   }
 
@@ -153,19 +156,18 @@ export class Editor {
     const signature = JSON.stringify(stages.slice(0, end + 1));
     if (signature === this.#signature) return;
     this.#signature = signature;
-    if (this.stages.stage && this.draft.op(this.stages.stage).kind !== "repaint") this.#showPhoto();
+    this.#showPhotoForMask();
     this.retarget();
   }
 
-  /** The mask is being changed: it cannot be seen on a result. */
-  #showPhoto() {
-    if (this.results.shown) this.results.show(null);
+  /** A stage that makes the mask is changed: its mask cannot be seen on a result. */
+  #showPhotoForMask() {
+    const { stage } = this.stages;
+    if (this.results.shown && stage && this.draft.op(stage).kind !== "repaint") this.results.show(null);
   }
 
   #clicksChanged(since) {
     this.#updateClicks();
-    byId("undo").disabled = !this.clicks.canUndo;
-    byId("redo").disabled = !this.clicks.canRedo;
     if (this.photo && this.mask.photo === this.photo.index) this.mask.refresh(since);
   }
 
@@ -174,7 +176,10 @@ export class Editor {
     this.canvas.clicks = stage && this.photo && !this.results.shown ? this.clicks.of(stage.name) : null;
     const choose = stage ? (this.clicks.of(stage.name).choose ?? stage.parameters.choose ?? "score") : null;
     this.#updateChoices(stage, choose);
-    byId("clear").disabled = !stage || !hasClicks(this.clicks.of(stage.name));
+    const isOnPhoto = !this.results.shown;
+    byId("clear").disabled = !isOnPhoto || !stage || !countOf(this.clicks.of(stage.name));
+    byId("undo").disabled = !isOnPhoto || !this.clicks.canUndo;
+    byId("redo").disabled = !isOnPhoto || !this.clicks.canRedo;
     this.canvas.redraw();
   }
 
@@ -197,12 +202,22 @@ export class Editor {
   }
 
   #clickedWithoutUse() {
-    if (this.results.shown) return this.#showPhoto();
+    if (this.results.shown) return this.results.show(null);
+    if (!this.draft.stages.length) return undefined;
     return toast("No stage of this recipe takes clicks. Add the stage sam to click on objects.");
   }
 
+  /** Nothing happens to clicks while a result covers them. */
   clear() {
-    this.#change({ points: [], negative: [], boxes: [] }, performance.now());
+    if (!this.results.shown) this.#change({ points: [], negative: [], boxes: [] }, performance.now());
+  }
+
+  undo() {
+    if (!this.results.shown) this.clicks.undo();
+  }
+
+  redo() {
+    if (!this.results.shown) this.clicks.redo();
   }
 
   /** Which of SAM's candidates: a key of `CHOICES`, or its value. */
@@ -282,32 +297,23 @@ export class Editor {
   }
 
   #tellMask(info) {
-    const percent = (share) => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
-    const words = [
-      info.coverage === undefined ? null : `${percent(info.coverage)} of the photo`,
-      info.confidence ? `confidence ${info.confidence.toFixed(2)}` : null,
-    ];
-    byId("mask-info").textContent = words.filter(Boolean).join(" · ");
+    const stage = this.stages.clickable;
+    tellCoverage(info);
     this.stages.fail(null, null);
-    this.#say(info.flag ?? null, "warning");
+    const clicks = stage ? countOf(this.clicks.of(stage.name)) : 0;
+    say(...hintFor(info, { op: stage?.op, clicks, changes: this.clicks.count }));
   }
 
   #showFailure({ message, empty: isEmpty }) {
     const clicked = this.stages.clickable;
-    const empty = isEmpty || (clicked !== null && !hasClicks(this.clicks.of(clicked.name)));
+    const empty = isEmpty || (clicked !== null && !countOf(this.clicks.of(clicked.name)));
     this.canvas.masks = [];
     this.canvas.redraw();
-    byId("mask-info").textContent = "";
+    tellCoverage({});
+    if (!this.draft.stages.length) return say("The recipe is empty. Add a stage.", "hint");
     const canClick = empty && clicked;
     this.stages.fail(this.stages.selected, empty ? null : message);
-    this.#say(canClick ? "Click the object, or drag a box around it." : message, empty ? "hint" : "error");
-  }
-
-  #say(text, kind) {
-    const line = byId("canvas-message");
-    line.hidden = !text;
-    line.replaceChildren(...prose(text ?? ""));
-    line.className = `canvas-message ${kind}`;
+    return say(canClick ? "Click the object, or drag a box around it." : message, empty ? "hint" : "error");
   }
 
   #hover(at) {
@@ -317,4 +323,4 @@ export class Editor {
   }
 }
 
-const hasClicks = ({ points, negative, boxes }) => points.length + negative.length + boxes.length > 0;
+const countOf = ({ points, negative, boxes }) => points.length + negative.length + boxes.length;

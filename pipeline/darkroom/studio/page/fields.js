@@ -2,6 +2,8 @@
 
 import { el, iconButton, prose } from "./dom.js";
 
+const LONG = 130; // letters that fill about three lines
+
 /**
  * A labelled field for a parameter. `onset(value)` is called with a checked value as the recipe would hold it, `onreset()` when
  * the default is wanted. Returns {element, show(value, isWritten), complain(text, kind)}.
@@ -47,10 +49,25 @@ export function makeField(parameter, { stage, onset, onreset, label = parameter.
   return { element, show, complain: tell };
 }
 
-function complain(element, text, kind) {
+/** Shows a line in an element, cut after three lines if it is long, with a button for the rest. */
+export function complain(element, text, kind = "error") {
   element.hidden = !text;
-  element.replaceChildren(...prose(text ?? ""));
   element.className = `complaint ${kind}`;
+  if (element.dataset.text === (text ?? "")) return; // the rest of it may be open
+  element.dataset.text = text ?? "";
+  const words = el("span", {}, prose(text ?? ""));
+  element.replaceChildren(words, ...((text?.length ?? 0) > LONG ? [moreButton(words)] : []));
+}
+
+function moreButton(words) {
+  words.className = "cut";
+  const button = el("button", { type: "button", class: "link", "aria-expanded": "false" }, "more");
+  button.addEventListener("click", () => {
+    const isCut = words.classList.toggle("cut");
+    button.textContent = isCut ? "more" : "less";
+    button.setAttribute("aria-expanded", String(!isCut));
+  });
+  return button;
 }
 
 const defaultText = (parameter) => (parameter.default === null ? "nothing" : JSON.stringify(parameter.default));
@@ -137,7 +154,7 @@ function makeText(parameter, { id, onset, onreset, rows }) {
     ? el("textarea", { id, rows, spellcheck: true })
     : el("input", { type: "text", id, spellcheck: false });
   input.placeholder = parameter.nullable ? "none" : "";
-  input.addEventListener("input", () => (input.value === "" && !parameter.required ? onreset() : onset(input.value)));
+  input.addEventListener("input", () => (input.value.trim() === "" ? onreset() : onset(input.value)));
   return { element: input, show: (value) => write(input, value ?? "") };
 }
 
@@ -149,7 +166,7 @@ function makeTexts(parameter, { id, onset, onreset, rows }) {
       .split("\n")
       .map((line) => line.trim())
       .filter(Boolean);
-    if (!lines.length) return parameter.required ? onset("") : onreset();
+    if (!lines.length) return onreset();
     return onset(alone(lines.map((line) => (line.startsWith("{") ? parsed(line) : line))));
   });
   const asLine = (value) => (typeof value === "object" ? JSON.stringify(value) : String(value));

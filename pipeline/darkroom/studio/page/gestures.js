@@ -1,7 +1,7 @@
 // Mouse, pen and wheel on the canvas, as what the user means: click, box, move, remove, pan, zoom.
 
 import { Emitter, clamp } from "./dom.js";
-import { boxBetween, hitShape, moveShape, pointAt } from "./shapes.js";
+import { boxBetween, hitShape, isOverPhoto, moveShape, pointAt } from "./shapes.js";
 
 const STILL = 4; // CSS px: a press that moves less is a click
 const BORDER = 24; // CSS px: clicks this near beside the photo count as clicks on its border
@@ -57,7 +57,7 @@ export class Gestures extends Emitter {
   #kind(event, start) {
     if (event.button === 1 || this.#space) return "pan";
     if (this.canvas.isComparing) return "divide";
-    return this.canvas.clicks && this.#isNear(start) ? "mark" : "pan";
+    return this.canvas.clicks && (event.button === 0 || this.#isNear(start)) ? "mark" : "pan";
   }
 
   #isNear({ x, y }) {
@@ -85,7 +85,7 @@ export class Gestures extends Emitter {
     if (press.kind === "divide") return this.#divide(at);
     if (press.button !== 0) return undefined;
     if (press.hit) canvas.preview = { shapes: moveShape(canvas, press.hit, press.start, at) };
-    else canvas.preview = { box: boxBetween(canvas, press.start, at) };
+    else canvas.preview = isOverPhoto(canvas, press.start, at) ? { box: boxBetween(canvas, press.start, at) } : null;
     return canvas.redraw();
   }
 
@@ -105,7 +105,7 @@ export class Gestures extends Emitter {
     const since = event.timeStamp;
     if (preview?.shapes) this.emit("shapes", { shapes: preview.shapes, since });
     else if (preview?.box) this.emit("box", { box: preview.box, since });
-    else if (!press.moved) this.#click(press, event, since);
+    else if (!press.moved && this.#isNear(press.start)) this.#click(press, event, since);
   }
 
   #click(press, event, since) {

@@ -34,6 +34,7 @@ const HELP = [
       ["← →, ↑ ↓", "previous and next photo"],
       ["p", "paint"],
       ["c", "compare with the photo"],
+      ["Shift + click on a card", "compare with that picture"],
       ["[ ]", "previous and next result"],
       ["Esc", "back to the photo"],
       ["+ −", "zoom"],
@@ -47,7 +48,9 @@ const HELP = [
     [
       ["a", "approve"],
       ["r", "reject"],
-      ["u", "undo the decision"],
+      ["u", "undo the last decision"],
+      ["Wheel", "zoom"],
+      ["Click", "100 %, and back"],
       ["← →", "previous and next picture"],
     ],
   ],

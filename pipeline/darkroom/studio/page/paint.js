@@ -20,6 +20,7 @@ export class PaintPanel extends Emitter {
   #jobs;
   #fields = new Map();
   #built = "";
+  #onePrompt = el("p", { class: "note", hidden: true }, "One prompt for all photos.");
 
   constructor(draft, stages, jobs) {
     super();
@@ -63,6 +64,7 @@ export class PaintPanel extends Emitter {
     const { target } = this;
     this.#build(target);
     if (target) this.#fill(target);
+    else byId("paint-over").hidden = true;
     const paints = this.#draft.stages.some((stage) => this.#draft.op(stage).kind === "repaint");
     const { problems } = this.#draft.state;
     const isPainting = this.#jobs.isRunning && this.#jobs.job.kind === "paint";
@@ -106,6 +108,7 @@ export class PaintPanel extends Emitter {
     byId("paint-fields").replaceChildren(
       ...(target ? ordered : [el("p", { class: "note" }, "No stage of this recipe has a prompt.")]),
     );
+    this.#fields.get("prompt")?.element.after(this.#onePrompt);
   }
 
   #field(stage, parameter) {
@@ -121,6 +124,8 @@ export class PaintPanel extends Emitter {
   }
 
   #fill(target) {
+    this.#onePrompt.hidden = JSON.stringify(target.parameters.prompt ?? "").includes("${"); // a manifest has them
+    this.#tellOver(target);
     const problems = this.#draft.linesOf("problems", target.name);
     const warnings = this.#draft.linesOf("warnings", target.name);
     for (const parameter of this.#draft.op(target).parameters) {
@@ -132,6 +137,18 @@ export class PaintPanel extends Emitter {
       const warning = warnings.find((line) => line.parameter === parameter.name);
       field.complain((problem ?? warning)?.text ?? null, problem ? "error" : "warning");
     }
+  }
+
+  /** A second pass paints over the picture of a stage before it. */
+  #tellOver(target) {
+    const { stages } = this.#draft;
+    const before = stages.slice(0, stages.indexOf(target)).findLast((stage) => hasPaintPanel(this.#draft.op(stage)));
+    byId("paint-over").hidden = !before;
+    if (!before) return;
+    const seeds = seedsOf(before);
+    byId("paint-over").textContent = `Paints over the picture of ${
+      seeds.length === 1 && Number.isInteger(seeds[0]) ? `seed ${seeds[0]}` : `${before.name}, for each of its seeds`
+    }.`;
   }
 
   #refuse({ stage, parameter }, error) {

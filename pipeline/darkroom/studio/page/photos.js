@@ -59,6 +59,18 @@ export class Photos extends Emitter {
     }
   }
 
+  /** The index of the photo of a name, or null. A run of one photo knows the last part of its name alone. */
+  async find(name) {
+    const listed = [];
+    do {
+      const { photos } = await getJson(`/api/photos?start=${listed.length}&count=${PAGE}`);
+      if (!photos.length) break;
+      listed.push(...photos);
+    } while (listed.length < this.total);
+    const exact = listed.find((photo) => photo.name === name);
+    return (exact ?? listed.find((photo) => photo.name.endsWith(`/${name}`)))?.index ?? null;
+  }
+
   #setTotal(total) {
     this.total = total;
     if (total !== this.list.total) this.list.setTotal(total);

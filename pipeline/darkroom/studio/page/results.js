@@ -1,7 +1,11 @@
 // The strip of results below the photo. One click shows a result, a second one compares it with the photo.
 
 import { connection, getJson, withQuery } from "./api.js";
-import { Emitter, byId, debounce, el, icon } from "./dom.js";
+import { makeCard, replaceCards, waitingCard } from "./cards.js";
+import { Emitter, byId, debounce, el, icon, toast } from "./dom.js";
+
+const USABLE = ["prompt", "negative_prompt", "seed", "steps", "guidance_scale", "strength"];
+const PHOTO = "photo"; // in the menu of what to compare with
 
 /** Emits `show` {result, compared} for the canvas, null for the photo; `second` after a second pass was added. */
 export class Results extends Emitter {
@@ -12,6 +16,7 @@ export class Results extends Emitter {
   #draft;
   #jobs;
   #progress = "";
+  #awaited = null; // {known, isQuiet}: the next new picture is shown by itself
   readSoon = debounce(() => this.#read(), 250);
 
   constructor(draft, jobs) {
@@ -19,7 +24,9 @@ export class Results extends Emitter {
     this.#draft = draft;
     this.#jobs = jobs;
     byId("compare").addEventListener("click", () => this.toggleCompare());
+    byId("compare-with").addEventListener("change", (event) => this.#compareWith(event.target.value));
     byId("second-pass").addEventListener("click", () => this.secondPass());
+    byId("use-settings").addEventListener("click", () => this.#useSettings());
     draft.on("change", () => this.readSoon());
     jobs.on("change", (job) => this.#follow(job));
   }
@@ -32,6 +39,14 @@ export class Results extends Emitter {
 
   update(results) {
     this.#results = inOrder(results);
+    const found = this.#awaited && this.#results.find((one) => isNew(one, this.#awaited.known));
+    if (!found) return this.#build();
+    return this.#awaited.isQuiet() ? this.show(found) : this.await(null);
+  }
+
+  /** The first new picture is shown, if `isQuiet()` says that the user has done nothing else until it is there. */
+  await(isQuiet) {
+    this.#awaited = isQuiet && { known: new Set(this.#results.map(({ id }) => id)), isQuiet };
     this.#build();
   }
 
@@ -59,12 +74,17 @@ export class Results extends Emitter {
   show(result, compared = undefined) {
     this.shown = result;
     this.compared = compared;
+    this.#awaited = null;
     this.#build();
     this.emit("show", { result, compared });
   }
 
   toggleCompare() {
     if (this.shown) this.show(this.shown, this.compared === undefined ? null : undefined);
+  }
+
+  #compareWith(id) {
+    this.show(this.shown, id === PHOTO ? null : this.#results.find((result) => result.id === id));
   }
 
   /** The next or previous result, the photo before the first one. */
@@ -75,14 +95,33 @@ export class Results extends Emitter {
   }
 
   async secondPass() {
-    const result = this.shown;
-    await this.#draft.change({ do: "second_pass", result: result.id });
-    this.show(null);
+    const { shown } = this;
+    if (!(await this.#draft.change({ do: "second_pass", result: shown.id }))) return;
+    toast(`The prompt and the seed of ${shown.stage} are now those of this picture, ${nameOf(shown)}.`);
     this.emit("second", null);
   }
 
+  /** Gives the stage that made the shown result the settings that it had then. */
+  #useSettings() {
+    const { stage, settings } = this.shown;
+    for (const name of this.#otherSettings(this.shown)) this.#draft.set(stage, name, settings[name]);
+  }
+
+  /** The parameters that the recipe now holds otherwise than when it made a result. */
+  #otherSettings({ stage: name, settings }) {
+    const stage = this.#draft.stage(name);
+    if (!stage) return [];
+    const now = ({ name, default: usual }) => stage.parameters[name] ?? usual;
+    return this.#draft
+      .op(stage)
+      .parameters.filter(({ name }) => USABLE.includes(name) && name in settings)
+      .filter((parameter) => JSON.stringify(now(parameter)) !== JSON.stringify(settings[parameter.name]))
+      .map(({ name }) => name);
+  }
+
   #clicked(result, event) {
-    if (event.shiftKey && this.shown && result?.id !== this.shown.id) return this.show(this.shown, result);
+    if (event.shiftKey && result?.id !== this.shown?.id)
+      return this.shown ? this.show(this.shown, result) : this.show(result, null);
     if (result && result.id === this.shown?.id) return this.toggleCompare();
     return this.show(result);
   }
@@ -90,24 +129,13 @@ export class Results extends Emitter {
   #build() {
     const job = this.#jobs.job;
     const waiting = this.#jobs.isRunning && job.kind === "paint" && job.photo === this.photo ? job.total - job.done : 0;
-    byId("results").hidden = !this.#results.length && !waiting;
-    if (byId("results").hidden) return byId("result-cards").replaceChildren();
     const [current, earlier] = [true, false].map((wanted) =>
       this.#results.filter((result) => result.current === wanted).map((result) => this.#card(result)),
     );
     const expected = Array.from({ length: Math.min(waiting, 20) }, (_, index) => waitingCard(index ? null : job));
-    const cards = [this.#photoCard(), ...current, ...expected, ...earlier];
-    this.#replace(cards);
-    return this.#tell();
-  }
-
-  /** Keeps the cards that are the same, and the focus with them. */
-  #replace(cards) {
-    const strip = byId("result-cards");
-    const focused = strip.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-    const known = new Map([...strip.children].map((card) => [card.dataset.key, card]));
-    strip.replaceChildren(...cards.map((card) => reuse(known.get(card.dataset.key), card)));
-    if (focused) [...strip.children].find((card) => card.dataset.key === focused)?.focus();
+    const cards = [...current, ...expected, ...earlier];
+    replaceCards(byId("result-cards"), cards.length ? [this.#photoCard(), ...cards] : []);
+    this.#tell(cards.length > 0);
   }
 
   #photoCard() {
@@ -126,25 +154,51 @@ export class Results extends Emitter {
     );
     card.setAttribute("aria-pressed", String(result.id === this.shown?.id));
     card.classList.toggle("stale", !result.current);
-    card.title = [result.prompt, nameOf(result), ...result.flags, result.current ? "" : "made with earlier settings"]
-      .filter(Boolean)
-      .join("\n");
+    card.title = [result.prompt, nameOf(result), ...result.flags, this.#ageOf(result)].filter(Boolean).join("\n");
     if (result.flags.length) card.querySelector(".label").prepend(icon("flag"));
     return card;
   }
 
-  #tell() {
+  /** Why the recipe as it is does not make a result, in words; null if it does. */
+  #ageOf(result) {
+    if (result.current) return null;
+    if (this.#otherSettings(result).length) return "made with earlier settings";
+    const { stages } = this.#draft;
+    const later = stages.slice(stages.indexOf(this.#draft.stage(result.stage)) + 1);
+    const isPaintedOver = this.#draft.stage(result.stage) && later.some((one) => this.#draft.op(one).kind === "repaint");
+    return isPaintedOver ? "a later stage paints over it" : "made with earlier clicks or an earlier recipe";
+  }
+
+  #tell(hasCards) {
     const result = this.shown;
+    const line = byId("result-text");
     byId("result-actions").hidden = !result;
-    byId("result-text").textContent = "Click a result to see it, and once more to compare it with the photo.";
-    byId("result-text").title = "";
+    line.textContent = hasCards
+      ? "Click a result to see it, and once more to compare it with the photo."
+      : "Painted pictures of this photo appear here.";
+    line.title = "";
     if (!result) return;
-    byId("result-text").textContent = [nameOf(result), result.prompt, ...settingsOf(result), ...result.flags]
+    const newest = this.#results.find(({ id }) => id === result.id) ?? result;
+    line.textContent = [nameOf(result), this.#ageOf(newest), result.prompt, ...settingsOf(result), ...result.flags]
       .filter(Boolean)
       .join(" · ");
-    byId("result-text").title = byId("result-text").textContent;
+    line.title = line.textContent;
+    byId("use-settings").hidden = newest.current || !this.#otherSettings(result).length;
     byId("compare").setAttribute("aria-pressed", String(this.compared !== undefined));
     byId("open-picture").href = `${pathOf(result)}/picture.png`;
+    this.#fillMenu(result);
+  }
+
+  #fillMenu(shown) {
+    const menu = byId("compare-with");
+    const others = this.#results.filter(({ id }) => id !== shown.id);
+    const options = [["", "Compare with…"], [PHOTO, "Photo"], ...others.map((one) => [one.id, menuNameOf(one)])];
+    const signature = JSON.stringify(options);
+    if (menu.dataset.options !== signature) {
+      menu.dataset.options = signature; // an open menu would close
+      menu.replaceChildren(...options.map(([value, text]) => el("option", { value, disabled: !value }, text)));
+    }
+    menu.value = this.compared === undefined ? "" : (this.compared?.id ?? PHOTO);
   }
 }
 
@@ -160,52 +214,19 @@ function inOrder(results) {
   return [...once.filter(({ current }) => current), ...once.filter(({ current }) => !current).reverse()];
 }
 
+const isNew = ({ id, current, status }, known) => current && status === "done" && !known.has(id);
+
 /** Where the server has a result. */
 export const pathOf = (result) => `/api/results/${encodeURIComponent(result.id)}`;
 
 /** `seed 3`, or the stage that made it if it needs no seed. */
 export const nameOf = (result) => (result.seed === null ? result.stage : `seed ${result.seed}`);
 
+const menuNameOf = (result) => [nameOf(result), result.prompt?.slice(0, 40)].filter(Boolean).join(", ");
+
 function settingsOf({ settings, seconds }) {
   const shown = Object.entries({ steps: "steps", guidance_scale: "guidance", strength: "strength" }).filter(
     ([key]) => settings[key] !== undefined,
   );
   return [...shown.map(([key, word]) => `${word} ${settings[key]}`), seconds ? `${seconds.toFixed(1)} s` : null];
-}
-
-function makeCard(key, src, label, prompt, onclick) {
-  const image = el("img", { src, alt: "", draggable: false });
-  const caption = el("span", { class: "label" }, el("strong", {}, label), prompt ? ` ${prompt}` : "");
-  return el(
-    "button",
-    {
-      type: "button",
-      class: "card",
-      "data-key": key,
-      "data-test": key === "photo" ? "card-photo" : "result",
-      onclick,
-      "aria-label": `${label} ${prompt}`.trim(),
-    },
-    image,
-    caption,
-  );
-}
-
-/** Takes over what may have changed, so that a picture that is there does not blink. */
-function reuse(old, card) {
-  if (!old || old.dataset.test === "waiting") return card;
-  const image = old.querySelector("img");
-  if (image?.getAttribute("src") === card.querySelector("img")?.getAttribute("src"))
-    card.querySelector("img").replaceWith(image);
-  return card;
-}
-
-function waitingCard(job) {
-  const text = job ? `${Math.round((job.share * job.total - job.done) * 100)} %` : "";
-  return el(
-    "div",
-    { class: "card waiting", "data-test": "waiting", "data-key": "" },
-    el("span", { class: "blank" }, text),
-    el("span", { class: "label" }, "waiting"),
-  );
 }

@@ -1,9 +1,13 @@
 // Review of finished runs: one picture beside its photo, approved or rejected with one key.
 
 import { getJson, postJson } from "./api.js";
-import { byId, copyable, el, icon, toast } from "./dom.js";
+import { byId, copyable, counted, el, icon, toast } from "./dom.js";
 import { expectThumbnail, loadThumbnail, makeRow } from "./photos.js";
+import { RunList } from "./runlist.js";
 import { VirtualList } from "./virtual.js";
+import { TwinZoom } from "./zoom.js";
+
+const LARGE = 4096; // px, the widest picture that the server sends
 
 const FILTERS = {
   all: () => true,
@@ -17,9 +21,14 @@ export class Review {
   #run = null; // as GET /api/runs/NAME
   #shown = []; // the pictures that the filter lets through
   #current = null;
+  #decided = []; // in this run and tab: {number, before}, the last one is undone first
   #queue = Promise.resolve();
 
-  constructor() {
+  constructor({ draft, jobs, openPhoto }) {
+    this.draft = draft;
+    this.jobs = jobs;
+    this.runs = new RunList();
+    this.zoom = new TwinZoom([byId("review-photo"), byId("review-result")], () => this.#loadLarge());
     this.list = new VirtualList(byId("review-list"), {
       name: "Pictures of the run",
       make: makeRow,
@@ -27,32 +36,20 @@ export class Review {
       rest: (row, index) => this.#shown[index] && loadThumbnail(row, this.#path(this.#shown[index], "thumbnail")),
     });
     this.list.on("select", ({ index }) => this.#select(index));
-    byId("review-run").addEventListener("change", (event) => this.#open(event.target.value));
+    this.runs.on("select", ({ name }) => this.open(name));
     byId("review-filter").addEventListener("change", () => this.#filter());
-    for (const decision of ["approved", "rejected", null])
-      byId(`decide-${decision ?? "undo"}`).addEventListener("click", () => this.decide(decision));
+    for (const decision of ["approved", "rejected"])
+      byId(`decide-${decision}`).addEventListener("click", () => this.decide(decision));
+    byId("decide-undo").addEventListener("click", () => this.undo());
+    byId("open-in-edit").addEventListener("click", () => this.#current && openPhoto(this.#current.photo));
+    jobs.on("change", () => this.#run && this.#tellRun());
   }
 
   /** Lists the runs and opens one, by default the newest. */
   async open(name = null) {
     try {
-      const { runs } = await getJson("/api/runs");
-      byId("review-empty").hidden = runs.length > 0;
-      byId("review-body").hidden = runs.length === 0;
-      const select = byId("review-run");
-      select.replaceChildren(
-        ...runs.map((run) =>
-          el(
-            "option",
-            { value: run.name },
-            `${run.name} (${run.status}, ${run.pictures} pictures, ${run.flagged} flagged)`,
-          ),
-        ),
-      );
-      const wanted = name ?? this.#run?.name ?? runs[0]?.name;
-      if (!wanted) return;
-      select.value = wanted;
-      await this.#open(wanted);
+      const wanted = await this.runs.load(name ?? this.#run?.name ?? null);
+      if (wanted) await this.#open(wanted);
     } catch (error) {
       toast(error.message, "error");
     }
@@ -62,7 +59,8 @@ export class Review {
     const isOther = this.#run?.name !== name;
     this.#run = await getJson(`/api/runs/${encodeURIComponent(name)}`);
     byId("review-report").href = `/api/runs/${encodeURIComponent(name)}/files/index.html`;
-    if (isOther) this.#current = null;
+    if (isOther) this.#decided = [];
+    this.#current = this.#run.pictures.find(({ number }) => !isOther && number === this.#current?.number) ?? null;
     this.#filter();
   }
 
@@ -79,6 +77,7 @@ export class Review {
 
   #select(index) {
     this.#current = this.#shown[index] ?? null;
+    this.zoom.fit();
     this.list.select(this.#current ? index : -1);
     this.#show();
   }
@@ -88,14 +87,33 @@ export class Review {
     if (index !== this.list.selected) this.#select(index);
   }
 
-  /** Approves or rejects the picture, then goes on; null takes the decision back and stays. */
+  /** Approves or rejects the picture, then goes on. */
   async decide(decision) {
     const picture = this.#current;
     if (!picture || picture.status !== "done") return;
+    this.#decided.push({ number: picture.number, before: picture.decision });
+    const sent = this.#set(picture, decision);
+    this.step(1);
+    await sent;
+  }
+
+  /** Takes the last decision back, wherever it was; if none was made here, that on the shown picture. */
+  async undo() {
+    const last = this.#decided.pop();
+    const picture = last ? this.#run.pictures.find(({ number }) => number === last.number) : this.#current;
+    if (!picture) return;
+    if (!this.#shown.includes(picture)) {
+      byId("review-filter").value = "all";
+      this.#filter();
+    }
+    this.#select(this.#shown.indexOf(picture));
+    if (last || picture.decision) await this.#set(picture, last?.before ?? null);
+  }
+
+  async #set(picture, decision) {
     const before = picture.decision;
     picture.decision = decision;
     this.list.refresh();
-    if (decision && this.#current === picture) this.step(1);
     this.#show();
     try {
       await this.#send(this.#run, { number: picture.number, decision });
@@ -151,7 +169,17 @@ export class Review {
       byId(`decide-${decision}`).setAttribute("aria-pressed", String(picture.decision === decision));
       byId(`decide-${decision}`).disabled = !isDone;
     }
-    byId("decide-undo").disabled = !picture.decision;
+    byId("decide-undo").disabled = !picture.decision && !this.#decided.length;
+  }
+
+  /** The shown pictures in full size, for a closer look. */
+  #loadLarge() {
+    const images = [byId("review-photo"), byId("review-result")].filter((image) => image.src && !image.hidden);
+    for (const image of images) {
+      const src = image.getAttribute("src").replace(/width=\d+/, `width=${LARGE}`);
+      if (image.getAttribute("src") !== src) image.src = src;
+    }
+    return Promise.all(images.map((image) => image.decode().catch(() => {})));
   }
 
   #setImage(id, picture, what, exists) {
@@ -162,7 +190,8 @@ export class Review {
       Math.ceil((byId("review-pictures").clientWidth * window.devicePixelRatio) / 2 / 256) * 256 || 1024,
     );
     const src = `${this.#path(picture, what)}?width=${width}`;
-    if (!exists || image.getAttribute("src") === src) return;
+    const isLarge = image.getAttribute("src") === src.replace(/width=\d+/, `width=${LARGE}`);
+    if (!exists || isLarge || image.getAttribute("src") === src) return;
     image.classList.add("loading");
     image.onload = () => image.classList.remove("loading");
     image.src = src;
@@ -171,12 +200,32 @@ export class Review {
   #tellRun() {
     const { pictures, approved, rejected, command } = this.#run;
     byId("review-count").textContent =
-      `${pictures.length} pictures, ${approved ?? count(pictures, "approved")} approved, ` +
+      `${counted(pictures.length, "picture")}, ${approved ?? count(pictures, "approved")} approved, ` +
       `${rejected ?? count(pictures, "rejected")} rejected`;
     const again = byId("review-command");
-    if (again.dataset.command === (command ?? "")) return;
-    again.dataset.command = command ?? "";
-    again.replaceChildren(...(command ? [el("span", {}, "Do the rejected ones again:"), copyable(command)] : []));
+    if (again.dataset.command !== (command ?? "")) {
+      again.dataset.command = command ?? "";
+      again.replaceChildren(...(command ? [this.#againButton(), copyable(command)] : []));
+    }
+    for (const button of again.querySelectorAll("[data-test=again]")) button.disabled = this.jobs.isRunning;
+  }
+
+  #againButton() {
+    const onclick = () => this.#runAgain();
+    const title = "Runs the recipe as it is now on the photos with a rejected picture";
+    return el("button", { type: "button", "data-test": "again", title, onclick }, "Do the rejected again");
+  }
+
+  /** Runs the recipe as it is now on the photos that are rejected here. */
+  async #runAgain() {
+    try {
+      await this.#queue;
+      const { job } = await this.draft.post("/api/run", { rejected_of: this.#run.name });
+      this.jobs.set(job);
+      toast("The rejected photos are done again, with the recipe as it is now.");
+    } catch (error) {
+      toast(error.message, "error");
+    }
   }
 }
 

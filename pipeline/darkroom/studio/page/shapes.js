@@ -22,6 +22,13 @@ export function boxBetween(canvas, from, to) {
   return orderedBox(canvas, [...edgeAt(canvas, from), ...edgeAt(canvas, to)]);
 }
 
+/** Whether the box between two places on the canvas covers something of the photo. */
+export function isOverPhoto({ viewport }, from, to) {
+  const [a, b] = [viewport.toPhoto(from.x, from.y), viewport.toPhoto(to.x, to.y)];
+  const isBetween = (one, other, size) => Math.max(one, other) > 0 && Math.min(one, other) < size;
+  return isBetween(a.x, b.x, viewport.photo.width) && isBetween(a.y, b.y, viewport.photo.height);
+}
+
 function orderedBox(canvas, [ax, ay, bx, by]) {
   const { width, height } = canvas.viewport.photo;
   const x0 = Math.min(ax, bx, width - 1);

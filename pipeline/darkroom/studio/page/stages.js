@@ -1,11 +1,12 @@
 // The recipe on the right: its stages in order, each with a form made from its parameters.
 
-import { Emitter, byId, el, iconButton, prose } from "./dom.js";
-import { makeField } from "./fields.js";
+import { Emitter, askTwice, byId, el, iconButton, prose, toast } from "./dom.js";
+import { complain, makeField } from "./fields.js";
 
 /** These are shown in the paint panel instead. */
-export const PAINT_PARAMETERS = ["prompt", "negative_prompt", "seed", "steps", "guidance_scale"];
+export const PAINT_PARAMETERS = ["prompt", "seed", "steps", "negative_prompt", "guidance_scale"];
 
+const RARE = ["prompts_file", "prompt_2", "negative_prompt_2", "prompt_syntax"]; // come last
 const FEW = 7; // an op with this many parameters shows them all
 
 /** Emits `select` {stage} when the user chooses the stage up to which the mask is shown. */
@@ -22,6 +23,7 @@ export class Stages extends Emitter {
     draft.on("change", () => this.#update());
     draft.on("refused", ({ change, error }) => this.#refuse(change, error));
     byId("add-stage").addEventListener("click", () => this.#openMenu());
+    byId("undo-recipe").addEventListener("click", () => draft.change({ do: "undo" }));
   }
 
   get stage() {
@@ -58,6 +60,8 @@ export class Stages extends Emitter {
 
   #update() {
     if (!this.#draft.stage(this.selected)) this.selected = this.#first();
+    byId("undo-recipe").disabled = !this.#draft.state.can_undo;
+    byId("no-stages").hidden = this.#draft.stages.length > 0;
     this.#build();
     this.#fill();
   }
@@ -134,20 +138,20 @@ export class Stages extends Emitter {
       button("down", "Move down", () => move(stages[index + 2]?.name ?? null), {
         disabled: index === stages.length - 1,
       }),
-      button("close", "Remove", (event) => this.#remove(stage.name, event.currentTarget)),
+      this.#removeButton(stage.name, button),
     );
   }
 
-  /** A stage with parameters takes a second click: they would be lost. */
-  #remove(name, button) {
-    if (Object.keys(this.#draft.stage(name).parameters).length > 0 && !button.classList.contains("armed")) {
-      button.classList.add("armed");
-      button.title = `Click again to remove ${name} and its parameters`;
-      button.addEventListener("blur", () => button.classList.remove("armed"), { once: true });
-      button.addEventListener("pointerleave", () => button.classList.remove("armed"), { once: true });
-      return undefined;
-    }
-    return this.#draft.change({ do: "remove", stage: name });
+  /** A stage with clicks or parameters takes a second click. */
+  #removeButton(name, make) {
+    const remove = make("close", "Remove", null);
+    const question = () => {
+      const stage = this.#draft.stage(name);
+      if (this.#draft.op(stage).clicks) return `Remove ${name} and its clicks?`;
+      return Object.keys(stage.parameters).length ? "Remove?" : null;
+    };
+    askTwice(remove, question, () => this.#draft.change({ do: "remove", stage: name }));
+    return remove;
   }
 
   #help(op) {
@@ -162,10 +166,12 @@ export class Stages extends Emitter {
   }
 
   #form(stage, op, fields) {
-    const shown = op.parameters.filter(
-      ({ name, kind }) =>
-        kind !== "clicks" && !(op.clicks && /^(choose|units)$/.test(name)) && !isInPaintPanel(op, name),
-    );
+    const shown = op.parameters
+      .filter(
+        ({ name, kind }) =>
+          kind !== "clicks" && !(op.clicks && /^(choose|units)$/.test(name)) && !isInPaintPanel(op, name),
+      )
+      .toSorted((a, b) => RARE.indexOf(a.name) - RARE.indexOf(b.name));
     for (const parameter of shown) fields.set(parameter.name, this.#field(stage.name, parameter));
     const isKnown = ({ name, required }) => required || name in stage.parameters;
     const isFirst =
@@ -220,7 +226,7 @@ export class Stages extends Emitter {
     }
     const own = problems.find((one) => !card.fields.has(one.parameter) && !PAINT_PARAMETERS.includes(one.parameter));
     const failure = this.#failure?.stage === name && !problems.length ? this.#failure.message : null;
-    this.#tell(card, own?.text ?? failure);
+    complain(card.message, own?.text ?? failure);
     card.element.classList.toggle("has-problem", problems.length > 0 || failure !== null);
   }
 
@@ -229,13 +235,8 @@ export class Stages extends Emitter {
     const text = error.message.replace(new RegExp(`^stages\\.${stage}\\.${parameter}:?\\s*`), "");
     const field = card?.fields.get(parameter);
     if (field) return field.complain(text, "error");
-    if (!card) return undefined;
-    return this.#tell(card, text);
-  }
-
-  #tell(card, text) {
-    card.message.hidden = !text;
-    card.message.replaceChildren(...prose(text ?? ""));
+    if (!card) return toast(text, "error");
+    return complain(card.message, text);
   }
 
   #openMenu() {

@@ -1,7 +1,7 @@
 // The bar at the top: what is open, what is wrong with it, saving it, and running it on all photos.
 
 import { postJson } from "./api.js";
-import { byId, copyable, el, prose, toast } from "./dom.js";
+import { byId, copyable, counted, el, prose, toast } from "./dom.js";
 import { makeProgress } from "./jobs.js";
 
 export class TopBar {
@@ -39,13 +39,15 @@ export class TopBar {
       ? `First mend: ${problems[0]}`
       : "An ordinary run on all photos, with its folder and report";
     byId("run-progress").hidden = !(isRunning && this.#jobs.job.kind === "run");
-    if (isRunning) this.progress.show(this.#jobs.job);
+    if (!isRunning) return;
+    this.progress.show(this.#jobs.job);
+    if (this.#jobs.job.kind === "run") byId("run-link").replaceChildren();
   }
 
   #showProblems(problems, warnings) {
     const button = byId("problems");
     button.hidden = !problems.length && !warnings.length;
-    const count = (lines, word) => (lines.length ? `${lines.length} ${word}${lines.length > 1 ? "s" : ""}` : null);
+    const count = (lines, word) => (lines.length ? counted(lines.length, word) : null);
     button.textContent = [count(problems, "problem"), count(warnings, "warning")].filter(Boolean).join(", ");
     button.classList.toggle("error", problems.length > 0);
     const line = (kind) => (text) => el("li", { class: kind }, prose(text));
@@ -85,15 +87,15 @@ export class TopBar {
     }
   }
 
-  #openRun() {
-    const { photos, command } = this.#draft.state;
+  async #openRun() {
+    await this.#draft.settled();
+    await this.#draft.load(); // clicks change how many photos it takes
+    const { name, recipe, command } = this.#draft.state;
+    const outputs = recipe.split("/").slice(0, -3).join("/");
     byId("run-text").replaceChildren(
-      el(
-        "p",
-        {},
-        `Runs the recipe on ${photos === 1 ? "the one photo" : `all ${photos} photos`}, into a folder of its own. ` +
-          "What has been computed before is not computed again.",
-      ),
+      el("p", { "data-test": "run-photos" }, runPhotos(this.#draft.state)),
+      el("p", {}, "The results go into a new folder, ", el("code", {}, `${outputs}/DATE_TIME_${name}`), "."),
+      el("p", {}, "What has been computed before is not computed again."),
       el("p", {}, "The same from the command line:"),
       copyable(command),
     );
@@ -127,6 +129,13 @@ export class TopBar {
     );
     const review = el("button", { type: "button", class: "small", onclick: () => this.#openReview(job.run) }, "Review");
     const words = { cancelled: "Run cancelled", failed: "Run failed", done: "Run finished" };
+    link.className = job.status === "failed" ? "error" : "";
     link.append(words[job.status], report, review);
   }
+}
+
+function runPhotos({ photos, run_photos: taken }) {
+  if (taken < photos)
+    return `${taken} of ${counted(photos, "photo")} ${taken === 1 ? "has" : "have"} clicks; the others are left out.`;
+  return `Runs the recipe on ${photos === 1 ? "the one photo" : `all ${photos.toLocaleString("en")} photos`}.`;
 }
