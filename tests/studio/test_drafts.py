@@ -84,6 +84,7 @@ def test_what_was_made_opens_as_it_was(tmp_path: Path, clicks: dict[int, Clicks]
     with studio(folder, "recipe=car_on_mars", "dataset.images=photos", "stages.car.points=[]") as made:
         for index, marks in clicks.items():
             click(made, index, "car", marks)
+        made.show(2)
         set_value(made, "inpaint", "prompt", prompt)
         set_value(made, "refine", "grow", grow)
         made.change(made.draft.state.revision, lambda state: changes.with_stage(state, "matte", "invert"))
@@ -91,6 +92,7 @@ def test_what_was_made_opens_as_it_was(tmp_path: Path, clicks: dict[int, Clicks]
     for words in ([f"recipe={saved}"], ["recipe=car_on_mars", "dataset.images=photos"]):
         with studio(folder, *words) as again:
             state, names = again.draft.state, [again.photos[i].name for i in range(3)]
+            assert again.describe()["current"] == 2
             assert state.stages == before.stages and list(state.stages) == list(before.stages)
             assert [state.clicks_on(name) for name in names] == [before.clicks_on(name) for name in names]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -35,7 +36,9 @@ def ask(method: str = "GET", path: str = "/", query: str = "", token: str | None
     async def send(message: Any) -> None:
         sent.append(dict(message))
 
-    asyncio.run(Guard(_app, ["127.0.0.1", "My-Mac.local"], 8642, token, "/reports/secret/")(scope, receive, send))
+    work = Guard(_app, ["127.0.0.1", "My-Mac.local"], 8642, token, "/reports/secret/")(scope, receive, send)
+    with ThreadPoolExecutor(1) as other_thread:  # the browser of other tests has its loop in this one
+        other_thread.submit(asyncio.run, work).result()
     found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], found, b"".join(each.get("body", b"") for each in sent[1:])
 

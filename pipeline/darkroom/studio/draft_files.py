@@ -41,12 +41,17 @@ class DraftFiles:
 
     Args:
         folder: its folder.
+
+    Attributes:
+        shown: the name of the photo that was shown last; None if no photo was.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._files = Folder(folder)
         self._last: dict[str, bytes] = {}
+        self._dataset: Dataset | None = None
+        self.shown: str | None = None
 
     @property
     def recipe(self) -> str:
@@ -75,16 +80,29 @@ class DraftFiles:
     def dataset(self) -> Dataset:
         """All photos of the draft. Raises `RecordError` if the file is damaged."""
         try:
-            return _DATASET.validate_python(strict_json.loads(self._files.read(STUDIO, _MAX_BYTES))["dataset"])
-        except (OSError, ValueError, KeyError, TypeError, ValidationError):
+            saved = strict_json.loads(self._files.read(STUDIO, _MAX_BYTES))
+            self.shown = str(saved["shown"]) if saved.get("shown") else None
+            return _DATASET.validate_python(saved["dataset"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError):
             raise RecordError(f"{self.folder / STUDIO}: is damaged; delete it to begin anew") from None
+
+    def show(self, photo: str) -> None:
+        """Remember the photo that is shown."""
+        self.shown = photo
+        self._write_studio()
 
     def write(self, written: Written, dataset: Dataset) -> None:
         """Save the draft. Files that would not change are left alone. Raises `OutputError` if that fails."""
         if written.rows is not None:  # first, so that the recipe never names a manifest that is not there
             self._replace(MANIFEST, written.manifest())
         self._replace(RECIPE, written.recipe(self.recipe, MANIFEST))
-        self._replace(STUDIO, json.dumps({"dataset": plain(dataset)}, ensure_ascii=False, indent=1) + "\n")
+        self._dataset = dataset
+        self._write_studio()
+
+    def _write_studio(self) -> None:
+        if self._dataset:
+            saved = {"dataset": plain(self._dataset), "shown": self.shown}
+            self._replace(STUDIO, json.dumps(saved, ensure_ascii=False, indent=1) + "\n")
 
     def keep_manifest(self, text: str) -> Path:
         """Write a manifest under a name of its own; the same text has the same name."""

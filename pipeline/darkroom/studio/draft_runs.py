@@ -70,6 +70,10 @@ class DraftRuns:
             self._states[run["photo"] or line["photo"]] = state
         return list(dict.fromkeys(run["photo"] or line["photo"] for line in lines))
 
+    def forget(self, photo: str) -> None:
+        """A photo has other clicks now, so what runs made of it is out of date."""
+        self._states.pop(photo, None)
+
     def state_of(self, photo: str) -> str | None:
         """What the latest run made of a photo: `painted`, `done`, `flagged` or `failed`; None if no run took it."""
         return self._states.get(photo)

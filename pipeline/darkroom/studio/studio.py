@@ -70,8 +70,8 @@ class Studio:
         self._starting = threading.Lock()
         self._folder = Path.cwd()
         self._saved = SavedFiles(self._folder)
-        self._current = 0
         self._indices = {photos[index].name: index for index in range(len(photos))}
+        self._current = self._indices.get(draft.files.shown or "", 0)
         self.runs = DraftRuns(outputs, draft.files)
 
     # What the page shows
@@ -142,6 +142,7 @@ class Studio:
         """Set the clicks on a photo; see `Draft.change`. Returns the revision, and what is still wrong."""
         name = self.photos[index].name
         self.change(revision, lambda state: with_clicks(state, name, stage, clicks))
+        self.runs.forget(name)
         self.tell({"type": "photo", "index": index, "state": self._state_of(index)})
         state = self.draft.state
         problems, warnings = self._problems(state)
@@ -164,6 +165,7 @@ class Studio:
     def show(self, index: int) -> None:
         """Take note of the photo that the page shows, and encode it and the next ones ahead."""
         self._current = index
+        self.draft.files.show(self.photos[index].name)
         for number in range(index, min(len(self.photos), index + 1 + _AHEAD)):
             self.worker.submit(partial(self._prepare, number), Urgency.AHEAD, f"ahead {number - index}")
 
