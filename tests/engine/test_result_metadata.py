@@ -163,6 +163,16 @@ def certificate(folder: Path, key: Any, days: int = 9) -> list[str]:
     return ["results.c2pa_certificate=chain.pem", "results.c2pa_key=key.pem"]
 
 
+def self_signed(key: Any) -> bytes:
+    """A certificate of no authority, and for no purpose."""
+    now, name = datetime.datetime.now(datetime.UTC), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "me")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 7)
+    builder = builder.not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(
+        now + datetime.timedelta(days=9)
+    )
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
 @pytest.fixture(autouse=True)
 def _no_credentials_of_other_tests() -> None:
     content_credentials.load_credentials.cache_clear()
@@ -179,7 +189,8 @@ KEYS = {
 @pytest.mark.parametrize("format", FORMATS)
 def test_signed_results_can_be_validated_by_others(format: str, cli: CliInProcess) -> None:
     words = ["recipe=paint.yaml", f"results.format={format}", "results.what=[picture,background,mask]"]
-    folder, lines = run(cli, *words, *certificate(cli.folder, KEYS[format]()))
+    credentials = certificate(cli.folder, KEYS[format]())
+    folder, lines = run(cli, *words, *credentials)
     for line in lines:
         for kind in ("picture", "background"):
             path = folder / line["outputs"][kind]
@@ -198,7 +209,29 @@ def test_signed_results_can_be_validated_by_others(format: str, cli: CliInProces
             assert np.array_equal(*(read_photo(folder / line[role]).pixels for role in ("delivered", "result")))
     assert cli(f"verify={folder}").returncode == 0 and cli(f"reproduce={folder}").returncode == 0
     before = (folder / lines[0]["delivered"]).read_bytes()
-    assert cli(f"resume={folder}").returncode == 0 and (folder / lines[0]["delivered"]).read_bytes() == before
+    assert cli(f"resume={folder}", *credentials).returncode == 0
+    assert (folder / lines[0]["delivered"]).read_bytes() == before
+
+
+@pytest.mark.fault(
+    "Run folders",
+    "a stranger's run whose record names your key for signatures",
+    "resume= signs nothing until you name that certificate and key on the command line",
+)
+def test_a_resume_signs_only_with_credentials_of_its_command_line(cli: CliInProcess) -> None:
+    own = certificate(cli.folder, KEYS["png"]())
+    folder, lines = run(cli, "recipe=erase.yaml", *own)
+    path = folder / lines[0]["delivered"]
+    path.unlink()
+    again = f"give them again: results.c2pa_certificate={cli.folder}/chain.pem results.c2pa_key={cli.folder}/key.pem"
+    for words in ([], own[:1], [own[0], "results.c2pa_key=other.pem"]):
+        done = cli(f"resume={folder}", *words)
+        assert done.returncode == 2 and again in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+        assert not path.exists()
+    assert cli(f"resume={folder}", *own).returncode == 0 and b"c2pa" in path.read_bytes()
+    plain, _ = run(cli, "recipe=erase.yaml")
+    done = cli(f"resume={plain}", *own)
+    assert done.returncode == 2 and "this run does not sign its pictures" in done.stderr
 
 
 @pytest.mark.fault(
@@ -239,12 +272,25 @@ def test_credentials_that_cannot_sign_are_one_line_before_the_run(cli: CliInProc
     assert f"results.c2pa_key: {cli.folder}/none.pem: cannot be read: No such file" in error(
         words[0], "results.c2pa_key=none.pem"
     )
-    assert "results.c2pa_key: not a private key in PEM" in error(words[0], "results.c2pa_key=chain.pem")
-    assert "chain.pem: cannot be signed: " in error(*certificate(cli.folder, KEYS["png"](), days=-1))
+    assert "chain.pem: not a private key, as a PEM file" in error(words[0], "results.c2pa_key=chain.pem")
+    assert "key.pem: not a certificate, as a PEM file" in error("results.c2pa_certificate=key.pem", words[1])
+    (cli.folder / "cut.pem").write_text((cli.folder / "key.pem").read_text()[:90])
+    assert error(words[0], "results.c2pa_key=cut.pem").endswith(
+        "not a private key, as a PEM file without a passphrase\n"
+    )
+    assert ", not today" in error(*certificate(cli.folder, KEYS["png"](), days=-1))
     certificate(cli.folder, KEYS["png"]())
     (cli.folder / "other.pem").write_bytes((cli.folder / "key.pem").read_bytes())
     certificate(cli.folder, KEYS["png"]())
-    assert "chain.pem: " in error(words[0], "results.c2pa_key=other.pem")
+    assert "its first certificate is of another key" in error(words[0], "results.c2pa_key=other.pem")
+    (cli.folder / "lone.pem").write_bytes(self_signed(key := KEYS["png"]()))
+    form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (cli.folder / "lone_key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, *form))
+    told = error("results.c2pa_certificate=lone.pem", "results.c2pa_key=lone_key.pem")
+    assert "lone.pem: C2PA does not allow this certificate: it must be for signatures" in told
+    secret = serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret")
+    (cli.folder / "locked.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, *secret))
+    assert "locked.pem: has a passphrase" in error(words[0], "results.c2pa_key=locked.pem")
 
 
 def test_without_the_library_signing_is_refused_and_verify_says_what_it_left_out(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Options = Mapping[str, str]
 
+_CREDENTIALS = ("results.c2pa_certificate", "results.c2pa_key")
 _RUN_FOLDER = "the run folder"  # what a word without a key is, after export=
 
 
@@ -47,7 +48,7 @@ def _options(words: Sequence[str]) -> dict[str, str]:
     allowed = _ALLOWED[commands[0]]
     for key in given:
         section = f"{key.partition('.')[0]}.*" if "." in key else key
-        if key not in (commands[0], _RUN_FOLDER) and section not in allowed:
+        if key not in (commands[0], _RUN_FOLDER) and {key, section}.isdisjoint(allowed):
             raise RecipeError(f"command line: {key}: cannot be combined with {commands[0]}=, {suggest(key, allowed)}")
     return given
 
@@ -76,10 +77,13 @@ def _resume(place: str, options: Options) -> bool:
     from darkroom.session.session import run as run_jobs
     from darkroom.session.session import runnable
 
-    if options and place != "latest":
+    if "outputs" in options and place != "latest":
         raise RecipeError(f"command line: outputs: only for resume=latest; {place} is a path already")
     folder = latest_stopped(_outputs(options)) if place == "latest" else _folder(place)
-    jobs = jobs_to_resume(folder.resolve())  # the store lies beside the folder, not beside a link to it
+    certificate, key = (_path(options[name]) if name in options else None for name in _CREDENTIALS)
+    jobs = jobs_to_resume(
+        folder.resolve(), (certificate, key)
+    )  # the store lies beside the folder, not beside a link to it
     for job in jobs:
         if isinstance(job, RefusedJob):
             print(f"{job.folder.name}: {'; '.join(job.error.splitlines())}", file=sys.stderr)
@@ -214,7 +218,7 @@ _COMMANDS: dict[str, Callable[[str, dict[str, str]], bool]] = {
     "store": _store,
 }
 _ALLOWED: dict[str, tuple[str, ...]] = {
-    "resume": ("outputs",),
+    "resume": ("outputs", *_CREDENTIALS),
     "reproduce": ("tolerance", "device", "models.*", "memory.*"),
     "verify": (),
     "export": ("to", "label", "object", "shard_mb"),
@@ -239,6 +243,11 @@ def _runs(folder: Path) -> list[Path]:
 
 def _outputs(options: Options) -> Path:
     return recipe_paths.outputs_folder(options.get("outputs", "outputs"))
+
+
+def _path(place: str) -> str:
+    """An absolute path, as records have it."""
+    return str(Path.cwd() / recipe_paths.home(place))
 
 
 def _folder(place: str) -> Path:

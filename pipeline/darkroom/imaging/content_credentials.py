@@ -8,6 +8,7 @@ which may say where it was taken. Nothing is fetched from a network.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -27,6 +28,10 @@ _OFFLINE = {
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
 }
 _UNTRUSTED = "signingCredential.untrusted"
+_NOT_ALLOWED = (
+    "C2PA does not allow this certificate: it must be for signatures and for a purpose that C2PA knows, such as email "
+    "protection, and the certificates that it is signed with must follow it in the file"
+)
 _CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 
 
@@ -88,18 +93,21 @@ def load_credentials(certificates: str, key: str) -> Credentials:
     if problem := missing():
         raise SetupError(f"results.c2pa_certificate: {problem}")
     texts = [_read("c2pa_certificate", certificates), _read("c2pa_key", key)]
-    credentials = Credentials(_algorithm(texts[1]), *texts)
+    private = _private_key(texts[1], key)
+    if unfit := _certificate_problem(texts[0], private):
+        raise SetupError(f"results.c2pa_certificate: {certificates}: {unfit}")
+    credentials = Credentials(_algorithm(private), *texts)
     import numpy as np
 
     from darkroom.imaging.png import encode_png  # the rest of this module needs no arrays
 
     sample = encode_png(np.zeros((8, 8, 3), np.uint8))
     try:
-        invalid = manifest_problem(credentials.sign(sample, "image/png", sample, "humanEdits"), "image/png")
-    except PhotoError as error:
-        invalid = str(error)
-    if invalid:
-        raise SetupError(f"results.c2pa_certificate: {certificates}: {invalid}")
+        is_valid = manifest_problem(credentials.sign(sample, "image/png", sample, "humanEdits"), "image/png") is None
+    except PhotoError:  # in the library's own words
+        is_valid = False
+    if not is_valid:
+        raise SetupError(f"results.c2pa_certificate: {certificates}: {_NOT_ALLOWED}")
     return credentials
 
 
@@ -145,16 +153,42 @@ def _read(key: str, path: str) -> bytes:
         raise SetupError(f"results.{key}: {path}: cannot be read: {getattr(error, 'strerror', error)}") from None
 
 
-def _algorithm(key: bytes) -> str:
-    """C2PA's name for the algorithm of a private key. Raises `SetupError` if it has none for it."""
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+def _private_key(data: bytes, path: str) -> Any:
+    """A private key of `cryptography`. Raises `SetupError` if there is none."""
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
-        found = load_pem_private_key(key, None)
-    except Exception as error:  # ValueError, TypeError (a passphrase), UnsupportedAlgorithm
+        return load_pem_private_key(data, None)
+    except TypeError:
+        problem = "has a passphrase; give a key without one"
+    except Exception:  # ValueError, UnsupportedAlgorithm
         raise_if_interrupted()
-        raise SetupError(f"results.c2pa_key: not a private key in PEM without a passphrase: {error}") from None
+        problem = "not a private key, as a PEM file without a passphrase"
+    raise SetupError(f"results.c2pa_key: {path}: {problem}")
+
+
+def _certificate_problem(data: bytes, key: Any) -> str | None:
+    """Why a private key cannot sign with this certificate today, or None."""
+    from cryptography import x509
+
+    try:
+        certificate = x509.load_pem_x509_certificates(data)[0]
+        is_of_key = certificate.public_key() == key.public_key()
+    except Exception:  # ValueError, UnsupportedAlgorithm
+        raise_if_interrupted()
+        return "not a certificate, as a PEM file"
+    if not is_of_key:
+        return "its first certificate is of another key than results.c2pa_key"
+    first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if not first <= datetime.now(UTC) <= last:
+        return f"the certificate is valid from {first.date()} to {last.date()}, not today"
+    return None
+
+
+def _algorithm(found: Any) -> str:
+    """C2PA's name for the algorithm of a private key. Raises `SetupError` if it has none for it."""
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
     if isinstance(found, ec.EllipticCurvePrivateKey) and found.curve.name in _CURVES:
         return _CURVES[found.curve.name]
     if isinstance(found, ed25519.Ed25519PrivateKey):

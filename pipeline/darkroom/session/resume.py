@@ -9,27 +9,36 @@ from typing import Any
 
 from darkroom.config.jobs import Job, RefusedJob
 from darkroom.config.recipe import Recipe, check_dataset, parse
-from darkroom.config.settings import Settings
-from darkroom.errors import RecordError, collect_errors
+from darkroom.config.settings import Results, Settings
+from darkroom.errors import RecipeError, RecordError, collect_errors
 from darkroom.planning.preflight import check, check_outputs
 from darkroom.record import RUN, SWEEP, read_facts, read_sweep, resolved_config
 from darkroom.record.result_names import check_names
 from darkroom.record.schema import JobLine, Start
 from darkroom.system.files import Folder
 
+CredentialPaths = tuple[str | None, str | None]
+"""Paths of a C2PA certificate and its key."""
 
-def jobs_to_resume(folder: Path) -> list[Job | RefusedJob]:
+
+def jobs_to_resume(folder: Path, credentials: CredentialPaths = (None, None)) -> list[Job | RefusedJob]:
     """The job of a run folder, or all jobs of a sweep, with the settings that they began with.
 
     A damaged run of a sweep is refused; the others are resumed.
 
+    Args:
+        folder: the run or sweep folder.
+        credentials: absolute paths of the certificate and key that the user gives now; a record from a stranger may
+            name any.
+
     Raises:
         RecordError: the folder holds no run, its record is damaged, or a model's weights are no longer the same.
-        RecipeError: this version of Darkroom cannot run the recorded recipe.
+        RecipeError: this version of Darkroom cannot run the recorded recipe, or it would sign pictures with other
+            credentials than these.
     """
     if not (folder / SWEEP).is_file():
-        return [_begun(folder, None)]
-    jobs = [_job_of_sweep(folder, line) for line in read_sweep(folder)["jobs"]]
+        return [_begun(folder, None, credentials)]
+    jobs = [_job_of_sweep(folder, line, credentials) for line in read_sweep(folder)["jobs"]]
     if not jobs:
         raise RecordError(f"{folder / SWEEP}: holds no runs")
     return jobs
@@ -54,24 +63,24 @@ def newest_first(outputs: Path) -> list[Path]:
     return sorted((path.parent for name in (RUN, SWEEP) for path in outputs.glob(f"*/{name}")), reverse=True)
 
 
-def _job_of_sweep(sweep: Path, line: JobLine) -> Job | RefusedJob:
+def _job_of_sweep(sweep: Path, line: JobLine, credentials: CredentialPaths) -> Job | RefusedJob:
     folder, error = sweep / line["folder"], line["error"] or f"has no {RUN}; start a new run"
     try:
         if Folder(folder).holds(RUN):
-            return _begun(folder, sweep)
+            return _begun(folder, sweep, credentials)
         if "start" in line:
-            return _waiting(folder, sweep, line["start"])
+            return _waiting(folder, sweep, line["start"], credentials)
     except RecordError as damaged:
         error = str(damaged)
     words = tuple(f"{key}={value}" for key, value in line["values"].items())
     return RefusedJob(folder, words, error, sweep)
 
 
-def _begun(folder: Path, sweep: Path | None) -> Job:
+def _begun(folder: Path, sweep: Path | None, credentials: CredentialPaths) -> Job:
     """The job of a run folder, as it was recorded."""
     facts = read_facts(folder)
     config = resolved_config(facts)
-    recipe, settings, warnings = _checked(config, f"{folder / RUN}: config")
+    recipe, settings, warnings = _checked(config, f"{folder / RUN}: config", credentials)
     for kind in recipe.models():
         then = facts["models"].get("weights", {}).get(kind, {})
         if settings.models().identity(kind)["weights"] != then.get("weights"):
@@ -80,20 +89,33 @@ def _begun(folder: Path, sweep: Path | None) -> Job:
     return Job(recipe, settings, folder, {}, config, tuple(facts["overrides"]), sweep, warnings, begun=True)
 
 
-def _waiting(folder: Path, sweep: Path, start: Start) -> Job:
+def _waiting(folder: Path, sweep: Path, start: Start, credentials: CredentialPaths) -> Job:
     """The job of a sweep that was stopped before the job began."""
-    recipe, settings, warnings = _checked(start["config"], f"{sweep / SWEEP}: {folder.name}")
+    recipe, settings, warnings = _checked(start["config"], f"{sweep / SWEEP}: {folder.name}", credentials)
     words = tuple(start["overrides"])
     return Job(recipe, settings, folder, start["files"], start["config"], words, sweep, warnings)
 
 
-def _checked(config: Mapping[str, Any], source: str) -> tuple[Recipe, Settings, tuple[str, ...]]:
+def _checked(
+    config: Mapping[str, Any], source: str, credentials: CredentialPaths
+) -> tuple[Recipe, Settings, tuple[str, ...]]:
     """Recipe and settings of a record, checked like new ones, and the warnings."""
     recipe, settings = collect_errors(lambda: parse(config, source), lambda: Settings.parse(config))
+    _check_credentials(settings.results, source, credentials)
     check_dataset(recipe, source)
     check_outputs(recipe, settings.results)
     check_names(recipe, settings.results)
     return recipe, settings, check(recipe, settings.models(), settings.strict, source)
+
+
+def _check_credentials(results: Results, source: str, given: CredentialPaths) -> None:
+    recorded = (results.c2pa_certificate, results.c2pa_key)
+    if recorded == given:
+        return
+    if recorded == (None, None):
+        raise RecipeError(f"command line: results.c2pa_key: {source}: this run does not sign its pictures")
+    words = f"results.c2pa_certificate={recorded[0]} results.c2pa_key={recorded[1]}"
+    raise RecipeError(f"{source}: signs pictures; if certificate and key are yours, give them again: {words}")
 
 
 def _stopped(folder: Path) -> datetime | None:
