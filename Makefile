@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 PARALLEL := $(PY) -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup weights demo test test-all lint bench train train-smoke eval-miniature eval-masks eval-repaint eval-edges eval-photos test-full-size fuzz docs clean
+.PHONY: help setup weights demo test test-all lint bench bench-studio train train-smoke eval-miniature eval-masks eval-repaint eval-edges eval-photos test-full-size fuzz docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ lint: setup  ## check style, formatting, types, and that the pages in docs/ are 
 
 bench: setup  ## compare times of runs, side by side, and print ratios
 	$(PY) -m benchmarks
+
+bench-studio: setup  ## measure in a browser how long clicks in the studio take (needs chromium; 10 minutes)
+	PYTHONPATH=tests $(PY) -m benchmarks.studio
 
 train: setup  ## train the miniature models from scratch (hours on a CPU; continues where it stopped)
 	$(PY) -m miniature.train

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/faults.md"
 AREAS = (
     *("Recipes and command lines", "Tables", "Photos", "Masks", "Prompts", "Repaints"),
-    *("Run folders", "Resuming", "Sweeps", "The store", "Reports and messages", "Processes and disks"),
+    *("Run folders", "Resuming", "Sweeps", "The store", "Reports and messages", "Processes and disks", "The studio"),
 )
 
 _HEAD = """\

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 OpenDesk = Callable[..., Desk]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, no event loop can run in this thread
 def browser() -> Iterator[Browser]:
     """A browser; tests that need one are skipped where there is none."""
     with headless_browser() as found:

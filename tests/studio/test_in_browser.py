@@ -52,10 +52,10 @@ def test_a_car_goes_to_mars_and_the_command_line_makes_the_same_bytes(quick_cli:
     with StudioProcess(quick_cli, f"dataset.images={ROOT}/examples", "models=miniature") as studio:
         tab = desk(studio)
         tab.open_photo("car.png")
+        tab.fill("inpaint", "prompt", "red desert of Mars, dusty sky")
         tab.mark(*ON_CAR)
         tab.tap("stage-refine")
         tab.fill("refine", "grow", "5")
-        tab.fill("inpaint", "prompt", "red desert of Mars, dusty sky")
         tab.fill("inpaint", "seed", "0, 1")
         tab.fill("inpaint", "steps", "2")
         tab.tap("paint")
@@ -131,6 +131,11 @@ def test_keys_move_between_photos_and_views(examples: StudioProcess, desk: OpenD
 
 
 @pytest.mark.slow
+@pytest.mark.fault(
+    "The studio",
+    "`kill -9` of the server while it paints; a click while it is gone",
+    "started again, the open page goes on by itself, and all clicks are saved",
+)
 def test_after_kill_minus_9_the_open_page_goes_on_with_everything(cli: Cli, desk: OpenDesk) -> None:
     with StudioProcess(cli, "recipe=car_on_mars", "models=miniature", *ENDLESS) as studio:
         tab = desk(studio)
@@ -175,6 +180,11 @@ def test_what_one_tab_changes_the_other_shows(examples: StudioProcess, desk: Ope
     one.wait("darkroom.clicks.points.length == 0")
 
 
+@pytest.mark.fault(
+    "The studio",
+    "clicks in two tabs at the same time",
+    "on two photos, both are kept; on one photo, the later tab shows what the earlier one saved",
+)
 @pytest.mark.parametrize("photo", ["car.png", "dog.png"])
 def test_tabs_that_write_at_the_same_time_lose_nothing(examples: StudioProcess, desk: OpenDesk, photo: str) -> None:
     """One tab's click on the car is on its way while the other tab clicks on the same photo, or on another one."""
@@ -193,6 +203,7 @@ def test_tabs_that_write_at_the_same_time_lose_nothing(examples: StudioProcess, 
     wait_for(lambda: one.ask("darkroom.clicks.points") == examples.saved_clicks(car, "object")["points"] == expected)
 
 
+@pytest.mark.fault("The studio", "a photo called `<img src=x onerror=alert(1)> [2].png`", "its name is text everywhere")
 def test_rejected_pictures_are_done_again(quick_cli: CliInProcess, desk: OpenDesk) -> None:
     hostile = "<img src=x onerror=alert(1)> [2].png"
     with cut_out(quick_cli, ["1.png", hostile, "3.png"]) as studio:

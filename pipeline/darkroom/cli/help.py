@@ -12,6 +12,7 @@ Darkroom: batch photo editing from YAML recipes.
     {command} recipe=NAME [KEY=VALUE ...]       run a recipe
     {command} recipe=my/own.yaml                run a recipe of your own
     {command} recipe=NAME dry_run=true          show what would be computed and what is in the store
+    {command} studio dataset.images=photos/     make a recipe with the mouse, in the browser
     {command} -m recipe=NAME stages.inpaint.seed='range(0,8)'
                                                     run a sweep: one run for every value
     {command} recipe=NAME --cfg job             show every parameter and its value, run nothing
