@@ -114,7 +114,7 @@ def main() -> None:
     report_clicks("miniature SAM, 768 x 512", SMALL)
     report_clicks("miniature SAM, 6000 x 4000", LARGE)
     report_openings("the next photo", "ArrowDown", PHOTOS + 2)
-    report_openings("a photo further on", "PageDown", 6 * PHOTOS)
+    report_openings("a photo further on", "PageDown", 10 * PHOTOS)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / SAM_CHECKPOINTS["vit_b"]
         write_sam(checkpoint)
