@@ -20,6 +20,8 @@ from darkroom.provenance.differences import recomputation_causes, unknown_cause
 from darkroom.provenance.earlier_runs import earlier_runs
 from darkroom.session.dry_run import dry_run
 from darkroom.session.session import store_of
+from darkroom.stages.inpaint import Inpaint
+from darkroom.stages.mask_file import MaskFile
 from support.fake_models import FakeModels
 from support.in_process import job, session
 from support.runs import Cli, environment, journal, run_facts
@@ -316,7 +318,7 @@ def test_the_line_since_is_true(tmp_path: Path, capsys: pytest.CaptureFixture[st
     shutil.rmtree(tmp_path / "outputs/.store")
     assert table.run() == [f"{PHOTOS}; perhaps also column `what`, files that stages.drawn reads"]
     facts = json.loads((tmp_path / "outputs/run8/run.json").read_text())["depends_on"]
-    assert facts["ops"] == {"mask_file": 2, "inpaint": 2}
+    assert facts["ops"] == {"mask_file": MaskFile.version, "inpaint": Inpaint.version}
     assert list(facts["columns"]) == ["what"] and list(facts["files"]) == ["drawn"]
 
 

@@ -49,6 +49,18 @@ Recipes:
 {recipes}"""
 
 
+STUDIO_HELP = """\
+A page in your browser on which recipes are made; Ctrl-C stops it.
+
+    {command} studio dataset.images=photos/     a new recipe for these photos
+    {command} studio recipe=NAME                begin with a recipe, or go on with a draft of it
+
+models=, memory=, device=, results.*= and outputs= work as for a run.
+port=8642 host=127.0.0.1                        where the page is; port=0 takes any free port
+"""
+"""What `studio --help` prints, with a place for the command."""
+
+
 def help_text(recipes: Iterable[tuple[str, str]]) -> str:
     """What `--help` prints.
 

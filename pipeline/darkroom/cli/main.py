@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from darkroom.cli import commands
-from darkroom.cli.help import help_text
+from darkroom.cli.help import STUDIO_HELP, help_text
 from darkroom.config import recipe_file, recipe_yaml
 from darkroom.config.jobs import Job, RefusedJob
 from darkroom.config.override_errors import check_words
 from darkroom.errors import DarkroomError, OutputError, RecipeError
+from darkroom.resources import COMMAND
 from darkroom.system.interrupts import raise_if_interrupted
 
 DONE, BUG, USAGE, SOME_FAILED, CANNOT_WRITE = 0, 1, 2, 3, 4
@@ -83,6 +84,9 @@ def _command(argv: list[str]) -> int:
 
 
 def _studio(words: list[str]) -> int:
+    if {"-h", "--help"} & set(words):
+        print(STUDIO_HELP.format(command=COMMAND), end="")
+        return DONE
     from darkroom.studio.command import run
 
     run(words)
