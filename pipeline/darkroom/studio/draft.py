@@ -100,8 +100,7 @@ class Draft:
             OutputError: the draft cannot be saved; nothing has changed.
         """
         with self._lock:
-            if revision != self.state.revision:
-                raise Conflict("another tab has changed this recipe")
+            self._check(revision)
             old, new = self.state, replace(make(self.state), revision=revision + 1)
             self.save(new)
             if new.stages != old.stages and not (what and what == self._last_change):
@@ -117,14 +116,17 @@ class Draft:
     def undo(self, revision: int) -> State:
         """Undo the last change of the stages; clicks stay as they are. See `change`."""
         with self._lock:
-            if revision != self.state.revision:
-                raise Conflict("another tab has changed this recipe")
+            self._check(revision)
             if not self._past:
                 raise RecipeError("nothing to undo")
             new = replace(self.state, stages=self._past[-1], revision=revision + 1)
             self.save(new)
             self._past, self._last_change, self.state = self._past[:-1], "", new
             return new
+
+    def _check(self, revision: int) -> None:
+        if revision != self.state.revision:
+            raise Conflict("another tab has changed this recipe")
 
     def save(self, state: State) -> None:
         """Write the draft's recipe and manifest.

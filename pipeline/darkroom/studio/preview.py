@@ -90,16 +90,16 @@ class Preview:
         for spec, stage in built:
             if "sam" in stage.uses and edit.repainted is None:
                 self._embed(photo)  # so that the reduced copy shares the photo's embedding
-            parent, own = key, self._keys.step(spec.op, stage, key, above, photo.photo.name)
-            shown = stage if exact else stage.at_scale(photo.scale)
             if stage.is_gate:
                 flag = flag or self._flag(spec.name, stage, edit)
                 continue
-            key = above[spec.name] = own
-            edit = self._recall(key) or self._remember(key, self._after(edit, spec, shown, own, parent))
+            key = self._keys.step(spec.op, stage, key, above, photo.photo.name)
+            above[spec.name] = key
+            shown = stage if exact else stage.at_scale(photo.scale)
+            edit = self._recall(key) or self._remember(key, self._after(edit, spec, shown, key))
         return edit, flag
 
-    def _after(self, edit: Edit, spec: StageSpec, stage: Stage, key: str, parent: str) -> Edit:
+    def _after(self, edit: Edit, spec: StageSpec, stage: Stage, key: str) -> Edit:
         if stage.repaints:
             return self._repainted(edit, spec, key)
         edit = stage.apply(edit, self._models)

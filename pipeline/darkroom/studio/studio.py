@@ -22,7 +22,7 @@ from darkroom.planning.plan import StepPlanner, paths, settings_of
 from darkroom.planning.preflight import check
 from darkroom.session.prepare import prepare_given
 from darkroom.stages import STAGES
-from darkroom.store import Store
+from darkroom.store import FOLDER, Store
 from darkroom.studio.clicks import Clicks
 from darkroom.studio.draft import Draft, State, with_clicks, with_second_pass
 from darkroom.studio.draft_files import DraftRun, SavedFiles
@@ -63,7 +63,7 @@ class Studio:
         self.tell: Tell = lambda message: None
         self._settings, self._words = settings, list(words)
         self._models: Models = settings.models()
-        self._store = Store(outputs / ".store")
+        self._store = Store(outputs / FOLDER)
         self._models.embeddings = StoredEmbeddings(self._store)
         self._preview = Preview(self._models, self._store)
         self._work: Work | None = None
