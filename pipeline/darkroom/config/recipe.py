@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
@@ -51,9 +51,9 @@ class Recipe:
     unused: tuple[Problem, ...] = ()
     wildcards: Words = field(default_factory=dict)
 
-    def models(self) -> list[ModelKind]:
-        """The models that its stages use."""
-        return [kind for spec in self.stages for kind in spec.kind.uses]
+    def models(self, ops: Container[str] = STAGES) -> list[ModelKind]:
+        """The models that its stages use, or those among them that have one of these ops."""
+        return [kind for spec in self.stages if spec.op in ops for kind in spec.kind.models_of(spec.parameters)]
 
     def columns(self) -> set[str]:
         """The names of the columns that its stages use."""

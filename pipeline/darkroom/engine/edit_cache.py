@@ -171,7 +171,7 @@ class EditCache:
 
     def _metadata(self, node: StepNode) -> Mapping[str, str]:
         steps = [step for step in node.steps() if not step.stage.is_gate]  # a gate does not change the picture
-        kinds = dict.fromkeys(kind for step in steps for kind in step.stage.uses)
+        kinds = dict.fromkeys(kind for step in steps for kind in step.stage.models())
         return self._texts(node.root.digest, steps, {kind: self._models.identity(kind) for kind in kinds})
 
     def _remember(self, node: Node, edit: Edit) -> Edit:

@@ -211,7 +211,12 @@ class Pictures:
             "seed": line["seed"],
             "mask_digest": line["files"].get(mask) if mask else None,
         }
-        kinds = {kind for settings in line["settings"] if (op := STAGES.get(settings["op"])) for kind in op.uses}
+        kinds = {
+            kind
+            for settings in line["settings"]
+            if (op := STAGES.get(settings["op"]))
+            for kind in op.models_of(settings)
+        }
         columns |= {f"model_{kind}": digest for kind, digest in self._models.items() if kind in kinds}
         columns |= _gate_figures(line)
         return {name: utf8(value) if isinstance(value, str) else value for name, value in columns.items()}

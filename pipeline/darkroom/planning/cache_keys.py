@@ -67,7 +67,7 @@ class Keys:
         """The hash of a step without its input. `batch_size`, which can change during a run, is an argument so that the
         cache notices.
         """
-        models = [self._models.identity(kind) for kind in stage.uses]
+        models = [self._models.identity(kind) for kind in stage.models()]
         return _hash(op, stage.version, parameters(stage), models, _libraries())
 
 

@@ -20,7 +20,7 @@ from darkroom.imaging import codec
 from darkroom.imaging.codec import DecodedPhoto
 from darkroom.imaging.compare import SizesDiffer, compare
 from darkroom.imaging.png import decode_png
-from darkroom.models import Models
+from darkroom.models import ModelKind, Models
 from darkroom.planning.plan import Step
 from darkroom.planning.preflight import refusals
 from darkroom.provenance.differences import environment_changes
@@ -93,7 +93,7 @@ class Reproduction:
     def pictures(self) -> Iterator[Reproduced]:
         """Make the pictures, photo by photo, and compare each with its file."""
         models = self._settings.models()
-        models.require({kind for name in self._ops() for kind in STAGES[name].uses})
+        models.require(self._kinds())
         for _, group in groupby(self._finished(), key=lambda finished: finished.source):
             finished = list(group)
             with tempfile.TemporaryDirectory() as folder:
@@ -107,20 +107,24 @@ class Reproduction:
 
     def environment_changes(self) -> list[str]:
         """How versions, device, models and commit differ from the recorded ones, one line each."""
-        kinds = [kind for name in self._ops() for kind in STAGES[name].uses]
-        then, now = self._facts["models"], self._settings.models().describe(kinds)
+        then, now = self._facts["models"], self._settings.models().describe(self._kinds())
         both = ({key: value for key, value in models.items() if key != "pipeline"} for models in (then, now))
         environments = self._facts["environment"], environment()
         return environment_changes(*({"environment": e, "models": m} for e, m in zip(environments, both, strict=True)))
 
-    def _ops(self) -> list[str]:
+    def _kinds(self) -> list[ModelKind]:
+        """The models that the recorded stages use."""
         stages = self._facts["config"].get("stages")
         if not isinstance(stages, Mapping):
             return []
         names, until = list(stages), self._facts["config"].get("until")
         names = names[: names.index(until) + 1] if until in names else names
-        ops = [op_of(name, stages[name]) for name in names]
-        return [op for op in STAGES if op in ops]
+        kinds: list[ModelKind] = []
+        for name in names:
+            op = op_of(name, stages[name])
+            if isinstance(op, str) and op in STAGES:
+                kinds += STAGES[op].models_of(stages[name] if isinstance(stages[name], Mapping) else {})
+        return kinds
 
     def _finished(self) -> Iterator[_Finished]:
         found = False

@@ -171,7 +171,8 @@ def _estimates(counts: _Counts, jobs: Sequence[Job], store: Store) -> list[str]:
     for settings in dict.fromkeys(job.settings for job in jobs):
         models, ops = settings.models(), counts.missing_ops.get(settings, ())
         chosen = models.summary([kind for job in jobs if job.settings == settings for kind in job.recipe.models()])
-        kinds = list(dict.fromkeys(kind for op in ops for kind in STAGES[op].uses))
+        recipes = [job.recipe for job in jobs if job.settings == settings]
+        kinds = list(dict.fromkeys(kind for recipe in recipes for kind in recipe.models(ops)))
         size, named = models.bytes_of(kinds) / 1e6, ", ".join(kinds)
         lines.append(f"models: {f'{named} to load, {size:,.0f} MB' if kinds else 'none to load'}; {chosen}")
     earlier = list(islice(earlier_runs(store.folder.parent, jobs[0].recipe.name), _EARLIER_RUNS))

@@ -64,7 +64,7 @@ class Stage(ABC):
 
     Attributes:
         version: part of cache keys; raise it when the same parameters give other pixels.
-        uses: the models it needs; missing weights are reported before a run starts.
+        uses: the models it needs (`models_of`); missing weights are reported before a run starts.
         repaints: it changes the picture.
         needs_mask: it works on the mask of the stages before it, and cannot come first.
         reports_confidence: it reports how sure it is of the mask it finds.
@@ -89,6 +89,19 @@ class Stage(ABC):
     def makes_mask(cls) -> bool:
         """Whether it makes or changes the mask: it neither repaints nor measures nor frames."""
         return not (cls.repaints or cls.is_gate or cls.frames)
+
+    @classmethod
+    def models_of(cls, parameters: Mapping[str, Any]) -> tuple[ModelKind, ...]:
+        """The models that a stage with these parameters needs: `uses`. Ops that need one for some values override this.
+
+        Args:
+            parameters: as a recipe or a record gives them, not yet checked.
+        """
+        return cls.uses
+
+    def models(self) -> tuple[ModelKind, ...]:
+        """The models that this stage needs."""
+        return self.models_of(vars(self))
 
     @abstractmethod
     def apply(self, edit: Edit, models: Models) -> Edit:

@@ -77,7 +77,7 @@ class Preview:
 
     def prepare(self, photo: OpenPhoto, stages: Mapping[str, Mapping[str, Any]]) -> None:
         """Encode a photo for SAM, if a stage uses it, so that the first click is answered as fast as the next."""
-        if any("sam" in STAGES[stage["op"]].uses for stage in stages.values()):
+        if any("sam" in STAGES[stage["op"]].models_of(stage) for stage in stages.values()):
             self._embed(photo)
 
     def _embed(self, photo: OpenPhoto) -> None:
@@ -88,7 +88,7 @@ class Preview:
         edit, flag = photo.edit if exact else photo.quick, None
         key, above = self._keys.photo(photo.decoded.digest) + ("" if exact else " reduced"), dict[str, str]()
         for spec, stage in built:
-            if "sam" in stage.uses and edit.repainted is None:
+            if "sam" in stage.models() and edit.repainted is None:
                 self._embed(photo)  # so that the reduced copy shares the photo's embedding
             if stage.is_gate:
                 flag = flag or self._flag(spec.name, stage, edit)

@@ -87,7 +87,7 @@ class Studio:
             "recipe": files.recipe,
             "command": files.command,
             "models": self._models.summary(
-                [kind for stage in state.stages.values() for kind in STAGES[stage["op"]].uses]
+                [kind for stage in state.stages.values() for kind in STAGES[stage["op"]].models_of(stage)]
             ),
             "photos": len(self.photos),
             "run_photos": self.draft.photos_of_run(state),
