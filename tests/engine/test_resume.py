@@ -25,12 +25,12 @@ from darkroom.provenance.verify import verify
 from darkroom.record.run_log import run_log
 from darkroom.system.locks import locked
 from support.in_process import CliInProcess
+from support.run_content import DRAWN, finished
 from support.runs import ROOT, Cli, environment, journal, run
 
 SEEDS = [[3, 4, 5]]  # one run; `kill_points.py` has the rest of its recipe, and paints two in a batch
 SWEEP = [[3], [4]]  # a sweep of two runs
 SOME_FAILED = 3  # one of the two photos is broken
-_DRAWN = ("run.log", "contact_sheet.png", "index.html")  # they tell the time of the run
 
 
 class Driver:
@@ -78,20 +78,6 @@ def draw_photos(folder: Path) -> None:
     pixels = np.full((24, 32, 3), 60, np.uint8)
     pixels[6:18, 8:24] = (200, 30, 60)
     Image.fromarray(pixels).save(folder / "1.png")
-
-
-def finished(folder: Path) -> dict[str, Any]:
-    """All that a finished run folder holds, save for times and places. Everything in it is whole."""
-    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    lines = [json.loads(line) for line in files.pop("journal.jsonl").splitlines()]
-    for line in lines:
-        for timed in (line, *line["steps"]):
-            timed.pop("seconds")
-        line["path"] = Path(line["path"]).name
-    facts = json.loads(files.pop("run.json"))
-    facts = {key: facts[key] for key in ("name", "status", "overrides", "totals", "dataset_fingerprint")}
-    assert not verify(folder).problems
-    return {**files, **{name: name in files for name in _DRAWN}, "journal": lines, "facts": facts}
 
 
 def works(*parts: SimpleNamespace) -> list[tuple]:
@@ -283,7 +269,7 @@ def test_a_sweep_killed_at_any_point_is_finished_by_resuming_the_latest(every: i
             parts.append(last)
         assert last.code == SOME_FAILED, last.output
         assert [finished(folder / job) for job in jobs] == contents
-        assert {path.name for path in folder.iterdir()} == {*jobs, *_DRAWN, "sweep.json"}
+        assert {path.name for path in folder.iterdir()} == {*jobs, *DRAWN, "sweep.json"}
         told = json.loads((folder / "sweep.json").read_bytes())
         assert [(job["folder"], job["status"]) for job in told["jobs"]] == [(job, "failed") for job in jobs]
         check_work(parts, whole)
@@ -490,4 +476,4 @@ def test_with_the_real_models_a_killed_run_becomes_what_it_would_have_been(cli: 
 
 def made(content: dict[str, Any]) -> dict[str, Any]:
     """What is in a run folder, without what only the command line puts there."""
-    return {path: each for path, each in content.items() if path.endswith(("g", "journal")) and path not in _DRAWN}
+    return {path: each for path, each in content.items() if path.endswith(("g", "journal")) and path not in DRAWN}

@@ -158,6 +158,7 @@ class FakeModels:
     rough_subject: str | None = None
     matting = None
     matting_needs_model = False
+    workers = 1
 
     def __init__(
         self, weights: str = "one", diffusion: Any = None, clipseg: Any = None, sam: Any = None, subject: Any = None

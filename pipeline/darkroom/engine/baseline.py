@@ -60,6 +60,9 @@ class _FiguresSink(NamedTuple):
     figures: list[Mapping[str, float]]
     remaining: Sequence[Step] | PhotoError
 
+    def start(self) -> None:
+        """See `runner.ResultSink`."""
+
     def deliver(self, steps: Sequence[Step], results: Sequence[StepResult | PhotoError]) -> None:
         """See `runner.ResultSink`."""
         for found in results:

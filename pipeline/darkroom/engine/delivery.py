@@ -91,9 +91,15 @@ class Delivery:
         self.remaining = self._remaining(tree)
         if self.remaining:
             self._record.import_earlier(photo.name, self._store)
-        self._warn_of_changes(digest)
+        self._problem = digest if isinstance(digest, PhotoError) else None
         if used := self._earlier.done[0]["digest"] if self._earlier.done else self._digest:
             self._record.add_photo(photo.name, used)
+
+    def start(self) -> None:
+        """See `runner.ResultSink`."""
+        self._record.begin_lines(self._photo, self._folder)
+        self._warn_of_changes()
+        self._append_finished()
 
     def deliver(self, steps: Sequence[Step], results: Sequence[StepResult | PhotoError]) -> None:
         """See `runner.ResultSink`."""
@@ -118,17 +124,17 @@ class Delivery:
                 files.flags.append(str(error))
             self._report(status, error, files.flags)
             self._add(files, self._line(files, steps, _steps_of(finished), status, error))
-        self.append_finished()
-
-    def append_finished(self) -> None:
-        """Add the lines of pictures that earlier attempts finished, up to the next picture that must be computed."""
-        while self._plan and not self._plan[0].pending:
-            if line := self._plan.popleft().finished:
-                self._append(line)
+        self._append_finished()
 
     def flush(self) -> None:
         """See `runner.ResultSink`."""
         self._record.flush()
+
+    def _append_finished(self) -> None:
+        """Add the lines of pictures that earlier attempts finished, up to the next picture that must be computed."""
+        while self._plan and not self._plan[0].pending:
+            if line := self._plan.popleft().finished:
+                self._append(line)
 
     def _add_outputs(self, files: PictureFiles, finished: Sequence[StepResult], masks_only: bool) -> None:
         picture = FinishedPicture.of(finished)
@@ -158,15 +164,15 @@ class Delivery:
             return tree if any(picture.pending for picture in self._plan) else ()
         return without(tree, (not picture.pending for picture in self._plan))
 
-    def _warn_of_changes(self, digest: str | PhotoError) -> None:
+    def _warn_of_changes(self) -> None:
         """Warn that finished pictures are kept although their photo, their input files or they themselves changed."""
         done, name = self._earlier.done, self._photo.name
         if not done:
             return
         kept = "its finished picture is kept" if len(done) == 1 else f"its {len(done)} finished pictures are kept"
-        if isinstance(digest, PhotoError):
-            self._warn(f"{name}: {digest}; {kept}")
-        elif digest != done[0]["digest"]:
+        if self._problem:
+            self._warn(f"{name}: {self._problem}; {kept}")
+        elif self._digest != done[0]["digest"]:
             self._warn(f"{name}: has changed since; {kept}; start a new run to use the change")
         for path, recorded in dict.fromkeys(pair for line in done for pair in line["inputs"].items()):
             with suppress(PhotoError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -29,7 +30,7 @@ kind."""
 
 
 class EditCache:
-    """The edit after each node: the latest few in memory, all others in the store.
+    """The edit after each node: the latest few in memory, all others in the store. Several threads may use it.
 
     Args:
         models: named in the metadata of results.
@@ -42,18 +43,22 @@ class EditCache:
         self._store = store
         self._texts = texts
         self._edits: OrderedDict[Node, Edit] = OrderedDict()
+        self._lock = threading.Lock()  # of `_edits`
+        self._size = models.workers * (models.batch_size + 2)  # a batch's parents, and the nodes before one of them
 
     def edit_after(self, node: Node) -> Edit:
         """The edit after a node that has a result."""
-        if node in self._edits:
-            self._edits.move_to_end(node)
-            return self._edits[node]
-        if isinstance(node, PhotoNode):
-            photo = node.load()
-            edit = Edit(photo.pixels, photo.pixels, alpha=photo.alpha, icc=photo.icc, name=node.photo.name)
-        else:
-            edit = replace(self.edit_after(node.parent), **self._changes(node))
-        return self._remember(node, edit)
+        with node.root.lock:
+            with self._lock:
+                if node in self._edits:
+                    self._edits.move_to_end(node)
+                    return self._edits[node]
+            if isinstance(node, PhotoNode):
+                photo = node.load()
+                edit = Edit(photo.pixels, photo.pixels, alpha=photo.alpha, icc=photo.icc, name=node.photo.name)
+            else:
+                edit = replace(self.edit_after(node.parent), **self._changes(node))
+            return self._remember(node, edit)
 
     def get_unverified(self, node: Node) -> Result | None:
         """A result from a run folder that is being resumed; None if there is none, or its files break the paste-back
@@ -101,9 +106,12 @@ class EditCache:
             self._remember(node, after)
         return result
 
-    def clear(self) -> None:
-        """Free the edits in memory."""
-        self._edits.clear()
+    def forget(self, root: PhotoNode) -> None:
+        """Free the pixels of a photo and of its edits."""
+        root.close()
+        with self._lock:
+            for node in [node for node in self._edits if node.root is root]:
+                del self._edits[node]
 
     def _changes(self, node: StepNode) -> dict[str, Any]:
         """The attributes of `Edit` that a step changed, from its stored result."""
@@ -179,9 +187,11 @@ class EditCache:
             name, needed = node.step.name, _masks_needed_after(node)
             masks = {stage: mask for stage, mask in (*edit.masks.items(), (name, edit.mask)) if stage in needed}
             edit = replace(edit, masks=masks, confidences={**edit.confidences, name: edit.confidence})
-        self._edits[node] = edit = replace(edit, artifacts={}, figures={})
-        while len(self._edits) > self._models.batch_size + 2:  # a batch's parents, and the nodes before one of them
-            self._edits.popitem(last=False)
+        edit = replace(edit, artifacts={}, figures={})
+        with self._lock:
+            self._edits[node] = edit
+            while len(self._edits) > self._size:
+                self._edits.popitem(last=False)
         return edit
 
 

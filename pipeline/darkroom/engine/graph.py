@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from darkroom.dataset import Photo
@@ -17,9 +19,10 @@ from darkroom.store import Result
 
 @dataclass(eq=False, kw_only=True)
 class _NodeState:
-    """The state of a node.
+    """The state of a node. Only the thread of the runner changes it.
 
     Attributes:
+        place: in the plan: number of the photo, then of the child at each step.
         key: content key of the result; empty if it has none, because the photo or an input file cannot be read.
         result: None before it is there, or if there is an error.
         error: why there is no result, or why a gate stops the photo here.
@@ -28,12 +31,19 @@ class _NodeState:
         children: the next steps, by content key, name in the recipe and gate.
     """
 
+    place: tuple[int, ...] = ()
     key: str = ""
     result: Result | None = None
     error: PhotoError | None = None
     flag: str | None = None
     unverified: bool = False
     children: dict[tuple[str, str, GateCheck | None], StepNode] = field(default_factory=dict)
+
+    @cached_property
+    def leads_to(self) -> frozenset[type]:
+        """The stages of all steps after this one. Ask once the graph of the photo is complete."""
+        children = self.children.values()
+        return frozenset(type(child.step.stage) for child in children).union(*(child.leads_to for child in children))
 
 
 @dataclass(eq=False)
@@ -43,10 +53,16 @@ class PhotoNode(_NodeState):
     Attributes:
         photo: the photo.
         digest: SHA-256 of its file; empty if it cannot be read.
+        batch_size: of the models, when the keys were made.
+        unfinished: the number of its nodes that can be computed and have no result yet.
+        lock: for whatever is decoded once for all steps of the photo.
     """
 
     photo: Photo
     digest: str = ""
+    batch_size: int = 1
+    unfinished: int = 0
+    lock: threading.RLock = field(default_factory=threading.RLock)
     _decoded: DecodedPhoto | None = None
 
     @property
@@ -69,12 +85,13 @@ class PhotoNode(_NodeState):
 
     def load(self) -> DecodedPhoto:
         """Decode the photo, at the first call. Raises `PhotoError`, also if the file has changed since `digest`."""
-        if self._decoded is None:
-            picture = self.photo.load()
-            if picture.digest != self.digest:
-                raise PhotoError("the file changed during the run")
-            self._decoded = picture
-        return self._decoded
+        with self.lock:
+            if self._decoded is None:
+                picture = self.photo.load()
+                if picture.digest != self.digest:
+                    raise PhotoError("the file changed during the run")
+                self._decoded = picture
+            return self._decoded
 
     def close(self) -> None:
         """Free the pixels: nodes refer to each other, so they live until the garbage collector runs."""
@@ -164,13 +181,6 @@ def merge(root: PhotoNode, tree: Sequence[Step] | PhotoError, find_key: FindKey)
     return list(_paths(tree, (), (root,), find_key))
 
 
-def next_level(nodes: Sequence[Node]) -> list[StepNode]:
-    """The steps that can run after these nodes, grouped by op."""
-    found = [child for node in nodes if node.result and not node.error for child in node.children.values()]
-    ops = list(dict.fromkeys(type(node.step.stage) for node in found))
-    return sorted(found, key=lambda node: ops.index(type(node.step.stage)))
-
-
 def _paths(
     tree: Sequence[Step], steps: tuple[Step, ...], nodes: tuple[Node, ...], find_key: FindKey
 ) -> Iterator[StepPath]:
@@ -189,4 +199,5 @@ def _child(parent: Node, step: Step, find_key: FindKey) -> StepNode:
     key = find_key(step, parent)
     if isinstance(key, PhotoError):
         return StepNode(step, parent, error=key)
-    return parent.children.setdefault((key, step.name, step.gate), StepNode(step, parent, key=key))
+    place = (*parent.place, len(parent.children))
+    return parent.children.setdefault((key, step.name, step.gate), StepNode(step, parent, key=key, place=place))

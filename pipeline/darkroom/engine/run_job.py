@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from darkroom.config.jobs import Job
 from darkroom.config.settings import Settings
@@ -23,6 +23,7 @@ from darkroom.planning.plan import Step, StepPlanner
 from darkroom.record import Record, metadata
 from darkroom.record.result_names import require_name
 from darkroom.record.schema import JournalLine, RunStatus
+from darkroom.stages import STAGES
 from darkroom.stages.baseline import Baseline
 from darkroom.store import Store
 from darkroom.system.files import Folder
@@ -30,6 +31,7 @@ from darkroom.system.locks import locked
 from darkroom.system.memory import peak_memory
 
 log = logging.getLogger("darkroom")
+T = TypeVar("T")
 
 
 class JobRun:
@@ -73,7 +75,6 @@ class JobRun:
         self.totals["photos"] += 1
         delivery = Delivery(self._destination, photo, digest, tree)
         self._progress.begin_photo(delivery.pictures)
-        delivery.append_finished()
         return delivery
 
     def append(self, line: JournalLine) -> None:
@@ -189,13 +190,18 @@ def _run_group(group: Sequence[JobRun], store: Store, unfinished: list[JobRun]) 
 def _work_of(runner: Runner, models: Models) -> dict[str, Any]:
     """The work of a runner for `run.json`: counts and seconds by op, loaded models, peak memory in bytes."""
     return {
-        "reused": dict(+runner.reused),
-        "computed": dict(runner.computed),
-        "failed": dict(runner.failed),
-        "seconds": {op: round(seconds, 3) for op, seconds in runner.seconds.items()},
+        "reused": _by_op(+runner.reused),
+        "computed": _by_op(runner.computed),
+        "failed": _by_op(runner.failed),
+        "seconds": _by_op({op: round(seconds, 3) for op, seconds in runner.seconds.items()}),
         "loaded": models.loaded(),
         "peak_memory": peak_memory(),
     }
+
+
+def _by_op(values: Mapping[str, T]) -> dict[str, T]:
+    """Values in the order of `STAGES`: results are ready in any order."""
+    return {op: values[op] for op in STAGES if op in values}
 
 
 def _by_settings(runs: Sequence[JobRun]) -> list[list[JobRun]]:

@@ -146,6 +146,11 @@ class Models:
         loaded: DiffusionModel | None = self.__dict__.get("diffusion")
         return loaded.batch_size if loaded else int(self.memory.batch_size)
 
+    @property
+    def workers(self) -> int:
+        """How many batches are in work at the same time."""
+        return 1 if self.memory.workers == "auto" else self.memory.workers
+
     def require(self, kinds: Iterable[ModelKind]) -> None:
         """Check that the weights of these models are on this machine, without loading them.
 

@@ -78,6 +78,8 @@ class Memory(SettingsGroup):
         vae_slicing: decode the pictures of a batch one by one.
         vae_tiling: decode large pictures in overlapping tiles; alters them slightly.
         batch_size: pictures per UNet call, at least 1; smaller batches are padded to it.
+        workers: batches in work at the same time, at least 1. It changes no result. `auto` stays `auto` here: see
+            `Models.workers`.
     """
 
     group = "memory"
@@ -86,6 +88,7 @@ class Memory(SettingsGroup):
     vae_slicing: bool | _Auto = "auto"
     vae_tiling: bool | _Auto = "auto"
     batch_size: Annotated[int, Field(ge=1, le=64)] | _Auto = "auto"
+    workers: Annotated[int, Field(ge=1, le=64)] | _Auto = "auto"
 
 
 def _wrong_values(group: str, error: ValidationError) -> list[str]:

@@ -242,6 +242,9 @@ class _Collector:
     def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> _Collector:
         return self
 
+    def start(self) -> None:
+        pass
+
     def deliver(self, steps: Sequence[Step], results: Sequence[StepResult | PhotoError]) -> None:
         self.results[tuple((step.name, step.op, step.stage) for step in steps)] = results
 

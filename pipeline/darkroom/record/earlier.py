@@ -98,16 +98,19 @@ class EarlierJournal:
         """Whether a photo had this folder, or one whose name differs only in upper and lower case."""
         return fold(folder) in self._taken
 
-    def begin_photo(self, name: str, folder: str) -> EarlierPhoto:
-        """What earlier attempts made of a photo, which this attempt begins now.
+    def photo(self, name: str, folder: str) -> EarlierPhoto:
+        """What earlier attempts made of a photo.
 
         Args:
             name: the photo's name in the dataset.
             folder: the photo's folder.
         """
         photo = _hash(name, folder)
-        self._begun.add(photo)
         return EarlierPhoto(self._read(name, folder), lambda path: self._owners.get(_hash(fold(path)), photo) != photo)
+
+    def mark_begun(self, name: str, folder: str) -> None:
+        """Note that this attempt writes a photo's lines from now on."""
+        self._begun.add(_hash(name, folder))
 
     def lines_of(self, name: str) -> Iterator[JournalLine]:
         """The lines of all photos with a name."""

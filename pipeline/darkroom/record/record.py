@@ -107,8 +107,13 @@ class Record:
         return folder
 
     def earlier_photo(self, photo: Photo, folder: str) -> EarlierPhoto:
-        """What earlier attempts made of a photo, which this attempt begins now."""
-        return self._earlier.begin_photo(photo.name, folder) if self._earlier else EarlierPhoto(())
+        """What earlier attempts made of a photo."""
+        return self._earlier.photo(photo.name, folder) if self._earlier else EarlierPhoto(())
+
+    def begin_lines(self, photo: Photo, folder: str) -> None:
+        """Begin a photo's lines in the journal: lines of its failed pictures in earlier attempts no longer count."""
+        if self._earlier:
+            self._earlier.mark_begun(photo.name, folder)
 
     def import_earlier(self, name: str, store: Store) -> None:
         """Copy the results that earlier attempts made of photos with this name into a store, unverified."""

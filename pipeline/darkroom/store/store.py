@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -98,7 +99,8 @@ _TAG_TEXT = (
 class Store:
     """The store of an outputs folder.
 
-    Entries are sealed with the user's own key: an entry that somebody else wrote or changed counts as missing.
+    Entries are sealed with the user's own key: an entry that somebody else wrote or changed counts as missing. Several
+    threads may use it.
 
     Args:
         folder: `outputs/.store`; created with the first file.
@@ -112,6 +114,7 @@ class Store:
         self.folder = folder
         self.files = Folder(folder)
         self._checked: OrderedDict[str, None] = OrderedDict()
+        self._checked_lock = threading.Lock()
         self._unverified: dict[str, Result] = {}
 
     def create(self) -> None:
@@ -219,9 +222,10 @@ class Store:
 
     def has_blob(self, name: str) -> bool:
         """Whether there is a blob whose content matches its name; one that does not match is moved to `damaged/`."""
-        if name in self._checked:
-            self._checked.move_to_end(name)
-            return True
+        with self._checked_lock:
+            if name in self._checked:
+                self._checked.move_to_end(name)
+                return True
         if not _BLOB.fullmatch(name):
             return False
         path = self.blob_path(name)
@@ -278,9 +282,10 @@ class Store:
             self.files.write(path, data, mode)
 
     def _remember(self, name: str) -> None:
-        self._checked[name] = None
-        if len(self._checked) > _REMEMBERED:
-            self._checked.popitem(last=False)
+        with self._checked_lock:
+            self._checked[name] = None
+            if len(self._checked) > _REMEMBERED:
+                self._checked.popitem(last=False)
 
 
 def _entry_path(key: str) -> str:

@@ -69,6 +69,13 @@ def raise_if_interrupted() -> None:
         raise KeyboardInterrupt
 
 
+def interrupt(thread: threading.Thread) -> None:
+    """Raise KeyboardInterrupt in another thread as soon as it runs Python code; signals reach the main thread only."""
+    import ctypes
+
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt))
+
+
 def _on_signal(_: int, frame: FrameType | None) -> None:
     global _interrupted, _retrying
     is_retry, _retrying = _retrying, False
