@@ -91,6 +91,11 @@ SHOWN: dict[str, tuple[str, str]] = {
         "inpaint: {prompt: 'red desert of Mars, dusty sky', steps: 20, guidance_scale: 3, strength: 1}, "
         "frame: {size: [600, 600], share: 0.8, inside: true}}",
     ),
+    "upscale": (
+        "coffee.jpg",
+        "{subject: {}, matte: {}, invert: {}, background: {colour: '#eef1f4'}, "
+        "frame: {size: [600, 600], share: 0.8, fill: '#eef1f4'}, upscale: {scale: 2}}",
+    ),
     "diffedit_repaint": (
         "horse.png",
         "{sam: {points: [[380, 300]]}, refine: {grow: 6, feather: 6}, "
@@ -134,7 +139,8 @@ def shown(name: str, text: str, models: Models, truth: Path) -> Image.Image:
         after = made.apply(edit, models)
         if STAGES[kind].frames:
             picture, _ = framed(made.framing(after.figures), after.image, None)
-            cells.append(_cell(picture, f"{stage}: {_flow(given)}"))
+            cells.append(_cell(picture if after.enlarged is None else after.enlarged, f"{stage}: {_flow(given)}"))
+            edit = after
             continue
         measured = f" — {_flow(after.figures)}" if STAGES[kind].is_gate else ""
         cells += _views(edit, after, f"{stage}: {_flow(given)}{measured}")

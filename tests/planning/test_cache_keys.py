@@ -44,6 +44,7 @@ VALID: Mapping[str, Mapping[str, Any]] = {
     "combine": {"mask": "car"},
     "gate": {"coverage": [0, 1]},
     "inpaint": {"prompt": "mars"},
+    "upscale": {},
     "snap": {"phrase": "a car"},
     "auto": {"choose": "text", "phrase": "a car"},
     "erase": {},

@@ -159,6 +159,8 @@ class FakeModels:
     matting = None
     matting_needs_model = False
     workers = 1
+    upscale: Any = None
+    lama: Any = None
 
     def __init__(
         self, weights: str = "one", diffusion: Any = None, clipseg: Any = None, sam: Any = None, subject: Any = None

@@ -233,8 +233,9 @@ def _order_problems(spec: StageSpec, stage: Stage, earlier: Sequence[StageSpec])
     where, names = f"stages.{spec.name}", [before.name for before in earlier]
     if stage.needs_mask and not earlier:
         yield where, f"`{spec.op}` needs a mask: a stage that makes one, such as `subject` or `sam`, comes first"
-    if not stage.is_gate and (frame := next((before for before in earlier if _frames(before)), None)):
-        yield where, f"comes after `{frame.name}`, which only gates may follow: put `{frame.name}` last"
+    framing = [before for before in earlier if _frames(before) and not (stage.enlarges and not before.kind.enlarges)]
+    if framing and not stage.is_gate:
+        yield where, f"comes after `{framing[0].name}`, {_after_framing(framing[0])}"
     for key in stage.fields_with(NeedsConfidence):
         if getattr(stage, key) is not None and not any(map(_reports_confidence, earlier)):
             able = ", ".join(op for op, kind in STAGES.items() if kind.reports_confidence)
@@ -246,6 +247,12 @@ def _order_problems(spec: StageSpec, stage: Stage, earlier: Sequence[StageSpec])
 
 def _frames(spec: StageSpec) -> bool:
     return spec.op in STAGES and spec.kind.frames
+
+
+def _after_framing(spec: StageSpec) -> str:
+    if spec.kind.enlarges:
+        return f"which only gates may follow: put `{spec.name}` last"
+    return f"which only gates and `upscale` may follow: put `{spec.name}` last"
 
 
 def _reports_confidence(spec: StageSpec) -> bool:

@@ -96,6 +96,7 @@ class EditCache:
         result = Result(
             **files,
             layers=self._add_layers(after.layers) if files else {},
+            enlarged=self._add_enlarged(node, after) if node.step.stage.enlarges else None,
             artifacts={label: self._add_png(picture) for label, picture in after.artifacts.items()},
             figures=dict(after.figures),
             empty=after.repainted is None and after.mask is not None and not after.mask.any(),
@@ -126,6 +127,8 @@ class EditCache:
             changes["confidence"] = result.figures.get("confidence")
         if changes:
             changes["layers"] = self._layers(result)
+        if node.step.stage.frames:
+            changes["framing"] = node.step.stage.framing(result.figures)
         return changes
 
     def _layers(self, result: Result) -> Layers | None:
@@ -173,6 +176,13 @@ class EditCache:
 
     def _add_layers(self, layers: Layers | None) -> dict[LayerSide, str]:
         return {"inside": self._add_png(layers.inside), "outside": self._add_png(layers.outside)} if layers else {}
+
+    def _add_enlarged(self, node: StepNode, after: Edit) -> str:
+        assert after.enlarged is not None
+        pixels, alpha = after.enlarged[..., :3], after.enlarged[..., 3] if after.enlarged.shape[2] == 4 else None
+        texts, metadata = self._metadata(node), node.root.load().metadata
+        data = encode_png(np.ascontiguousarray(pixels), alpha=alpha, icc=after.icc, texts=texts, metadata=metadata)
+        return self._store.add_blob(data, ".png")
 
     def _add_png(self, pixels: np.ndarray) -> str:
         return self._store.add_blob(encode_png(pixels), ".png")

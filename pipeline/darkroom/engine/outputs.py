@@ -41,7 +41,8 @@ class FinishedPicture:
         mask: blob of the mask of the last repaint, or, without one, of the latest mask.
         repainted: blob of `Edit.repainted`; None if nothing was repainted.
         layers: blobs of the unmixed colours in the soft edge of `mask`, by side.
-        frame: the step that frames the delivered pictures, and its measurements.
+        frame: the last step that frames the delivered pictures, and its measurements.
+        enlarged: blob of the delivered picture, if a step has enlarged it.
         source_type: how the picture came about; None if nothing was repainted.
     """
 
@@ -51,6 +52,7 @@ class FinishedPicture:
     repainted: str | None = None
     layers: Mapping[LayerSide, str] = field(default_factory=dict)
     frame: StepResult | None = None
+    enlarged: str | None = None
     source_type: SourceType | None = None
 
     @classmethod
@@ -67,7 +69,7 @@ class FinishedPicture:
                 generated = step_result.step.stage.summary() is not None or found.source_type == _GENERATED
                 found = replace(found, source_type=_GENERATED if generated else "humanEdits")
             if step_result.step and step_result.step.stage.frames:
-                found = replace(found, frame=step_result)
+                found = replace(found, frame=step_result, enlarged=result.enlarged)
         return found
 
     @property
@@ -150,6 +152,8 @@ class Outputs:
 
     @cached_property
     def _framed_picture(self) -> DecodedPhoto:
+        if self._files.enlarged:
+            return decode_photo(self._store.read_blob(self._files.enlarged))
         return framed_photo(self._framing, self._finished) if self._framing else self._finished
 
     @cached_property
@@ -212,8 +216,8 @@ class Outputs:
     def _picture(self) -> str:
         if self._delivers_mask:
             return self._mask()
-        if self._framing is None:
-            return self._converted(self._files.picture)
+        if self._framing is None or self._files.enlarged:
+            return self._converted(self._files.enlarged or self._files.picture)
         picture = self._framed_picture
         pixels, alpha = (picture.pixels, picture.alpha) if picture.pixels16 is None else (picture.pixels16, None)
         return self._converted(self._add_png(pixels, alpha))

@@ -12,6 +12,7 @@ import numpy as np
 from darkroom.errors import PhotoError
 from darkroom.imaging.bands import bands
 from darkroom.imaging.compositing import fill_alpha, flatten
+from darkroom.imaging.framing import Framing
 from darkroom.imaging.layers import Layers
 from darkroom.imaging.masks import to_uint8
 
@@ -39,6 +40,8 @@ class Edit:
             far. None before the first repaint. Where it is 0 the image equals the original bit for bit.
         alpha: the photo's own transparency, (H, W) uint8, or None for an opaque photo.
         icc: the RGB colour profile of all pictures here, as in the photo's file; None means sRGB.
+        framing: the geometry of the delivered picture, from a `frame` or `upscale` stage; None for the photo's own.
+        enlarged: the delivered picture, from an `upscale` stage, (h, w, 3) or, with alpha, (h, w, 4) uint8.
         name: the photo's file name, for stages that match files to it, such as `mask_file`.
         artifacts: extra pictures of the latest stage, by label, (H, W) uint8.
         figures: measurements of the latest stage for the journal, by label.
@@ -54,6 +57,8 @@ class Edit:
     repainted: np.ndarray | None = None
     alpha: np.ndarray | None = None
     icc: bytes | None = None
+    framing: Framing | None = None
+    enlarged: np.ndarray | None = None
     name: str = ""
     artifacts: Mapping[str, np.ndarray] = field(default_factory=lambda: _EMPTY)
     figures: Mapping[str, float] = field(default_factory=lambda: _EMPTY)

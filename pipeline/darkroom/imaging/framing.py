@@ -6,8 +6,9 @@ A region may reach beyond the photo. There is one scale for both axes, so nothin
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from PIL import Image
@@ -66,6 +67,15 @@ class Framing:
         if self.scale == 1 and (self.x % 1 or self.y % 1):
             raise PhotoError("the frame begins between two pixels")
 
+    @classmethod
+    def from_figures(cls, figures: Mapping[str, float], fill: Fill | tuple[int, int, int] = "edge") -> Self:
+        """The geometry that a stage has recorded as figures. Raises `PhotoError` if one is missing or beyond limits."""
+        try:
+            x, y, scale, width, height = (figures[key] for key in ("x", "y", "scale", "width", "height"))
+        except KeyError as error:
+            raise PhotoError(f"the journal does not say the `{error.args[0]}` of the frame") from None
+        return cls(x, y, scale, int(width), int(height), fill)
+
     @property
     def sides(self) -> tuple[float, float, float, float]:
         """x0, y0, x1, y1 of the region, in px of the photo."""
@@ -116,6 +126,11 @@ def framed(
     if share is None and colours.dtype == np.uint8:
         return region.scaled(colours), None
     return _scaled_channels(region, colours, share)
+
+
+def enlarged(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A picture or mask, (H, W, 3) or (H, W) uint8, at another (width, height), by a Lanczos filter."""
+    return np.asarray(Image.fromarray(array).resize(size, Image.Resampling.LANCZOS))
 
 
 def framed_grey(framing: Framing, grey: np.ndarray) -> np.ndarray:

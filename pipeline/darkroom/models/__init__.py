@@ -16,7 +16,7 @@ import numpy as np
 
 from darkroom.errors import SetupError
 from darkroom.models.device import choose_device, resolve_memory
-from darkroom.models.names import CLIPSEG, CLOSED_FORM, GUIDED, SDXL
+from darkroom.models.names import CLIPSEG, CLOSED_FORM, GUIDED, LANCZOS, SDXL
 from darkroom.models.request import InpaintRequest
 from darkroom.models.settings import Memory, ModelNames
 from darkroom.models.subject_networks import GRABCUT, SMALLEST
@@ -25,11 +25,12 @@ from darkroom.models.weights import ModelFiles, find_weights, subject_commands
 if TYPE_CHECKING:
     from darkroom.models.checkpoint_info import CheckpointInfo
     from darkroom.models.clipseg import ClipSeg
+    from darkroom.models.image_networks import Lama, Upscaler
     from darkroom.models.interfaces import DiffusionModel, Embeddings, MattingModel, SamModel, SubjectModel
 
 __all__ = ["InpaintRequest", "Memory", "ModelKind", "ModelNames", "Models"]
 
-ModelKind = Literal["sam", "clipseg", "inpaint", "subject", "matting"]
+ModelKind = Literal["sam", "clipseg", "inpaint", "subject", "matting", "upscale", "lama"]
 
 _ON_GPU: dict[ModelKind, str] = {"sam": "vit_b", "clipseg": CLIPSEG, "inpaint": SDXL}
 _ATTRIBUTES: dict[ModelKind, str] = {
@@ -38,15 +39,27 @@ _ATTRIBUTES: dict[ModelKind, str] = {
     "inpaint": "diffusion",
     "subject": "subject",
     "matting": "matting",
+    "upscale": "upscale",
+    "lama": "lama",
 }
 # Of Darkroom's own code: raise one if its results change.
-_VERSIONS: dict[ModelKind, int] = {"sam": 2, "clipseg": 1, "inpaint": 2, "subject": 1, "matting": 1}
+_VERSIONS: dict[ModelKind, int] = {
+    "sam": 2,
+    "clipseg": 1,
+    "inpaint": 2,
+    "subject": 1,
+    "matting": 1,
+    "upscale": 1,
+    "lama": 1,
+}
 _LIBRARIES: dict[ModelKind, tuple[str, ...]] = {
     "sam": ("torch", "torchvision", "segment-anything"),
     "clipseg": ("torch", "transformers"),
     "inpaint": ("torch", "transformers", "diffusers", "compel"),
     "subject": (),  # onnxruntime has several distributions: see `Models._libraries`
     "matting": ("torch", "transformers"),  # of ViTMatte
+    "upscale": ("torch", "spandrel"),
+    "lama": ("torch", "spandrel"),
 }
 _MATTING_LIBRARIES: dict[str, tuple[str, ...]] = {GUIDED: (), CLOSED_FORM: ("pymatting",)}  # they run on the CPU
 
@@ -120,6 +133,21 @@ class Models:
         if files.name == GUIDED:
             return None
         return ClosedForm() if files.name == CLOSED_FORM else load_vitmatte(files.path, self.device)
+
+    @cached_property
+    def upscale(self) -> Upscaler | None:
+        """What enlarges pictures, in fp32; None for the Lanczos filter, which needs no model."""
+        from darkroom.models.image_networks import load_upscaler
+
+        files = self._find("upscale")
+        return None if files.name == LANCZOS else load_upscaler(files.path, self.device)
+
+    @cached_property
+    def lama(self) -> Lama:
+        """LaMa, which fills holes, in fp32."""
+        from darkroom.models.image_networks import load_lama
+
+        return load_lama(self._find("lama").path, self.device)
 
     @property
     def matting_needs_model(self) -> bool:
@@ -248,6 +276,8 @@ class Models:
     def _device_of(self, kind: ModelKind) -> str:
         if kind == "matting":
             return "cpu" if self._name(kind) in _MATTING_LIBRARIES else self.device
+        if kind == "upscale" and self._name(kind) == LANCZOS:
+            return "cpu"
         if kind != "subject":
             return self.device
         from darkroom.models.subject import subject_device
@@ -255,6 +285,8 @@ class Models:
         return "cpu" if self._name(kind) == GRABCUT else subject_device(self.device)
 
     def _libraries(self, kind: ModelKind) -> dict[str, str]:
+        if kind == "upscale" and self._name(kind) == LANCZOS:
+            return {}
         if kind != "subject":
             names = _MATTING_LIBRARIES.get(self._name(kind), _LIBRARIES[kind])
             return {name: _series(_version(name)) for name in names}

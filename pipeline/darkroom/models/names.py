@@ -24,6 +24,12 @@ SAM_CHECKPOINTS = {
 GUIDED, CLOSED_FORM = "guided", "closed_form"
 """The matting methods without weights; other names are checkpoints of ViTMatte."""
 
+LANCZOS = "lanczos"
+"""Upscaling without weights; other names are files of networks."""
+
+LAMA = "big-lama"
+"""LaMa as it is published; other names are files."""
+
 VITMATTE = "hustvl/vitmatte-small-composition-1k"
 CLIPSEG = "CIDAS/clipseg-rd64-refined"
 SDXL = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"

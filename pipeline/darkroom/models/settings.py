@@ -57,6 +57,8 @@ class ModelNames(SettingsGroup):
             file.
         matting: `guided`, `closed_form`, or ViTMatte: a Hub repository such as `hustvl/vitmatte-small-composition-1k`,
             or a folder.
+        upscale: `lanczos`, or a path to a network that `spandrel` knows.
+        lama: `big-lama`, or a path.
     """
 
     group = "models"
@@ -65,6 +67,8 @@ class ModelNames(SettingsGroup):
     inpaint: _Name = "auto"
     subject: _Name = "auto"
     matting: _Name = "guided"
+    upscale: _Name = "lanczos"
+    lama: _Name = "big-lama"
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)

@@ -13,7 +13,7 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 from darkroom.errors import SetupError, suggest
-from darkroom.models.names import CLIPSEG, CLOSED_FORM, GUIDED, SAM_CHECKPOINTS, SD15, SDXL, VITMATTE
+from darkroom.models.names import CLIPSEG, CLOSED_FORM, GUIDED, LAMA, LANCZOS, SAM_CHECKPOINTS, SD15, SDXL, VITMATTE
 from darkroom.models.subject_networks import GRABCUT, NETWORKS, RELEASES, SMALLEST
 from darkroom.resources import CHECKOUT, install_command
 
@@ -88,9 +88,9 @@ def find_weights(kind: str, name: str) -> ModelFiles:
     """Find weights by the name that the settings give.
 
     Args:
-        kind: `sam`, `clipseg`, `inpaint`, `subject` or `matting`.
-        name: `miniature`, a SAM size, `grabcut`, a network of `rembg`, `guided`, `closed_form`, a path, or a Hub
-            repository in the local Hugging Face cache.
+        kind: `sam`, `clipseg`, `inpaint`, `subject`, `matting`, `upscale` or `lama`.
+        name: `miniature`, a SAM size, `grabcut`, a network of `rembg`, `guided`, `closed_form`, `lanczos`, `big-lama`,
+            a path, or a Hub repository in the local Hugging Face cache.
 
     Raises:
         SetupError: they are not there; the line gives their size and the command that downloads them.
@@ -99,6 +99,8 @@ def find_weights(kind: str, name: str) -> ModelFiles:
         return _subject(name)
     if kind == "matting":
         return _matting(name)
+    if kind in ("upscale", "lama"):
+        return _image_network(kind, name)
     if name == "miniature":
         return ModelFiles(name, _existing(MINIATURE_WEIGHTS / _MINIATURE_FOLDERS[kind], "part of Darkroom"))
     if kind == "sam" and name in SAM_CHECKPOINTS:
@@ -187,6 +189,21 @@ def _matting(name: str) -> ModelFiles:
         hint = f"models.matting takes {GUIDED}, {CLOSED_FORM}, a Hub repository or a folder"
         return ModelFiles(name, _existing(Path(name).expanduser().absolute(), hint))
     return _in_cache("matting", name)
+
+
+def _image_network(kind: str, name: str) -> ModelFiles:
+    if name == LANCZOS and kind == "upscale":
+        return NoFiles(name)
+    if not find_spec("spandrel"):
+        raise SetupError(f"models.{kind}={name}: needs spandrel: {install_command('upscale')}")
+    if name == LAMA and kind == "lama":
+        file = f"{LAMA}.safetensors"
+        return ModelFiles(name, _downloaded(file, weight_folders(), "204 MB", "see `erase` in docs/models.md"))
+    path = Path(name).expanduser().absolute()
+    if not _is_file(path):
+        names = {"upscale": LANCZOS, "lama": LAMA}[kind]
+        raise SetupError(f"models.{kind}={name}: no such file; models.{kind} takes {names} or a path")
+    return ModelFiles(name, path)
 
 
 def _command_for_subject(name: str) -> str:

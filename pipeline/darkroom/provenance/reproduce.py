@@ -35,7 +35,7 @@ from darkroom.record import (
 )
 from darkroom.record.schema import JournalLine
 from darkroom.stages import STAGES, Stage
-from darkroom.store import Store
+from darkroom.store import Result, Store
 from darkroom.system.files import Folder
 
 _StagePath = tuple[tuple[str, str, Stage], ...]  # to a picture: name, op and parameters of every stage
@@ -186,10 +186,7 @@ class Reproduction:
         kept = isinstance(error, EmptyMask) and finished.result == finished.source  # kept by on_empty: keep
         if error and not kept:
             return _failure(finished.result, f"cannot be made: {error}")
-        mask = finished.line["mask"]
-        path, blob = finished.result, next(step.result.image for step in reversed(made) if step.result.image)
-        if finished.result == finished.source and mask:  # nothing was repainted: compare the masks
-            path, blob = mask, next(step.result.mask for step in reversed(made) if step.result.mask)
+        path, blob = _to_compare(finished, [step.result for step in made])
         try:
             then = codec.decode_photo(self._files.read(path))
             difference = compare(then.pixels, decode_png(store.read_blob(blob), "RGB"))
@@ -201,6 +198,18 @@ class Reproduction:
         if then.digest != finished.line["files"].get(path):
             summary += "; the file has changed since it was written"
         return Reproduced(finished.result, difference.max == 0, difference.max <= self._tolerance, summary)
+
+
+def _to_compare(finished: _Finished, results: Sequence[Result]) -> tuple[str, str]:
+    """The path of the old picture in the run folder, and the blob of the new one."""
+    mask = finished.line["mask"]
+    enlarged = next((step["enlarged"] for step in finished.line["steps"] if "enlarged" in step), None)
+    new = next((result.enlarged for result in results if result.enlarged), None)
+    if enlarged and new:
+        return enlarged, new
+    if finished.result == finished.source and mask:  # nothing was repainted: compare the masks
+        return mask, next(result.mask for result in reversed(results) if result.mask)
+    return finished.result, next(result.image for result in reversed(results) if result.image)
 
 
 @dataclass(frozen=True)

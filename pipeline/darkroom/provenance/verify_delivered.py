@@ -20,7 +20,8 @@ def delivered_problems(line: JournalLine, decoded: Callable[[str], DecodedPhoto]
     """How a delivered picture differs from the result, or from what the recorded geometry makes of it.
 
     Without a frame, a PNG must be the result's own file, or have its pixels: it may say more about the photo, or be
-    signed. With one, PNG and TIFF must have the pixels that the geometry makes, a file of another format the size.
+    signed. With one, PNG and TIFF must have the pixels that the geometry makes, a file of another format the size. An
+    enlarged picture is compared with the file of the step that enlarged it.
 
     Args:
         line: of the picture, perhaps from a stranger.
@@ -41,9 +42,7 @@ def delivered_problems(line: JournalLine, decoded: Callable[[str], DecodedPhoto]
         found = decoded(delivered)
         if found.pixels.shape[:2] != (framing.height, framing.width):
             yield f"{delivered}: its size is not that of the recorded frame"
-        elif delivered.endswith(_LOSSLESS) and not _equal(
-            found, _expected(framing, line["mask"] if shows_mask else None, result, decoded)
-        ):
+        elif delivered.endswith(_LOSSLESS) and not _equal(found, _expected(line, framing, shows_mask, decoded)):
             yield f"{delivered}: is not the result seen through the recorded frame"
     except PhotoError as error:
         yield f"{line['photo']}: {error}"
@@ -55,8 +54,8 @@ def _is_any_of(delivered: str, own: Sequence[str], decoded: Callable[[str], Deco
 
 
 def recorded_framing(line: JournalLine) -> Framing | None:
-    """The recorded geometry; None without one. Raises `PhotoError` if the record makes none."""
-    for settings, step in zip(line["settings"], line["steps"][1:], strict=False):
+    """The last recorded geometry; None without one. Raises `PhotoError` if the record makes none."""
+    for settings, step in reversed(list(zip(line["settings"], line["steps"][1:], strict=False))):
         kind = STAGES.get(settings["op"])
         if kind is None or not kind.frames:
             continue
@@ -68,10 +67,15 @@ def recorded_framing(line: JournalLine) -> Framing | None:
     return None
 
 
-def _expected(framing: Framing, mask: str | None, result: str, decoded: Callable[[str], DecodedPhoto]) -> DecodedPhoto:
-    """The framed mask or, if it is None, the framed result."""
-    if mask is None:
-        return framed_photo(framing, decoded(result))
+def _expected(
+    line: JournalLine, framing: Framing, shows_mask: bool, decoded: Callable[[str], DecodedPhoto]
+) -> DecodedPhoto:
+    """The framed mask if it is delivered, else the enlarged picture or the framed result."""
+    enlarged = next((step["enlarged"] for step in line["steps"] if "enlarged" in step), None)
+    result, mask = line["result"], line["mask"]
+    if not shows_mask or mask is None:
+        assert result is not None
+        return decoded(enlarged) if enlarged else framed_photo(framing, decoded(result))
     picture = decoded(mask)
     grey = framed_grey(framing, picture.pixels[..., 0])
     return replace(picture, pixels=np.repeat(grey[..., None], 3, axis=2))

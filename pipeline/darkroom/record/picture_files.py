@@ -123,6 +123,9 @@ class PictureFiles:
             found["layers"] = {side: f"{stem}_{side}{own}.png" for side in result.layers}
             for side, path in found["layers"].items():
                 self.files[path] = result.layers[side]
+        if result.enlarged:
+            found["enlarged"] = f"{stem}{own}.png"
+            self.files[found["enlarged"]] = result.enlarged
         if result.figures:
             found["figures"] = dict(result.figures)
         if result.image:

@@ -49,6 +49,7 @@ class StepFiles(TypedDict, total=False):
     mask: Inside
     repainted: Inside
     layers: dict[LayerSide, Inside]
+    enlarged: Inside
     artifacts: dict[str, Inside]
     figures: dict[str, Finite]
 

@@ -13,6 +13,7 @@ from darkroom.stages import STAGES
 # Bytes per pixel of files that Darkroom wrote of the photographs in examples/: medians, rounded up. Masks, mattes and
 # heatmaps are mostly even.
 _PNG, _PNG_16_BITS, _MASK = 1.5, 5.0, 0.1
+_SCALE = 2  # of `upscale`, by default
 _FORMATS: Mapping[str, float] = {"png": _PNG, "jpeg": 0.45, "webp": 0.3, "tiff": 2.0}
 _OUTPUTS: Mapping[str, float] = {"cutout": 1.0, "mask": _MASK, "layers": 6.0}
 
@@ -25,6 +26,8 @@ def bytes_of_photo(size: PhotoSize) -> float:
 def bytes_of_result(op: str, size: PhotoSize) -> float:
     """Of what the store keeps of a step."""
     kind = STAGES[op]
+    if kind.enlarges:
+        return size.pixels * _PNG * _SCALE**2
     if kind.is_gate or kind.frames:
         return 0.0
     return size.pixels * _MASK + (bytes_of_photo(size) if kind.repaints else 0.0)

@@ -23,6 +23,7 @@ from darkroom.stages.shadow import Shadow
 from darkroom.stages.snap import Snap
 from darkroom.stages.subject import Subject
 from darkroom.stages.text import Text
+from darkroom.stages.upscale import Upscale
 
 STAGES: dict[str, type[Stage]] = {
     "subject": Subject,
@@ -45,6 +46,7 @@ STAGES: dict[str, type[Stage]] = {
     "shadow": Shadow,
     "diffedit_repaint": DiffEditRepaint,
     "frame": Frame,
+    "upscale": Upscale,
 }
 
 __all__ = ["STAGES", "Stage"]

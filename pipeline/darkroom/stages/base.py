@@ -70,8 +70,9 @@ class Stage(ABC):
         reports_confidence: it reports how sure it is of the mask it finds.
         is_gate: it measures the mask, changes nothing, and may stop the photo (`check`). Gates never change the edit,
             so cache keys leave out their parameters, and adding a gate does not change the keys of later stages.
-        frames: it changes the geometry of the delivered pictures, but not the edit (`framing`). A recipe has one such
-            stage at most, and only gates may follow it.
+        frames: it changes the geometry of the delivered pictures, but not the edit's picture and mask (`framing`). Only
+            gates, and one stage that enlarges, may follow it.
+        enlarges: it makes the delivered picture itself (`Edit.enlarged`). Only gates may follow it.
     """
 
     version: ClassVar[int] = 1
@@ -80,6 +81,7 @@ class Stage(ABC):
     reports_confidence: ClassVar[bool] = False
     is_gate: ClassVar[bool] = False
     frames: ClassVar[bool] = False
+    enlarges: ClassVar[bool] = False
     uses: ClassVar[tuple[ModelKind, ...]] = ()
 
     if TYPE_CHECKING:

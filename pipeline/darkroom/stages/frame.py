@@ -134,15 +134,11 @@ class Frame(Stage):
             raise PhotoError(f"{text}: use a smaller `size` or `share`")
         x, y, scale, outside = framing.x, framing.y, framing.scale, framing.share_outside(edit.size)
         figures = {"x": x, "y": y, "scale": scale, "width": framing.width, "height": framing.height}
-        return replace(edit, figures={**figures, "outside": round(outside, 4)}, artifacts={})
+        return replace(edit, framing=framing, figures={**figures, "outside": round(outside, 4)}, artifacts={})
 
     def framing(self, figures: Mapping[str, float]) -> Framing:
         """See `Stage.framing`."""
-        try:
-            x, y, scale, width, height = (figures[key] for key in ("x", "y", "scale", "width", "height"))
-        except KeyError as error:
-            raise PhotoError(f"the journal does not say the `{error.args[0]}` of the frame") from None
-        return Framing(x, y, scale, int(width), int(height), self._outside)
+        return Framing.from_figures(figures, self._outside)
 
     @property
     def _outside(self) -> Fill | tuple[int, int, int]:

@@ -55,6 +55,7 @@ class Result:
         figures: measurements, by label.
         thumbnail: of the image, a JPEG.
         mask_thumbnail: of `repainted`, or else of the mask; a grey PNG.
+        enlarged: the picture, larger than the photo, a PNG.
         embedding: of a photo, by SAM; a NumPy file. It is no step of a recipe.
         empty: the mask is black everywhere, and nothing has been repainted.
         outside_max_diff: largest difference, 0 to 255, between image and photo where nothing was repainted.
@@ -69,6 +70,7 @@ class Result:
     figures: Mapping[str, float] = field(default_factory=dict)
     thumbnail: Blob | None = None
     mask_thumbnail: Blob | None = None
+    enlarged: Blob | None = None
     embedding: Blob | None = None
     empty: bool = False
     outside_max_diff: Annotated[int, Field(ge=0, le=255)] = 0
@@ -76,8 +78,9 @@ class Result:
 
     def blobs(self) -> Iterator[str]:
         """The names of all its blobs."""
-        names = (self.image, self.mask, self.repainted, self.thumbnail, self.mask_thumbnail, self.embedding)
-        yield from (name for name in (*names, *self.layers.values(), *self.artifacts.values()) if name)
+        names = (self.image, self.mask, self.repainted, self.thumbnail, self.mask_thumbnail)
+        more = (self.enlarged, self.embedding, *self.layers.values(), *self.artifacts.values())
+        yield from (name for name in (*names, *more) if name)
 
 
 class _Entry(TypedDict):
