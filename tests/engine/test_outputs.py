@@ -314,7 +314,10 @@ def test_a_journal_of_version_0_2_0_is_read(photos: Path, tmp_path: Path) -> Non
             ["+stages.more={op: invert}"],
             "stages.more: comes after `frame`, which only gates and `upscale` may follow: put `frame` last",
         ),
-        (["+stages.more={op: frame, aspect: '1:1'}"], "stages.more: comes after `frame`, which only gates and `upscale` may follow"),
+        (
+            ["+stages.more={op: frame, aspect: '1:1'}"],
+            "stages.more: comes after `frame`, which only gates and `upscale`",
+        ),
     ],
 )
 def test_what_is_refused_before_the_run(
