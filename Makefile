@@ -39,7 +39,7 @@ lint: setup  ## check style, formatting, types, and that the pages in docs/ are 
 	$(PY) -m mypy
 	$(PY) -m pytest tests/docs
 
-bench: setup  ## compare times of runs, side by side, and print ratios
+bench: setup  ## measure runs beside scripts and the bare models, and write docs/performance.md (10 minutes, keep the machine quiet)
 	$(PY) -m benchmarks
 
 bench-studio: setup  ## measure in a browser how long clicks in the studio take (needs chromium; 10 minutes)

@@ -1,0 +1,49 @@
+"""What `make bench` is to reach (issue 16), and why it does not where it does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Target:
+    """A row of docs/performance.md.
+
+    Attributes:
+        name: what is divided by what.
+        cpu: the largest figure that meets the target, with the miniature models on a CPU; None for a figure without
+            a target.
+        gpu: the same at full size on a GPU; None if there is none.
+        unit: `ratio` of wall times, `cpu` seconds, or `bytes`, a ratio of bytes on disk.
+        why: the reason if the target is missed with the miniature models.
+    """
+
+    name: str
+    cpu: float | None
+    gpu: float | None = None
+    unit: Literal["ratio", "cpu", "bytes"] = "ratio"
+    why: str = ""
+
+
+TARGETS = {
+    "process": Target("a sweep ÷ one process per picture", 0.10, 0.20),
+    "loop": Target("a sweep ÷ the warm loop", 1.0, 1.0),
+    "fast loop": Target("a sweep with `memory=fast` ÷ the warm loop", 0.7, 0.5),
+    "batches": Target("a sweep ÷ the batched loop", 0.9, 0.7),
+    "fast batches": Target("a sweep with `memory=fast` ÷ the batched loop", 0.9, 0.7),
+    "hydra": Target("a sweep ÷ plain Hydra `--multirun`", None),
+    "dgenerate": Target("a sweep ÷ dgenerate", None),
+    "floor, one photo": Target("1 photo x 32 pictures ÷ the floor", 1.05, 1.03),
+    "floor, many photos": Target("24 photos x 1 picture ÷ the floor", 1.05, 1.03),
+    "no-op": Target("the same run again ÷ the first run (24 photos x 8 prompts)", 0.01),
+    "change": Target("one of eight prompts changed ÷ the first run", 0.15),
+    "list": Target("a sweep ÷ the same values as a list, time", 1.05),
+    "list bytes": Target("a sweep ÷ the same values as a list, bytes on disk", 1.2, unit="bytes"),
+    "killed": Target("killed halfway and resumed ÷ not interrupted (24 photos)", None),
+    "script": Target("a recipe without diffusion ÷ a Pillow and OpenCV script (100 photos)", 3.0),
+    "iopaint": Target("a recipe without diffusion ÷ `iopaint run --model cv2`", None),
+    "help": Target("`--help`, CPU seconds", 0.5, unit="cpu"),
+    "refused": Target("a refused recipe, CPU seconds", 0.5, unit="cpu"),
+    "first picture": Target("the first picture (1 step) ÷ importing torch, diffusers and SAM", 1.2),
+}
