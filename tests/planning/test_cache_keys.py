@@ -22,7 +22,7 @@ import darkroom.planning.cache_keys
 from darkroom.config.recipe import parse
 from darkroom.dataset import Photo
 from darkroom.models import Memory, ModelNames, Models
-from darkroom.models.weights import ModelFiles
+from darkroom.models.weights import MINIATURE_WEIGHTS, ModelFiles
 from darkroom.planning.cache_keys import Keys, output_key
 from darkroom.planning.plan import Step, StepPlanner
 from darkroom.stages import STAGES, Stage
@@ -61,6 +61,8 @@ VALID_WITH: Mapping[tuple[str, str], Mapping[str, Any]] = {  # what goes with on
     ("mask_file", "resize"): {"alpha": True},  # a folder would need a mask
     ("inpaint", "negative_prompt_2"): {"prompt": "mars", "negative_prompt": ""},
 }
+ANY = str(MINIATURE_WEIGHTS / "clipseg")  # any weights
+CONTROLS = {"canny": ANY, "depth": ANY}
 _COLOURS = st.sampled_from(["white", "#000", "#f4f4f4"])
 WORDS: Mapping[tuple[str, str], st.SearchStrategy[Any]] = {  # where hardly any other text is valid
     ("frame", "aspect"): st.sampled_from(["1:1", "4:5", "16:9"]),
@@ -68,11 +70,18 @@ WORDS: Mapping[tuple[str, str], st.SearchStrategy[Any]] = {  # where hardly any 
     ("background", "colour"): _COLOURS,
     ("background", "gradient"): st.lists(_COLOURS, min_size=2, max_size=4),
     ("frame", "fill"): st.sampled_from(["edge", "mirror", "transparent", "white", "#000"]),
+    ("inpaint", "control"): st.none() | st.dictionaries(st.sampled_from(["canny", "depth"]), st.floats(0, 2)),
 }
 PARAMETERS = [(op, name) for op, kind in STAGES.items() if not kind.is_gate for name in kind.__pydantic_fields__]
 PLACES = [
     *(("mask_file", name) for name in ("folder", "prefix", "suffix", "file")),
-    *(("combine", "mask"), ("inpaint", "prompts_file"), ("background", "picture")),
+    *(
+        ("combine", "mask"),
+        ("inpaint", "control_images"),
+        ("inpaint", "control_masks"),
+        ("inpaint", "prompts_file"),
+        ("background", "picture"),
+    ),
 ]
 BOTH_OR_NONE = ("mask_file", "alpha")  # it goes with no folder, and a folder without it
 
@@ -120,9 +129,8 @@ def a_stage(op: str, given: Mapping[str, Any]) -> Stage:
 
 
 def models(memory: Memory | None = None, device: str = "cpu") -> Models:
-    anything = __file__  # keys need a file's digest, and load no network
-    names = ModelNames(sam="miniature", clipseg="miniature", inpaint="miniature", lama=anything)
-    return Models(names, memory or Memory(), device)
+    names = {"sam": "miniature", "clipseg": "miniature", "inpaint": "miniature", "lama": ANY, "depth": ANY}
+    return Models(ModelNames(**names, controls=CONTROLS), memory or Memory(), device)
 
 
 KEYS = Keys(models())

@@ -53,7 +53,8 @@ class Recipe:
 
     def models(self, ops: Container[str] = STAGES) -> list[ModelKind]:
         """The models that its stages use, or those among them that have one of these ops."""
-        return [kind for spec in self.stages if spec.op in ops for kind in spec.kind.models_of(spec.parameters)]
+        specs = [part for spec in self.stages if spec.op in ops for part in spec.parts]
+        return list(dict.fromkeys(kind for spec in specs for kind in spec.kind.models_of(spec.parameters)))
 
     def columns(self) -> set[str]:
         """The names of the columns that its stages use."""
@@ -142,7 +143,7 @@ def _specs(stages: Any, start: Path | None) -> Iterator[StageSpec]:
 
 def _needed_masks(spec: StageSpec) -> Sequence[str] | None:
     """The earlier stages whose masks a stage takes by name; None if they are unknown before photos are read."""
-    if not spec.kind.fields_with(StageName):
+    if not spec.has_value(StageName):
         return ()
     if spec.per_photo:
         return None

@@ -93,6 +93,8 @@ def make_paths_absolute(config: dict[str, Any], start: Path, inherited: Mapping[
 def _absolute(value: Any, start: Path) -> Any:
     if isinstance(value, list):
         return [_absolute(path, start) for path in value]
+    if isinstance(value, dict):
+        return {name: _absolute(path, start) for name, path in value.items()}
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)  # a folder called 2024, which the command line reads as a number
     is_path = isinstance(value, str) and value and not value.startswith("${")

@@ -199,6 +199,8 @@ def _absolute(value: Any, start: Path) -> Any:
     """A path, or a list of paths, that starts at a folder; absolute paths and anything else stay as they are."""
     if isinstance(value, list):
         return [_absolute(path, start) for path in value]
+    if isinstance(value, Mapping):
+        return {name: _absolute(path, start) for name, path in value.items()}
     return str(start / plain_path(start, value)) if isinstance(value, str) and value else value
 
 

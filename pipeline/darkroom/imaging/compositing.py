@@ -7,7 +7,8 @@ Arrays only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -27,11 +28,13 @@ class WorkingCrop:
         mask: (h, w) bool, True where the model repaints: every pixel that the mask touches at all, so that the model
             sees nothing of the old picture under a soft edge, and what `to_working_crop` adds around them.
         change_map: (h, w) float32 in [0, 1], the mask itself; above 0 only where `mask` is True.
+        controls: control pictures by name, (h, w) or (h, w, 3) uint8.
     """
 
     image: np.ndarray
     mask: np.ndarray
     change_map: np.ndarray
+    controls: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def fill_alpha(alpha: np.ndarray, repainted: np.ndarray) -> np.ndarray:

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import cache, cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from darkroom.errors import SetupError
+from darkroom.errors import SetupError, suggest
 from darkroom.models.device import choose_device, resolve_memory
-from darkroom.models.names import CLIPSEG, CLOSED_FORM, GUIDED, LANCZOS, SDXL
+from darkroom.models.names import CLIPSEG, CLOSED_FORM, CONTROLS, DEPTH, GUIDED, LANCZOS, SDXL
 from darkroom.models.request import InpaintRequest
 from darkroom.models.settings import Memory, ModelNames
 from darkroom.models.subject_networks import GRABCUT, SMALLEST
@@ -26,11 +26,19 @@ if TYPE_CHECKING:
     from darkroom.models.checkpoint_info import CheckpointInfo
     from darkroom.models.clipseg import ClipSeg
     from darkroom.models.image_networks import Lama, Upscaler
-    from darkroom.models.interfaces import DiffusionModel, Embeddings, MattingModel, SamModel, SubjectModel
+    from darkroom.models.interfaces import (
+        DepthEstimator,
+        DiffusionModel,
+        Embeddings,
+        MattingModel,
+        SamModel,
+        SubjectModel,
+    )
 
 __all__ = ["InpaintRequest", "Memory", "ModelKind", "ModelNames", "Models"]
 
-ModelKind = Literal["sam", "clipseg", "inpaint", "subject", "matting", "upscale", "lama"]
+ModelKind = str
+"""A kind of model, such as `sam`; or one of several of a group, such as `controls.canny`."""
 
 _ON_GPU: dict[ModelKind, str] = {"sam": "vit_b", "clipseg": CLIPSEG, "inpaint": SDXL}
 _ATTRIBUTES: dict[ModelKind, str] = {
@@ -41,6 +49,7 @@ _ATTRIBUTES: dict[ModelKind, str] = {
     "matting": "matting",
     "upscale": "upscale",
     "lama": "lama",
+    "depth": "depth",
 }
 # Of Darkroom's own code: raise one if its results change.
 _VERSIONS: dict[ModelKind, int] = {
@@ -51,6 +60,8 @@ _VERSIONS: dict[ModelKind, int] = {
     "matting": 1,
     "upscale": 1,
     "lama": 1,
+    "depth": 1,
+    CONTROLS: 1,
 }
 _LIBRARIES: dict[ModelKind, tuple[str, ...]] = {
     "sam": ("torch", "torchvision", "segment-anything"),
@@ -60,6 +71,7 @@ _LIBRARIES: dict[ModelKind, tuple[str, ...]] = {
     "matting": ("torch", "transformers"),  # of ViTMatte
     "upscale": ("torch", "spandrel"),
     "lama": ("torch", "spandrel"),
+    "depth": ("torch", "transformers"),
 }
 _MATTING_LIBRARIES: dict[str, tuple[str, ...]] = {GUIDED: (), CLOSED_FORM: ("pymatting",)}  # they run on the CPU
 
@@ -114,7 +126,7 @@ class Models:
         from darkroom.models.diffusion import load_diffusion
         from darkroom.models.miniature.upscaled_diffusion import at_native_size
 
-        return at_native_size(load_diffusion(self._find("inpaint"), self.memory, self.device))
+        return at_native_size(load_diffusion(self._find("inpaint"), self.memory, self.device, self._control_files))
 
     @cached_property
     def subject(self) -> SubjectModel:
@@ -149,6 +161,13 @@ class Models:
 
         return load_lama(self._find("lama").path, self.device)
 
+    @cached_property
+    def depth(self) -> DepthEstimator:
+        """What estimates depth, in fp32."""
+        from darkroom.models.depth import load_depth
+
+        return load_depth(self._find("depth").path, self.device)
+
     @property
     def matting_needs_model(self) -> bool:
         """Whether `matting` is a model; does not load it."""
@@ -167,6 +186,18 @@ class Models:
         from darkroom.models.checkpoint_info import CheckpointInfo
 
         return CheckpointInfo(self._find("inpaint").path)
+
+    def control_problem(self, name: str) -> str | None:
+        """Why the control model of this name cannot steer the inpainting model; None if it can. Loads no weights.
+
+        Raises:
+            SetupError: its files are missing or damaged.
+        """
+        from darkroom.models.control_info import control_problem
+
+        files = self._find(f"{CONTROLS}.{name}")
+        problem = control_problem(name, files.path, self.checkpoint_info)
+        return f"models.controls.{name}={files.name} {problem}" if problem else None
 
     @property
     def batch_size(self) -> int:
@@ -200,6 +231,9 @@ class Models:
         Loads nothing. `offload` is left out, because it moves weights and changes no number; so is the number of CPU
         threads, which alters last bits only.
         """
+        group, _, name = kind.partition(".")
+        if name:  # part of the painter, whose identity has the rest
+            return {"weights": self._find(kind).identity(), "version": _VERSIONS[group]}
         numerics: dict[str, Any] = {"dtype": "fp32"}
         if kind == "inpaint":
             memory = asdict(self.memory)
@@ -218,7 +252,10 @@ class Models:
         return {
             "device": self.device,
             "memory": asdict(self.memory),
-            "models": {kind: self._name(kind) for kind in _ATTRIBUTES},
+            "models": {
+                **{kind: self._name(kind) for kind in _ATTRIBUTES},
+                CONTROLS: dict(self._weights.controls),
+            },
         }
 
     def describe(self, kinds: Iterable[ModelKind]) -> dict[str, Any]:
@@ -296,15 +333,32 @@ class Models:
 
         return {"onnxruntime": _series(onnxruntime_version())}
 
+    def _control_files(self, name: str) -> ModelFiles:
+        return self._find(f"{CONTROLS}.{name}")
+
     def _find(self, kind: ModelKind) -> ModelFiles:
-        return find_weights(kind, self._name(kind))
+        return find_weights(kind.partition(".")[0], self._name(kind))
 
     def _name(self, kind: ModelKind) -> str:
+        group, _, name = kind.partition(".")
+        if group == CONTROLS:
+            return self._control_name(name)
+        return self._single_name(kind)
+
+    def _control_name(self, name: str) -> str:
+        if name in self._weights.controls:
+            return self._weights.controls[name]
+        known = suggest(name, list(self._weights.controls)) if self._weights.controls else "no controls are set"
+        raise SetupError(f"models.controls.{name}: names no control model; set it to a folder or a repository; {known}")
+
+    def _single_name(self, kind: ModelKind) -> str:
         name: str = getattr(self._weights, kind)
         if name != "auto":
             return name
         if kind == "subject":
             return self._subject_name
+        if kind == "depth":  # no miniature
+            return DEPTH
         return "miniature" if self.device == "cpu" else _ON_GPU[kind]
 
 

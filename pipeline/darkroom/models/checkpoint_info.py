@@ -40,6 +40,11 @@ class CheckpointInfo:
         """Input channels of the UNet: 4 for text-to-image, 9 for inpainting."""
         return self._number("unet/config.json", "in_channels")
 
+    def config(self, component: str) -> dict[str, Any]:
+        """The configuration of a component, such as `unet`."""
+        with as_setup_error(self._path, "a Stable Diffusion checkpoint"):
+            return _read(self._folder / component / "config.json")
+
     @property
     def text_encoders(self) -> int:
         """The number of text encoders: 2 for SDXL, else 1."""

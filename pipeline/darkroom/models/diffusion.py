@@ -11,6 +11,7 @@ import numpy as np
 
 from darkroom.errors import PhotoError
 from darkroom.models.checkpoint import load_pipeline
+from darkroom.models.controls import ControlModel, ControlModels, no_control
 from darkroom.models.ddim_inversion import invert_and_decode
 from darkroom.models.diffedit_mask import DiffEditMask
 from darkroom.models.library_logging import silence_libraries
@@ -38,6 +39,7 @@ class Diffusion:
     Args:
         pipe: a loaded pipeline, on its device.
         batch_size: pictures per UNet call; smaller batches are padded to it.
+        control_model: loads the control model of a name.
 
     Attributes:
         multiple: height and width of a request must be divisible by this.
@@ -47,8 +49,11 @@ class Diffusion:
 
     multiple = 8
 
-    def __init__(self, pipe: Pipeline, batch_size: int = 1) -> None:
+    def __init__(
+        self, pipe: Pipeline, batch_size: int = 1, control_model: Callable[[str], ControlModel] = no_control
+    ) -> None:
         self._pipe = pipe
+        self._control_model = control_model
         self._base_scheduler = pipe.scheduler
         self._encode = lru_cache(maxsize=16)(partial(encode_prompt, pipe))  # one prompt, many seeds
         self.batch_size = batch_size
@@ -122,7 +127,8 @@ class Diffusion:
 
     def _repaint(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
         self._pipe.scheduler = build_scheduler(requests[0].scheduler, self._base_scheduler)
-        return repaint(self._pipe, requests, [self._encode(request.prompt) for request in requests])
+        prompts = [self._encode(request.prompt) for request in requests]
+        return repaint(self._pipe, requests, prompts, self._control_model)
 
     def _batch_key(self, request: InpaintRequest) -> tuple[object, ...]:
         """Prompts in a batch also have the same length in tokens: padding the shorter ones would change the result."""
@@ -173,13 +179,16 @@ class Diffusion:
         log.warning("out of GPU memory: continuing with a batch size of %d", self.batch_size)
 
 
-def load_diffusion(files: ModelFiles, memory: Memory, device: str) -> Diffusion:
+def load_diffusion(
+    files: ModelFiles, memory: Memory, device: str, control_files: Callable[[str], ModelFiles]
+) -> Diffusion:
     """The inpainting model of a checkpoint, on its device.
 
     Args:
         files: the checkpoint.
         memory: resolved settings (`darkroom.models.device.resolve_memory`).
         device: `cpu`, `cuda`, `cuda:1` or `mps`.
+        control_files: finds the control model of a name.
 
     Raises:
         SetupError: files are missing or damaged, or the checkpoint is of another kind.
@@ -188,4 +197,4 @@ def load_diffusion(files: ModelFiles, memory: Memory, device: str) -> Diffusion:
     pipe = load_pipeline(files, torch_dtype(memory))
     pipe.set_progress_bar_config(disable=True)
     apply_memory_settings(pipe, memory, device)
-    return Diffusion(pipe, int(memory.batch_size))
+    return Diffusion(pipe, int(memory.batch_size), ControlModels(control_files, memory, device).get)

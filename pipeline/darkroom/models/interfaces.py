@@ -66,6 +66,13 @@ class MattingModel(Protocol):
         """See `ClosedForm.alpha`."""
 
 
+class DepthEstimator(Protocol):
+    """Estimates depth: `depth.DepthModel`."""
+
+    def map(self, image: np.ndarray) -> np.ndarray:
+        """See `DepthModel.map`."""
+
+
 class DiffusionModel(Protocol):
     """An inpainting model: `diffusion.Diffusion`, or a wrapper around it. The attributes are those of `Diffusion`."""
 

@@ -31,6 +31,28 @@ LAMA = "big-lama"
 """LaMa as it is published; other names are files."""
 
 VITMATTE = "hustvl/vitmatte-small-composition-1k"
+DEPTH = "depth-anything/Depth-Anything-V2-Small-hf"
 CLIPSEG = "CIDAS/clipseg-rd64-refined"
 SDXL = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
 SD15 = "stable-diffusion-v1-5/stable-diffusion-inpainting"
+
+CONTROLS = "controls"
+"""The group of settings that names control models; `controls.canny` is the kind of model of one of them."""
+
+DRAWN = ("canny", "lineart", "depth")
+"""The controls whose pictures are made of the photo."""
+
+UNION_TYPES = {
+    "openpose": 0,
+    "depth": 1,
+    "softedge": 2,
+    "scribble": 2,
+    "canny": 3,
+    "lineart": 3,
+    "normal": 4,
+    "segment": 5,
+    "tile": 6,
+    "repaint": 7,
+}
+"""The kinds of control of a union model, in the order of its training (xinsir/controlnet-union-sdxl-1.0; the last two
+in its promax variant only)."""

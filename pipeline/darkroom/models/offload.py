@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from darkroom.errors import SetupError
 from darkroom.models.settings import Memory
@@ -38,6 +39,45 @@ def apply_memory_settings(pipe: Pipeline, memory: Memory, device: str) -> None:
         _apply(pipe, memory, device)
     except torch.OutOfMemoryError:
         raise SetupError(f"memory.offload={memory.offload}: does not fit into {device}; try memory=low") from None
+
+
+def place_beside(net: Any, memory: Memory, device: str) -> Callable[[], None]:
+    """Move a module that works beside a pipeline's UNet to its device, as `apply_memory_settings` moves the pipeline.
+
+    Args:
+        net: a module of diffusers or transformers, on the CPU.
+        memory: resolved settings.
+        device: of the pipeline.
+
+    Returns:
+        a function that takes its weights off the device for now, where whole components take turns.
+
+    Raises:
+        SetupError: its weights do not fit into the device's memory.
+    """
+    import accelerate
+    import torch
+
+    try:
+        if memory.offload == "model":
+            _, hook = accelerate.cpu_offload_with_hook(net, torch.device(device))
+            free: Callable[[], None] = hook.offload
+            return free
+        if memory.offload == "sequential":
+            accelerate.cpu_offload(net, torch.device(device), offload_buffers=len(net._parameters) > 0)
+        elif memory.offload == "group":
+            from diffusers.hooks.group_offloading import apply_group_offloading
+
+            apply_group_offloading(net, onload_device=torch.device(device), offload_type="leaf_level")
+        else:
+            net.to(device)
+    except torch.OutOfMemoryError:
+        raise SetupError(f"memory.offload={memory.offload}: does not fit into {device}; try memory=low") from None
+    return _nothing
+
+
+def _nothing() -> None:
+    pass
 
 
 def _apply(pipe: Pipeline, memory: Memory, device: str) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from darkroom.errors import Cancelled, PhotoError
+from darkroom.models.controlled_unet import controlled
 from darkroom.models.differential_diffusion import DifferentialDiffusion
 from darkroom.models.prompts import EncodedPrompt, PromptEmbeds
 from darkroom.models.request import InpaintRequest
@@ -18,16 +19,23 @@ from darkroom.system.watching import piece_done
 if TYPE_CHECKING:
     import torch
 
+    from darkroom.models.controls import ControlModel
     from darkroom.models.diffusers_interfaces import Pipeline
 
 
-def repaint(pipe: Pipeline, requests: Sequence[InpaintRequest], prompts: Sequence[EncodedPrompt]) -> list[np.ndarray]:
+def repaint(
+    pipe: Pipeline,
+    requests: Sequence[InpaintRequest],
+    prompts: Sequence[EncodedPrompt],
+    control_model: Callable[[str], ControlModel],
+) -> list[np.ndarray]:
     """Repaint all requests in one batch; they must agree in `InpaintRequest.batch_key`.
 
     Args:
         pipe: the pipeline.
         requests: the pictures to repaint.
         prompts: the encoded prompt of each request, all of one length.
+        control_model: the control model of a name.
 
     Returns:
         (h, w, 3) uint8 RGB for each request.
@@ -46,7 +54,7 @@ def repaint(pipe: Pipeline, requests: Sequence[InpaintRequest], prompts: Sequenc
         piece_done(step + 1, _pipe.num_timesteps)
         return tensors
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), controlled(pipe, requests, control_model):
         warnings.simplefilter("ignore", FutureWarning)  # diffusers deprecates upcast_vae, and calls it
         arguments = _arguments(requests, prompts)
         try:

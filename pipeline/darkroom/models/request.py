@@ -10,6 +10,21 @@ from darkroom.models.prompts import Prompt
 
 
 @dataclass(frozen=True)
+class Control:
+    """A control model that steers a repaint by a picture.
+
+    Attributes:
+        name: of the control model in the settings.
+        weight: how strongly it acts, 0 to 2; 0 changes nothing.
+        image: the control picture, (h, w) or (h, w, 3) uint8, of the size of the picture to repaint.
+    """
+
+    name: str
+    weight: float
+    image: np.ndarray
+
+
+@dataclass(frozen=True)
 class InpaintRequest:
     """One picture to repaint.
 
@@ -26,6 +41,8 @@ class InpaintRequest:
         change_map: (h, w) float32 in [0, 1], how much each pixel may change: it keeps the original for the first
             1 - value of the steps that are run. Above 0 exactly where `mask` is True. None lets the whole mask change
             from the first step.
+        controls: what else steers the repaint.
+        control_end: the share of the steps in which the controls act, above 0 to 1.
     """
 
     image: np.ndarray
@@ -37,6 +54,8 @@ class InpaintRequest:
     strength: float
     scheduler: str
     change_map: np.ndarray | None = None
+    controls: tuple[Control, ...] = ()
+    control_end: float = 1.0
 
     def batch_key(self) -> tuple[object, ...]:
         """Requests with the same key may share a batch."""
@@ -47,6 +66,8 @@ class InpaintRequest:
             self.guidance_scale,
             self.strength,
             self.scheduler,
+            tuple((control.name, control.weight) for control in self.controls),
+            self.control_end,
         )
 
 

@@ -6,14 +6,26 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, PlainValidator, ValidationError
 from pydantic.dataclasses import dataclass
 
 from darkroom.errors import RecipeError, suggest
+from darkroom.system.frozen import FrozenDict
 
 _CONFIG = ConfigDict(extra="forbid")
 _Name = Annotated[str, Field(min_length=1)]
 _Auto = Literal["auto"]
+
+
+def _named_weights(value: Any) -> FrozenDict[str, str]:
+    given = {} if value is None else value
+    if not isinstance(given, Mapping) or not all(isinstance(each, str) and each for each in (*given, *given.values())):
+        raise ValueError("a mapping of names to weights, such as {canny: /path/to/folder}")
+    return FrozenDict(given)
+
+
+# Names of the user's own, and the weights that they stand for.
+_NamedWeights = Annotated[FrozenDict[str, str], PlainValidator(_named_weights)]
 
 
 class SettingsGroup:
@@ -59,6 +71,9 @@ class ModelNames(SettingsGroup):
             or a folder.
         upscale: `lanczos`, or a path to a network that `spandrel` knows.
         lama: `big-lama`, or a path.
+        depth: `auto`, a Hub repository of a depth network of transformers, such as
+            `depth-anything/Depth-Anything-V2-Small-hf`, or a folder.
+        controls: control models by names that recipes use, such as `canny`: a Hub repository or a folder each.
     """
 
     group = "models"
@@ -69,6 +84,8 @@ class ModelNames(SettingsGroup):
     matting: _Name = "guided"
     upscale: _Name = "lanczos"
     lama: _Name = "big-lama"
+    depth: _Name = "auto"
+    controls: _NamedWeights = FrozenDict()
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)

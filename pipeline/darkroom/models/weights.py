@@ -13,7 +13,19 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 from darkroom.errors import SetupError, suggest
-from darkroom.models.names import CLIPSEG, CLOSED_FORM, GUIDED, LAMA, LANCZOS, SAM_CHECKPOINTS, SD15, SDXL, VITMATTE
+from darkroom.models.names import (
+    CLIPSEG,
+    CLOSED_FORM,
+    CONTROLS,
+    DEPTH,
+    GUIDED,
+    LAMA,
+    LANCZOS,
+    SAM_CHECKPOINTS,
+    SD15,
+    SDXL,
+    VITMATTE,
+)
 from darkroom.models.subject_networks import GRABCUT, NETWORKS, RELEASES, SMALLEST
 from darkroom.resources import CHECKOUT, install_command
 
@@ -23,16 +35,22 @@ SMALL_FILES = ("*.json", "*.txt")
 MINIATURE_WEIGHTS = Path(__file__).parent / "miniature" / "weights"
 """A folder for each miniature model, part of the package."""
 
-_MINIATURE_FOLDERS = {"sam": "sam", "clipseg": "clipseg", "inpaint": "sdxl_inpaint"}
+_MINIATURE_FOLDERS = {"sam": "sam", "clipseg": "clipseg", "inpaint": "sdxl_inpaint", CONTROLS: "outlines"}
 _SAM_URL = "https://dl.fbaipublicfiles.com/segment_anything"
 
 _SAM_SIZES = {"vit_b": "375 MB", "vit_l": "1.2 GB", "vit_h": "2.6 GB"}
-_SIZES = {CLIPSEG: "0.6 GB", VITMATTE: "103 MB", SDXL: "7 GB", SD15: "2.7 GB"}
+_SIZES = {CLIPSEG: "0.6 GB", VITMATTE: "103 MB", DEPTH: "99 MB", SDXL: "7 GB", SD15: "2.7 GB"}
 # Repositories hold several copies of the weights; this is the one to download.
 _DOWNLOADS = {SDXL: "*.fp16.safetensors", SD15: "*.fp16.safetensors", CLIPSEG: "*.bin"}
 _WEIGHT_FILES = (".safetensors", ".bin", ".pth", ".onnx")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-_TOP_FILES = {"inpaint": ("model_index.json",), "clipseg": _WEIGHTS, "matting": _WEIGHTS}
+_TOP_FILES = {
+    "inpaint": ("model_index.json",),
+    "clipseg": _WEIGHTS,
+    "matting": _WEIGHTS,
+    "depth": _WEIGHTS,
+    CONTROLS: ("config.json",),
+}
 
 
 @dataclass(frozen=True)
@@ -88,7 +106,7 @@ def find_weights(kind: str, name: str) -> ModelFiles:
     """Find weights by the name that the settings give.
 
     Args:
-        kind: `sam`, `clipseg`, `inpaint`, `subject`, `matting`, `upscale` or `lama`.
+        kind: `sam`, `clipseg`, `inpaint`, `subject`, `matting`, `upscale`, `lama`, `depth` or `controls`.
         name: `miniature`, a SAM size, `grabcut`, a network of `rembg`, `guided`, `closed_form`, `lanczos`, `big-lama`,
             a path, or a Hub repository in the local Hugging Face cache.
 

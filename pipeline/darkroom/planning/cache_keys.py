@@ -87,7 +87,9 @@ def parameters(stage: Stage) -> dict[str, Any]:
     if stage.is_gate:
         return {}
     left_out = {name for marker in (PathField, FileNamePart, StageName) for name in stage.fields_with(marker)}
-    return {key: value for key, value in asdict(stage).items() if key not in left_out}
+    values = asdict(stage)
+    names = {key: list(values[key]) for key in left_out if isinstance(values[key], Mapping)}
+    return {key: value for key, value in values.items() if key not in left_out} | names
 
 
 def _hash(*parts: Any) -> str:

@@ -248,4 +248,10 @@ def _scaled(value: Any, factor: float) -> Any:
 def _values(stage: Stage, names: Iterable[str]) -> list[str]:
     """The texts in some parameters, without null; lists are flattened."""
     values = [getattr(stage, name) for name in names]
-    return [text for value in values if value is not None for text in (value if isinstance(value, tuple) else (value,))]
+    return [text for value in values if value is not None for text in _each(value)]
+
+
+def _each(value: Any) -> Iterable[str]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, tuple) else (value,)

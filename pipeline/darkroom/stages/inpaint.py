@@ -14,6 +14,7 @@ from darkroom.models.foreign_syntax import Syntax
 from darkroom.models.names import SCHEDULERS
 from darkroom.models.prompts import Prompt, compel_error, compel_warnings
 from darkroom.stages.base import GenerationSummary, Problem, stage
+from darkroom.stages.controlled import Controlled
 from darkroom.stages.fields import (
     Flag,
     PromptsFile,
@@ -26,7 +27,6 @@ from darkroom.stages.fields import (
     truncation_warnings,
 )
 from darkroom.stages.markers import EachValue
-from darkroom.stages.repainting import Repainting
 
 if TYPE_CHECKING:
     from darkroom.models import Models
@@ -36,7 +36,7 @@ Scheduler = Literal[SCHEDULERS]  # type: ignore[valid-type]  # mypy needs litera
 
 
 @stage
-class Inpaint(Repainting):
+class Inpaint(Controlled):
     """A crop around the mask is repainted at the model's working size and blended in by the mask.
 
     Where the mask is 0, nothing changes. The mask stays for later stages. Source: Podell et al., SDXL, 2023
@@ -119,6 +119,7 @@ class Inpaint(Repainting):
 
     def refusals(self, models: Models) -> Iterator[Problem]:
         """See `Stage.refusals`: prompts that compel misreads, or a second prompt without a second text encoder."""
+        yield from super().refusals(models)
         if self.prompt_syntax == "compel":
             for key, text in self._texts().items():
                 if problem := compel_error(text):
@@ -162,6 +163,8 @@ class Inpaint(Repainting):
             guidance_scale=self.guidance_scale,
             strength=self.strength,
             scheduler=self.scheduler,
+            controls=self.controls(crop),
+            control_end=self.control_end,
         )
 
     def blend_mask(self, mask: np.ndarray) -> np.ndarray:
