@@ -129,7 +129,7 @@ def a_stage(op: str, given: Mapping[str, Any]) -> Stage:
 
 
 def models(memory: Memory | None = None, device: str = "cpu") -> Models:
-    names = {"sam": "miniature", "clipseg": "miniature", "inpaint": "miniature", "lama": ANY, "depth": ANY}
+    names = {"sam": "miniature", "clipseg": "miniature", "inpaint": "miniature", "lama": __file__, "depth": ANY}
     return Models(ModelNames(**names, controls=CONTROLS), memory or Memory(), device)
 
 
