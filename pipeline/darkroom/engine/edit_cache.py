@@ -18,7 +18,8 @@ from darkroom.imaging.compositing import fill_alpha
 from darkroom.imaging.edit import Edit
 from darkroom.imaging.layers import Layers, LayerSide
 from darkroom.imaging.paste_back import paste_back_problems
-from darkroom.imaging.png import decode_png, decode_untrusted_png, encode_png
+from darkroom.imaging.png import decode_png, decode_untrusted_png, encode_png, png_file
+from darkroom.imaging.png_rows import CompressedRows, compress_rows
 from darkroom.imaging.thumbnails import mask_thumbnail, photo_thumbnail
 from darkroom.models import Models
 from darkroom.planning.plan import Step
@@ -75,7 +76,8 @@ class EditCache:
     def store_photo(self, root: PhotoNode) -> Result:
         """Store a photo as decoded. Raises `PhotoError` if it cannot be decoded."""
         photo = root.load()
-        data = _encode(photo, {})
+        root.rows = _compressed(photo)
+        data = png_file(root.rows, icc=photo.icc, metadata=photo.metadata)
         small = photo_thumbnail(photo.pixels, photo.alpha, photo.icc)
         return Result(image=self._store.add_blob(data, ".png"), thumbnail=self._store.add_blob(small, ".jpg"))
 
@@ -162,9 +164,11 @@ class EditCache:
     def _store_files(self, node: StepNode, before: Edit, after: Edit) -> dict[str, str]:
         if after.image is not before.image and after.repainted is not None:
             picture = _repainted(node.root.load(), after.image, after.repainted, after.opacity)
+            rows = _compressed(picture, node.root.rows)
+            data = png_file(rows, icc=picture.icc, texts=self._metadata(node), metadata=picture.metadata)
             small = photo_thumbnail(picture.pixels, picture.alpha, picture.icc)
             return {
-                "image": self._store.add_blob(_encode(picture, self._metadata(node)), ".png"),
+                "image": self._store.add_blob(data, ".png"),
                 "thumbnail": self._store.add_blob(small, ".jpg"),
                 "repainted": self._add_png(after.repainted),
                 "mask_thumbnail": self._store.add_blob(mask_thumbnail(after.repainted), ".png"),
@@ -228,10 +232,10 @@ def _repainted_16_bits(pixels16: np.ndarray, image: np.ndarray, repainted: np.nd
     return result
 
 
-def _encode(picture: DecodedPhoto, texts: Mapping[str, str]) -> bytes:
+def _compressed(picture: DecodedPhoto, like: CompressedRows | None = None) -> CompressedRows:
     if picture.pixels16 is not None:
-        return encode_png(picture.pixels16, icc=picture.icc, texts=texts, metadata=picture.metadata)
-    return encode_png(picture.pixels, alpha=picture.alpha, icc=picture.icc, texts=texts, metadata=picture.metadata)
+        return compress_rows(picture.pixels16, like=like)
+    return compress_rows(picture.pixels, picture.alpha, like)
 
 
 def _check_paste_back(before: Edit, after: Edit) -> int:

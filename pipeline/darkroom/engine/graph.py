@@ -12,6 +12,7 @@ from darkroom.dataset import Photo
 from darkroom.engine.step_result import StepResult
 from darkroom.errors import PhotoError
 from darkroom.imaging.codec import DecodedPhoto
+from darkroom.imaging.png_rows import CompressedRows
 from darkroom.planning.cache_keys import output_key
 from darkroom.planning.plan import GateCheck, Step, paths
 from darkroom.store import Result
@@ -56,6 +57,7 @@ class PhotoNode(_NodeState):
         batch_size: of the models, when the keys were made.
         unfinished: the number of its nodes that can be computed and have no result yet.
         lock: for whatever is decoded once for all steps of the photo.
+        rows: its pixels as compressed for the store, whose rows results share; None if they were there already.
     """
 
     photo: Photo
@@ -63,6 +65,7 @@ class PhotoNode(_NodeState):
     batch_size: int = 1
     unfinished: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
+    rows: CompressedRows | None = None
     _decoded: DecodedPhoto | None = None
 
     @property
@@ -95,7 +98,7 @@ class PhotoNode(_NodeState):
 
     def close(self) -> None:
         """Free the pixels: nodes refer to each other, so they live until the garbage collector runs."""
-        self._decoded = None
+        self._decoded = self.rows = None
 
 
 @dataclass(eq=False)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from darkroom.errors import PhotoError
-from darkroom.imaging.bands import bands
 from darkroom.imaging.compositing import fill_alpha, flatten
 from darkroom.imaging.framing import Framing
 from darkroom.imaging.layers import Layers
 from darkroom.imaging.masks import to_uint8
+from darkroom.imaging.paste_back import outside_max_diff
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -122,11 +122,4 @@ class Edit:
         """The largest difference, 0 to 255, between image and original where nothing was repainted."""
         if self.image is self.original:
             return 0
-        largest = 0
-        for rows in bands(*self.original.shape[:2]):
-            new, old = self.image[rows], self.original[rows]
-            difference = np.maximum(new, old) - np.minimum(new, old)
-            if self.repainted is not None:
-                difference[self.repainted[rows] > 0] = 0
-            largest = max(largest, int(difference.max(initial=0)))
-        return largest
+        return outside_max_diff(self.image, self.original, self.repainted)

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 
 from darkroom.imaging.bands import bands
 from darkroom.imaging.codec import DecodedPhoto
 from darkroom.imaging.compositing import fill_alpha
+
+
+def outside_max_diff(new: np.ndarray, old: np.ndarray, repainted: np.ndarray | None) -> int:
+    """The largest difference between two pictures where nothing was repainted.
+
+    Args:
+        new: (H, W, 3) uint8 or uint16.
+        old: likewise.
+        repainted: (H, W) uint8, the share of the new picture; None for nothing.
+    """
+    largest = 0.0
+    for rows in bands(*new.shape[:2]):
+        outside = None if repainted is None else (repainted[rows] == 0).view(np.uint8)
+        largest = max(largest, cv2.norm(new[rows], old[rows], cv2.NORM_INF, outside))
+    return int(largest)
 
 
 def paste_back_problems(photo: DecodedPhoto, repainted: np.ndarray, result: DecodedPhoto) -> Iterator[str]:
@@ -23,18 +39,13 @@ def paste_back_problems(photo: DecodedPhoto, repainted: np.ndarray, result: Deco
         yield "its size is not the photo's"
         return
     new, old = _colours(result), _colours(photo)
-    if largest := max(_outside_max_diff(new[rows], old[rows], repainted[rows]) for rows in bands(*repainted.shape)):
+    if largest := outside_max_diff(new, old, repainted):
         yield f"pixels outside the mask differ by {largest} from the photo"
     alpha = _alpha(photo)
     if not _equal(_alpha(result), None if alpha is None else fill_alpha(alpha, repainted)):
         yield "its transparency is not the photo's, filled by the mask"
     if result.icc != photo.icc:
         yield "its colour profile is not the photo's"
-
-
-def _outside_max_diff(new: np.ndarray, old: np.ndarray, repainted: np.ndarray) -> int:
-    outside = repainted == 0
-    return int((np.maximum(new, old) - np.minimum(new, old))[outside].max(initial=0))
 
 
 def _colours(picture: DecodedPhoto) -> np.ndarray:
