@@ -26,12 +26,12 @@ from darkroom.imaging import codec
 log = logging.getLogger("darkroom")
 
 
-@plain_dataclass(frozen=True)
+@plain_dataclass(frozen=True, slots=True)
 class Photo:
-    """One photo of a dataset, not yet opened.
+    """One photo of a dataset, not yet opened. There can be a million of them, so `path` is made only when it is used.
 
     Attributes:
-        path: the file.
+        location: the file.
         name: its path within the dataset, with `/`; with a manifest, the path as written there. Two photos have the
             same name only if a file is listed twice. A bad row of a manifest is named `FILE:LINE`.
         item: the manifest's other columns; empty without a manifest and for a bad row.
@@ -39,11 +39,16 @@ class Photo:
         problem: why it cannot be loaded, if that is known before it is opened; else None.
     """
 
-    path: Path
+    location: str | Path
     name: str
     item: Mapping[str, Any] = field(default_factory=dict)
     row: str = ""
     problem: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return Path(self.location)
 
     def columns(self, names: Collection[str]) -> dict[str, Any]:
         """The values of some columns: the manifest's, or else the built-in ones; unknown columns are left out.
@@ -205,7 +210,8 @@ class Dataset:
         return (not self.only or only.fits(photo.name)) and not exclude.fits(photo.name)
 
     def _photos(self, say: Callable[[str], None]) -> Iterator[Photo]:
-        return islice(filter(self._takes, self._all(Listing(say))), self.limit)
+        photos = self._all(Listing(say))
+        return islice(filter(self._takes, photos) if self.only or self.exclude else photos, self.limit)
 
     def _all(self, listing: Listing) -> Iterator[Photo]:
         if self.manifest:
@@ -231,12 +237,13 @@ def _ignore(line: str) -> None:
 
 
 def _listed(path: Path, start: Path) -> Iterator[Photo]:
-    for row in manifest.rows(path, start):
-        place = f"{path.name}:{row.line}"
-        if row.image is None:
-            yield Photo(path, place, row=place, problem=row.problem)
+    table, folder = path.name, str(start)
+    for line, image, item, problem in manifest.rows(path, start):
+        place = f"{table}:{line}"
+        if image is None:
+            yield Photo(path, place, row=place, problem=problem)
         else:
-            yield Photo(start / row.image, row.image, row.item, place)
+            yield Photo(os.path.join(folder, image), image, item, place)  # noqa: PTH118  # a Path costs more than the row
 
 
 def _common_root(places: list[str]) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from darkroom.dataset.spreadsheet import xlsx_rows
@@ -34,7 +33,8 @@ def rows(path: Path, start: Path) -> Iterator[Row]:
         raise RecipeError(f"{KEY}: {path}: no such file")
     try:
         for row in read(path):
-            yield row if row.image is None else replace(row, image=plain_path(start, row.image))
+            plain = row.image and plain_path(start, row.image)
+            yield row if plain == row.image else row._replace(image=plain)
     except FileNotFoundError:
         raise RecipeError(f"{KEY}: {path}: no such file") from None
     except OSError as error:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import Enum
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from darkroom.errors import RecipeError
 from darkroom.system import strict_json
@@ -27,6 +27,8 @@ SHOWN = 60  # characters of a cell in an error
 _COLUMNS_SHOWN = 20
 _LONGEST_PATH = 4096  # characters; the limit of Linux, and of few systems more
 _EXACT = 2**53  # floats beyond are not exact whole numbers
+_NOT_PLAIN = frozenset("tfn")  # with these letters, JSON values begin
+_ENDS_OF_FOLDERS = frozenset("./\\: \t\r\n")  # a path without a file's name ends in one of these
 
 
 class DecimalComma(str):
@@ -46,8 +48,7 @@ class Missing(Enum):
     FORMULA = "a formula without a saved value: open the table in a spreadsheet program and save it"
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One row.
 
     Attributes:
@@ -59,7 +60,7 @@ class Row:
 
     line: int
     image: str | None = None
-    item: Mapping[str, Any] = field(default_factory=dict)
+    item: Mapping[str, Any] = MappingProxyType({})
     problem: str | None = None
 
 
@@ -104,36 +105,58 @@ def row_of_cells(line: int, columns: Sequence[str], cells: Sequence[Any], separa
         cells: texts, or values from a spreadsheet.
         separator: of the cells in the file; empty if it needs none.
     """
+    if len(cells) == len(columns) and all(cells) and "" not in columns and not _is_empty(cells[columns.index(IMAGE)]):
+        return _row(line, columns, cells, separator)  # most rows
+    return _ragged_row(line, columns, cells, separator)
+
+
+def _ragged_row(line: int, columns: Sequence[str], cells: Sequence[Any], separator: str) -> Row | None:
+    """`row_of_cells` where cells are empty or without a column."""
     filled = [index for index, cell in enumerate(cells) if not _is_empty(cell)]
     if not filled:
         return None
     if len(columns) <= filled[-1]:
         hint = f': a text with `{separator}` in it needs quotes (") around it' if separator else ""
         return Row(line, problem=f"{len(cells)} cells for {len(columns)} columns{hint}")
-    row: dict[str, Any] = dict.fromkeys(columns) | dict(zip(columns, cells, strict=False))
-    row.pop("", None)  # pandas writes its index as a column without a name
-    for name, cell in row.items():
+    named = [index for index, name in enumerate(columns) if name]  # pandas writes its index as a column without a name
+    padded = [*cells, *[None] * (len(columns) - len(cells))]
+    return _row(line, [columns[index] for index in named], [padded[index] for index in named], separator)
+
+
+def _row(line: int, columns: Sequence[str], cells: Sequence[Any], separator: str) -> Row:
+    """The row of named columns and their cells."""
+    row = dict.fromkeys(columns)
+    is_text = True
+    for name, cell in zip(columns, cells, strict=False):
         try:
-            row[name] = _there(cell) if name == IMAGE else _value(cell, separator)
+            value = _there(cell) if name == IMAGE else _value(cell, separator)
         except ValueError as error:
             return Row(line, problem=f"{name:.{SHOWN}}: {error}")
-    return row_of_values(line, row)
+        row[name] = value
+        is_text = is_text and (value.isascii() if isinstance(value, str) else not isinstance(value, list))
+    return row_of_values(line, row, is_text)
 
 
-def row_of_values(line: int, row: Mapping[str, Any]) -> Row:
-    """The row with these values by column."""
-    image = row.get(IMAGE)
-    if not is_utf8(json.dumps(row, ensure_ascii=False)):
+def row_of_values(line: int, row: dict[str, Any], is_text: bool = False) -> Row:
+    """The row with these values by column.
+
+    Args:
+        line: where it starts.
+        row: the values; the row takes them over.
+        is_text: whether it is known that they can be written as UTF-8.
+    """
+    if not is_text and not is_utf8(json.dumps(row, ensure_ascii=False)):
         return Row(line, problem=NOT_TEXT)
+    image = row.pop(IMAGE, None)
     if image is None or (isinstance(image, str) and not image.strip()):
         return Row(line, problem=f"no `{IMAGE}`")
     if not isinstance(image, str):
         return Row(line, problem=f"{IMAGE}: should be the path of a photo, as text; got {image!r:.{SHOWN}}")
     if len(image) > _LONGEST_PATH:
         return Row(line, problem=f"{IMAGE}: longer than a path can be: {image[:SHOWN]}...")
-    if not Path(image.strip()).name:  # such as `.` and `/`
+    if (image[-1] in _ENDS_OF_FOLDERS or image[-1].isspace()) and not Path(image.strip()).name:  # such as `.` and `/`
         return Row(line, problem=f"{IMAGE}: {image}: is a folder; a row must name one photo")
-    return Row(line, image, {name: value for name, value in row.items() if name != IMAGE})
+    return Row(line, image, row)
 
 
 def plain_path(folder: Path, written: str) -> str:
@@ -170,6 +193,8 @@ def _value(cell: Any, separator: str) -> Any:
     Raises:
         ValueError: it is JSON, but not a usable value, such as 1e999; or it holds an error of a spreadsheet.
     """
+    if isinstance(cell, str) and cell and cell[0].isalpha() and cell[0] not in _NOT_PLAIN:
+        return cell  # most cells: the rules below cannot apply
     if _is_empty(cell):
         return None
     if not isinstance(_there(cell), str):

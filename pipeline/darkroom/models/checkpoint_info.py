@@ -57,6 +57,8 @@ class CheckpointInfo:
     def truncated_text(self, text: str, encoder: int = 0) -> str:
         """The end of a text that a text encoder does not read, from the first word that does not fit; usually empty."""
         folder, limit = self._folder / _tokenizer_folder(encoder), self.max_tokens(encoder)
+        if text.isascii() and len(text) <= limit:
+            return ""  # a token has at least one letter
         with as_setup_error(self._path, "a Stable Diffusion checkpoint"):
             valid = text.encode(errors="replace").decode()  # JSON can hold half of a surrogate pair
             offsets = clip_tokenizer(folder).encode(valid, add_special_tokens=False).offsets

@@ -24,6 +24,7 @@ _LIST = dict.fromkeys(("plain", "compel"), "use a list of prompts, a prompts_fil
 _WILDCARD = dict.fromkeys(("plain", "compel"), "declare it in `wildcards:` and write ${wildcard.NAME}")
 _KEYS = dict.fromkeys(("plain", "compel"), "use the parameters of the stage")
 _COMPEL = {"plain": "set `prompt_syntax: compel`"}
+_MARKS = re.compile(r'[<:{_(\[\\+")]|--')  # each form below needs one of these
 _JOINT_WORDS = {"BREAK", "AND", "ADDCOMM", "ADDBASE", "ADDCOL", "ADDROW"}
 _FLAGS = "ar|aspect|v|niji|no|s|stylize|style|q|quality|seed|chaos|c|iw|tile|stop|sref|cref|weird|raw|steps|cfg"
 
@@ -83,9 +84,8 @@ def find_foreign_syntax(text: str, syntax: Syntax | None) -> tuple[str, ...]:
         text: a prompt, or a phrase that names what to find.
         syntax: of a prompt; None for a text without syntax.
     """
-    found = [
-        (match[0], form) for pattern, form in _FORMS if syntax in form.syntaxes and (match := pattern.search(text))
-    ]
+    forms = _FORMS if _MARKS.search(text) else ()
+    found = [(match[0], form) for pattern, form in forms if syntax in form.syntaxes and (match := pattern.search(text))]
     found += [(word, _Form("", "how web UIs join prompts", _JOINTS)) for word in _joint_words(text)]
     return tuple(
         f"`{piece}` is {form.meaning}, and is read as words here: {form.remedies.get(syntax or '', 'leave it out')}"
@@ -95,6 +95,8 @@ def find_foreign_syntax(text: str, syntax: Syntax | None) -> tuple[str, ...]:
 
 def _joint_words(text: str) -> Iterator[str]:
     """The first word such as BREAK, unless its neighbours are in capitals too, as on a sign."""
+    if not any(map(text.__contains__, _JOINT_WORDS)):
+        return
     words = [word.strip(",.;") for word in text.split()]
     for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
         if word in _JOINT_WORDS and not (before.isupper() or after.isupper()):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from darkroom.config.recipe import Recipe
+from darkroom.config.stage_spec import StageSpec
 from darkroom.dataset import Photo
 from darkroom.errors import PhotoError
 from darkroom.planning.wildcards import with_words
@@ -19,6 +21,8 @@ from darkroom.stages.markers import EachValue
 
 _PROMPT = re.compile(r"\bprompt(\d+)")
 _MAX_VARIANTS = 100  # characters of all variants in a file name; file systems allow 255 bytes in all
+_REMEMBERED = 200  # trees, by the values of the columns that they were made from
+_LARGEST = 500  # steps of a tree that is remembered
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ class StepPlanner:
         self._needs_digest = any(spec.needs_digest for spec in recipe.stages)
         self.per_photo = any(spec.per_photo for spec in recipe.stages)
         self._tree: tuple[Step, ...] | None = None
+        self._trees: OrderedDict[object, tuple[Step, ...]] = OrderedDict()
+        self._shared: dict[str, _Variants] = {}
 
     def plan(self, photo: Photo, unread: bool = False) -> tuple[Step, ...]:
         """The tree of one photo: its first steps, whose children are the next.
@@ -95,43 +101,88 @@ class StepPlanner:
             PhotoError: file names would be too long, a column is missing, its value is not valid for the parameter, or
                 the photo cannot be read.
         """
+        if not self.per_photo and self._tree is not None:
+            return self._tree
         digest = ("" if unread else photo.digest()) if self._needs_digest else None
         return self.tree(photo.columns(self._columns), digest)
 
     def tree(self, item: Mapping[str, Any], digest: str | None = None) -> tuple[Step, ...]:
-        """`plan` for some values of columns, and the photo's digest if it is needed (`StageSpec.variants`)."""
-        if self.per_photo:
+        """`plan` for some values of columns, and the photo's digest if it is needed (`StageSpec.variants`).
+
+        Photos with the same values get the same tree, unless too many others came between.
+        """
+        if not self.per_photo:
+            if self._tree is None:
+                self._tree = self._expand({}, None)
+            return self._tree
+        if digest:
             return self._expand(item, digest)
-        if self._tree is None:
-            self._tree = self._expand({}, None)
-        return self._tree
+        # 1, 1.0 and True are equal, and a number with a comma equals its text.
+        values = tuple((name, type(value), repr(value)) for name, value in item.items())
+        if (tree := self._trees.get(values)) is not None:
+            self._trees.move_to_end(values)
+            return tree
+        tree = self._expand(item, digest)
+        if _count(tree) <= _LARGEST:
+            self._trees[values] = tree
+            if len(self._trees) > _REMEMBERED:
+                self._trees.popitem(last=False)
+        return tree
 
     def _expand(self, item: Mapping[str, Any], digest: str | None) -> tuple[Step, ...]:
-        return expand(self._recipe, item, digest, self._baselines)
+        children: tuple[Step, ...] = ()
+        length = 0
+        for index, spec in reversed(list(enumerate(self._recipe.stages, start=1))):
+            variants = self._variants(spec, item, digest)
+            length += variants.length
+            if length > _MAX_VARIANTS:
+                raise PhotoError(
+                    f"lists of values add more than {_MAX_VARIANTS} characters to file names: "
+                    "use fewer lists, or smaller numbers such as seeds"
+                )
+            children = tuple(
+                Step(index, spec.name, spec.op, stage, name, children, _gate_check(spec.name, stage, self._baselines))
+                for stage, name in variants.named
+            )
+        return children
 
+    def _variants(self, spec: StageSpec, item: Mapping[str, Any], digest: str | None) -> _Variants:
+        """The stages of a spec; those that are the same for all photos are made once."""
+        if spec.per_photo:
+            return self._make_variants(spec, item, digest)
+        if spec.name not in self._shared:
+            self._shared[spec.name] = self._make_variants(spec, item, digest)
+        return self._shared[spec.name]
 
-def expand(
-    recipe: Recipe, item: Mapping[str, Any], digest: str | None, baselines: Mapping[str, Baseline | None]
-) -> tuple[Step, ...]:
-    """See `StepPlanner.tree`."""
-    children: tuple[Step, ...] = ()
-    length = 0
-    for index, spec in reversed(list(enumerate(recipe.stages, start=1))):
+    def _make_variants(self, spec: StageSpec, item: Mapping[str, Any], digest: str | None) -> _Variants:
         variants = spec.variants(item, digest)
         names = _variant_names(variants)
-        length += max(len(f"_{name}") for name in names) if any(names) else 0
-        if length > _MAX_VARIANTS:
-            raise PhotoError(
-                f"lists of values add more than {_MAX_VARIANTS} characters to file names: "
-                "use fewer lists, or smaller numbers such as seeds"
-            )
-        filled = [with_words(spec.name, stage, recipe.wildcards) for stage in variants]
+        filled = [with_words(spec.name, stage, self._recipe.wildcards) for stage in variants]
         different = dict(zip(reversed(filled), reversed(names), strict=True))  # of equal ones, the first
-        children = tuple(
-            Step(index, spec.name, spec.op, stage, different[stage], children, _gate_check(spec.name, stage, baselines))
-            for stage in dict.fromkeys(filled)
-        )
-    return children
+        length = max(len(f"_{name}") for name in names) if any(names) else 0
+        return _Variants([(stage, different[stage]) for stage in dict.fromkeys(filled)], length)
+
+
+@dataclass(frozen=True)
+class _Variants:
+    """The scalar stages of a spec for one photo.
+
+    Attributes:
+        named: each with its name among them.
+        length: characters that the longest name adds to file names.
+    """
+
+    named: Sequence[tuple[Stage, str]]
+    length: int
+
+
+def _count(level: Sequence[Step]) -> int:
+    """The number of steps in a tree; siblings share their children."""
+    number = 0
+    while level:
+        number += len(level)
+        level = level[0].children
+    return number
 
 
 def paths(steps: Sequence[Step], above: tuple[Step, ...] = ()) -> Iterator[tuple[Step, ...]]:
@@ -187,6 +238,8 @@ def _variant_names(variants: Sequence[Stage]) -> list[str]:
     What goes along with another value is not named, unless nothing else distinguishes two variants: `entry2`.
     """
     names = [""] * len(variants)
+    if len(variants) == 1:
+        return names
     fields = variants[0].fields_with(EachValue)
     for field in fields:
         names = _with_values(names, field, [getattr(stage, field) for stage in variants])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -15,6 +15,7 @@ from darkroom.dataset.columns import BUILT_IN
 from darkroom.errors import PhotoError, RecipeError, SetupError
 from darkroom.imaging.content_credentials import load_credentials
 from darkroom.models import Models
+from darkroom.planning.by_identity import ByIdentity
 from darkroom.planning.plan import Step, StepPlanner
 from darkroom.resources import install_command
 from darkroom.stages import Stage
@@ -49,14 +50,9 @@ def check(
     """
     models.require(recipe.models())
     refused, doubtful = _Problems(recipe), _Problems(recipe)
-    for place, steps in _plans(recipe, source):
-        found: dict[Problem, None] = {}
-        warned: dict[Problem, None] = {}
-        for step in steps:
-            refusals = dict.fromkeys(_named(step.name, step.stage.refusals(models)))
-            found |= refusals
-            if not refusals:  # a stage that is refused needs no warnings
-                warned |= dict.fromkeys(_named(step.name, step.stage.warnings(models)))
+    find = _finder(models)
+    for place, tree in _plans(recipe, source):
+        found, warned = find(tree)
         refused.add(place, found)
         doubtful.add(place, warned)
     doubts = [*recipe.unused, *doubtful.lines()]
@@ -67,6 +63,37 @@ def check(
         raise RecipeError([*lines[:_MAX_ERRORS], *more])
     more = [f"... and {len(doubts) - _MAX_WARNINGS} more"] if len(doubts) > _MAX_WARNINGS else []
     return (*(f"{key}: {text}" for key, text in doubts[:_MAX_WARNINGS]), *more)
+
+
+_Found = tuple[Mapping[Problem, None], Mapping[Problem, None]]  # refusals and warnings
+
+
+def _finder(models: Models) -> Callable[[Sequence[Step]], _Found]:
+    """Finds refusals and warnings of a tree; those of a tree or a stage that photos share are found once."""
+
+    def of_step(step: Step) -> _Found:
+        refusals = dict.fromkeys(_named(step.name, step.stage.refusals(models)))
+        if refusals:  # a stage that is refused needs no warnings
+            return refusals, {}
+        return {}, dict.fromkeys(_named(step.name, step.stage.warnings(models)))
+
+    def of_stage(stage: Stage) -> dict[str, _Found]:
+        return {}
+
+    by_name = ByIdentity(of_stage)
+
+    def of_tree(tree: Sequence[Step]) -> _Found:
+        found: dict[Problem, None] = {}
+        warned: dict[Problem, None] = {}
+        for step in _all(tree):
+            known = by_name(step.stage)
+            if step.name not in known:
+                known[step.name] = of_step(step)
+            found |= known[step.name][0]
+            warned |= known[step.name][1]
+        return found, warned
+
+    return ByIdentity(of_tree)
 
 
 def planned(photo: Photo, plan: Callable[[], Sequence[Step]], models: Models) -> Sequence[Step]:
@@ -173,12 +200,12 @@ def _named(name: str, problems: Iterable[Problem]) -> Iterator[Problem]:
     return ((f"stages.{name}.{key}".rstrip("."), text) for key, text in problems)
 
 
-def _plans(recipe: Recipe, source: str) -> Iterator[tuple[str, Iterator[Step]]]:
-    """(row in the manifest, steps) of each photo; only one pair if no parameter refers to manifest columns."""
+def _plans(recipe: Recipe, source: str) -> Iterator[tuple[str, Sequence[Step]]]:
+    """(row in the manifest, tree) of each photo; only one pair if no parameter refers to manifest columns."""
     planner = StepPlanner(recipe)
     if not planner.per_photo:  # without listing the photos
         try:
-            yield "", _all(planner.tree({}))
+            yield "", planner.tree({})
         except PhotoError as error:
             raise RecipeError(f"{source}: stages: {error}") from None
         return
@@ -191,7 +218,7 @@ def _plans(recipe: Recipe, source: str) -> Iterator[tuple[str, Iterator[Step]]]:
             first = first or f"{photo.name}: {photo.located(error)}"
         else:
             planned_any = True
-            yield photo.row, _all(tree)
+            yield photo.row, tree
     if first and not planned_any and recipe.columns() & BUILT_IN.keys():
         raise RecipeError(f"{source}: stages: no photo has all columns that they use: {first}")
 

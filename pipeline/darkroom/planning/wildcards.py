@@ -31,6 +31,8 @@ def with_words(name: str, stage: Stage, words: Words) -> Stage:
     seeds = stage.fields_with(RandomSeed)
     given = {key: getattr(stage, key) for key in stage.__pydantic_fields__} if seeds else {}
     texts = {key: value for key, value in given.items() if isinstance(value, str) and WILDCARD.search(value)}
+    if not texts:
+        return stage
     for key, text in texts.items():
         unknown = [each for each in WILDCARD.findall(text) if each not in words]
         if unknown:
