@@ -141,6 +141,12 @@ class StageSpec:
         return self._shared if len(known) == len(self.parameters) else self.kind(**self._with_seeds(known, ""))
 
     @cached_property
+    def _constant(self) -> dict[str, Any]:
+        """The parameters; those that refer to columns are still to be filled in, and keep their places."""
+        waiting = self.column_parameters
+        return {key: None if key in waiting else fill_in(value, {}) for key, value in self.parameters.items()}
+
+    @cached_property
     def _shared(self) -> Stage:
         return self.kind(**self._filled_in({}, ""))
 
@@ -166,7 +172,8 @@ class StageSpec:
 
     def _filled_in(self, item: Mapping[str, Any], digest: str | None) -> dict[str, Any]:
         """The parameters with columns and seeds filled in, and paths made absolute."""
-        parameters = {key: fill_in(value, item) for key, value in self.parameters.items()}
+        filled = {key: fill_in(self.parameters[key], item) for key in self.column_parameters}
+        parameters = self._constant | filled
         for key in self.kind.fields_with(PathField):
             if self.start and key in parameters:
                 parameters[key] = _absolute(parameters[key], self.start)

@@ -17,11 +17,12 @@ from pydantic.dataclasses import dataclass
 
 from darkroom.dataset import manifest, selection
 from darkroom.dataset.columns import BUILT_IN
+from darkroom.dataset.digests import photo_digest
 from darkroom.dataset.listing import Listing, split
 from darkroom.dataset.strays import Tally, describe, is_raw
 from darkroom.dataset.table_rows import KEY, exists
 from darkroom.errors import PhotoError, RecipeError, suggest
-from darkroom.imaging import codec
+from darkroom.imaging import codec, heif
 
 log = logging.getLogger("darkroom")
 
@@ -65,14 +66,14 @@ class Photo:
         return f"{self.row}: {text}" if self.row not in ("", self.name) and not text.startswith(self.row) else text
 
     def digest(self) -> str:
-        """SHA-256 of the file.
+        """SHA-256 of the file, from memory if it has not changed (`store.digests`).
 
         Raises:
             PhotoError: with the reason, in one line.
         """
         if self.problem:
             raise PhotoError(self.problem)
-        return codec.photo_digest(self.path)
+        return photo_digest(self.location)
 
     def load(self) -> codec.DecodedPhoto:
         """Read and decode it.
@@ -185,6 +186,8 @@ class Dataset:
         Args:
             columns: those that the recipe uses: with `caption`, the text files beside photos are not left out.
         """
+        if self.manifest and not (self.only or self.exclude or self.limit or heif.missing()):
+            return []  # without reading the table
         listing, tally = Listing(_ignore, "caption" in columns), Tally(self.only, self.exclude)
         taken = 0
         for photo in self._all(listing):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from darkroom.errors import PhotoError
 from darkroom.models import Models
+from darkroom.planning.by_identity import ByIdentity
 from darkroom.stages import Stage
 from darkroom.stages.markers import FileNamePart, PathField, StageName
 from darkroom.system.files import digest_of
@@ -37,6 +38,8 @@ class Keys:
     def __init__(self, models: Models) -> None:
         self._models = models
         self._photo = _ENCODE(("photo", FORMAT, _libraries(), "")).removesuffix('""]')  # and a digest
+        self._identity = cache(lambda kind, batch_size: models.identity(kind))
+        self._facts = ByIdentity(_facts)
         self._print = lru_cache(maxsize=20_000)(self._fingerprint)
 
     def photo(self, digest: str) -> str:
@@ -60,17 +63,41 @@ class Keys:
         Raises:
             PhotoError: a file that the stage reads is missing.
         """
-        masks = [above.get(name, "") for name in stage.needed_masks()]
-        files = [content(path) for path in stage.input_files(name)]
-        parts = '","'.join([parent, self._print(op, stage, self._models.batch_size), *masks, *files])
+        facts = self._facts(stage)
+        masks = [above.get(name, "") for name in facts.masks]
+        files = [content(path) for path in stage.input_files(name)] if facts.reads_files else ()
+        size = self._models.batch_size
+        fingerprint = facts.prints.get(size)
+        if fingerprint is None:
+            fingerprint = facts.prints[size] = self._print(op, stage, size)
+        parts = '","'.join([parent, fingerprint, *masks, *files])
         return hashlib.sha256(f'["{parts}"]'.encode()).hexdigest()  # `_hash` of hexadecimal texts, but faster
 
     def _fingerprint(self, op: str, stage: Stage, batch_size: int) -> str:
         """The hash of a step without its input. `batch_size`, which can change during a run, is an argument so that the
         cache notices.
         """
-        models = [self._models.identity(kind) for kind in stage.models()]
+        models = [self._identity(kind, batch_size) for kind in stage.models()]
         return _hash(op, stage.version, parameters(stage), models, _libraries())
+
+
+class _Facts(NamedTuple):
+    """What the key of a stage needs.
+
+    Attributes:
+        masks: see `Stage.needed_masks`.
+        reads_files: whether it may have input files.
+        prints: its `Keys._fingerprint` by the size of a batch; filled in when needed.
+    """
+
+    masks: Sequence[str]
+    reads_files: bool
+    prints: dict[int, str]
+
+
+def _facts(stage: Stage) -> _Facts:
+    overridden = type(stage).input_files is not Stage.input_files
+    return _Facts(stage.needed_masks(), overridden or bool(stage.input_files("")), {})
 
 
 def output_key(stage: Stage, key: str, parent: str) -> str:
@@ -89,7 +116,7 @@ def parameters(stage: Stage) -> dict[str, Any]:
     if stage.is_gate:
         return {}
     left_out = {name for marker in (PathField, FileNamePart, StageName) for name in stage.fields_with(marker)}
-    values = asdict(stage)
+    values = {name: getattr(stage, name) for name in stage.__pydantic_fields__}
     names = {key: list(values[key]) for key in left_out if isinstance(values[key], Mapping)}
     return {key: value for key, value in values.items() if key not in left_out} | names
 

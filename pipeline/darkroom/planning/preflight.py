@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -96,24 +97,35 @@ def _finder(models: Models) -> Callable[[Sequence[Step]], _Found]:
     return ByIdentity(of_tree)
 
 
-def planned(photo: Photo, plan: Callable[[], Sequence[Step]], models: Models) -> Sequence[Step]:
+def planned(
+    photo: Photo, plan: Callable[[], Sequence[Step]], models: Models | Callable[[Sequence[Step]], str]
+) -> Sequence[Step]:
     """The steps of a photo, after checking that the models do not refuse them.
 
     Args:
         photo: the photo to plan.
         plan: makes the steps, or raises `PhotoError`.
-        models: the chosen ones.
+        models: the chosen ones, or their `refusal_finder`.
 
     Raises:
         PhotoError: the models refuse a step, or there is no plan; names the row of the manifest, if there is one.
     """
     try:
         steps = plan()
-        if lines := dict.fromkeys(line for step in _all(steps) for line in refusals(step.name, step.stage, models)):
-            raise PhotoError("; ".join(lines))
+        if reason := models(steps) if callable(models) else _reason(models, steps):
+            raise PhotoError(reason)
     except PhotoError as error:
         raise PhotoError(photo.located(error)) from None
     return steps
+
+
+def refusal_finder(models: Models) -> Callable[[Sequence[Step]], str]:
+    """Finds why the models refuse a tree, in one line; empty if they do not. The latest trees are remembered."""
+    return ByIdentity(partial(_reason, models))
+
+
+def _reason(models: Models, steps: Sequence[Step]) -> str:
+    return "; ".join(dict.fromkeys(line for step in _all(steps) for line in refusals(step.name, step.stage, models)))
 
 
 def check_outputs(recipe: Recipe, results: Results) -> None:

@@ -43,12 +43,12 @@ def bytes_of_outputs(results: Results, size: PhotoSize) -> float:
     return total
 
 
-def disk_line(needed: float, outputs: Path) -> str:
+def disk_line(needed: float, outputs: Path, whose: str = "the photos'") -> str:
     """The line of a dry run, with the space that is free where run folders go."""
     there = next(folder for folder in (outputs, *outputs.parents) if folder.is_dir())
     free = shutil.disk_usage(there).free
     warning = ": not enough" if needed > free else ""
-    return f"disk: about {_size(needed)}, judging by the photos' sizes; {_size(free)} free{warning}"
+    return f"disk: about {_size(needed)}, judging by {whose} sizes; {_size(free)} free{warning}"
 
 
 def _size(count: float) -> str:

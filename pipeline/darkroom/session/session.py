@@ -22,6 +22,7 @@ from darkroom.record.run_log import run_log
 from darkroom.record.sweep import SweepEntry, outputs_folder, write_sweep
 from darkroom.report import contact_sheet, run_page, sweep_page, sweep_sheet
 from darkroom.store import FOLDER, Store
+from darkroom.store.digests import remembered_digests
 from darkroom.system.files import writing
 from darkroom.system.locks import locked
 
@@ -82,7 +83,8 @@ def _run(jobs: Jobs, folder: Path, store: Store, on_screen: bool) -> bool:
             log.info("%s", _RESULTS_ONLY)
         _log_warnings(log, ready)
         try:
-            runs = run_jobs(ready, store, on_screen)
+            with remembered_digests(store, save=True):
+                runs = run_jobs(ready, store, on_screen)
         except (KeyboardInterrupt, DarkroomError):
             with suppress(OutputError):  # a full disk may be the cause
                 _report(jobs, sweep)
