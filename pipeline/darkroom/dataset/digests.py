@@ -42,7 +42,7 @@ def photo_digest(path: str | Path) -> str:
         PhotoError: it cannot be read.
     """
     memory = _memory
-    status = memory and _status(path)
+    status = None if memory is None else _status(path)
     if memory is None or status is None:
         return codec.photo_digest(Path(path))
     if (found := memory.find(status)) is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass
 from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
