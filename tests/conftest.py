@@ -17,7 +17,6 @@ from support.runs import Cli
 
 hypothesis.settings.register_profile("darkroom", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("darkroom")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as run.py does; torch is not loaded yet
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers keep all cores busy
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="darkroom-tests-")  # the key of the user is never touched

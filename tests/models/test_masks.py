@@ -72,7 +72,7 @@ def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 def predictor_of(sam_folder: Path, image: np.ndarray) -> SamPredictor:
     """SAM's own predictor, with the embedding in the fp16 in which embeddings are kept."""
-    predictor = SamPredictor(load_sam_folder(sam_folder, "cpu").sam._predictor.model)
+    predictor = SamPredictor(load_sam_folder(sam_folder, "cpu").sam.network)
     predictor.set_image(image)
     predictor.features = predictor.features.half().float()
     return predictor
@@ -99,7 +99,7 @@ def test_sam_takes_a_click_or_a_box_alone(sam: Sam) -> None:
 
 def test_sam_encodes_a_photo_once_and_never_takes_one_for_another(sam: Sam, sam_folder: Path) -> None:
     encoded = []
-    sam._predictor.model.image_encoder.register_forward_hook(lambda *_: encoded.append(1))
+    sam.network.image_encoder.register_forward_hook(lambda *_: encoded.append(1))
     first, second = photo(64, 64), photo(64, 64, seed=1)
     for click in (CLICK, CLICK + 5):
         sam.masks(first, click, LABEL, None)
@@ -265,7 +265,7 @@ def test_an_embedding_that_was_kept_gives_the_same_masks_without_encoding(sam_fo
 
     encoded = []
     first, later = (load_sam_folder(sam_folder, "cpu", keep).sam for _ in range(2))
-    later._predictor.model.image_encoder.register_forward_hook(lambda *_: encoded.append(1))
+    later.network.image_encoder.register_forward_hook(lambda *_: encoded.append(1))
     first.embed(photo(64, 80))
     (embedding,) = kept.values()
     assert embedding.dtype == np.float16

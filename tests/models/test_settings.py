@@ -55,6 +55,24 @@ def test_what_a_cpu_cannot_do_is_said_in_one_line(memory: Memory) -> None:
         Models(ModelNames(), memory, device="cpu")
 
 
+def test_the_number_of_threads_is_settled_and_in_the_identity_of_what_computes_on_a_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    miniature = dict.fromkeys(("sam", "clipseg", "inpaint"), "miniature")
+    monkeypatch.setattr("darkroom.models.device.usable_cores", lambda: 6)
+    for asked, expected in (("", 6), ("3", 3), ("0", 6)):
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+        assert Models(ModelNames(**{**miniature, "sam": "vit_h"}), Memory(), "cpu").memory.threads == expected
+        assert Models(ModelNames(**miniature), Memory(), "cpu").memory.threads == 1
+    two = Models(ModelNames(**miniature, subject="grabcut"), Memory(threads=2), "cpu")
+    assert two.resolved_settings()["memory"]["threads"] == 2
+    told = {kind: two.identity(kind).get("threads") for kind in ("sam", "clipseg", "inpaint", "subject", "matting")}
+    assert told == {"sam": 2, "clipseg": 2, "inpaint": 2, "subject": None, "matting": None}
+    monkeypatch.setattr("darkroom.models.choose_device", lambda wanted: wanted)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda _device: (2**30, 24 * 2**30))
+    assert "threads" not in Models(ModelNames(**miniature), Memory(threads=2), "cuda").identity("inpaint")
+
+
 def test_a_device_that_is_not_there_is_refused() -> None:
     with pytest.raises(SetupError, match=r"device=cuda:7: this machine has .*cpu"):
         Models(ModelNames(), Memory(), device="cuda:7")

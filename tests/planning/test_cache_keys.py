@@ -305,7 +305,7 @@ class Patched:
 
     def ran_out_of_memory(self) -> Models:
         found = self.memory()
-        found.__dict__["diffusion"] = type("Halved", (), {"batch_size": 2})()
+        found._loaded["inpaint"] = type("Halved", (), {"batch_size": 2})()
         return found
 
 

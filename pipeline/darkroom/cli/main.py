@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -32,7 +31,6 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         the exit code: see `help_text`.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads slow down a shared machine
     try:
         _check_current_folder()
         return _command(list(argv))

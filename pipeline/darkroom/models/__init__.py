@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache, cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from threading import RLock
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from darkroom.errors import SetupError, suggest
-from darkroom.models.device import choose_device, resolve_memory
+from darkroom.models import loading
+from darkroom.models.device import choose_device, resolve_memory, resolve_threads
+from darkroom.models.loading import Loading, ModelKind
 from darkroom.models.names import CLIPSEG, CLOSED_FORM, CONTROLS, DEPTH, GUIDED, LANCZOS, SDXL
 from darkroom.models.request import InpaintRequest
 from darkroom.models.settings import Memory, ModelNames
+from darkroom.models.side_by_side import turns_on, use_threads
 from darkroom.models.subject_networks import GRABCUT, SMALLEST
 from darkroom.models.weights import ModelFiles, find_weights, subject_commands
 
@@ -37,20 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = ["InpaintRequest", "Memory", "ModelKind", "ModelNames", "Models"]
 
-ModelKind = str
-"""A kind of model, such as `sam`; or one of several of a group, such as `controls.canny`."""
-
 _ON_GPU: dict[ModelKind, str] = {"sam": "vit_b", "clipseg": CLIPSEG, "inpaint": SDXL}
-_ATTRIBUTES: dict[ModelKind, str] = {
-    "sam": "sam",
-    "clipseg": "clipseg",
-    "inpaint": "diffusion",
-    "subject": "subject",
-    "matting": "matting",
-    "upscale": "upscale",
-    "lama": "lama",
-    "depth": "depth",
-}
+_KINDS: tuple[ModelKind, ...] = ("sam", "clipseg", "inpaint", "subject", "matting", "upscale", "lama", "depth")
+_Model = TypeVar("_Model")
 # Of Darkroom's own code: raise one if its results change.
 _VERSIONS: dict[ModelKind, int] = {
     "sam": 2,
@@ -79,6 +72,9 @@ _MATTING_LIBRARIES: dict[str, tuple[str, ...]] = {GUIDED: (), CLOSED_FORM: ("pym
 class Models:
     """The models of a run, loaded one by one when they are first used.
 
+    Several threads may use them at once, and get the same results as one. On a CPU they compute side by side, elsewhere
+    they take turns. Each thread asks here for a model whenever it uses one, as this sets the number of CPU threads.
+
     Args:
         weights: the weights of each model.
         memory: how the models use memory.
@@ -97,76 +93,54 @@ class Models:
     def __init__(self, weights: ModelNames, memory: Memory, device: str = "auto") -> None:
         self._asked = device
         self.device = choose_device(device)
-        self.memory = resolve_memory(memory, self.device)
         self._weights = weights
+        resolved = resolve_memory(memory, self.device)
+        miniature = {self._name(kind) for kind in _ON_GPU} == {"miniature"}
+        self.memory = replace(resolved, threads=resolve_threads(resolved.threads, miniature))
+        self._turns = turns_on(self.device, self.memory)
+        self._loading = RLock()  # one model at a time, as the libraries change global state while they load
+        self._loaded: dict[ModelKind, Any] = {}
         self.embeddings: Embeddings | None = None
 
-    @cached_property
+    @property
     def sam(self) -> SamModel:
         """Segment Anything, in fp32."""
-        path = self._find("sam").path
-        if path.is_dir():
-            from darkroom.models.miniature.two_pass_sam import load_sam_folder
+        return self._model("sam", loading.sam)
 
-            return load_sam_folder(path, self.device, self._keep_embedding)
-        from darkroom.models.sam import load_sam
-
-        return load_sam(path, self.device, self._keep_embedding)
-
-    @cached_property
+    @property
     def clipseg(self) -> ClipSeg:
         """CLIPSeg, in fp32."""
-        from darkroom.models.clipseg import load_clipseg
+        return self._model("clipseg", loading.clipseg)
 
-        return load_clipseg(self._find("clipseg").path, self.device)
-
-    @cached_property
+    @property
     def diffusion(self) -> DiffusionModel:
         """The inpainting model, in the dtype of the memory settings."""
-        from darkroom.models.diffusion import load_diffusion
-        from darkroom.models.miniature.upscaled_diffusion import at_native_size
+        return self._model("inpaint", loading.diffusion)
 
-        return at_native_size(load_diffusion(self._find("inpaint"), self.memory, self.device, self._control_files))
-
-    @cached_property
+    @property
     def subject(self) -> SubjectModel:
         """What finds the subject of a photo, in fp32."""
-        from darkroom.models.subject import SubjectGrabCut, load_subject
+        return self._model("subject", loading.subject)
 
-        files = self._find("subject")
-        return SubjectGrabCut() if files.name == GRABCUT else load_subject(files.path, self._device_of("subject"))
-
-    @cached_property
+    @property
     def matting(self) -> MattingModel | None:
         """What finds alpha, in fp32; None for the guided filter, which needs no model."""
-        from darkroom.models.matting import ClosedForm, load_vitmatte
+        return self._model("matting", loading.matting)
 
-        files = self._find("matting")
-        if files.name == GUIDED:
-            return None
-        return ClosedForm() if files.name == CLOSED_FORM else load_vitmatte(files.path, self.device)
-
-    @cached_property
+    @property
     def upscale(self) -> Upscaler | None:
         """What enlarges pictures, in fp32; None for the Lanczos filter, which needs no model."""
-        from darkroom.models.image_networks import load_upscaler
+        return self._model("upscale", loading.upscaler)
 
-        files = self._find("upscale")
-        return None if files.name == LANCZOS else load_upscaler(files.path, self.device)
-
-    @cached_property
+    @property
     def lama(self) -> Lama:
         """LaMa, which fills holes, in fp32."""
-        from darkroom.models.image_networks import load_lama
+        return self._model("lama", loading.lama)
 
-        return load_lama(self._find("lama").path, self.device)
-
-    @cached_property
+    @property
     def depth(self) -> DepthEstimator:
         """What estimates depth, in fp32."""
-        from darkroom.models.depth import load_depth
-
-        return load_depth(self._find("depth").path, self.device)
+        return self._model("depth", loading.depth)
 
     @property
     def matting_needs_model(self) -> bool:
@@ -202,7 +176,7 @@ class Models:
     @property
     def batch_size(self) -> int:
         """Pictures per UNet call; does not load the model."""
-        loaded: DiffusionModel | None = self.__dict__.get("diffusion")
+        loaded: DiffusionModel | None = self._loaded.get("inpaint")
         return loaded.batch_size if loaded else int(self.memory.batch_size)
 
     @property
@@ -229,7 +203,7 @@ class Models:
         """All that a model's results depend on: the content of its weights, the numerics, the libraries.
 
         Loads nothing. `offload` is left out, because it moves weights and changes no number; so is the number of CPU
-        threads, which alters last bits only.
+        threads of a model on a GPU.
         """
         group, _, name = kind.partition(".")
         if name:  # part of the painter, whose identity has the rest
@@ -239,6 +213,8 @@ class Models:
             memory = asdict(self.memory)
             numerics = {key: memory[key] for key in ("dtype", "vae_slicing", "vae_tiling")}
             numerics["batch_size"] = self.batch_size  # smaller than the setting once a GPU ran out of memory
+        if self._uses_torch(kind) and self._device_of(kind) == "cpu":
+            numerics["threads"] = self.memory.threads
         return {
             "weights": self._find(kind).identity(),
             "version": _VERSIONS[kind],
@@ -253,7 +229,7 @@ class Models:
             "device": self.device,
             "memory": asdict(self.memory),
             "models": {
-                **{kind: self._name(kind) for kind in _ATTRIBUTES},
+                **{kind: self._name(kind) for kind in _KINDS},
                 CONTROLS: dict(self._weights.controls),
             },
         }
@@ -269,7 +245,7 @@ class Models:
 
     def loaded(self) -> list[ModelKind]:
         """The models that have been loaded."""
-        return [kind for kind, name in _ATTRIBUTES.items() if name in self.__dict__]
+        return [kind for kind in _KINDS if kind in self._loaded]
 
     def bytes_of(self, kinds: Iterable[ModelKind]) -> int:
         """Size of these models' weights on disk."""
@@ -293,6 +269,30 @@ class Models:
             return f"{reason}the miniature models (a preview on real photographs)"
         shown = ", ".join(f"{kind}={name}" for kind, name in names.items())
         return f"{shown} on {self.device} ({self.memory.dtype})"
+
+    def _model(self, kind: ModelKind, load: Callable[[Loading], _Model]) -> _Model:
+        """The model of a kind, ready for this thread."""
+        if self._uses_torch(kind):
+            use_threads(int(self.memory.threads))
+        if kind not in self._loaded:
+            with self._turns, self._loading:
+                if kind not in self._loaded:
+                    self._loaded[kind] = load(self._needed_for(kind))
+        model: _Model = self._loaded[kind]
+        return model
+
+    def _needed_for(self, kind: ModelKind) -> Loading:
+        return Loading(
+            files=self._find(kind),
+            device=self._device_of(kind),
+            memory=self.memory,
+            turns=self._turns,
+            keep=self._keep_embedding,
+            control_files=self._control_files,
+        )
+
+    def _uses_torch(self, kind: ModelKind) -> bool:
+        return kind != "subject" and self._name(kind) not in (*_MATTING_LIBRARIES, LANCZOS)
 
     def _keep_embedding(self, resized: np.ndarray, compute: Callable[[], np.ndarray]) -> np.ndarray:
         """See `sam.KeepEmbedding`."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from darkroom.models.image_cache import ImageCache
+from darkroom.models.side_by_side import Turns
 from darkroom.models.transformers_folder import load_folder
 
 if TYPE_CHECKING:
@@ -26,10 +29,15 @@ class ClipSeg:
     Args:
         network: a loaded network, on its device.
         processor: its tokenizer and image processor.
+        turns: held while a thread computes.
     """
 
-    def __init__(self, network: CLIPSegForImageSegmentation, processor: CLIPSegProcessor) -> None:
+    def __init__(
+        self, network: CLIPSegForImageSegmentation, processor: CLIPSegProcessor, turns: Turns | None = None
+    ) -> None:
         self._network = network
+        self._turns = turns or nullcontext()
+        self._tokenizing = Lock()  # a tokenizer keeps its settings for truncation from call to call
         self._processor = processor
         self._side = processor.image_processor.size["height"]
         self._encode = ImageCache(self._encode_tiles)
@@ -56,22 +64,25 @@ class ClipSeg:
         """
         heatmaps = np.empty((len(phrases), *image.shape[:2]), np.float32)
         tiles = _tiles(*image.shape[:2])
-        for heatmap, phrase in zip(heatmaps, phrases, strict=True):
-            condition = self._condition(phrase)
-            heatmap[:] = _blended(
-                tiles,
-                (
-                    _unfit(self._decode(activations, condition), *image[tile].shape[:2])
-                    for tile, activations in zip(tiles, self._encode(image), strict=True)
-                ),
-            )
+        with self._turns:
+            encoded = self._encode(image)
+            for heatmap, phrase in zip(heatmaps, phrases, strict=True):
+                condition = self._condition(phrase)
+                heatmap[:] = _blended(
+                    tiles,
+                    (
+                        _unfit(self._decode(activations, condition), *image[tile].shape[:2])
+                        for tile, activations in zip(tiles, encoded, strict=True)
+                    ),
+                )
         return heatmaps
 
     def _condition(self, phrase: str) -> torch.Tensor:
         """The embedding of a phrase, (1, width)."""
         import torch
 
-        tokens = self._processor.tokenizer([phrase], truncation=True, return_tensors="pt")
+        with self._tokenizing:
+            tokens = self._processor.tokenizer([phrase], truncation=True, return_tensors="pt")
         with torch.inference_mode():
             embedding: torch.Tensor = self._network.get_conditional_embeddings(
                 batch_size=1, **tokens.to(self._network.device)
@@ -106,8 +117,8 @@ class ClipSeg:
         return [hidden[layer + 1] for layer in self._network.extract_layers]  # the first is the input's
 
 
-def load_clipseg(folder: Path, device: str) -> ClipSeg:
-    """CLIPSeg from a transformers folder with its processor.
+def load_clipseg(folder: Path, device: str, turns: Turns | None = None) -> ClipSeg:
+    """CLIPSeg from a transformers folder with its processor; for `turns` see `ClipSeg`.
 
     Raises:
         SetupError: the folder is damaged or holds something else.
@@ -115,7 +126,7 @@ def load_clipseg(folder: Path, device: str) -> ClipSeg:
     from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor
 
     network, processor = load_folder(folder, "CLIPSeg weights", CLIPSegForImageSegmentation, CLIPSegProcessor)
-    return ClipSeg(network.to(device), processor)
+    return ClipSeg(network.to(device), processor, turns)
 
 
 def _tiles(height: int, width: int) -> list[tuple[slice, slice]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from darkroom.errors import PhotoError
+from darkroom.models.side_by_side import Turns
 from darkroom.models.transformers_folder import load_folder
 
 
@@ -17,10 +19,12 @@ class DepthModel:
     Args:
         network: a loaded network, on its device.
         processor: its image processor.
+        turns: held while a thread computes.
     """
 
-    def __init__(self, network: Any, processor: Any) -> None:
+    def __init__(self, network: Any, processor: Any, turns: Turns | None = None) -> None:
         self._network = network
+        self._turns = turns or nullcontext()
         self._processor = processor
 
     def map(self, image: np.ndarray) -> np.ndarray:
@@ -37,11 +41,11 @@ class DepthModel:
         """
         import torch
 
-        inputs = self._processor(images=image, return_tensors="pt").to(self._network.device)
-        with torch.inference_mode():
+        with self._turns, torch.inference_mode():
+            inputs = self._processor(images=image, return_tensors="pt").to(self._network.device)
             small = self._network(**inputs).predicted_depth[:, None].float()
             full = torch.nn.functional.interpolate(small, image.shape[:2], mode="bicubic", align_corners=False)
-        values = full[0, 0].cpu().numpy()
+            values = full[0, 0].cpu().numpy()
         if not np.isfinite(values).all():
             raise PhotoError("the depth network returned NaN for this photo")
         spread = max(float(np.ptp(values)), 1e-6)  # a photo without depth is black
@@ -49,8 +53,8 @@ class DepthModel:
         return nearness
 
 
-def load_depth(folder: Path, device: str) -> DepthModel:
-    """A depth network from a transformers folder with its image processor.
+def load_depth(folder: Path, device: str, turns: Turns | None = None) -> DepthModel:
+    """A depth network from a transformers folder with its image processor; for `turns` see `DepthModel`.
 
     Raises:
         SetupError: the folder is damaged or holds something else.
@@ -60,4 +64,4 @@ def load_depth(folder: Path, device: str) -> DepthModel:
     network, processor = load_folder(
         folder, "weights of a depth network", AutoModelForDepthEstimation, AutoImageProcessor
     )
-    return DepthModel(network.to(device), processor)
+    return DepthModel(network.to(device), processor, turns)

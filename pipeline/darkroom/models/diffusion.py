@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from copy import copy
 from functools import lru_cache, partial
+from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -16,11 +19,12 @@ from darkroom.models.ddim_inversion import invert_and_decode
 from darkroom.models.diffedit_mask import DiffEditMask
 from darkroom.models.library_logging import silence_libraries
 from darkroom.models.offload import apply_memory_settings, torch_dtype
-from darkroom.models.prompts import encode_prompt
+from darkroom.models.prompts import EncodedPrompt, Prompt, encode_prompt
 from darkroom.models.repaint import repaint
 from darkroom.models.request import DiffEditMaskRequest, DiffEditRequest, InpaintRequest
 from darkroom.models.schedulers import build_scheduler
 from darkroom.models.settings import Memory
+from darkroom.models.side_by_side import Turns
 from darkroom.models.weights import ModelFiles
 
 if TYPE_CHECKING:
@@ -30,7 +34,7 @@ log = logging.getLogger("darkroom")
 
 _Item = TypeVar("_Item")
 _Request = TypeVar("_Request", InpaintRequest, DiffEditRequest)
-_Work = Callable[[Sequence[_Item]], list[np.ndarray]]
+_Work = Callable[["Pipeline", Sequence[_Item]], list[np.ndarray]]
 
 
 class Diffusion:
@@ -39,6 +43,7 @@ class Diffusion:
     Args:
         pipe: a loaded pipeline, on its device.
         batch_size: pictures per UNet call; smaller batches are padded to it.
+        turns: held while a thread computes.
         control_model: loads the control model of a name.
 
     Attributes:
@@ -50,12 +55,18 @@ class Diffusion:
     multiple = 8
 
     def __init__(
-        self, pipe: Pipeline, batch_size: int = 1, control_model: Callable[[str], ControlModel] = no_control
+        self,
+        pipe: Pipeline,
+        batch_size: int = 1,
+        turns: Turns | None = None,
+        control_model: Callable[[str], ControlModel] = no_control,
     ) -> None:
         self._pipe = pipe
         self._control_model = control_model
         self._base_scheduler = pipe.scheduler
-        self._encode = lru_cache(maxsize=16)(partial(encode_prompt, pipe))  # one prompt, many seeds
+        self._turns = turns or nullcontext()
+        self._encoded = lru_cache(maxsize=16)(partial(encode_prompt, pipe))  # one prompt, many seeds
+        self._encoding = RLock()
         self.batch_size = batch_size
         self.native: int = pipe.unet.config.sample_size * pipe.vae_scale_factor
 
@@ -88,9 +99,11 @@ class Diffusion:
         Raises:
             PhotoError: the model produced NaN or ran out of memory.
         """
-        diffedit_mask = DiffEditMask(self._pipe, self._base_scheduler, request)
-        mean: np.ndarray = np.mean(self._in_batches(diffedit_mask.noises, diffedit_mask.maps), axis=0)
-        self._pipe.maybe_free_model_hooks()
+        with self._own_pipe() as pipe:
+            diffedit_mask = DiffEditMask(pipe, self._base_scheduler, request)
+            maps = self._in_batches(diffedit_mask.noises, lambda _pipe, noises: diffedit_mask.maps(noises))
+            pipe.maybe_free_model_hooks()
+        mean: np.ndarray = np.mean(maps, axis=0)
         if not np.isfinite(mean).all():
             raise PhotoError("the model predicted NaN for this photo; try memory.dtype=fp32")
         return mean
@@ -108,10 +121,7 @@ class Diffusion:
         Raises:
             PhotoError: the model produced no picture for a request, or a single picture runs out of memory.
         """
-        work = partial(invert_and_decode, self._pipe, self._base_scheduler)
-        pictures = self._in_groups(requests, work, DiffEditRequest.batch_key)
-        self._pipe.maybe_free_model_hooks()
-        return pictures
+        return self._in_groups(requests, self._diffedit, DiffEditRequest.batch_key)
 
     def describe(self) -> dict[str, Any]:
         """The pipeline and its settings, as plain data for `run.json`."""
@@ -125,10 +135,29 @@ class Diffusion:
             "safety_checker": getattr(self._pipe, "safety_checker", None) is not None,
         }
 
-    def _repaint(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
-        self._pipe.scheduler = build_scheduler(requests[0].scheduler, self._base_scheduler)
-        prompts = [self._encode(request.prompt) for request in requests]
-        return repaint(self._pipe, requests, prompts, self._control_model)
+    @contextmanager
+    def _own_pipe(self) -> Iterator[Pipeline]:
+        """A pipeline for this call alone.
+
+        A call keeps its guidance scale, its scheduler and more on the pipeline. So threads that compute side by side
+        get copies, which share the networks; those that take turns use the pipeline itself, which holds the hooks of
+        offloading.
+        """
+        with self._turns:
+            yield copy(self._pipe) if isinstance(self._turns, nullcontext) else self._pipe
+
+    def _repaint(self, pipe: Pipeline, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
+        pipe.scheduler = build_scheduler(requests[0].scheduler, self._base_scheduler)
+        return repaint(pipe, requests, [self._encode(request.prompt) for request in requests], self._control_model)
+
+    def _diffedit(self, pipe: Pipeline, requests: Sequence[DiffEditRequest]) -> list[np.ndarray]:
+        pictures = invert_and_decode(pipe, self._base_scheduler, requests)
+        pipe.maybe_free_model_hooks()
+        return pictures
+
+    def _encode(self, prompt: Prompt) -> EncodedPrompt:
+        with self._turns, self._encoding:  # so that threads with the same prompt encode it once
+            return self._encoded(prompt)
 
     def _batch_key(self, request: InpaintRequest) -> tuple[object, ...]:
         """Prompts in a batch also have the same length in tokens: padding the shorter ones would change the result."""
@@ -163,7 +192,8 @@ class Diffusion:
 
         padded = [*items, *[items[-1]] * (self.batch_size - len(items))]
         try:
-            return work(padded)[: len(items)]
+            with self._own_pipe() as pipe:
+                return work(pipe, padded)[: len(items)]
         except torch.OutOfMemoryError:
             return None  # the caller continues outside this clause, whose traceback keeps tensors alive
 
@@ -180,7 +210,11 @@ class Diffusion:
 
 
 def load_diffusion(
-    files: ModelFiles, memory: Memory, device: str, control_files: Callable[[str], ModelFiles]
+    files: ModelFiles,
+    memory: Memory,
+    device: str,
+    control_files: Callable[[str], ModelFiles],
+    turns: Turns | None = None,
 ) -> Diffusion:
     """The inpainting model of a checkpoint, on its device.
 
@@ -189,6 +223,7 @@ def load_diffusion(
         memory: resolved settings (`darkroom.models.device.resolve_memory`).
         device: `cpu`, `cuda`, `cuda:1` or `mps`.
         control_files: finds the control model of a name.
+        turns: see `Diffusion`.
 
     Raises:
         SetupError: files are missing or damaged, or the checkpoint is of another kind.
@@ -197,4 +232,5 @@ def load_diffusion(
     pipe = load_pipeline(files, torch_dtype(memory))
     pipe.set_progress_bar_config(disable=True)
     apply_memory_settings(pipe, memory, device)
-    return Diffusion(pipe, int(memory.batch_size), ControlModels(control_files, memory, device).get)
+    controls = ControlModels(control_files, memory, device)
+    return Diffusion(pipe, int(memory.batch_size), turns, controls.get)

@@ -3,46 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field
+from threading import RLock
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 _T = TypeVar("_T")
 
 
+@dataclass
+class _Entry:
+    image: np.ndarray
+    result: Any = None
+    computed: bool = False
+    lock: Any = field(default_factory=RLock)
+
+
 class ImageCache(Generic[_T]):
     """Keeps the results for the last images, so that several prompts on one photo encode it once.
+
+    Several threads may use it: those that ask for the same image wait for one result.
 
     Args:
         compute: the expensive function of an (H, W, 3) uint8 image.
         size: how many results to keep, at least 1.
     """
 
-    def __init__(self, compute: Callable[[np.ndarray], _T], size: int = 1) -> None:
+    def __init__(self, compute: Callable[[np.ndarray], _T], size: int = 4) -> None:
         self._compute = compute
         self._size = size
-        self._last: list[tuple[np.ndarray, _T]] = []  # the latest at the end
+        self._last: list[_Entry] = []  # the latest at the end
+        self._lock = RLock()
 
     def __call__(self, image: np.ndarray) -> _T:
         """The result for this image, computed only if its pixels differ from those of the last ones."""
-        if not self._found(image):
-            self._make_room()  # frees an old result before the new one is computed
-            self._last.append((image.copy(), self._compute(image)))
-        return self._last[-1][1]
+        entry = self._entry(image)
+        with entry.lock:
+            if not entry.computed:
+                entry.result, entry.computed = self._compute(image), True
+            result: _T = entry.result
+        return result
 
     def add(self, image: np.ndarray, result: _T) -> None:
         """Keep a result that was computed otherwise."""
-        if not self._found(image):
-            self._make_room()
-            self._last.append((image.copy(), result))
+        entry = self._entry(image)
+        with entry.lock:
+            if not entry.computed:
+                entry.result, entry.computed = result, True
 
-    def _found(self, image: np.ndarray) -> bool:
-        """Whether the image is there; it then becomes the latest."""
-        same = (index for index, (last, _) in enumerate(self._last) if np.array_equal(image, last))
-        if (index := next(same, None)) is None:
-            return False
-        self._last.append(self._last.pop(index))
-        return True
-
-    def _make_room(self) -> None:
-        del self._last[: len(self._last) + 1 - self._size]
+    def _entry(self, image: np.ndarray) -> _Entry:
+        """The entry of an image, which becomes the latest; a new one if the image is not there."""
+        with self._lock:
+            same = (index for index, entry in enumerate(self._last) if np.array_equal(image, entry.image))
+            if (index := next(same, None)) is not None:
+                entry = self._last.pop(index)
+            else:
+                del self._last[: len(self._last) + 1 - self._size]  # frees an old result before the new one is computed
+                entry = _Entry(image.copy())
+            self._last.append(entry)
+            return entry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from darkroom.errors import SetupError
 from darkroom.models.load_errors import as_setup_error
+from darkroom.models.side_by_side import Turns
 
 if TYPE_CHECKING:
     import torch
@@ -25,10 +27,12 @@ class Upscaler:
 
     Args:
         network: a loaded network, on its device.
+        turns: held while a thread computes.
     """
 
-    def __init__(self, network: ImageModelDescriptor[Any]) -> None:
+    def __init__(self, network: ImageModelDescriptor[Any], turns: Turns | None = None) -> None:
         self._network = network
+        self._turns = turns or nullcontext()
 
     def enlarge(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """A picture at another size.
@@ -56,7 +60,8 @@ class Upscaler:
         across, down = width / size[0], height / size[1]
         x0, y0 = max(0, int(box[0] * across) - _MARGIN), max(0, int(box[1] * down) - _MARGIN)
         x1, y1 = min(width, int(box[2] * across) + _MARGIN + 1), min(height, int(box[3] * down) + _MARGIN + 1)
-        tile = Image.fromarray(_run(self._network, image[y0:y1, x0:x1]))
+        with self._turns:
+            tile = Image.fromarray(_run(self._network, image[y0:y1, x0:x1]))
         scale = self._network.scale
         place = (box[0] * across - x0, box[1] * down - y0, box[2] * across - x0, box[3] * down - y0)
         wanted = box[2] - box[0], box[3] - box[1]
@@ -68,10 +73,12 @@ class Lama:
 
     Args:
         network: a loaded network, on its device.
+        turns: held while a thread computes.
     """
 
-    def __init__(self, network: MaskedImageModelDescriptor[Any]) -> None:
+    def __init__(self, network: MaskedImageModelDescriptor[Any], turns: Turns | None = None) -> None:
         self._network = network
+        self._turns = turns or nullcontext()
 
     def fill(self, image: np.ndarray, hole: np.ndarray) -> np.ndarray:
         """A picture with its hole filled.
@@ -83,37 +90,40 @@ class Lama:
         Returns:
             (h, w, 3) uint8 RGB; pixels outside the hole may change, too.
         """
-        return _run(self._network, image, hole)
+        with self._turns:
+            return _run(self._network, image, hole)
 
 
-def load_upscaler(path: Path, device: str) -> Upscaler:
+def load_upscaler(path: Path, device: str, turns: Turns | None = None) -> Upscaler:
     """Load a network that enlarges. Raises `SetupError` if the file is damaged or holds something else.
 
     Args:
         path: safetensors, or a pickle of tensors alone.
         device: `cpu`, `cuda`, `cuda:1` or `mps`.
+        turns: see `Upscaler`.
     """
     from spandrel import ImageModelDescriptor
 
     network = _load(path, device)
     if not isinstance(network, ImageModelDescriptor) or network.scale < 2 or _channels(network) != (3, 3):
         raise SetupError(f"{path}: holds no network that enlarges RGB pictures, but {network.architecture.name}")
-    return Upscaler(network)
+    return Upscaler(network, turns)
 
 
-def load_lama(path: Path, device: str) -> Lama:
+def load_lama(path: Path, device: str, turns: Turns | None = None) -> Lama:
     """Load LaMa. Raises `SetupError` if the file is damaged or holds something else.
 
     Args:
         path: safetensors, or a pickle of tensors alone.
         device: `cpu`, `cuda`, `cuda:1` or `mps`.
+        turns: see `Lama`.
     """
     from spandrel import MaskedImageModelDescriptor
 
     network = _load(path, device)
     if not isinstance(network, MaskedImageModelDescriptor) or _channels(network) != (3, 3):
         raise SetupError(f"{path}: holds no network that fills holes in RGB pictures, but {network.architecture.name}")
-    return Lama(network)
+    return Lama(network, turns)
 
 
 def _load(path: Path, device: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 
 
@@ -12,6 +13,7 @@ def silence_libraries() -> None:
     Darkroom checks and reports what matters itself. This silences, for example, four lines per picture about modules
     "kept in float32", and notes on truncated prompts, which the check before a run reports.
     """
+    warnings.filterwarnings("ignore", ".*upcast_vae", FutureWarning)  # diffusers deprecates it, and calls it
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 

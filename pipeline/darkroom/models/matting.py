@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from darkroom.errors import PhotoError
+from darkroom.models.side_by_side import Turns
 from darkroom.models.transformers_folder import load_folder
 
 if TYPE_CHECKING:
@@ -46,10 +48,14 @@ class VitMatte:
     Args:
         network: a loaded network, on its device.
         processor: its image processor.
+        turns: held while a thread computes.
     """
 
-    def __init__(self, network: VitMatteForImageMatting, processor: VitMatteImageProcessor) -> None:
+    def __init__(
+        self, network: VitMatteForImageMatting, processor: VitMatteImageProcessor, turns: Turns | None = None
+    ) -> None:
         self._network = network
+        self._turns = turns or nullcontext()
         self._processor: Any = processor
 
     def alpha(self, image: np.ndarray, trimap: np.ndarray) -> np.ndarray:
@@ -57,21 +63,22 @@ class VitMatte:
         import torch
 
         prepared = self._processor(images=image, trimaps=trimap, return_tensors="pt")
-        with torch.inference_mode():
+        with self._turns, torch.inference_mode():
             alphas = self._network(pixel_values=prepared["pixel_values"].to(self._network.device)).alphas
         height, width = trimap.shape  # the processor pads to the right and at the bottom
         alpha: np.ndarray = alphas[0, 0, :height, :width].float().clamp(0, 1).cpu().numpy()
         return alpha
 
 
-def load_vitmatte(folder: Path, device: str) -> VitMatte:
+def load_vitmatte(folder: Path, device: str, turns: Turns | None = None) -> VitMatte:
     """Load a ViTMatte checkpoint. Raises `SetupError` if the folder is incomplete or holds something else.
 
     Args:
         folder: weights, configuration and `preprocessor_config.json`.
         device: `cpu`, `cuda`, `cuda:1` or `mps`.
+        turns: see `VitMatte`.
     """
     from transformers import VitMatteForImageMatting, VitMatteImageProcessor
 
     network, processor = load_folder(folder, "ViTMatte weights", VitMatteForImageMatting, VitMatteImageProcessor)
-    return VitMatte(network.to(device), processor)
+    return VitMatte(network.to(device), processor, turns)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import cache, lru_cache, reduce
 from importlib import import_module
+from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from darkroom.models.foreign_syntax import WEIGHT, Syntax
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from darkroom.models.diffusers_interfaces import Pipeline
 
+_encoding = RLock()  # a tokenizer keeps its settings for padding and truncation from call to call
 _FUNCTIONS = ("blend", "and", "swap")
 _CALL = re.compile(r"[)\"]\s*\.\s*(\w{1,40})\(")
 _DETACHED_WEIGHT = re.compile(r"\)\s+([01]?\.\d{1,4})(?=\s*(?:,|$))")
@@ -91,7 +93,7 @@ def encode_prompt(pipe: Pipeline, prompt: Prompt) -> EncodedPrompt:
     """
     import torch
 
-    with torch.no_grad():
+    with torch.no_grad(), _encoding:
         return (_encode_compel if prompt.syntax == "compel" else _encode_plain)(pipe, prompt)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -54,9 +53,8 @@ def repaint(
         piece_done(step + 1, _pipe.num_timesteps)
         return tensors
 
-    with warnings.catch_warnings(), controlled(pipe, requests, control_model):
-        warnings.simplefilter("ignore", FutureWarning)  # diffusers deprecates upcast_vae, and calls it
-        arguments = _arguments(requests, prompts)
+    arguments = _arguments(requests, prompts)
+    with controlled(pipe, requests, control_model):
         try:
             pictures = pipe(**arguments, callback_on_step_end=after_step, output_type="np").images
         except Cancelled:

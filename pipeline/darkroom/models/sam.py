@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,9 +14,11 @@ from darkroom.errors import PhotoError, SetupError
 from darkroom.models.image_cache import ImageCache
 from darkroom.models.interfaces import Segments
 from darkroom.models.load_errors import as_setup_error
+from darkroom.models.side_by_side import Turns
 
 if TYPE_CHECKING:
     import torch
+    from segment_anything import SamPredictor
     from segment_anything.modeling import Sam as Network
 
 _VARIANTS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}  # by the width of the image encoder
@@ -42,14 +45,17 @@ class Sam:
     Args:
         network: a loaded network, on its device.
         keep: where embeddings of whole photos are kept; None keeps the last few in memory only.
+        turns: held while a thread computes.
     """
 
-    def __init__(self, network: Network, keep: KeepEmbedding | None = None) -> None:
-        from segment_anything import SamPredictor
+    def __init__(self, network: Network, keep: KeepEmbedding | None = None, turns: Turns | None = None) -> None:
+        from segment_anything.utils.transforms import ResizeLongestSide
 
-        self._predictor = SamPredictor(network)
+        self.network = network
+        self._resize = ResizeLongestSide(network.image_encoder.img_size)
         self._keep = keep
-        self._photos = ImageCache(partial(self._encoded, keep), size=4)
+        self._turns = turns or nullcontext()
+        self._photos = ImageCache(partial(self._encoded, keep))
         self._crops = ImageCache(partial(self._encoded, None))
 
     def embed(self, image: np.ndarray, copies: Sequence[np.ndarray] = ()) -> None:
@@ -60,7 +66,8 @@ class Sam:
             copies: of other sizes, (h, w, 3) uint8 RGB each, which then share the photo's encoding.
         """
         self._check_shape(image)
-        encoded = self._photos(np.ascontiguousarray(image))
+        with self._turns:
+            encoded = self._photos(np.ascontiguousarray(image))
         for copy in copies:
             self._check_shape(copy)
             self._photos.add(copy, encoded._replace(original_size=copy.shape[:2]))
@@ -85,13 +92,13 @@ class Sam:
         """
         if not len(points) and box is None:
             raise ValueError("SAM needs a point or a box")
-        self._use(image, is_crop)
-        masks, scores, _ = self._predictor.predict(
-            point_coords=np.asarray(points, np.float32) if len(points) else None,
-            point_labels=np.asarray(labels) if len(points) else None,
-            box=None if box is None else np.asarray(box, np.float32),
-            multimask_output=True,
-        )
+        with self._turns:
+            masks, scores, _ = self._predictor(image, is_crop).predict(
+                point_coords=np.asarray(points, np.float32) if len(points) else None,
+                point_labels=np.asarray(labels) if len(points) else None,
+                box=None if box is None else np.asarray(box, np.float32),
+                multimask_output=True,
+            )
         return masks, scores
 
     def segment_everything(self, image: np.ndarray, grid: int) -> Segments:
@@ -109,33 +116,33 @@ class Sam:
         """
         import torch
 
-        self._use(image)
         ticks = (np.arange(grid) + 0.5) / grid
         clicks = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2) * image.shape[1::-1]
-        scaled = self._predictor.transform.apply_coords(clicks, image.shape[:2])
-        with torch.inference_mode():
-            points = torch.as_tensor(scaled, dtype=torch.float32, device=self._predictor.device)[:, None]
+        scaled = self._resize.apply_coords(clicks, image.shape[:2])
+        with self._turns, torch.inference_mode():
+            predictor = self._predictor(image)
+            points = torch.as_tensor(scaled, dtype=torch.float32, device=self.network.device)[:, None]
             batches = [points[start : start + _CLICKS_PER_BATCH] for start in range(0, len(points), _CLICKS_PER_BATCH)]
-            decoded = [self._decode(batch) for batch in batches]
+            decoded = [self._decode(predictor, batch) for batch in batches]
         masks, scores, stability = (np.concatenate(parts) for parts in zip(*decoded, strict=True))
         return Segments(masks, clicks.repeat(3, axis=0), scores, stability)
 
-    def _decode(self, points: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _decode(self, predictor: SamPredictor, points: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Three masks for each of (B, 1, 2) clicks: (3B, h, w) bool, their scores and stabilities."""
         import torch
 
-        network = self._predictor.model
+        network = self.network
         labels = torch.ones(points.shape[:2], dtype=torch.int64, device=points.device)
         sparse, dense = network.prompt_encoder(points=(points, labels), boxes=None, masks=None)
         logits, scores = network.mask_decoder(
-            image_embeddings=self._predictor.features,
+            image_embeddings=predictor.features,
             image_pe=network.prompt_encoder.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
             multimask_output=True,
         )
         scale = logits.shape[-1] / network.image_encoder.img_size
-        rows, columns = (max(1, round(side * scale)) for side in self._predictor.input_size)
+        rows, columns = (max(1, round(side * scale)) for side in predictor.input_size)
         logits = logits.flatten(0, 1)[:, :rows, :columns]
         masks = logits > network.mask_threshold
         smaller, larger = (
@@ -144,18 +151,23 @@ class Sam:
         stability = smaller / larger.clamp(min=1)
         return masks.cpu().numpy(), scores.flatten().cpu().numpy(), stability.cpu().numpy()
 
-    def _use(self, image: np.ndarray, is_crop: bool = False) -> None:
-        """Make the predictor hold this image, encoded."""
+    def _predictor(self, image: np.ndarray, is_crop: bool = False) -> SamPredictor:
+        """A predictor that holds this image, encoded: a new one for each call, as it keeps state."""
+        from segment_anything import SamPredictor
+
         self._check_shape(image)
         encoded = (self._crops if is_crop else self._photos)(np.ascontiguousarray(image))
-        self._predictor.features, self._predictor.original_size, self._predictor.input_size = encoded
-        self._predictor.is_image_set = True
+        predictor = SamPredictor(self.network)
+        predictor.features, predictor.original_size, predictor.input_size = encoded
+        predictor.is_image_set = True
+        return predictor
 
     def _encoded(self, keep: KeepEmbedding | None, image: np.ndarray) -> _Encoded:
         import torch
+        from segment_anything import SamPredictor
 
-        predictor = self._predictor
-        resized = predictor.transform.apply_image(image)
+        predictor = SamPredictor(self.network)
+        resized = self._resize.apply_image(image)
 
         def compute() -> np.ndarray:
             pixels = torch.as_tensor(resized, device=predictor.device).permute(2, 0, 1).contiguous()[None]
@@ -169,13 +181,12 @@ class Sam:
 
     def _check_shape(self, image: np.ndarray) -> None:
         height, width = image.shape[:2]
-        resize = self._predictor.transform
-        if min(resize.get_preprocess_shape(height, width, resize.target_length)) < 1:
+        if min(self._resize.get_preprocess_shape(height, width, self._resize.target_length)) < 1:
             raise PhotoError(f"{width} x {height} pixels are too long and thin for SAM")
 
 
-def load_sam(file: Path, device: str, keep: KeepEmbedding | None = None) -> Sam:
-    """SAM from an official checkpoint; for `keep` see `Sam`.
+def load_sam(file: Path, device: str, keep: KeepEmbedding | None = None, turns: Turns | None = None) -> Sam:
+    """SAM from an official checkpoint; for `keep` and `turns` see `Sam`.
 
     A checkpoint is a pickle. It is read with `weights_only=True`, so it can hold tensors but run no code.
 
@@ -184,7 +195,7 @@ def load_sam(file: Path, device: str, keep: KeepEmbedding | None = None) -> Sam:
     """
     with as_setup_error(file, "SAM weights"):
         network = _load_network(file)
-    return Sam(network.float().eval().to(device), keep)
+    return Sam(network.float().eval().to(device), keep, turns)
 
 
 def _load_network(file: Path) -> Network:

@@ -101,6 +101,7 @@ class Memory(SettingsGroup):
         batch_size: pictures per UNet call, at least 1; smaller batches are padded to it.
         workers: batches in work at the same time, at least 1. It changes no result. `auto` stays `auto` here: see
             `Models.workers`.
+        threads: CPU threads that one picture is computed with. Their number changes last bits.
     """
 
     group = "memory"
@@ -110,6 +111,7 @@ class Memory(SettingsGroup):
     vae_tiling: bool | _Auto = "auto"
     batch_size: Annotated[int, Field(ge=1, le=64)] | _Auto = "auto"
     workers: Annotated[int, Field(ge=1, le=64)] | _Auto = "auto"
+    threads: Annotated[int, Field(ge=1, le=1024)] | _Auto = "auto"
 
 
 def _wrong_values(group: str, error: ValidationError) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -129,7 +128,7 @@ class SubjectGrabCut:
         return cut_out(image, hints, _ITERATIONS) * np.uint8(255), None
 
 
-def load_subject(file: Path, device: str) -> SubjectNetwork:
+def load_subject(file: Path, device: str, threads: int) -> SubjectNetwork:
     """The network in an ONNX file, on the CPU or with onnxruntime's CUDA provider.
 
     Only tensors inside the file are used: a run identifies the network by this file, and other files are not its
@@ -138,6 +137,7 @@ def load_subject(file: Path, device: str) -> SubjectNetwork:
     Args:
         file: the ONNX file. Its name tells the family.
         device: `cpu`, `cuda` or `cuda:1`, from `subject_device`.
+        threads: CPU threads for one photo. Several threads may ask the network at once.
 
     Raises:
         SetupError: the file is damaged, is no ONNX file, keeps tensors elsewhere, or holds another kind of network; or
@@ -146,7 +146,7 @@ def load_subject(file: Path, device: str) -> SubjectNetwork:
     with as_setup_error(file, "an ONNX network"):
         if _has_outside_tensors(file):
             raise SetupError(f"{file}: keeps tensors in other files; save the network as one file")
-        session = _open(file, device)
+        session = _open(file, device, threads)
     if device != "cpu" and "CUDAExecutionProvider" not in session.get_providers():
         raise SetupError(f"onnxruntime cannot start CUDA on {device}; install the plain onnxruntime to use the CPU")
     return SubjectNetwork(session, file, family_of(file))
@@ -179,14 +179,14 @@ def _importing_onnxruntime() -> Iterator[None]:
         raise SetupError(f"models.subject: onnxruntime cannot be imported: {error}; or use grabcut") from error
 
 
-def _open(file: Path, device: str) -> InferenceSession:
+def _open(file: Path, device: str, threads: int) -> InferenceSession:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised, too
     options.use_deterministic_compute = True
     options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # gives memory back after each photo
-    options.intra_op_num_threads = _threads()
+    options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait leave the cores alone
     options.add_session_config_entry("session.load_model_format", "ONNX")
     providers: list[Any] = ["CPUExecutionProvider"]
@@ -196,15 +196,6 @@ def _open(file: Path, device: str) -> InferenceSession:
         exact = {"device_id": number, "use_tf32": "0", "cudnn_conv_algo_search": "DEFAULT"}
         providers.insert(0, ("CUDAExecutionProvider", exact))
     return onnxruntime.InferenceSession(str(file), options, providers=providers)
-
-
-def _threads() -> int:
-    """`OMP_NUM_THREADS`, which torch obeys and onnxruntime does not; or the cores that this process may use."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdecimal() and 0 < int(asked) <= 1024:
-        return int(asked)
-    allowed = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
-    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def _has_outside_tensors(file: Path) -> bool:

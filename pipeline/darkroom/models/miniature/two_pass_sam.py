@@ -10,6 +10,7 @@ import numpy as np
 from darkroom.models.interfaces import SamModel, Segments
 from darkroom.models.load_errors import as_setup_error
 from darkroom.models.sam import KeepEmbedding, Sam
+from darkroom.models.side_by_side import Turns
 
 SMALL = 512  # input sides in pixels below which a SAM gets a second pass; the published models have 1024
 # Side of the second pass's crop ÷ side of the object. Over nine example pictures the mean IoU of the first miniature
@@ -58,10 +59,12 @@ class TwoPassSam:
         return self.sam.segment_everything(image, grid)
 
 
-def load_sam_folder(folder: Path, device: str, keep: KeepEmbedding | None = None) -> SamModel:
+def load_sam_folder(
+    folder: Path, device: str, keep: KeepEmbedding | None = None, turns: Turns | None = None
+) -> SamModel:
     """SAM from a folder with `config.json` and `model.safetensors`; with inputs below `SMALL` px it gets two passes.
 
-    For `keep` see `Sam`.
+    For `keep` and `turns` see `Sam`.
 
     Raises:
         SetupError: the files are missing, damaged or hold something else.
@@ -70,7 +73,7 @@ def load_sam_folder(folder: Path, device: str, keep: KeepEmbedding | None = None
 
     with as_setup_error(folder, "SAM weights"):
         network = load_sam_network(folder)
-    sam = Sam(network.float().eval().to(device), keep)
+    sam = Sam(network.float().eval().to(device), keep, turns)
     return TwoPassSam(sam) if network.image_encoder.img_size < SMALL else sam
 
 
