@@ -35,6 +35,15 @@ class DarkroomError(Exception):
         self.problems = tuple(printable(_shortened(line)) for line in (*lines[:_MAX_LINES], *rest))
         super().__init__("\n".join(self.problems))
 
+    def __reduce__(self) -> tuple[Any, ...]:  # an error in another process arrives as it was
+        return _as_it_was, (type(self), self.args, vars(self))
+
+
+def _as_it_was(kind: type[DarkroomError], args: tuple[Any, ...], attributes: dict[str, Any]) -> DarkroomError:
+    error = kind.__new__(kind, *args)
+    error.__dict__ |= attributes
+    return error
+
 
 class RecipeError(DarkroomError):
     """Everything that is wrong with a recipe, reported at once."""

@@ -18,13 +18,9 @@ from darkroom.errors import RecipeError, collect_errors, suggest
 from darkroom.models import Memory, ModelNames, Models
 from darkroom.models.settings import SettingsGroup
 
-GROUPS: dict[str, type[ModelNames] | type[Memory]] = {"models": ModelNames, "memory": Memory}
-KEYS = (*GROUPS, "device", "results", "outputs", "dry_run", "strict", "until", "limit")
+KEYS = ("models", "memory", "engine", "device", "results", "outputs", "dry_run", "strict", "until", "limit")
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,2})?")
-
-_G = TypeVar("_G", ModelNames, Memory)
-
 
 OutputKind = Literal["picture", "cutout", "mask", "background", "layers"]
 
@@ -69,6 +65,29 @@ class Results(SettingsGroup):
     only: Annotated[bool, Strict()] = False
 
 
+@pydantic_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Engine(SettingsGroup):
+    """What computes. It changes no result, and so is in no key.
+
+    Attributes:
+        kind: `local` for this process, `ray` for the processes of a Ray cluster.
+        cpus: cores of each process of `ray`, at least 1; with `auto`, a GPU's share of the cores of its machine, or
+            without a GPU as many as one picture is computed with.
+    """
+
+    group = "engine"
+    kind: Literal["local", "ray"] = "local"
+    cpus: Annotated[int, Field(ge=1, le=1024), Strict()] | Literal["auto"] = "auto"
+
+
+GROUPS: dict[str, type[ModelNames] | type[Memory] | type[Engine]] = {
+    "models": ModelNames,
+    "memory": Memory,
+    "engine": Engine,
+}
+_G = TypeVar("_G", ModelNames, Memory, Engine)
+
+
 @dataclass(frozen=True)
 class Settings:
     """Which models run where, how they use memory, and which files are delivered.
@@ -76,6 +95,7 @@ class Settings:
     Attributes:
         weights: the checkpoints.
         memory: how they use memory.
+        engine: what computes.
         device: `auto`, `cpu`, `mps`, `cuda` or `cuda:N`.
         results: the delivered files.
         dry_run: only report what a run would do.
@@ -84,6 +104,7 @@ class Settings:
 
     weights: ModelNames
     memory: Memory
+    engine: Engine
     device: str
     results: Results
     dry_run: bool
@@ -108,6 +129,7 @@ class Settings:
             partial(_refuse_unknown, config),
             partial(_group, ModelNames, config),
             partial(_group, Memory, config),
+            partial(_group, Engine, config),
             partial(_device, config),
             partial(_results, config),
             partial(_switch, config, "dry_run"),

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 
 from darkroom.config.jobs import Job
 from darkroom.config.settings import Settings
@@ -16,22 +16,19 @@ from darkroom.engine.baseline import BaselineSurvey
 from darkroom.engine.delivery import Delivery, Destination
 from darkroom.engine.fingerprints import Fingerprints
 from darkroom.engine.progress import Progress
-from darkroom.engine.runner import Runner
+from darkroom.engine.start import StartRunner, in_this_process
 from darkroom.errors import PhotoError, RecipeError, SetupError
 from darkroom.models import Models
 from darkroom.planning.plan import Step, StepPlanner
-from darkroom.record import Record, metadata
+from darkroom.record import Record
 from darkroom.record.result_names import require_name
 from darkroom.record.schema import JournalLine, RunStatus
-from darkroom.stages import STAGES
 from darkroom.stages.baseline import Baseline
 from darkroom.store import Store
 from darkroom.system.files import Folder
 from darkroom.system.locks import locked
-from darkroom.system.memory import peak_memory
 
 log = logging.getLogger("darkroom")
-T = TypeVar("T")
 
 
 class JobRun:
@@ -130,13 +127,16 @@ class JobRun:
         return Record.begin(job.folder, job.recipe.name, job.files, facts)
 
 
-def run_jobs(jobs: Sequence[Job], store: Store, on_screen: bool = True) -> list[JobRun]:
+def run_jobs(
+    jobs: Sequence[Job], store: Store, on_screen: bool = True, start: StartRunner = in_this_process
+) -> list[JobRun]:
     """Run jobs together: work that they share is done once, and every model is loaded once.
 
     Args:
         jobs: the jobs.
         store: of the outputs folder.
         on_screen: show progress in the terminal.
+        start: starts what takes the photos through the steps.
 
     Raises:
         SetupError: this machine lacks something that a recipe needs.
@@ -153,7 +153,7 @@ def run_jobs(jobs: Sequence[Job], store: Store, on_screen: bool = True) -> list[
         try:
             for group in _by_settings(runs):
                 try:
-                    _run_group(group, store, unfinished)
+                    _run_group(group, store, unfinished, start)
                 except (SetupError, RecipeError) as error:
                     if len(group) == len(runs):
                         raise
@@ -167,41 +167,24 @@ def run_jobs(jobs: Sequence[Job], store: Store, on_screen: bool = True) -> list[
     return runs
 
 
-def _run_group(group: Sequence[JobRun], store: Store, unfinished: list[JobRun]) -> None:
+def _run_group(group: Sequence[JobRun], store: Store, unfinished: list[JobRun], start: StartRunner) -> None:
     """Run jobs with the same settings. Jobs with the same photos go through them together."""
-    models = group[0].job.settings.models()
-    runner = Runner(models, store, metadata.texts)
-    waiting = list(group)
-    while waiting:
-        dataset = waiting[0].job.recipe.dataset
-        together = [run for run in waiting if run.job.recipe.dataset == dataset]
-        waiting = [run for run in waiting if run not in together]
-        while surveys := [survey for survey in (run.next_survey() for run in together) if survey]:
-            runner.run_ahead(dataset.photos(), surveys)
-            for survey in surveys:
-                survey.finish()
-        runner.run(dataset.photos(), together)
-    work = _work_of(runner, models)
+    kinds = list(dict.fromkeys(kind for run in group for kind in run.job.recipe.models()))
+    with start(group[0].job.settings, store, kinds) as (runner, work_of):
+        waiting = list(group)
+        while waiting:
+            dataset = waiting[0].job.recipe.dataset
+            together = [run for run in waiting if run.job.recipe.dataset == dataset]
+            waiting = [run for run in waiting if run not in together]
+            while surveys := [survey for survey in (run.next_survey() for run in together) if survey]:
+                runner.run_ahead(dataset.photos(), surveys)
+                for survey in surveys:
+                    survey.finish()
+            runner.run(dataset.photos(), together)
+        work = work_of()
     for run in group:
         unfinished.remove(run)
         run.finish(None, work)
-
-
-def _work_of(runner: Runner, models: Models) -> dict[str, Any]:
-    """The work of a runner for `run.json`: counts and seconds by op, loaded models, peak memory in bytes."""
-    return {
-        "reused": _by_op(+runner.reused),
-        "computed": _by_op(runner.computed),
-        "failed": _by_op(runner.failed),
-        "seconds": _by_op({op: round(seconds, 3) for op, seconds in runner.seconds.items()}),
-        "loaded": models.loaded(),
-        "peak_memory": peak_memory(),
-    }
-
-
-def _by_op(values: Mapping[str, T]) -> dict[str, T]:
-    """Values in the order of `STAGES`: results are ready in any order."""
-    return {op: values[op] for op in STAGES if op in values}
 
 
 def _by_settings(runs: Sequence[JobRun]) -> list[list[JobRun]]:

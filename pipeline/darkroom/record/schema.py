@@ -151,6 +151,18 @@ class Totals(TypedDict):
     flagged: Count
 
 
+class WorkerLine(TypedDict):
+    """What a worker of `engine=ray` did. `busy` and `waited` are its seconds at work and without work."""
+
+    worker: Count
+    machine: str
+    photos: Count
+    computed: dict[str, Count]
+    busy: Seconds
+    waited: Seconds
+    died: bool
+
+
 class Work(TypedDict, total=False):
     """What a run computed, by op."""
 
@@ -160,6 +172,7 @@ class Work(TypedDict, total=False):
     seconds: dict[str, Seconds]
     loaded: list[str]
     peak_memory: Count
+    workers: list[WorkerLine]
 
 
 class DependsOn(TypedDict):

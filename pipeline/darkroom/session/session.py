@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
+from darkroom.cluster.engine import on_cluster
 from darkroom.config.jobs import Job, RefusedJob
+from darkroom.config.settings import Settings
 from darkroom.dataset.dataset import lines_left_out
 from darkroom.engine.run_job import JobRun, run_jobs
+from darkroom.engine.start import Started, in_this_process
 from darkroom.errors import DarkroomError, OutputError
+from darkroom.models import ModelKind
 from darkroom.provenance.differences import recomputation_causes, unknown_cause
 from darkroom.provenance.earlier_runs import earlier_runs
 from darkroom.record import JOURNAL, SWEEP, read_facts
@@ -84,7 +88,7 @@ def _run(jobs: Jobs, folder: Path, store: Store, on_screen: bool) -> bool:
         _log_warnings(log, ready)
         try:
             with remembered_digests(store, save=True):
-                runs = run_jobs(ready, store, on_screen)
+                runs = run_jobs(ready, store, on_screen, _start)
         except (KeyboardInterrupt, DarkroomError):
             with suppress(OutputError):  # a full disk may be the cause
                 _report(jobs, sweep)
@@ -95,6 +99,12 @@ def _run(jobs: Jobs, folder: Path, store: Store, on_screen: bool) -> bool:
         for name, path in {"sweep folder" if sweep else "run folder": folder, **reports}.items():
             log.info("%s %s", f"{name}:".ljust(14), path)
         return all(run.status == "done" for run in runs)
+
+
+def _start(settings: Settings, store: Store, kinds: Sequence[ModelKind]) -> AbstractContextManager[Started]:
+    """Start what the setting `engine` asks for."""
+    start = on_cluster if settings.engine.kind == "ray" else in_this_process
+    return start(settings, store, kinds)
 
 
 def _log_warnings(log: logging.Logger, jobs: Sequence[Job]) -> None:

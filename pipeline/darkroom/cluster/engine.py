@@ -1,0 +1,140 @@
+"""Connects to a Ray cluster, or starts one on this machine, and starts runners on it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from darkroom.cluster.messages import Setup
+from darkroom.cluster.pool import Pool
+from darkroom.cluster.runner import ClusterRunner
+from darkroom.config.settings import Settings
+from darkroom.engine.start import Started
+from darkroom.errors import SetupError
+from darkroom.models import Memory, ModelKind, ModelNames, Models
+from darkroom.resources import install_command
+from darkroom.store import Store
+
+log = logging.getLogger("darkroom")
+
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+_OBJECTS = 100_000_000  # bytes of shared memory of a cluster of our own: only results without their files go through it
+_LONGEST_FOLDER = 30  # characters; the paths of sockets below it may have 107
+
+
+@contextmanager
+def on_cluster(settings: Settings, store: Store, kinds: Sequence[ModelKind]) -> Iterator[Started]:
+    """Compute on a Ray cluster (`engine.start.StartRunner`)."""
+    models = settings.models()
+    with _connected():
+        cpus, gpus = _needs(settings, models)
+        size = _room(cpus, gpus)
+        setup = Setup(
+            partial(_models, models.resolved_settings()), {kind: models.identity(kind) for kind in kinds}, store.folder
+        )
+        pool = Pool(setup, size, cpus, gpus)
+        log.info("%d workers on %s", size, "the cluster" if os.environ.get("RAY_ADDRESS") else "this machine")
+        try:
+            yield Started(ClusterRunner(models, pool), lambda: _work_of(pool))
+        finally:
+            pool.close()
+
+
+def _models(settled: Mapping[str, Any]) -> Models:
+    """The models of `Models.resolved_settings`. A worker sees only its own GPU."""
+    device = settled["device"].partition(":")[0]
+    return Models(ModelNames(**settled["models"]), Memory(**settled["memory"]), device)
+
+
+def _needs(settings: Settings, models: Models) -> tuple[int, int]:
+    """Cores and GPUs of each worker."""
+    gpus = int(models.device.startswith("cuda"))
+    if settings.engine.cpus != "auto":
+        return settings.engine.cpus, gpus
+    return 1, gpus
+
+
+def _room(cpus: int, gpus: int) -> int:
+    """How many workers the machines of the cluster have room for."""
+    import ray
+
+    machines = [machine["Resources"] for machine in ray.nodes() if machine["Alive"]]
+    needed = {"CPU": cpus, "GPU": gpus}
+    rooms = [min(int(each.get(name, 0) // of_each) for name, of_each in needed.items() if of_each) for each in machines]
+    if not sum(rooms):
+        raise SetupError(f"engine.cpus={cpus}: no machine of the Ray cluster has so many cores")
+    return sum(rooms)
+
+
+def _work_of(pool: Pool) -> dict[str, Any]:
+    work = pool.work
+    return {
+        "reused": dict(+work.reused),
+        "computed": dict(work.computed),
+        "failed": dict(work.failed),
+        "seconds": {op: round(seconds, 3) for op, seconds in work.seconds.items()},
+        "loaded": list(work.loaded),
+        "peak_memory": work.peak_memory,
+        "workers": pool.facts(),
+    }
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    """A connection to the cluster that RAY_ADDRESS names, or to one of our own."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+    except ImportError:
+        raise SetupError(f"engine=ray: needs a package: {install_command('ray')}") from None
+
+    with _folder() as folder:
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if not os.environ.get("RAY_ADDRESS"):
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+            options |= {"address": "local", "num_cpus": cores, "include_dashboard": False, "_temp_dir": str(folder)}
+            options["object_store_memory"] = _OBJECTS
+        try:
+            with _our_signals():
+                ray.init(**options)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise SetupError(f"engine=ray: {' '.join(str(error).split())}") from None
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A private folder for the files of a cluster of our own."""
+    given = tempfile.gettempdir()
+    folder = Path(tempfile.mkdtemp(prefix="darkroom-", dir=given if len(given) < _LONGEST_FOLDER else "/tmp"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _our_signals() -> Iterator[None]:
+    """Keep our handler of SIGTERM, which Ray replaces."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)

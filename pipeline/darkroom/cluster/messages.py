@@ -1,0 +1,150 @@
+"""What goes between this process and its workers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from darkroom.dataset import Photo
+from darkroom.engine.step_result import StepResult
+from darkroom.errors import DarkroomError, PhotoError
+from darkroom.models import ModelKind, Models
+from darkroom.planning.plan import Step
+from darkroom.store import Result
+
+Found = tuple[str, Result, str | None]
+"""A step's result without the step: its key, the result, and why a gate flagged the photo (`StepResult`)."""
+
+Picture = Sequence[Found | PhotoError]
+"""The results of the photo and of each step of a picture; ends with the error that stopped it, if any."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a worker needs to begin.
+
+    Attributes:
+        make_models: makes its models.
+        identities: what the results of each model must depend on (`Models.identity`).
+        store: the folder of the store.
+    """
+
+    make_models: Callable[[], Models]
+    identities: Mapping[ModelKind, Mapping[str, Any]]
+    store: Path
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker's answer to its setup.
+
+    Attributes:
+        machine: the name of its machine.
+        process: the number of its process.
+        problems: why it must not compute, one line each; empty if it may.
+    """
+
+    machine: str
+    process: int
+    problems: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Share:
+    """Some pictures of one photo, which one worker computes at a time.
+
+    Attributes:
+        photo: the photo.
+        digest: SHA-256 of its file.
+        trees: the steps to these pictures, one tree for each consumer; some may be empty.
+    """
+
+    photo: Photo
+    digest: str
+    trees: Sequence[Sequence[Step]]
+
+
+@dataclass
+class Work:
+    """What a worker has done: the counters of a `Runner`, and its times in seconds.
+
+    Attributes:
+        reused: see `Runner`.
+        computed: see `Runner`.
+        failed: see `Runner`.
+        seconds: see `Runner`.
+        photos: the number of shares.
+        busy: time at work.
+        waited: time between two pieces of work.
+        loaded: the models that it has loaded.
+        peak_memory: of its process, in bytes.
+    """
+
+    reused: Counter[str] = field(default_factory=Counter)
+    computed: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+    seconds: Counter[str] = field(default_factory=Counter)
+    photos: int = 0
+    busy: float = 0.0
+    waited: float = 0.0
+    loaded: Sequence[str] = ()
+    peak_memory: int = 0
+
+    def add(self, other: Work) -> None:
+        """Add what has been done since."""
+        for name in ("reused", "computed", "failed", "seconds"):
+            getattr(self, name).update(getattr(other, name))
+        self.photos += other.photos
+        self.busy += other.busy
+        self.waited += other.waited
+        self.loaded = list(dict.fromkeys([*self.loaded, *other.loaded]))
+        self.peak_memory = max(self.peak_memory, other.peak_memory)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a worker made of some shares.
+
+    Attributes:
+        pictures: of each share, in the order of its trees.
+        work: what it did for that.
+        log: what it logged: level and line.
+        error: why it cannot work at all; there are no pictures then.
+    """
+
+    pictures: Sequence[Sequence[Picture]] = ()
+    work: Work = field(default_factory=Work)
+    log: Sequence[tuple[int, str]] = ()
+    error: DarkroomError | None = None
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The answer in place of `Done` if the worker has died.
+
+    Attributes:
+        at_work: it was computing these shares; else they were only waiting.
+    """
+
+    at_work: bool
+
+
+def without_steps(results: Sequence[StepResult | PhotoError]) -> Picture:
+    """A picture's results as a worker sends them."""
+    return [found if isinstance(found, PhotoError) else (found.key, found.result, found.flag) for found in results]
+
+
+def with_steps(picture: Picture, steps: Sequence[Step]) -> list[StepResult | PhotoError]:
+    """A picture's results as a `runner.ResultSink` takes them."""
+    return list(_with_steps(picture, steps))
+
+
+def _with_steps(picture: Picture, steps: Sequence[Step]) -> Iterator[StepResult | PhotoError]:
+    for place, found in enumerate(picture):
+        if isinstance(found, PhotoError):
+            yield found
+        else:
+            yield StepResult(steps[place - 1] if place else None, *found)

@@ -1,0 +1,149 @@
+"""A worker: an ordinary runner whose pictures go to no run folder. It fills the store and answers with the results."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from darkroom.cluster.messages import Done, Picture, Ready, Setup, Share, Work, without_steps
+from darkroom.dataset import Photo
+from darkroom.engine.runner import Runner
+from darkroom.engine.step_result import StepResult
+from darkroom.errors import DarkroomError, PhotoError
+from darkroom.planning.plan import Step, paths
+from darkroom.record import metadata
+from darkroom.store import Store
+from darkroom.system.memory import peak_memory
+
+_log = logging.getLogger("darkroom")
+
+
+class Worker:
+    """Computes shares of photos, one list of them after the other."""
+
+    def __init__(self) -> None:
+        self._free_since = time.monotonic()
+
+    def begin(self, setup: Setup) -> Ready:
+        """Get ready, and find out whether this machine may compute at all. Call it once, before `run`."""
+        place = Ready(platform.node(), os.getpid())
+        try:
+            self._models = setup.make_models()
+            self._models.require(setup.identities)
+            identities = {kind: self._models.identity(kind) for kind in setup.identities}
+        except DarkroomError as error:
+            return Ready(place.machine, place.process, error.problems)
+        self._store = Store(setup.store)
+        self._runner = Runner(self._models, self._store, metadata.texts)
+        self._free_since = time.monotonic()
+        return Ready(place.machine, place.process, list(_differences(setup.identities, identities)))
+
+    def run(self, shares: Sequence[Share]) -> Done:
+        """Compute the pictures of some shares."""
+        started = time.monotonic()
+        waited, before = started - self._free_since, self._counters()
+        catchers = [_Catcher(shares, number) for number in range(len(shares[0].trees))]
+        error = None
+        with _kept_log() as lines:
+            try:
+                self._runner.run([share.photo for share in shares], catchers)
+            except DarkroomError as caught:
+                error = caught
+        self._free_since = time.monotonic()
+        work = self._counters()
+        for one, other in zip(work, before, strict=True):
+            one.subtract(other)
+        done = Work(*(+counter for counter in work), len(shares), self._free_since - started, waited)
+        done.loaded, done.peak_memory = self._models.loaded(), peak_memory()
+        if error:
+            return Done(work=done, log=lines, error=error)
+        pictures = [[picture for catcher in catchers for picture in catcher.of(share)] for share in shares]
+        return Done(pictures, done, lines)
+
+    def _counters(self) -> tuple[Counter[str], ...]:
+        runner = self._runner
+        return runner.reused.copy(), runner.computed.copy(), runner.failed.copy(), Counter(runner.seconds)
+
+
+class _Catcher:
+    """Keeps the pictures of all shares for one consumer elsewhere (`runner.Consumer`)."""
+
+    def __init__(self, shares: Sequence[Share], number: int) -> None:
+        self._shares = {id(share.photo): share for share in shares}
+        self._number = number
+        self._caught: dict[int, _CaughtPictures] = {}
+
+    def tree(self, photo: Photo) -> Sequence[Step]:
+        """See `runner.Consumer`."""
+        return self._shares[id(photo)].trees[self._number]
+
+    def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> _CaughtPictures:
+        """See `runner.Consumer`."""
+        share = self._shares[id(photo)]
+        steps = share.trees[self._number]
+        error = digest if isinstance(digest, PhotoError) else tree if isinstance(tree, PhotoError) else None
+        if error is None and digest != share.digest:
+            error = PhotoError("has changed during the run, or is another file there")
+        if error is None:
+            sink = _CaughtPictures(steps, [])
+        else:
+            located = PhotoError(f"on {platform.node()}: {error}")
+            sink = _CaughtPictures((), [[located] for _ in paths(steps)])
+        self._caught[id(photo)] = sink
+        return sink
+
+    def of(self, share: Share) -> Sequence[Picture]:
+        """The pictures of a share."""
+        return self._caught[id(share.photo)].pictures
+
+
+class _CaughtPictures(NamedTuple):
+    """Keeps the pictures of one photo (`runner.ResultSink`)."""
+
+    remaining: Sequence[Step]
+    pictures: list[Picture]
+
+    def deliver(self, steps: Sequence[Step], results: Sequence[StepResult | PhotoError]) -> None:
+        """See `runner.ResultSink`."""
+        self.pictures.append(without_steps(results))
+
+    def flush(self) -> None:
+        """See `runner.ResultSink`."""
+
+
+class _Lines(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.lines: list[tuple[int, str]] = []
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append((record.levelno, self.format(record)))
+
+
+@contextmanager
+def _kept_log() -> Iterator[list[tuple[int, str]]]:
+    handler, level = _Lines(), _log.level
+    _log.addHandler(handler)
+    _log.setLevel(logging.DEBUG)
+    try:
+        yield handler.lines
+    finally:
+        _log.removeHandler(handler)
+        _log.setLevel(level)
+
+
+def _differences(expected: Mapping[Any, Mapping[str, Any]], found: Mapping[Any, Mapping[str, Any]]) -> Iterator[str]:
+    """Where a machine would make other results."""
+    for kind, values in expected.items():
+        for key, value in values.items():
+            if found[kind].get(key) != value:
+                yield f"models.{kind}: {key} is {found[kind].get(key)}, not {value}"
