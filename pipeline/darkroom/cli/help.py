@@ -33,6 +33,7 @@ Any parameter can be given on the command line:
     until=refine                                    stop after a stage and show the masks, before any repaint
     models=auto|sdxl|sd15|miniature                 which models
     memory=auto|fast|balanced|low                   low is meant for 8 GB cards
+    engine=ray                                      on all GPUs or cores, or on the Ray cluster at RAY_ADDRESS
     device=auto|cpu|cuda|mps   outputs=DIR          where it runs, where the results go
     results.format=png|jpeg|webp|tiff               the file format of the finished pictures
     'results.name=${{folder}}/${{stem}}_${{seed}}'        their names

@@ -70,7 +70,8 @@ def _room(cpus: int, gpus: int) -> int:
     """How many workers the machines of the cluster have room for."""
     import ray
 
-    machines = [machine["Resources"] for machine in ray.nodes() if machine["Alive"]]
+    nodes: Any = ray.nodes  # without types
+    machines = [machine["Resources"] for machine in nodes() if machine["Alive"]]
     needed = {"CPU": cpus, "GPU": gpus}
     rooms = [min(int(each.get(name, 0) // of_each) for name, of_each in needed.items() if of_each) for each in machines]
     if not sum(rooms):

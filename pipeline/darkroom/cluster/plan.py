@@ -62,8 +62,10 @@ class Task:
 
     def fail(self, error: PhotoError) -> None:
         """Give up all pictures, also those of the tasks that would follow."""
-        for one in (*self.parts, *self.then):
-            one.fail(error)
+        for part in self.parts:
+            part.fail(error)
+        for task in self.then:
+            task.fail(error)
 
     def singly(self) -> list[Task]:
         """A task for each share."""

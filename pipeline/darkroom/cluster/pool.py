@@ -110,7 +110,7 @@ class Pool:
         return [_facts(member) for member in members if member.place]
 
     def _start(self) -> None:
-        actor = self._kind.remote()
+        actor: Any = self._kind.remote()
         self._started += 1
         self._members.append(_Member(self._started, actor, deque([(None, actor.begin.remote(self._setup))])))
 

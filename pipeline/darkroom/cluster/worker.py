@@ -56,15 +56,15 @@ class Worker:
             except DarkroomError as caught:
                 error = caught
         self._free_since = time.monotonic()
-        work = self._counters()
-        for one, other in zip(work, before, strict=True):
+        for one, other in zip(now := self._counters(), before, strict=True):
             one.subtract(other)
-        done = Work(*(+counter for counter in work), len(shares), self._free_since - started, waited)
-        done.loaded, done.peak_memory = self._models.loaded(), peak_memory()
+        reused, computed, failed, seconds = (+counter for counter in now)
+        work = Work(reused, computed, failed, seconds, len(shares), self._free_since - started, waited)
+        work.loaded, work.peak_memory = self._models.loaded(), peak_memory()
         if error:
-            return Done(work=done, log=lines, error=error)
+            return Done(work=work, log=lines, error=error)
         pictures = [[picture for catcher in catchers for picture in catcher.of(share)] for share in shares]
-        return Done(pictures, done, lines)
+        return Done(pictures, work, lines)
 
     def _counters(self) -> tuple[Counter[str], ...]:
         runner = self._runner
