@@ -18,7 +18,7 @@ from PIL import Image
 
 from darkroom.config.jobs import Job
 from darkroom.config.recipe import parse
-from darkroom.config.settings import Results
+from darkroom.config.settings import Engine, Results
 from darkroom.engine.run_job import run_jobs
 from darkroom.models import Models
 from darkroom.store import Store
@@ -133,6 +133,7 @@ class Asking:
     of: Models
     dry_run: bool = False
     results: Results = field(default_factory=Results)
+    engine: Engine = field(default_factory=Engine)
 
     def models(self) -> Models:
         return self.of
