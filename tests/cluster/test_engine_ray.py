@@ -60,12 +60,12 @@ def run(cli: Cli, outputs: str, *words: str, code: int = _SOME_FAILED) -> Path:
     return folder
 
 
-def workers(folder: Path) -> Sequence[dict[str, Any]]:
-    return json.loads((folder / "run.json").read_bytes())["work"]["workers"]
+def actors(folder: Path) -> Sequence[dict[str, Any]]:
+    return json.loads((folder / "run.json").read_bytes())["work"]["actors"]
 
 
 def test_the_run_folder_is_that_of_a_local_run(cli: Cli) -> None:
     local, ray = run(cli, "local"), run(cli, "ray", "engine=ray", "engine.cpus=1")
     assert contents(ray) == contents(local)
-    made = [worker["computed"] for worker in workers(ray)]
+    made = [actor["computed"] for actor in actors(ray)]
     assert made and sum(each.get("background", 0) for each in made) == 9

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from darkroom.cluster.messages import Setup
-from darkroom.cluster.pool import Pool
+from darkroom.cluster.pool import Pool, Sizes
 from darkroom.cluster.runner import ClusterRunner
 from darkroom.config.settings import Settings
 from darkroom.engine.start import Started
@@ -41,21 +41,21 @@ def on_cluster(settings: Settings, store: Store, kinds: Sequence[ModelKind]) -> 
     with _connected():
         cpus, gpus = _needs(settings, models)
         size = _room(cpus, gpus)
-        setup = Setup(
-            partial(_models, models.resolved_settings()), {kind: models.identity(kind) for kind in kinds}, store.folder
-        )
-        pool = Pool(setup, size, cpus, gpus)
-        log.info("%d workers on %s", size, "the cluster" if os.environ.get("RAY_ADDRESS") else "this machine")
+        batches = models.workers if gpus else cpus
+        make_models = partial(_models, models.resolved_settings(), batches)
+        setup = Setup(make_models, {kind: models.identity(kind) for kind in kinds}, store.folder)
+        pool = Pool(setup, Sizes(size, cpus, gpus, batches))
+        log.info("%d Ray workers on %s", size, "the cluster" if os.environ.get("RAY_ADDRESS") else "this machine")
         try:
-            yield Started(ClusterRunner(models, pool), lambda: _work_of(pool))
+            yield Started(ClusterRunner(models, pool), pool.facts)
         finally:
             pool.close()
 
 
-def _models(settled: Mapping[str, Any]) -> Models:
-    """The models of `Models.resolved_settings`. A worker sees only its own GPU."""
+def _models(settled: Mapping[str, Any], batches: int) -> Models:
+    """The models of `Models.resolved_settings`, for a worker, which sees only its own GPU."""
     device = settled["device"].partition(":")[0]
-    return Models(ModelNames(**settled["models"]), Memory(**settled["memory"]), device)
+    return Models(ModelNames(**settled["models"]), Memory(**{**settled["memory"], "workers": batches}), device)
 
 
 def _needs(settings: Settings, models: Models) -> tuple[int, int]:
@@ -77,19 +77,6 @@ def _room(cpus: int, gpus: int) -> int:
     if not sum(rooms):
         raise SetupError(f"engine.cpus={cpus}: no machine of the Ray cluster has so many cores")
     return sum(rooms)
-
-
-def _work_of(pool: Pool) -> dict[str, Any]:
-    work = pool.work
-    return {
-        "reused": dict(+work.reused),
-        "computed": dict(work.computed),
-        "failed": dict(work.failed),
-        "seconds": {op: round(seconds, 3) for op, seconds in work.seconds.items()},
-        "loaded": list(work.loaded),
-        "peak_memory": work.peak_memory,
-        "workers": pool.facts(),
-    }
 
 
 @contextmanager

@@ -86,7 +86,7 @@ class Work:
     reused: Counter[str] = field(default_factory=Counter)
     computed: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
     photos: int = 0
     busy: float = 0.0
     waited: float = 0.0
@@ -95,8 +95,10 @@ class Work:
 
     def add(self, other: Work) -> None:
         """Add what has been done since."""
-        for name in ("reused", "computed", "failed", "seconds"):
+        for name in ("reused", "computed", "failed"):
             getattr(self, name).update(getattr(other, name))
+        for op, seconds in other.seconds.items():
+            self.seconds[op] = self.seconds.get(op, 0) + seconds
         self.photos += other.photos
         self.busy += other.busy
         self.waited += other.waited

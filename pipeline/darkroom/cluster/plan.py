@@ -81,12 +81,22 @@ class PhotoInProgress:
     """A photo whose pictures have not all been delivered.
 
     Attributes:
+        sinks: of all consumers.
         parts: that have not been delivered, in the order of the plan.
         tasks: that compute them: a single one, or several after the one that computes what they have in common.
     """
 
+    sinks: Sequence[ResultSink]
     parts: deque[Part]
     tasks: Sequence[Task]
+    started: bool = False
+
+    def start(self) -> None:
+        """Tell the sinks that it is this photo's turn, once."""
+        if not self.started:
+            self.started = True
+            for sink in self.sinks:
+                sink.start()
 
 
 def groups(photos: Iterable[Photo], workers: int, batch: int) -> Iterator[tuple[list[Photo], int]]:
@@ -135,7 +145,7 @@ def divide(photo: Photo, digest: str | PhotoError, sinks: Sequence[ResultSink], 
     if len(tasks) > 1 and (common := _in_common([target.steps for target in targets])):
         first = Share(photo, str(digest), [common, *([()] * (len(trees) - 1))])
         tasks = [Task([first], [Part(())], then=tasks)]
-    return PhotoInProgress(parts, tasks)
+    return PhotoInProgress(sinks, parts, tasks)
 
 
 def _failed(sink: ResultSink, digest: str | PhotoError) -> Part | None:

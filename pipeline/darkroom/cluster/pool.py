@@ -7,11 +7,12 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from darkroom.cluster.messages import Done, Lost, Ready, Setup, Work
 from darkroom.cluster.plan import Task
 from darkroom.cluster.worker import Worker
+from darkroom.engine.start import counts
 from darkroom.errors import SetupError
 
 log = logging.getLogger("darkroom")
@@ -43,33 +44,48 @@ class _Member:
     end: str = ""
 
 
+class Sizes(NamedTuple):
+    """The size of a pool.
+
+    Attributes:
+        workers: how many.
+        cpus: CPU cores of each.
+        gpus: GPUs of each.
+        batches: of steps that each has in work at a time (`Models.workers`).
+    """
+
+    workers: int
+    cpus: int
+    gpus: int
+    batches: int
+
+
 class Pool:
     """Workers on a Ray cluster that this process is connected to.
 
     Args:
         setup: what the workers need.
-        size: how many there are.
-        cpus: CPU cores of each.
-        gpus: GPUs of each.
+        sizes: how many there are, and of what size.
 
     Attributes:
-        size: as given.
+        size: the number of workers.
+        batches: how many batches each of them has in work.
         work: what all of them have done.
     """
 
-    def __init__(self, setup: Setup, size: int, cpus: int, gpus: int) -> None:
+    def __init__(self, setup: Setup, sizes: Sizes) -> None:
         import ray
 
-        self.size = size
+        self.size, self.batches = sizes.workers, sizes.batches
         self.work = Work()
         self._setup = setup
-        self._kind = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0)(Worker)
+        self._kind = ray.remote(num_cpus=sizes.cpus, num_gpus=sizes.gpus, max_restarts=0)(Worker)
         self._members: list[_Member] = []
         self._gone: list[_Member] = []
         self._refused: dict[str, None] = {}
         self._started = self._failed_starts = 0
         self._had_worker = time.monotonic()
-        for _ in range(size):
+        for _ in range(self.size):
             self._start()
 
     def has_room(self) -> bool:
@@ -104,10 +120,12 @@ class Pool:
         for member in self._members:
             ray.kill(member.actor)
 
-    def facts(self) -> list[dict[str, Any]]:
-        """For `run.json`: what each worker has done."""
+    def facts(self) -> dict[str, Any]:
+        """For `run.json`: what the workers have done, together and each."""
         members = sorted([*self._members, *self._gone], key=lambda member: member.number)
-        return [_facts(member) for member in members if member.place]
+        each = [_facts(member) for member in members if member.place]
+        more = {"loaded": list(self.work.loaded), "peak_memory": self.work.peak_memory, "actors": each}
+        return {**counts(self.work), **more}
 
     def _start(self) -> None:
         actor: Any = self._kind.remote()
@@ -175,7 +193,7 @@ class Pool:
 def _facts(member: _Member) -> dict[str, Any]:
     assert member.place
     return {
-        "worker": member.number,
+        "actor": member.number,
         "machine": member.place.machine,
         "photos": member.work.photos,
         "computed": dict(member.work.computed),

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import TypeVar
 
 from darkroom.cluster.messages import Done, Lost, with_steps
 from darkroom.cluster.plan import PhotoInProgress, Target, Task, divide, groups, together
 from darkroom.cluster.pool import Pool
 from darkroom.dataset import Photo
+from darkroom.engine.computation import attempt
 from darkroom.engine.runner import Consumer
-from darkroom.errors import DarkroomError, PhotoError
+from darkroom.errors import PhotoError
 from darkroom.models import Models
 from darkroom.planning.plan import Step
 from darkroom.planning.preflight import planned
-from darkroom.system.interrupts import raise_if_interrupted
 from darkroom.system.watching import piece_done
 
 log = logging.getLogger("darkroom")
-T = TypeVar("T")
 
 _DEATHS = 2  # workers that a photo may cost
 _AHEAD = 32  # photos in progress for each worker: one that takes long holds up the journal, but no worker
@@ -69,17 +67,17 @@ class ClusterRunner:
         self, photos: Iterable[Photo], consumers: Sequence[Consumer], begun: deque[PhotoInProgress]
     ) -> Iterator[Task]:
         """Begin photos one group after the other; each gives tasks."""
-        for group, shares in groups(photos, self._pool.size, self._models.batch_size):
+        for group, shares in groups(photos, self._pool.size, self._pool.batches * self._models.batch_size):
             new = [self._begin(photo, consumers, shares) for photo in group]
             begun.extend(new)
             tasks = [task for photo in new for task in photo.tasks]
             yield from tasks if shares > 1 else together(tasks)
 
     def _begin(self, photo: Photo, consumers: Sequence[Consumer], shares: int) -> PhotoInProgress:
-        digest = _attempt(photo.digest, photo)
+        digest = attempt(photo.digest, photo)
         sinks = []
         for consumer in consumers:
-            tree = PhotoError(photo.problem) if photo.problem else _attempt(partial(self._plan, consumer, photo), photo)
+            tree = PhotoError(photo.problem) if photo.problem else attempt(partial(self._plan, consumer, photo), photo)
             sinks.append(consumer.begin(photo, digest, tree))
         return divide(photo, digest, sinks, shares)
 
@@ -111,6 +109,7 @@ class ClusterRunner:
 def _deliver(begun: deque[PhotoInProgress]) -> None:
     """Deliver what is there, in the order of the plan."""
     while begun:
+        begun[0].start()
         parts = begun[0].parts
         while parts and parts[0].pictures is not None:
             part = parts.popleft()
@@ -125,17 +124,3 @@ def _deliver(begun: deque[PhotoInProgress]) -> None:
 def _flush(targets: Sequence[Target]) -> None:
     for sink in {id(target.sink): target.sink for target in targets}.values():
         sink.flush()
-
-
-def _attempt(work: Callable[[], T], photo: Photo) -> T | PhotoError:
-    """See `engine.runner`."""
-    try:
-        return work()
-    except PhotoError as error:
-        return error
-    except DarkroomError:
-        raise
-    except Exception as error:
-        raise_if_interrupted()
-        log.debug("unexpected error at %s", photo.name, exc_info=error)
-        return PhotoError(f"unexpected {type(error).__name__}: {error} (traceback in run.log)")

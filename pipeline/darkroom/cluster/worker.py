@@ -6,7 +6,6 @@ import logging
 import os
 import platform
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -47,7 +46,7 @@ class Worker:
     def run(self, shares: Sequence[Share]) -> Done:
         """Compute the pictures of some shares."""
         started = time.monotonic()
-        waited, before = started - self._free_since, self._counters()
+        waited, before = started - self._free_since, self._work()
         catchers = [_Catcher(shares, number) for number in range(len(shares[0].trees))]
         error = None
         with _kept_log() as lines:
@@ -56,19 +55,20 @@ class Worker:
             except DarkroomError as caught:
                 error = caught
         self._free_since = time.monotonic()
-        for one, other in zip(now := self._counters(), before, strict=True):
-            one.subtract(other)
-        reused, computed, failed, seconds = (+counter for counter in now)
-        work = Work(reused, computed, failed, seconds, len(shares), self._free_since - started, waited)
+        work = self._work(before)
+        work.photos, work.busy, work.waited = len(shares), self._free_since - started, waited
         work.loaded, work.peak_memory = self._models.loaded(), peak_memory()
         if error:
             return Done(work=work, log=lines, error=error)
         pictures = [[picture for catcher in catchers for picture in catcher.of(share)] for share in shares]
         return Done(pictures, work, lines)
 
-    def _counters(self) -> tuple[Counter[str], ...]:
-        runner = self._runner
-        return runner.reused.copy(), runner.computed.copy(), runner.failed.copy(), Counter(runner.seconds)
+    def _work(self, before: Work | None = None) -> Work:
+        """The runner's counters, since `before`."""
+        runner, then = self._runner, before or Work()
+        seconds = {op: value - then.seconds.get(op, 0) for op, value in runner.seconds.items()}
+        now = (runner.reused - then.reused, runner.computed - then.computed, runner.failed - then.failed)
+        return Work(*now, seconds)
 
 
 class _Catcher:
@@ -108,6 +108,9 @@ class _CaughtPictures(NamedTuple):
 
     remaining: Sequence[Step]
     pictures: list[Picture]
+
+    def start(self) -> None:
+        """See `runner.ResultSink`."""
 
     def deliver(self, steps: Sequence[Step], results: Sequence[StepResult | PhotoError]) -> None:
         """See `runner.ResultSink`."""

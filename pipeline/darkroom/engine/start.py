@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from darkroom.config.settings import Settings
 from darkroom.dataset import Photo
@@ -15,6 +15,8 @@ from darkroom.record import metadata
 from darkroom.stages import STAGES
 from darkroom.store import Store
 from darkroom.system.memory import peak_memory
+
+T = TypeVar("T")
 
 
 class PhotoRunner(Protocol):
@@ -62,10 +64,13 @@ def in_this_process(settings: Settings, store: Store, kinds: Sequence[ModelKind]
 
 def counts(work: Counts) -> dict[str, Any]:
     """Counts and seconds for `run.json`, in the order of `STAGES`: results are ready in any order."""
-    found = {
-        "reused": +work.reused,
-        "computed": work.computed,
-        "failed": work.failed,
-        "seconds": {op: round(seconds, 3) for op, seconds in work.seconds.items()},
+    return {
+        "reused": _by_op(+work.reused),
+        "computed": _by_op(work.computed),
+        "failed": _by_op(work.failed),
+        "seconds": _by_op({op: round(seconds, 3) for op, seconds in work.seconds.items()}),
     }
-    return {name: {op: values[op] for op in STAGES if op in values} for name, values in found.items()}
+
+
+def _by_op(values: Mapping[str, T]) -> dict[str, T]:
+    return {op: values[op] for op in STAGES if op in values}

@@ -151,10 +151,10 @@ class Totals(TypedDict):
     flagged: Count
 
 
-class WorkerLine(TypedDict):
-    """What a worker of `engine=ray` did. `busy` and `waited` are its seconds at work and without work."""
+class ActorWork(TypedDict):
+    """What a Ray actor did. `busy` and `waited` are its seconds at work and without work."""
 
-    worker: Count
+    actor: Count
     machine: str
     photos: Count
     computed: dict[str, Count]
@@ -172,7 +172,7 @@ class Work(TypedDict, total=False):
     seconds: dict[str, Seconds]
     loaded: list[str]
     peak_memory: Count
-    workers: list[WorkerLine]
+    actors: list[ActorWork]
 
 
 class DependsOn(TypedDict):
