@@ -23,6 +23,7 @@ from darkroom.errors import SetupError
 from darkroom.models import Memory, ModelKind, ModelNames, Models
 from darkroom.resources import install_command
 from darkroom.store import Store
+from darkroom.system.cores import usable_cores
 
 log = logging.getLogger("darkroom")
 
@@ -39,9 +40,10 @@ def on_cluster(settings: Settings, store: Store, kinds: Sequence[ModelKind]) -> 
     """Compute on a Ray cluster (`engine.start.StartRunner`)."""
     models = settings.models()
     with _connected():
-        cpus, gpus = _needs(settings, models)
+        gpus = int(models.device.startswith("cuda"))
+        cpus = _cpus(settings, models, gpus)
         size = _room(cpus, gpus)
-        batches = models.workers if gpus else cpus
+        batches = models.workers if gpus else max(1, cpus // int(models.memory.threads))
         make_models = partial(_models, models.resolved_settings(), batches)
         setup = Setup(make_models, {kind: models.identity(kind) for kind in kinds}, store.folder)
         pool = Pool(setup, Sizes(size, cpus, gpus, batches))
@@ -58,25 +60,32 @@ def _models(settled: Mapping[str, Any], batches: int) -> Models:
     return Models(ModelNames(**settled["models"]), Memory(**{**settled["memory"], "workers": batches}), device)
 
 
-def _needs(settings: Settings, models: Models) -> tuple[int, int]:
-    """Cores and GPUs of each worker."""
-    gpus = int(models.device.startswith("cuda"))
+def _cpus(settings: Settings, models: Models, gpus: int) -> int:
+    """The cores of each worker."""
     if settings.engine.cpus != "auto":
-        return settings.engine.cpus, gpus
-    return 1, gpus
+        return settings.engine.cpus
+    if not gpus:
+        return int(models.memory.threads)
+    shares = [each["CPU"] // each["GPU"] for each in _machines() if each.get("GPU")]
+    return max(1, int(min(shares, default=1)))
 
 
 def _room(cpus: int, gpus: int) -> int:
     """How many workers the machines of the cluster have room for."""
+    needed = {name: number for name, number in {"CPU": cpus, "GPU": gpus}.items() if number}
+    room = sum(min(int(each.get(name, 0) // number) for name, number in needed.items()) for each in _machines())
+    if not room:
+        what = f"{cpus} cores and a GPU" if gpus else f"{cpus} cores"
+        raise SetupError(f"engine.cpus: no machine of the Ray cluster has {what} for a worker")
+    return room
+
+
+def _machines() -> list[dict[str, float]]:
+    """What each machine of the cluster has: `CPU` and `GPU` are numbers of cores and of GPUs."""
     import ray
 
     nodes: Any = ray.nodes  # without types
-    machines = [machine["Resources"] for machine in nodes() if machine["Alive"]]
-    needed = {"CPU": cpus, "GPU": gpus}
-    rooms = [min(int(each.get(name, 0) // of_each) for name, of_each in needed.items() if of_each) for each in machines]
-    if not sum(rooms):
-        raise SetupError(f"engine.cpus={cpus}: no machine of the Ray cluster has so many cores")
-    return sum(rooms)
+    return [machine["Resources"] for machine in nodes() if machine["Alive"]]
 
 
 @contextmanager
@@ -92,8 +101,12 @@ def _connected() -> Iterator[None]:
     with _folder() as folder:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if not os.environ.get("RAY_ADDRESS"):
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-            options |= {"address": "local", "num_cpus": cores, "include_dashboard": False, "_temp_dir": str(folder)}
+            options |= {
+                "address": "local",
+                "num_cpus": usable_cores(),
+                "include_dashboard": False,
+                "_temp_dir": str(folder),
+            }
             options["object_store_memory"] = _OBJECTS
         try:
             with _our_signals():
