@@ -10,9 +10,11 @@ import pytest
 
 from darkroom.errors import SetupError
 from darkroom.models import InpaintRequest, Memory, ModelNames, Models
-from darkroom.models.controls import ControlModels
 from darkroom.models.diffusion import Diffusion
+from darkroom.models.reference_info import find_reference
 from darkroom.models.request import Control
+from darkroom.models.steering import steering_of
+from darkroom.models.steering_files import SteeringFiles
 from darkroom.models.weights import find_weights
 from support.pipelines import pipeline_of
 from support.tiny_controls import controlled_picture, write_adapter, write_controlnet
@@ -103,8 +105,9 @@ def test_company_in_a_batch_changes_nothing(checkpoints, controls) -> None:
         asking(("adapter", 0.7, RGB)),
         asking(("one", 0.2, GREY), change_map=np.where(request_of().mask, np.float32(0.5), 0)),
     ]
-    library = ControlModels(lambda name: find_weights("controls", controls[name]), Memory(dtype="fp32"), "cpu")
-    diffusion = Diffusion(pipeline_of(checkpoints["sdxl-inpaint"]), 2, control_model=library.get)
+    files = SteeringFiles(lambda name: find_weights("controls", controls[name]), lambda: find_reference(""))
+    pipe = pipeline_of(checkpoints["sdxl-inpaint"])
+    diffusion = Diffusion(pipe, 2, steering=steering_of(pipe.unet, files, Memory(dtype="fp32"), "cpu"))
     together = diffusion.inpaint(requests)
     assert all(map(np.array_equal, together, (diffusion.inpaint([one])[0] for one in requests)))
 

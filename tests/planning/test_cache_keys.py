@@ -79,6 +79,7 @@ PLACES = [
         ("combine", "mask"),
         ("inpaint", "control_images"),
         ("inpaint", "control_masks"),
+        ("inpaint", "reference"),
         ("inpaint", "prompts_file"),
         ("background", "picture"),
     ),

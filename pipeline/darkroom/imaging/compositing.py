@@ -29,12 +29,14 @@ class WorkingCrop:
             sees nothing of the old picture under a soft edge, and what `to_working_crop` adds around them.
         change_map: (h, w) float32 in [0, 1], the mask itself; above 0 only where `mask` is True.
         controls: control pictures by name, (h, w) or (h, w, 3) uint8.
+        references: pictures that what is painted should resemble, (height, width, 3) uint8 of any size.
     """
 
     image: np.ndarray
     mask: np.ndarray
     change_map: np.ndarray
     controls: Mapping[str, np.ndarray] = field(default_factory=dict)
+    references: tuple[np.ndarray, ...] = ()
 
 
 def fill_alpha(alpha: np.ndarray, repainted: np.ndarray) -> np.ndarray:

@@ -19,10 +19,12 @@ from darkroom.errors import SetupError, suggest
 from darkroom.models import loading
 from darkroom.models.device import choose_device, resolve_memory, resolve_threads
 from darkroom.models.loading import Loading, ModelKind
-from darkroom.models.names import CLIPSEG, CLOSED_FORM, CONTROLS, DEPTH, GUIDED, LANCZOS, SDXL
+from darkroom.models.names import CLIPSEG, CLOSED_FORM, CONTROLS, DEPTH, GUIDED, IP_ADAPTERS, LANCZOS, REFERENCE, SDXL
+from darkroom.models.reference_info import ReferenceFiles, find_reference, reference_problem
 from darkroom.models.request import InpaintRequest
 from darkroom.models.settings import Memory, ModelNames
 from darkroom.models.side_by_side import turns_on, use_threads
+from darkroom.models.steering_files import SteeringFiles
 from darkroom.models.subject_networks import GRABCUT, SMALLEST
 from darkroom.models.weights import ModelFiles, find_weights, subject_commands
 
@@ -55,6 +57,7 @@ _VERSIONS: dict[ModelKind, int] = {
     "lama": 1,
     "depth": 1,
     CONTROLS: 1,
+    REFERENCE: 1,
 }
 _LIBRARIES: dict[ModelKind, tuple[str, ...]] = {
     "sam": ("torch", "torchvision", "segment-anything"),
@@ -173,6 +176,15 @@ class Models:
         problem = control_problem(name, files.path, self.checkpoint_info)
         return f"models.controls.{name}={files.name} {problem}" if problem else None
 
+    def reference_problem(self) -> str | None:
+        """Why the IP-Adapter cannot work with the inpainting model; None if it can. Loads no weights.
+
+        Raises:
+            SetupError: its files are missing or damaged.
+        """
+        problem = reference_problem(self._reference_files(), self.checkpoint_info)
+        return f"models.reference={self._name(REFERENCE)} {problem}" if problem else None
+
     @property
     def batch_size(self) -> int:
         """Pictures per UNet call; does not load the model."""
@@ -206,7 +218,7 @@ class Models:
         threads of a model on a GPU.
         """
         group, _, name = kind.partition(".")
-        if name:  # part of the painter, whose identity has the rest
+        if name or kind == REFERENCE:  # beside the painter, whose identity has the rest
             return {"weights": self._find(kind).identity(), "version": _VERSIONS[group]}
         numerics: dict[str, Any] = {"dtype": "fp32"}
         if kind == "inpaint":
@@ -230,6 +242,7 @@ class Models:
             "memory": asdict(self.memory),
             "models": {
                 **{kind: self._name(kind) for kind in _KINDS},
+                REFERENCE: self._weights.reference,
                 CONTROLS: dict(self._weights.controls),
             },
         }
@@ -288,7 +301,7 @@ class Models:
             memory=self.memory,
             turns=self._turns,
             keep=self._keep_embedding,
-            control_files=self._control_files,
+            steering=SteeringFiles(lambda name: self._find(f"{CONTROLS}.{name}"), self._reference_files),
         )
 
     def _uses_torch(self, kind: ModelKind) -> bool:
@@ -333,10 +346,12 @@ class Models:
 
         return {"onnxruntime": _series(onnxruntime_version())}
 
-    def _control_files(self, name: str) -> ModelFiles:
-        return self._find(f"{CONTROLS}.{name}")
+    def _reference_files(self) -> ReferenceFiles:
+        return find_reference(self._name(REFERENCE))
 
     def _find(self, kind: ModelKind) -> ModelFiles:
+        if kind == REFERENCE:
+            return self._reference_files()
         return find_weights(kind.partition(".")[0], self._name(kind))
 
     def _name(self, kind: ModelKind) -> str:
@@ -359,6 +374,8 @@ class Models:
             return self._subject_name
         if kind == "depth":  # no miniature
             return DEPTH
+        if kind == REFERENCE:
+            return IP_ADAPTERS[self.checkpoint_info.text_encoders]
         return "miniature" if self.device == "cpu" else _ON_GPU[kind]
 
 

@@ -69,11 +69,6 @@ class ControlModels:
             return self._loaded[folder]
 
 
-def no_control(name: str) -> ControlModel:
-    """For a painter without control models."""
-    raise SetupError(f"models.controls.{name}: this model takes no controls")
-
-
 def load_control(folder: Path, memory: Memory, device: str) -> ControlModel:
     """Load a control model beside its painter. Raises `SetupError` as `ControlModels.get` does."""
     kind = control_class(folder)

@@ -14,7 +14,6 @@ import numpy as np
 
 from darkroom.errors import PhotoError
 from darkroom.models.checkpoint import load_pipeline
-from darkroom.models.controls import ControlModel, ControlModels, no_control
 from darkroom.models.ddim_inversion import invert_and_decode
 from darkroom.models.diffedit_mask import DiffEditMask
 from darkroom.models.library_logging import silence_libraries
@@ -25,6 +24,8 @@ from darkroom.models.request import DiffEditMaskRequest, DiffEditRequest, Inpain
 from darkroom.models.schedulers import build_scheduler
 from darkroom.models.settings import Memory
 from darkroom.models.side_by_side import Turns
+from darkroom.models.steering import Steering, steering_of
+from darkroom.models.steering_files import SteeringFiles
 from darkroom.models.weights import ModelFiles
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Diffusion:
         pipe: a loaded pipeline, on its device.
         batch_size: pictures per UNet call; smaller batches are padded to it.
         turns: held while a thread computes.
-        control_model: loads the control model of a name.
+        steering: what requests may use beside their prompts.
 
     Attributes:
         multiple: height and width of a request must be divisible by this.
@@ -59,10 +60,10 @@ class Diffusion:
         pipe: Pipeline,
         batch_size: int = 1,
         turns: Turns | None = None,
-        control_model: Callable[[str], ControlModel] = no_control,
+        steering: Steering | None = None,
     ) -> None:
         self._pipe = pipe
-        self._control_model = control_model
+        self._steering = steering
         self._base_scheduler = pipe.scheduler
         self._turns = turns or nullcontext()
         self._encoded = lru_cache(maxsize=16)(partial(encode_prompt, pipe))  # one prompt, many seeds
@@ -148,7 +149,7 @@ class Diffusion:
 
     def _repaint(self, pipe: Pipeline, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
         pipe.scheduler = build_scheduler(requests[0].scheduler, self._base_scheduler)
-        return repaint(pipe, requests, [self._encode(request.prompt) for request in requests], self._control_model)
+        return repaint(pipe, requests, [self._encode(request.prompt) for request in requests], self._steering)
 
     def _diffedit(self, pipe: Pipeline, requests: Sequence[DiffEditRequest]) -> list[np.ndarray]:
         pictures = invert_and_decode(pipe, self._base_scheduler, requests)
@@ -213,7 +214,7 @@ def load_diffusion(
     files: ModelFiles,
     memory: Memory,
     device: str,
-    control_files: Callable[[str], ModelFiles],
+    steering: SteeringFiles,
     turns: Turns | None = None,
 ) -> Diffusion:
     """The inpainting model of a checkpoint, on its device.
@@ -222,7 +223,7 @@ def load_diffusion(
         files: the checkpoint.
         memory: resolved settings (`darkroom.models.device.resolve_memory`).
         device: `cpu`, `cuda`, `cuda:1` or `mps`.
-        control_files: finds the control model of a name.
+        steering: finds what else than the prompt steers it.
         turns: see `Diffusion`.
 
     Raises:
@@ -232,5 +233,4 @@ def load_diffusion(
     pipe = load_pipeline(files, torch_dtype(memory))
     pipe.set_progress_bar_config(disable=True)
     apply_memory_settings(pipe, memory, device)
-    controls = ControlModels(control_files, memory, device)
-    return Diffusion(pipe, int(memory.batch_size), turns, controls.get)
+    return Diffusion(pipe, int(memory.batch_size), turns, steering_of(pipe.unet, steering, memory, device))

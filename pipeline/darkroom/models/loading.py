@@ -5,12 +5,12 @@ All loaders raise `SetupError` if weights are missing, damaged or of another kin
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from darkroom.models.names import CLOSED_FORM, GUIDED, LANCZOS
 from darkroom.models.settings import Memory
 from darkroom.models.side_by_side import Turns
+from darkroom.models.steering_files import SteeringFiles
 from darkroom.models.subject_networks import GRABCUT
 from darkroom.models.weights import ModelFiles
 
@@ -33,7 +33,7 @@ class Loading(NamedTuple):
         memory: resolved settings.
         turns: held while a thread computes.
         keep: see `Sam`.
-        control_files: finds the control model of a name.
+        steering: finds what else than the prompt steers the painter.
     """
 
     files: ModelFiles
@@ -41,7 +41,7 @@ class Loading(NamedTuple):
     memory: Memory
     turns: Turns
     keep: KeepEmbedding
-    control_files: Callable[[str], ModelFiles]
+    steering: SteeringFiles
 
 
 def sam(how: Loading) -> SamModel:
@@ -64,7 +64,7 @@ def diffusion(how: Loading) -> DiffusionModel:
     from darkroom.models.diffusion import load_diffusion
     from darkroom.models.miniature.upscaled_diffusion import at_native_size
 
-    return at_native_size(load_diffusion(how.files, how.memory, how.device, how.control_files, how.turns))
+    return at_native_size(load_diffusion(how.files, how.memory, how.device, how.steering, how.turns))
 
 
 def subject(how: Loading) -> SubjectModel:

@@ -39,6 +39,15 @@ SD15 = "stable-diffusion-v1-5/stable-diffusion-inpainting"
 CONTROLS = "controls"
 """The group of settings that names control models; `controls.canny` is the kind of model of one of them."""
 
+REFERENCE = "reference"
+"""The kind of model that IP-Adapters are."""
+
+IP_ADAPTERS = {
+    1: "h94/IP-Adapter/models/ip-adapter_sd15.safetensors",
+    2: "h94/IP-Adapter/sdxl_models/ip-adapter_sdxl.safetensors",
+}
+"""The IP-Adapter of `auto`, by the number of the painter's text encoders."""
+
 DRAWN = ("canny", "lineart", "depth")
 """The controls whose pictures are made of the photo."""
 

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from darkroom.errors import Cancelled, PhotoError
-from darkroom.models.controlled_unet import controlled
 from darkroom.models.differential_diffusion import DifferentialDiffusion
 from darkroom.models.prompts import EncodedPrompt, PromptEmbeds
 from darkroom.models.request import InpaintRequest
+from darkroom.models.steered_unet import steered
 from darkroom.system.watching import piece_done
 
 if TYPE_CHECKING:
     import torch
 
-    from darkroom.models.controls import ControlModel
     from darkroom.models.diffusers_interfaces import Pipeline
+    from darkroom.models.steering import Steering
 
 
 def repaint(
     pipe: Pipeline,
     requests: Sequence[InpaintRequest],
     prompts: Sequence[EncodedPrompt],
-    control_model: Callable[[str], ControlModel],
+    steering: Steering | None = None,
 ) -> list[np.ndarray]:
     """Repaint all requests in one batch; they must agree in `InpaintRequest.batch_key`.
 
@@ -34,7 +34,7 @@ def repaint(
         pipe: the pipeline.
         requests: the pictures to repaint.
         prompts: the encoded prompt of each request, all of one length.
-        control_model: the control model of a name.
+        steering: what the requests may use beside their prompts.
 
     Returns:
         (h, w, 3) uint8 RGB for each request.
@@ -54,7 +54,7 @@ def repaint(
         return tensors
 
     arguments = _arguments(requests, prompts)
-    with controlled(pipe, requests, control_model):
+    with steered(pipe, requests, steering):
         try:
             pictures = pipe(**arguments, callback_on_step_end=after_step, output_type="np").images
         except Cancelled:

@@ -43,6 +43,8 @@ class InpaintRequest:
             from the first step.
         controls: what else steers the repaint.
         control_end: the share of the steps in which the controls act, above 0 to 1.
+        references: pictures that what is painted should resemble, (h, w, 3) uint8 RGB of any size.
+        reference_weight: how strongly they act together, 0 to 2; 0 changes nothing.
     """
 
     image: np.ndarray
@@ -56,6 +58,8 @@ class InpaintRequest:
     change_map: np.ndarray | None = None
     controls: tuple[Control, ...] = ()
     control_end: float = 1.0
+    references: tuple[np.ndarray, ...] = ()
+    reference_weight: float = 0.0
 
     def batch_key(self) -> tuple[object, ...]:
         """Requests with the same key may share a batch."""
@@ -68,6 +72,8 @@ class InpaintRequest:
             self.scheduler,
             tuple((control.name, control.weight) for control in self.controls),
             self.control_end,
+            len(self.references),
+            self.reference_weight,
         )
 
 

@@ -73,6 +73,8 @@ class ModelNames(SettingsGroup):
         lama: `big-lama`, or a path.
         depth: `auto`, a Hub repository of a depth network of transformers, such as
             `depth-anything/Depth-Anything-V2-Small-hf`, or a folder.
+        reference: `auto`, or an IP-Adapter: the path of a `.safetensors` file with a folder `image_encoder` beside it,
+            or a Hub repository and the path in it (`reference_info.find_reference`).
         controls: control models by names that recipes use, such as `canny`: a Hub repository or a folder each.
     """
 
@@ -85,6 +87,7 @@ class ModelNames(SettingsGroup):
     upscale: _Name = "lanczos"
     lama: _Name = "big-lama"
     depth: _Name = "auto"
+    reference: _Name = "auto"
     controls: _NamedWeights = FrozenDict()
 
 

@@ -19,6 +19,7 @@ from darkroom.models.names import CONTROLS, DRAWN
 from darkroom.models.request import Control
 from darkroom.stages.base import Problem, stage
 from darkroom.stages.fields import scalar
+from darkroom.stages.files import is_file
 from darkroom.stages.markers import EachValue, PathField, StageName
 from darkroom.stages.named_values import NamedTexts, SeveralStrengths, names_in
 from darkroom.stages.repainting import Repainting
@@ -85,7 +86,7 @@ class Controlled(Repainting):
             if problem := models.control_problem(name):
                 yield "control", problem
         for path in (self.control_images or {}).values():
-            if not _is_file(Path(path)):
+            if not is_file(Path(path)):
                 yield "control_images", f"{path}: no such file"
 
     def controls(self, crop: WorkingCrop) -> tuple[Control, ...]:
@@ -140,10 +141,3 @@ def _read(path: Path, size: tuple[int, int]) -> np.ndarray:
             "its proportions differ"
         )
     return pixels
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        return False

@@ -14,7 +14,6 @@ from darkroom.models.foreign_syntax import Syntax
 from darkroom.models.names import SCHEDULERS
 from darkroom.models.prompts import Prompt, compel_error, compel_warnings
 from darkroom.stages.base import GenerationSummary, Problem, stage
-from darkroom.stages.controlled import Controlled
 from darkroom.stages.fields import (
     Flag,
     PromptsFile,
@@ -27,6 +26,7 @@ from darkroom.stages.fields import (
     truncation_warnings,
 )
 from darkroom.stages.markers import EachValue
+from darkroom.stages.referenced import Referenced
 
 if TYPE_CHECKING:
     from darkroom.models import Models
@@ -36,7 +36,7 @@ Scheduler = Literal[SCHEDULERS]  # type: ignore[valid-type]  # mypy needs litera
 
 
 @stage
-class Inpaint(Controlled):
+class Inpaint(Referenced):
     """A crop around the mask is repainted at the model's working size and blended in by the mask.
 
     Where the mask is 0, nothing changes. The mask stays for later stages. Source: Podell et al., SDXL, 2023
@@ -165,6 +165,8 @@ class Inpaint(Controlled):
             scheduler=self.scheduler,
             controls=self.controls(crop),
             control_end=self.control_end,
+            references=crop.references,
+            reference_weight=self.reference_weight if crop.references else 0,
         )
 
     def blend_mask(self, mask: np.ndarray) -> np.ndarray:

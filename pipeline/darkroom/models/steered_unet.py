@@ -1,8 +1,8 @@
-"""`ControlledUnet`: a UNet that is steered by ControlNets and T2I-Adapters, in place of the pipeline's own."""
+"""`SteeredUnet`: a UNet with ControlNets, T2I-Adapters and reference pictures, in place of the pipeline's own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,39 +17,43 @@ if TYPE_CHECKING:
     import torch
 
     from darkroom.models.diffusers_interfaces import Pipeline
+    from darkroom.models.references import Embeds
+    from darkroom.models.steering import Steering
 
 _LATENTS = 4  # channels that a control model sees; an inpainting UNet gets the mask and the masked picture as well
 
 
 @contextmanager
-def controlled(
-    pipe: Pipeline, requests: Sequence[InpaintRequest], model: Callable[[str], ControlModel]
-) -> Iterator[None]:
-    """Steer the UNet of a pipeline by the control pictures of a batch.
+def steered(pipe: Pipeline, requests: Sequence[InpaintRequest], steering: Steering | None) -> Iterator[None]:
+    """Steer the UNet of a pipeline by the control and reference pictures of a batch; nothing happens without them.
 
     Args:
         pipe: a pipeline that this thread alone uses; its modules may be shared.
         requests: the batch, alike in `InpaintRequest.batch_key`.
-        model: the control model of a name.
+        steering: loads what they need.
     """
-    active = [index for index, control in enumerate(requests[0].controls) if control.weight]
-    if not active:
+    if steering is None:
         yield
         return
+    active = [index for index, control in enumerate(requests[0].controls) if control.weight]
     steers = [[request.controls[index] for request in requests] for index in active]
-    bare = pipe.unet
-    models = [model(controls[0].name) for controls in steers]
-    pipe.unet = ControlledUnet(pipe, list(zip(models, steers, strict=True)), requests[0].control_end)
-    try:
-        yield
-    finally:
-        pipe.unet = bare
-        for one in models:
-            one.free()
+    with steering.references.using(requests) as embeds:
+        if not (active or embeds):
+            yield
+            return
+        bare = pipe.unet
+        models = [steering.control(controls[0].name) for controls in steers]
+        pipe.unet = SteeredUnet(pipe, list(zip(models, steers, strict=True)), requests[0].control_end, embeds)
+        try:
+            yield
+        finally:
+            pipe.unet = bare
+            for one in models:
+                one.free()
 
 
-class ControlledUnet:
-    """Adds to a UNet what its control models make of the control pictures.
+class SteeredUnet:
+    """Adds to a UNet what control models make of control pictures, and the embeddings of reference pictures.
 
     It computes what `StableDiffusionXLControlNetInpaintPipeline`, its union variant and
     `StableDiffusionXLAdapterPipeline` of diffusers 0.42 compute, in any mix, within the ordinary inpainting pipelines.
@@ -57,10 +61,17 @@ class ControlledUnet:
     Args:
         pipe: whose UNet is called.
         steers: each control model, and its control for every picture of the batch; weights above 0.
-        end: the share of the steps in which the controls act; after it, the UNet is alone.
+        end: the share of the steps in which the controls act.
+        references: for every picture of the batch, see `References.using`; its IP-Adapter is attached to the UNet.
     """
 
-    def __init__(self, pipe: Pipeline, steers: Sequence[tuple[ControlModel, Sequence[Control]]], end: float) -> None:
+    def __init__(
+        self,
+        pipe: Pipeline,
+        steers: Sequence[tuple[ControlModel, Sequence[Control]]],
+        end: float,
+        references: Sequence[Embeds] | None,
+    ) -> None:
         self._pipe = pipe
         self._unet = pipe.unet
         self._end = end
@@ -73,6 +84,7 @@ class ControlledUnet:
         for each in pictures:
             if each[0].kind == UNION:
                 self._unions.setdefault(id(each[0]), []).append(each)
+        self._references = references and _stacked(references)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._unet, name)
@@ -80,15 +92,18 @@ class ControlledUnet:
     def __call__(self, sample: torch.Tensor, timestep: torch.Tensor, **others: Any) -> Any:
         """See `UNet2DConditionModel.forward`; called once a step."""
         self._step += 1
-        if self._step / self._pipe.num_timesteps > self._end:
-            return self._unet(sample, timestep, **others)
         added: dict[str, Any] = {}
-        if self._features:
-            added["down_intrablock_additional_residuals"] = [_repeated(one, sample) for one in self._features]
-        residuals = self._residuals(sample[:, :_LATENTS], timestep, others)
-        if residuals:
-            down, middle = residuals
-            added |= {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+        if self._step / self._pipe.num_timesteps <= self._end:
+            if self._features:
+                added["down_intrablock_additional_residuals"] = [_repeated(one, sample) for one in self._features]
+            residuals = self._residuals(sample[:, :_LATENTS], timestep, others)
+            if residuals:
+                down, middle = residuals
+                added |= {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+        if self._references:
+            seen, nothing = self._references
+            embeds = seen if len(seen) == len(sample) else _joined(nothing, seen)  # as guidance orders a batch
+            others["added_cond_kwargs"] = {**(others.get("added_cond_kwargs") or {}), "image_embeds": [embeds]}
         return self._unet(sample, timestep, **others, **added)
 
     def _residuals(self, latents: torch.Tensor, timestep: torch.Tensor, others: Any) -> tuple[Any, Any] | None:
@@ -164,6 +179,20 @@ def _with_channels(picture: np.ndarray, channels: int) -> np.ndarray:
     if picture.ndim == 2:
         return np.repeat(picture[..., None], channels, axis=2)
     return picture if channels == picture.shape[2] else picture.mean(axis=2, keepdims=True).round().astype(np.uint8)
+
+
+def _stacked(references: Sequence[Embeds]) -> Embeds:
+    """The embeddings of a batch: (batch, N, ...) each for N reference pictures."""
+    import torch
+
+    seen, nothing = zip(*references, strict=True)
+    return torch.stack(seen), torch.stack(nothing)
+
+
+def _joined(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    return torch.cat([one, other])
 
 
 def _repeated(batch: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
