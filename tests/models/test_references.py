@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import diffusers
@@ -92,6 +93,16 @@ def test_pictures_without_reference_are_the_same_before_between_and_after(models
     alone = [models.diffusion.inpaint([asking(ONE)])[0], models.diffusion.inpaint([asking(ONE, weight=1.0)])[0]]
     assert np.array_equal(mixed[0], alone[0]) and np.array_equal(mixed[2], alone[1])
     assert all(map(np.array_equal, models.diffusion.inpaint([plain, steered]), before))
+
+
+def test_threads_change_nothing(models: Models) -> None:
+    """Pictures with and without references and controls, painted by several threads at once."""
+    control = (Control("canny", 0.5, np.full((HEIGHT, WIDTH), 255, np.uint8)),)
+    requests = [asking(ONE), request_of(), asking(TWO, weight=1.0), request_of(controls=control), asking(ONE, seed=8)]
+    alone = [models.diffusion.inpaint([request])[0] for request in requests]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda request: models.diffusion.inpaint([request])[0], requests * 3))
+    assert all(map(np.array_equal, together, alone * 3))
 
 
 def test_what_does_not_fit_is_told_before_the_run(checkpoint: Path, adapter: str, tmp_path: Path) -> None:
