@@ -11,10 +11,10 @@ from PIL import Image
 
 from darkroom.errors import RecordError
 from darkroom.record import read_journal
-from darkroom.report import contact_sheet, sheet
-from darkroom.report.sheet import MAX_HEIGHT, MAX_PHOTOS
+from darkroom.report import contact_sheet, run_page, sheet
+from darkroom.report.sheet import MAX_HEIGHT, MAX_PHOTOS, further_sheets
 from darkroom.system.files import Folder
-from support.fake_run_folder import GREY, FakeRun, boxes, read
+from support.fake_run_folder import GREY, FakeRun, boxes, data_of, read
 
 
 @pytest.fixture
@@ -131,11 +131,34 @@ def test_only_the_photos_shown_are_opened(run: FakeRun, monkeypatch: pytest.Monk
         return thumbnail(folder, path, box)
 
     monkeypatch.setattr(sheet, "thumbnail", note)
+    monkeypatch.setattr(sheet, "MAX_SHEETS", 2)
     for photo in range(200):
         run.picture(f"{photo}.png", (9, 99, 199))
         run.add(f"{photo}.jpg", source=f"{photo}.png", status="failed", error="no")
     drawn(run)
-    assert opened == [f"{photo}.jpg" for photo in range(MAX_PHOTOS)]
+    assert opened == [f"{photo}.jpg" for photo in range(2 * MAX_PHOTOS)]
+
+
+def test_further_photos_go_to_further_sheets(run: FakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each photo is on one sheet, and what an earlier report had too much is removed."""
+    monkeypatch.setattr(sheet, "MAX_PHOTOS", 4)
+    monkeypatch.setattr(sheet, "MAX_SHEETS", 3)
+    shown = list(colours())[:10]
+    for number, colour in enumerate(shown):
+        source = run.picture(f"{number}.png", colour)
+        run.add(f"{number}.jpg", source=source, prompt="x", status="failed", error="no")
+    drawn(run)
+    names = ["contact_sheet.png", "contact_sheet_2.png", "contact_sheet_3.png"]
+    assert further_sheets(run.folder) == names[1:]
+    for start, name in zip((0, 4, 8), names, strict=True):
+        page = read(run.folder / name)
+        found = [bool((np.abs(page - np.int16(colour)) <= 3).all(axis=2).any()) for colour in shown]
+        assert found == [start <= number < start + 4 for number in range(10)]
+    assert data_of(run_page(run.folder))["files"][:3] == names
+    del run.lines[5:]
+    (run.folder / "contact_sheet_of_mine.png").write_bytes(b"mine")
+    drawn(run)
+    assert further_sheets(run.folder) == names[1:2] and (run.folder / "contact_sheet_of_mine.png").exists()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (5000, 7)])

@@ -33,16 +33,18 @@ from darkroom.report.folder import (
     tally,
 )
 from darkroom.report.redaction import Redactor
+from darkroom.report.sheet import SHEET, further_sheets
 from darkroom.system.files import Folder, writing
 
-MAX_PICTURES = 4000  # per file; further pictures go into further files
+MAX_PICTURES = 20_000  # per file; further pictures go into further files
 
 _TEMPLATE = Path(__file__).with_name("template")
-_FILES = ("contact_sheet.png", "recipe.yaml", "run.json", "sweep.json", "journal.jsonl", "run.log")
+_FILES = ("recipe.yaml", "run.json", "sweep.json", "journal.jsonl", "run.log")
 _SHOWN_KEYS = (
     *("photo", "status", "error", "flags", "warnings", "prompt", "negative_prompt", "seed", "variant"),
     *("outside_max_diff", "seconds", "item"),
 )
+_SHAPES = 24  # thumbnails that give the shape of the frames
 _FURTHER_PAGE = re.compile(r"index_\d+\.html")
 
 _Picture = tuple[int, Mapping[str, Any]]  # index of the run, and a line of its journal
@@ -150,24 +152,26 @@ def _duration(seconds: float | None) -> str | None:
 
 
 def _write(report: _Report) -> Path:
-    statuses = Counter(line["status"] for _, line in report.pictures())
+    statuses: Counter[str] = Counter()
+    flagged = 0
+    for _, line in report.pictures():
+        statuses[line["status"]] += 1
+        flagged += bool(line.get("flags"))
     names = ["index.html", *(f"index_{number}.html" for number in range(2, -(-statuses.total() // MAX_PICTURES) + 1))]
-    common = report.redactor.redact(_common_data(report, names, statuses))
+    common = report.redactor.redact(_common_data(report, names, statuses, flagged))
     pictures = enumerate(report.pictures(), start=1)
     files = Folder(report.folder)
     for number, name in enumerate(names):
-        data = common | {"page": number} | _data(report, islice(pictures, MAX_PICTURES))
-        files.write(name, _html(data).encode())
+        files.write(name, _html(common | {"page": number}, _data(report, islice(pictures, MAX_PICTURES))).encode())
     for path in report.folder.glob("index_*.html"):  # of an earlier report with more pictures
         if _FURTHER_PAGE.fullmatch(path.name) and path.name not in names:
             files.remove(path.name)
     return report.folder / "index.html"
 
 
-def _common_data(report: _Report, names: Sequence[str], statuses: Counter[str]) -> dict[str, Any]:
+def _common_data(report: _Report, names: Sequence[str], statuses: Counter[str], flagged: int) -> dict[str, Any]:
     """The data that all files of a report share."""
     files = Folder(report.folder)
-    flagged = sum(bool(line.get("flags")) for _, line in report.pictures())
     return {
         "title": report.title,
         "summary": [*report.summary, *tally(statuses + Counter(flagged=flagged))],
@@ -175,7 +179,7 @@ def _common_data(report: _Report, names: Sequence[str], statuses: Counter[str]) 
         "folder": report.folder_name,
         "axes": [{"name": axis, "label": short_name(axis)} for axis in report.axes],
         "runs": [_run_data(run) for run in report.runs],
-        "files": [name for name in _FILES if files.has(name)],
+        "files": [name for name in (SHEET, *further_sheets(report.folder), *_FILES) if files.has(name)],
         "pages": [{"file": name, "first": number * MAX_PICTURES + 1} for number, name in enumerate(names)],
         "total": statuses.total(),
     }
@@ -188,15 +192,18 @@ def _run_data(run: _Run) -> dict[str, Any]:
     return {"folder": run.folder.name, "values": dict(run.job.values), "page": page}
 
 
-def _data(report: _Report, pictures: Iterable[tuple[int, _Picture]]) -> dict[str, Any]:
-    """The data of one file. Stage settings that pictures share are stored once."""
+def _data(report: _Report, pictures: Iterable[tuple[int, _Picture]]) -> str:
+    """The data of one file, as the members of a JSON object. Stage settings that pictures share are stored once."""
     stages: dict[str, int] = {}
-    shown = []
+    first: list[str] = []  # thumbnails
+    shown = []  # as JSON: thousands of dictionaries would take ten times the memory
     for number, (run, line) in pictures:
         full = {"number": number, "run": run, **_picture(report, report.runs[run], line, stages)}
-        shown.append({key: value for key, value in full.items() if value not in (None, "", {}, [])})
+        shown.append(_safe_json({key: value for key, value in full.items() if value not in (None, "", {}, [])}))
+        if full.get("thumbnail") and len(first) < _SHAPES:
+            first.append(full["thumbnail"])
     texts = [json.loads(text) for text in stages]
-    return {"stages": texts, "pictures": shown, "shape": _shape(report.folder, shown)}
+    return f'"stages":{_safe_json(texts)},"shape":{_shape(report.folder, first)},"pictures":[{",".join(shown)}]'
 
 
 def _picture(report: _Report, run: _Run, line: Mapping[str, Any], stages: dict[str, int]) -> dict[str, Any]:
@@ -229,34 +236,40 @@ def _figures(line: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         yield from ((f"{stage['stage']} {label}", value) for label, value in step.get("figures", {}).items())
 
 
-def _shape(folder: Path, pictures: Sequence[Mapping[str, Any]]) -> float:
-    """The median ratio of width to height of the first thumbnails; the page's frames have this shape."""
+def _shape(folder: Path, thumbnails: Sequence[str]) -> float:
+    """The median ratio of width to height of some thumbnails; the page's frames have this shape."""
     shapes = []
-    for picture in islice((picture for picture in pictures if "thumbnail" in picture), 24):
+    for path in thumbnails:
         try:
-            image = read_thumbnail(Folder(folder), picture["thumbnail"])
+            image = read_thumbnail(Folder(folder), path)
             shapes.append(image.width / image.height)
         except OSError:
             continue
     return round(min(max(median(shapes or [1.5]), 0.75), 1.78), 3)
 
 
-def _html(data: Mapping[str, Any]) -> str:
+def _html(common: Mapping[str, Any], data: str) -> str:
+    """The page.
+
+    Args:
+        common: the data that all files of a report share, and the number of this one.
+        data: from `_data`.
+    """
     style, script = ((_TEMPLATE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     page = (_TEMPLATE / "page.html").read_text(encoding="utf-8")
     parts = {
-        "{title}": html.escape(data["title"].encode("utf-8", "replace").decode()),
+        "{title}": html.escape(common["title"].encode("utf-8", "replace").decode()),
         "{style_digest}": _digest(style),
         "{script_digest}": _digest(script),
         "{style}": style,
         "{script}": script,
-        "{data}": _safe_json(data),
+        "{data}": f"{_safe_json(common)[:-1]},{data}}}",
     }
     # One pass, so that an inserted text that looks like a placeholder is not replaced.
     return re.sub("|".join(map(re.escape, parts)), lambda found: parts[found[0]], page)
 
 
-def _safe_json(data: Mapping[str, Any]) -> str:
+def _safe_json(data: Any) -> str:
     """JSON in ASCII that can neither end the surrounding script element nor begin a comment."""
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c").replace(">", "\\u003e")
 

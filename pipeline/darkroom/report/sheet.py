@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -27,12 +27,15 @@ SHEET = "contact_sheet.png"
 MAX_PHOTOS = 24
 MAX_MASKS = 400  # photos on a sheet that shows masks only
 MAX_HEIGHT = 16_000  # pixels; many viewers fail at 16384
+MAX_SHEETS = 10  # files; the page shows all
 
 _MARGIN, _GAP, _AIR = 72, 20, 64  # around the page, between pictures, between photos
 _WIDTH = 2280  # between the margins; many columns make a sheet wider
 _MIN_CELL, _MAX_CELL = 240, 420  # width of a picture
 _PROMPT_AND_SEED = re.compile(r"\S+ (prompt\d+)?-?(seed\d+)?")  # a variant that row and seed identify
 _PER_ROW, _MAX_ROWS = 8, 12  # results per row, rows per photo
+
+_FURTHER_SHEET = re.compile(r"contact_sheet_(\d{1,4})\.png")
 
 _Row = tuple[str, list[Mapping[str, Any]]]  # a prompt and the journal lines of its pictures
 
@@ -97,46 +100,79 @@ def contact_sheet(run_dir: Path) -> Path:
     """Draw `contact_sheet.png` into a run folder, even if the run is unfinished or has failed.
 
     For every photo the sheet shows the photo, its mask and the results: one row per prompt, one column per seed. If
-    the run repaints nothing, the sheet shows every photo with its mask over it. Flagged photos come first. The sheet
-    has at most `MAX_PHOTOS` photos (masks: `MAX_MASKS`) and `MAX_HEIGHT` pixels; its last line counts the other
-    photos. Only the names of photos that are not drawn are held in memory.
+    the run repaints nothing, the sheet shows every photo with its mask over it. Flagged photos come first. A sheet
+    has at most `MAX_PHOTOS` photos (masks: `MAX_MASKS`) and `MAX_HEIGHT` pixels; further photos go to
+    `contact_sheet_2.png` and so on, up to `MAX_SHEETS`, and the last line of a sheet counts those that follow. Only
+    the names of photos that are not drawn are held in memory.
 
     Returns:
-        the path of the sheet.
+        the path of the first sheet.
 
     Raises:
         OutputError: the folder cannot be read or written.
     """
     with writing(run_dir / SHEET):
-        return save(run_dir, _page(run_dir))
+        number = 0
+        for number, page in enumerate(_pages(run_dir), start=1):
+            save(run_dir, page, sheet_name(number))
+        for name in further_sheets(run_dir):  # of an earlier report with more photos
+            if int(_FURTHER_SHEET.sub(r"\1", name)) > number:
+                Folder(run_dir).remove(name)
+        return run_dir / SHEET
 
 
-def save(folder: Path, page: Image.Image) -> Path:
-    """Write a page as `contact_sheet.png` into a folder."""
-    Folder(folder).write(SHEET, png(page))
-    return folder / SHEET
+def sheet_name(number: int) -> str:
+    """The file of a sheet, counted from 1."""
+    return SHEET if number == 1 else f"contact_sheet_{number}.png"
 
 
-def _page(run_dir: Path) -> Image.Image:
+def further_sheets(folder: Path) -> list[str]:
+    """The files of all sheets in a folder after the first, in their order."""
+    names = [path.name for path in folder.glob("contact_sheet_*.png") if _FURTHER_SHEET.fullmatch(path.name)]
+    return sorted(names, key=lambda name: (len(name), name))
+
+
+def save(folder: Path, page: Image.Image, name: str = SHEET) -> Path:
+    """Write a page as `contact_sheet.png`, or under another name, into a folder."""
+    Folder(folder).write(name, png(page))
+    return folder / name
+
+
+def _pages(run_dir: Path) -> Iterator[Image.Image]:
     masks = shows_masks(read_journal(run_dir, skip_damaged=True))
-    photos, others, statuses = _read(run_dir, MAX_MASKS if masks else MAX_PHOTOS)
+    limit = MAX_MASKS if masks else MAX_PHOTOS
+    photos, others, statuses = _read(run_dir, limit * MAX_SHEETS)
     folder = Folder(run_dir)
-    layout = _mask_layout(folder, len(photos)) if masks else _layout(folder, photos)
+    layout = _mask_layout(folder, min(len(photos), limit)) if masks else _layout(folder, photos)
     width = layout.abreast * (layout.width(layout.columns) + _AIR) - _AIR
-    parts = [_title(run_dir, len(photos) + others, statuses, width)]
-    height = parts[0].height
+    draw = _overlay if masks else _photo
+    start = 0
+    for number in range(1, MAX_SHEETS + 1):
+        parts = [_title(run_dir, len(photos) + others, statuses, width)]
+        drawn = _rows(layout, draw, photos[start : start + limit], parts)
+        start += drawn
+        if rest := len(photos) + others - start:
+            where = sheet_name(number + 1) if start < len(photos) and number < MAX_SHEETS else "index.html"
+            more = f"and {rest:,} more photo{'s' * (rest > 1)} in this folder: see {where}"
+            parts.append(label(more, width, 24, colour=SOFT))
+        yield padded(stack(parts, _AIR), width, _MARGIN)
+        if start >= len(photos):
+            return
+
+
+def _rows(
+    layout: _Layout, draw: Callable[[_Layout, _Photo], Image.Image], photos: Sequence[_Photo], parts: list[Image.Image]
+) -> int:
+    """Add the rows of photos to the parts of a sheet, while there is room; returns the number of photos."""
+    height = sum(part.height for part in parts)
     for start in range(0, len(photos), layout.abreast):
-        together = photos[start : start + layout.abreast]
-        cells = [_overlay(layout, photo) if masks else _photo(layout, photo) for photo in together]
+        cells = [draw(layout, photo) for photo in photos[start : start + layout.abreast]]
         line = row([padded(cell, layout.width(layout.columns)) for cell in cells], _AIR)
         height += _AIR + line.height
         if height > MAX_HEIGHT - 4 * _MARGIN and start:
-            others += len(photos) - start
-            break
+            return start
         parts.append(line)
-    if others:
-        parts.append(label(f"and {others} more photo{'s' * (others > 1)} in this folder", width, 24, colour=SOFT))
-    return padded(stack(parts, _AIR), width, _MARGIN)
+    return len(photos)
 
 
 def _read(run_dir: Path, limit: int) -> tuple[list[_Photo], int, Counter[str]]:

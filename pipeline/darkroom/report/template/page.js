@@ -105,12 +105,73 @@ function card(picture) {
   return make("li", {}, link);
 }
 
-const cards = pictures.map(card);
-const haystacks = pictures.map(words);
+const made = []; // cards by index; a page can have thousands, and is quick because it makes them when they are needed
+const cardOf = (index) => (made[index] ??= card(pictures[index]));
+const known = []; // words by index
+const haystackOf = (index) => (known[index] ??= words(pictures[index]));
 let visible = []; // indices of the pictures that match the filters
+const PART = 240; // cards that are added at a time
+const part = { first: 0, end: 0 }; // the positions in `visible` whose cards are in the grid
+
+function cardsBetween(first, end) {
+  return visible.slice(first, end).map(cardOf);
+}
+
+/** Puts the cards at and after a position into the grid. */
+function startAt(first) {
+  Object.assign(part, { first, end: Math.min(first + PART, visible.length) });
+  $("grid").replaceChildren(...cardsBetween(part.first, part.end)); // ten times faster than hiding the other cards
+  showRest();
+}
+
+function addLater() {
+  const end = Math.min(part.end + PART, visible.length);
+  $("grid").append(...cardsBetween(part.end, end));
+  part.end = end;
+  showRest();
+}
+
+function addEarlier() {
+  const first = Math.max(part.first - PART, 0);
+  const top = $("grid").firstElementChild;
+  const before = top.getBoundingClientRect().top;
+  $("grid").prepend(...cardsBetween(first, part.first));
+  part.first = first;
+  showRest();
+  scrollBy(0, top.getBoundingClientRect().top - before);
+}
+
+function showRest() {
+  $("earlier").hidden = part.first === 0;
+  $("earlier").textContent = `${counted(part.first)} earlier pictures`;
+  $("later").hidden = part.end >= visible.length;
+  $("later").textContent = `${counted(visible.length - part.end)} more pictures`;
+}
+
+/** Makes sure that a picture's card is in the grid, if it matches the filters. */
+function reveal(index) {
+  const position = visible.indexOf(index);
+  if (position >= 0 && (position < part.first || position >= part.end)) startAt(position - (position % PART));
+}
+
+function buildGrid() {
+  $("earlier").addEventListener("click", addEarlier);
+  $("later").addEventListener("click", addLater);
+  const watcher = new IntersectionObserver(
+    (entries) => {
+      if (!entries.some((entry) => entry.isIntersecting) || $("later").hidden) return;
+      addLater();
+      watcher.unobserve($("later")); // so that it is asked again, should the end still be near
+      watcher.observe($("later"));
+    },
+    { rootMargin: "1500px" },
+  );
+  watcher.observe($("later"));
+}
 
 // ---- Filters -------------------------------------------------------------------------------------------------------
 
+const MAX_CHOICES = 500; // more are for the search
 const selects = [];
 
 function selectFor(field) {
@@ -129,9 +190,9 @@ function filter() {
   const terms = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
   const fits = (picture, index) =>
     wanted.every(({ select, field, values }) => field.value(picture) === values[select.value]) &&
-    terms.every((term) => haystacks[index].includes(term));
+    terms.every((term) => haystackOf(index).includes(term));
   visible = [...pictures.keys()].filter((index) => fits(pictures[index], index));
-  $("grid").replaceChildren(...visible.map((index) => cards[index])); // ten times faster than hiding the other cards
+  startAt(0);
   const all = visible.length === pictures.length;
   $("count").textContent = all ? "" : `${counted(visible.length)} of ${counted(pictures.length)}`;
   $("show-all").hidden = all;
@@ -147,7 +208,7 @@ function buildFilters() {
   const search = make("input", { id: "search", type: "search", placeholder: "words", autocomplete: "off", spellcheck: false });
   $("filters").append(
     make("label", { className: "search" }, make("span", { textContent: "Search" }), search),
-    ...varying.map(selectFor),
+    ...varying.filter((field) => field.values.size <= MAX_CHOICES).map(selectFor),
     make("output", { id: "count" }),
     make("button", { id: "show-all", type: "button", textContent: "Show all", hidden: true }),
   );
@@ -344,7 +405,8 @@ function followAddress() {
 function closed() {
   document.documentElement.classList.remove("viewing");
   if (location.hash) history.replaceState(null, "", location.pathname + location.search);
-  const link = cards[state.index].querySelector("a");
+  reveal(state.index);
+  const link = cardOf(state.index).querySelector("a");
   link.scrollIntoView({ block: "nearest" });
   link.focus({ preventScroll: true });
 }
@@ -385,6 +447,7 @@ function build() {
     ),
   );
   document.documentElement.style.setProperty("--shape", data.shape);
+  buildGrid();
   buildFilters();
   buildView();
   if (data.pages.length > 1) {
