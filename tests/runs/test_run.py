@@ -79,7 +79,7 @@ def test_the_record_tells_everything(mars: SimpleNamespace) -> None:
         *("car/0_photo.png", "car/1_car_mask.png", "car/2_refine_mask.png", "car/3_invert_mask.png"),
         *("car/4_inpaint_mask.png", "car/4_inpaint_seed0.png", "car/4_inpaint_seed1.png"),
         *("results/car.seed0.png", "results/car.seed1.png"),
-        *(f"thumbnails/car/{name}.png" for name in ("1_car_mask", "2_refine_mask", "3_invert_mask", "4_inpaint_mask")),
+        "thumbnails/car/4_inpaint_mask.png",
         *(f"thumbnails/car/{name}.jpg" for name in ("0_photo", "4_inpaint_seed0", "4_inpaint_seed1")),
     }
     assert str(mars.folder) in mars.stdout and "contact_sheet.png" in mars.stdout

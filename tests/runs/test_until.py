@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -52,6 +53,19 @@ def test_it_stops_behind_the_stage_and_a_whole_run_takes_its_masks(here: Path) -
     assert not verify(folder).problems
     assert command_line(here, "recipe=mine.yaml", "models=miniature") == 0
     assert read_facts(runs(here)[1])["work"]["computed"] == {"gate": 2, "inpaint": 4}
+
+
+def test_only_what_the_report_shows_has_thumbnails(here: Path) -> None:
+    (here / "mine.yaml").write_text(RECIPE.partition("  inpaint:")[0] + "  erase:\n  again: {op: erase, radius: 5}\n")
+    assert command_line(here, "recipe=mine.yaml", "models=miniature", "limit=1") == 0
+    small = {path.name for path in (runs(here)[0] / "thumbnails").rglob("*.*")}
+    assert small == {"0_photo.jpg", "5_again.jpg", "5_again_mask.png"}
+    assert command_line(here, "recipe=mine.yaml", "models=miniature", "limit=1", "until=thing") == 0
+    folder = runs(here)[1]
+    (line,) = journal(folder)
+    mask = Image.fromarray(pixels(folder / line["mask"]))
+    assert not read_facts(folder)["work"]["computed"]
+    assert np.array_equal(pixels(folder / line["thumbnails"]["mask"]), np.asarray(mask))  # a small photo: not reduced
 
 
 def test_no_weights_of_later_stages_are_asked_for(here: Path) -> None:

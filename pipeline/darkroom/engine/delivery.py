@@ -17,6 +17,8 @@ from darkroom.engine.outputs import FinishedPicture, Outputs
 from darkroom.engine.step_result import StepResult, outcome
 from darkroom.errors import EmptyMask, PhotoError, Stopped
 from darkroom.imaging.codec import read_location
+from darkroom.imaging.png import decode_png
+from darkroom.imaging.thumbnails import mask_thumbnail
 from darkroom.planning.cache_keys import content
 from darkroom.planning.plan import Step, paths, settings_of, without
 from darkroom.planning.preflight import warnings
@@ -107,6 +109,7 @@ class Delivery:
         finished, error = outcome(results)
         status: PictureStatus = "done" if error is None else self._status(error)
         files = _files_of(self._folder, finished)
+        self._add_mask_thumbnail(files)
         if status == "done":
             if template := self._job.settings.results.name:
                 files.result_name = result_name(template, self._photo, steps)
@@ -135,6 +138,12 @@ class Delivery:
         while self._plan and not self._plan[0].pending:
             if line := self._plan.popleft().finished:
                 self._append(line)
+
+    def _add_mask_thumbnail(self, files: PictureFiles) -> None:
+        """Make the thumbnail of the mask that is shown, if a later step was to make another mask."""
+        if mask := files.mask_without_thumbnail:
+            small = mask_thumbnail(decode_png(self._store.read_blob(mask), "L"))
+            files.add_mask_thumbnail(self._store.add_blob(small, ".png"))
 
     def _add_outputs(self, files: PictureFiles, finished: Sequence[StepResult], masks_only: bool) -> None:
         picture = FinishedPicture.of(finished)

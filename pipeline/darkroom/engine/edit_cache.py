@@ -174,8 +174,10 @@ class EditCache:
                 "mask_thumbnail": self._store.add_blob(mask_thumbnail(after.repainted), ".png"),
             }
         if after.mask is not before.mask and after.mask is not None:
-            thumbnail = self._store.add_blob(mask_thumbnail(after.mask), ".png")
-            return {"mask": self._add_png(after.mask), "mask_thumbnail": thumbnail}
+            files = {"mask": self._add_png(after.mask)}
+            if all(stage.is_gate or stage.frames for stage in node.leads_to):  # otherwise, a later mask is shown
+                files["mask_thumbnail"] = self._store.add_blob(mask_thumbnail(after.mask), ".png")
+            return files
         return {}
 
     def _add_layers(self, layers: Layers | None) -> dict[LayerSide, str]:

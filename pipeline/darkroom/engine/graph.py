@@ -15,6 +15,7 @@ from darkroom.imaging.codec import DecodedPhoto
 from darkroom.imaging.png_rows import CompressedRows
 from darkroom.planning.cache_keys import output_key
 from darkroom.planning.plan import GateCheck, Step, paths
+from darkroom.stages import Stage
 from darkroom.store import Result
 
 
@@ -41,7 +42,7 @@ class _NodeState:
     children: dict[tuple[str, str, GateCheck | None], StepNode] = field(default_factory=dict)
 
     @cached_property
-    def leads_to(self) -> frozenset[type]:
+    def leads_to(self) -> frozenset[type[Stage]]:
         """The stages of all steps after this one. Ask once the graph of the photo is complete."""
         children = self.children.values()
         return frozenset(type(child.step.stage) for child in children).union(*(child.leads_to for child in children))

@@ -31,9 +31,9 @@ def seam(image: np.ndarray, touched: np.ndarray) -> float | None:
 
 def _across(image: np.ndarray, touched: np.ndarray, height: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Pairs of (N, 3) pixels on both sides of the edge: vertical neighbours, then horizontal ones in `height` rows."""
-    down = touched[1:] != touched[:-1]
+    down = np.nonzero(touched[1:] != touched[:-1])
     yield image[1:][down], image[:-1][down]
-    right = touched[:height, 1:] != touched[:height, :-1]
+    right = np.nonzero(touched[:height, 1:] != touched[:height, :-1])
     yield image[:height, 1:][right], image[:height, :-1][right]
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from darkroom.imaging.codec import read_reduced
 from darkroom.imaging.colour_profiles import to_srgb
+from darkroom.imaging.png import encode_png
 
 PAPER = "#fbfaf8"  # behind transparent pixels; the background colour of reports
 BOX = (480, 576)  # px, width and height that thumbnails fit into: twice the size on a page, for sharp screens
@@ -56,9 +57,7 @@ def file_thumbnail(path: Path, side: int) -> bytes:
 
 def mask_thumbnail(mask: np.ndarray) -> bytes:
     """A small grey PNG of a mask, (H, W) uint8."""
-    file = BytesIO()
-    _reduced(Image.fromarray(mask)).save(file, "PNG", compress_level=3)
-    return file.getvalue()
+    return encode_png(np.asarray(_reduced(Image.fromarray(mask))))
 
 
 def _reduced(image: Image.Image) -> Image.Image:

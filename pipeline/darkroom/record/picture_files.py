@@ -96,6 +96,16 @@ class PictureFiles:
         self.framed_thumbnail = f"{THUMBNAILS}/{RESULTS}/{self.name}.jpg"
         self.files[self.framed_thumbnail] = blob
 
+    @property
+    def mask_without_thumbnail(self) -> str | None:
+        """The blob of `mask` if a thumbnail of it must still be made."""
+        return None if self.mask is None or _thumbnail(self.mask, ".png") in self.files else self.files[self.mask]
+
+    def add_mask_thumbnail(self, blob: str) -> None:
+        """Add the thumbnail of `mask`."""
+        if self.mask:
+            self.files[_thumbnail(self.mask, ".png")] = blob
+
     def keep_results_only(self) -> None:
         """Leave out all files but those in `results/`."""
         self.files = {path: self.files[path] for path in self.outputs.values()}
@@ -129,24 +139,37 @@ class PictureFiles:
         if result.figures:
             found["figures"] = dict(result.figures)
         if result.image:
-            self.image = found["image"] = f"{stem}{own}.png"
-            self._add_file(self.image, result.image, result.thumbnail, ".jpg")
+            found["image"] = f"{stem}{own}.png"
+            self._add_image(found["image"], result.image, result.thumbnail)
         if result.repainted:  # variants repaint the same mask, so they share one file
             self.repainted = True
             self.outside_max_diff = result.outside_max_diff
-            self.mask = found["repainted"] = f"{stem}_mask{shared}.png"
-            self._add_file(self.mask, result.repainted, result.mask_thumbnail, ".png")
+            found["repainted"] = f"{stem}_mask{shared}.png"
+            self._add_mask(found["repainted"], result.repainted, result.mask_thumbnail, shown=True)
         if result.mask:
             found["mask"] = f"{stem}_mask{own}.png"
-            self._add_file(found["mask"], result.mask, result.mask_thumbnail, ".png")
-            self.mask = self.mask if self.repainted else found["mask"]
+            self._add_mask(found["mask"], result.mask, result.mask_thumbnail, shown=not self.repainted)
         self.seconds += result.seconds
         self.steps.append({"key": key, **found, "empty": result.empty, "seconds": round(result.seconds, 3)})
 
-    def _add_file(self, path: str, blob: str, thumbnail: str | None, suffix: str) -> None:
-        self.files[path] = blob
+    def _add_image(self, path: str, blob: str, thumbnail: str | None) -> None:
+        """Make this the latest image; of earlier ones, only the photo keeps its thumbnail."""
+        if self.image and self.image != self.source:
+            self.files.pop(_thumbnail(self.image, ".jpg"), None)
+        self.image, self.files[path] = path, blob
         if thumbnail:
-            self.files[_thumbnail(path, suffix)] = thumbnail
+            self.files[_thumbnail(path, ".jpg")] = thumbnail
+
+    def _add_mask(self, path: str, blob: str, thumbnail: str | None, shown: bool) -> None:
+        """Add a mask; if it is to be shown, the one before loses its thumbnail."""
+        self.files[path] = blob
+        if not shown:
+            return
+        if self.mask:
+            self.files.pop(_thumbnail(self.mask, ".png"), None)
+        self.mask = path
+        if thumbnail:
+            self.add_mask_thumbnail(thumbnail)
 
 
 def _without_files(step: StepLine) -> StepLine:

@@ -11,8 +11,9 @@ from io import BytesIO
 
 import cv2
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
+from darkroom.imaging.png import encode_png
 from darkroom.imaging.thumbnails import PAPER
 from darkroom.system.files import Folder
 
@@ -88,8 +89,8 @@ def tinted(photo: Image.Image, folder: Folder, path: str) -> tuple[Image.Image, 
     histogram = mask.histogram()
     mean = sum(value * number for value, number in enumerate(histogram)) / (255 * sum(histogram))
     tint = Image.composite(violet, photo, mask)
-    white = mask.point([0] * 128 + [255] * 128)
-    tint.paste(OUTLINE, mask=ImageChops.subtract(white.filter(ImageFilter.MaxFilter(5)), white))
+    white = (np.asarray(mask) >= 128) * np.uint8(255)
+    tint.paste(OUTLINE, mask=Image.fromarray(cv2.dilate(white, np.ones((5, 5), np.uint8)) - white))
     return tint, mean
 
 
@@ -141,8 +142,8 @@ def padded(image: Image.Image, width: int, margin: int = 0) -> Image.Image:
 
 
 def png(page: Image.Image) -> bytes:
-    """An RGB page as a PNG file. OpenCV writes it in half the time that Pillow takes."""
-    return cv2.imencode(".png", cv2.cvtColor(np.asarray(page), cv2.COLOR_RGB2BGR))[1].tobytes()
+    """An RGB page as a PNG file."""
+    return encode_png(np.asarray(page))
 
 
 def _fitted(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:

@@ -129,9 +129,10 @@ def _below(name: str) -> Path:
 
 def _masks(wanted: Path) -> list[Path]:
     """The masks of this name, with any suffix. The folder is not listed, since it holds a mask for every photo."""
-    paths = (wanted.with_name(wanted.name + suffix) for lower in SUFFIXES for suffix in (lower, lower.upper()))
-    files = {path.stat().st_ino: path for path in paths if _is_file(path)}  # some file systems ignore case
-    return sorted(files.values())
+    paths = (f"{wanted}{suffix}" for lower in SUFFIXES for suffix in (lower, lower.upper()))
+    # Some file systems ignore case. Strings, not Path objects: this runs several times for every photo.
+    files = {os.stat(path).st_ino: path for path in paths if os.path.isfile(path)}  # noqa: PTH113, PTH116
+    return sorted(map(Path, files.values()))
 
 
 def _is_file(path: Path) -> bool:

@@ -17,7 +17,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated
 
@@ -159,7 +159,7 @@ class Store:
         """
         if not _KEY.fullmatch(key):
             raise ValueError(f"{key!r:.80} is no key")
-        text = json.dumps(asdict(result), sort_keys=True)
+        text = json.dumps(vars(result), sort_keys=True, default=dict)
         self._write(_entry_path(key), json.dumps({"result": text, "seal": seal(f"{key} {text}")}).encode())
 
     def get_unverified(self, key: str) -> Result | None:

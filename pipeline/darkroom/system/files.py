@@ -36,6 +36,7 @@ _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_WAIT
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 _TEMPORARY = re.compile(r"\.darkroom-\d+-[0-9a-f]{8}\.tmp")  # a file that is being written
+_ORDINARY = re.compile(r"(?:\w[\w.~-]{,99}/)*\w[\w.~-]{,99}", re.ASCII)
 _JUNCTION = 0xA0000003  # the reparse tag of a Windows junction, which is a link to a folder
 _MAX_NAME = 255  # characters; file systems take 255 bytes
 _IS_LINK = "it is a link, or lies behind one; not followed"
@@ -51,6 +52,8 @@ def relative_parts(path: str) -> tuple[str, ...]:
         ValueError: it is empty or absolute, leads upwards, or is not spelled plainly, as with `//` or a backslash.
     """
     parts = tuple(path.split("/"))
+    if _ORDINARY.fullmatch(path) and not _IS_WINDOWS:  # as nearly all are; the rest takes ten times as long
+        return parts
     if any(part in ("", ".", "..") or set(part) & {"\0", "\\"} for part in parts) or re.match(r"[A-Za-z]:", path):
         raise ValueError("not a path within the folder")
     if any(len(part) > _MAX_NAME for part in parts):
