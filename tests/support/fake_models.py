@@ -181,6 +181,9 @@ class FakeModels:
     def identity(self, kind: str) -> dict[str, Any]:
         return {"of": kind, "batch_size": self.batch_size, "weights": self.weights}
 
+    def require(self, kinds: Iterable[str]) -> None:
+        pass
+
     def describe(self, kinds: Iterable[str]) -> dict[str, Any]:
         return {"device": "cpu", "weights": {kind: self.identity(kind) for kind in kinds}}
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from darkroom.cluster.messages import Setup
 from darkroom.cluster.pool import Pool, Sizes
+from darkroom.cluster.probe import probe
 from darkroom.cluster.runner import ClusterRunner
 from darkroom.config.settings import Settings
 from darkroom.engine.start import Started
@@ -39,17 +40,17 @@ _LONGEST_FOLDER = 30  # characters; the paths of sockets below it may have 107
 def on_cluster(settings: Settings, store: Store, kinds: Sequence[ModelKind]) -> Iterator[Started]:
     """Compute on a Ray cluster (`engine.start.StartRunner`)."""
     models = settings.models()
-    with _connected():
+    with probe(store) as key, _connected():
         gpus = int(models.device.startswith("cuda"))
         cpus = _cpus(settings, models, gpus)
         size = _room(cpus, gpus)
         batches = models.workers if gpus else max(1, cpus // int(models.memory.threads))
         make_models = partial(_models, models.resolved_settings(), batches)
-        setup = Setup(make_models, {kind: models.identity(kind) for kind in kinds}, store.folder)
-        pool = Pool(setup, Sizes(size, cpus, gpus, batches))
+        setup = Setup(make_models, {kind: models.identity(kind) for kind in kinds}, store.folder, key)
+        pool = Pool(setup, Sizes(size, cpus, gpus, batches), store.mark_unlocked)
         log.info("%d Ray workers on %s", size, "the cluster" if os.environ.get("RAY_ADDRESS") else "this machine")
         try:
-            yield Started(ClusterRunner(models, pool), pool.facts)
+            yield Started(ClusterRunner(models, store, pool), pool.facts)
         finally:
             pool.close()
 

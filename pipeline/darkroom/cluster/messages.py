@@ -30,11 +30,13 @@ class Setup:
         make_models: makes its models.
         identities: what the results of each model must depend on (`Models.identity`).
         store: the folder of the store.
+        probe: the key of a result in the store.
     """
 
     make_models: Callable[[], Models]
     identities: Mapping[ModelKind, Mapping[str, Any]]
     store: Path
+    probe: str
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,15 @@ class Ready:
     Attributes:
         machine: the name of its machine.
         process: the number of its process.
+        shares_store: it sees the store, and has the same key of the user; else its results come with their files.
+        locks_hold: the store's lock keeps it from locking the store.
         problems: why it must not compute, one line each; empty if it may.
     """
 
     machine: str
     process: int
+    shares_store: bool = True
+    locks_hold: bool = True
     problems: Sequence[str] = ()
 
 
@@ -113,12 +119,14 @@ class Done:
     Attributes:
         pictures: of each share, in the order of its trees.
         work: what it did for that.
+        blobs: the files of the results by name, if it does not share the store.
         log: what it logged: level and line.
         error: why it cannot work at all; there are no pictures then.
     """
 
     pictures: Sequence[Sequence[Picture]] = ()
     work: Work = field(default_factory=Work)
+    blobs: Mapping[str, bytes] = field(default_factory=dict)
     log: Sequence[tuple[int, str]] = ()
     error: DarkroomError | None = None
 

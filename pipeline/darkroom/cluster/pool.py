@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -66,6 +66,7 @@ class Pool:
     Args:
         setup: what the workers need.
         sizes: how many there are, and of what size.
+        on_no_locks: called if a worker finds that locks on the store do not hold.
 
     Attributes:
         size: the number of workers.
@@ -73,12 +74,13 @@ class Pool:
         work: what all of them have done.
     """
 
-    def __init__(self, setup: Setup, sizes: Sizes) -> None:
+    def __init__(self, setup: Setup, sizes: Sizes, on_no_locks: Callable[[], None]) -> None:
         import ray
 
         self.size, self.batches = sizes.workers, sizes.batches
         self.work = Work()
         self._setup = setup
+        self._on_no_locks = on_no_locks
         self._kind = ray.remote(num_cpus=sizes.cpus, num_gpus=sizes.gpus, max_restarts=0)(Worker)
         self._members: list[_Member] = []
         self._gone: list[_Member] = []
@@ -159,6 +161,10 @@ class Pool:
         self._failed_starts = 0
         if not place.problems:
             member.place = place
+            if not place.shares_store:
+                log.info("%s: does not see the store with this user's key; its results are sent", place.machine)
+            if not place.locks_hold:
+                self._on_no_locks()
             return
         ray.kill(member.actor)
         self._members.remove(member)

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 from darkroom.cluster.messages import Done, Lost, with_steps
 from darkroom.cluster.plan import PhotoInProgress, Target, Task, divide, groups, together
@@ -17,6 +18,7 @@ from darkroom.errors import PhotoError
 from darkroom.models import Models
 from darkroom.planning.plan import Step
 from darkroom.planning.preflight import planned
+from darkroom.store import Store
 from darkroom.system.watching import piece_done
 
 log = logging.getLogger("darkroom")
@@ -30,11 +32,13 @@ class ClusterRunner:
 
     Args:
         models: with which photos are planned; the workers have the same.
+        store: of the outputs folder; gets what workers send that do not share it.
         pool: the workers.
     """
 
-    def __init__(self, models: Models, pool: Pool) -> None:
+    def __init__(self, models: Models, store: Store, pool: Pool) -> None:
         self._models = models
+        self._store = store
         self._pool = pool
 
     def run(self, photos: Iterable[Photo], consumers: Sequence[Consumer]) -> None:
@@ -92,9 +96,19 @@ class ClusterRunner:
             log.log(level, "%s", line)
         if answer.error:
             raise answer.error
+        self._keep(answer)
         for part, pictures in zip(task.parts, answer.pictures, strict=True):
             part.pictures = pictures
         return task.then
+
+    def _keep(self, answer: Done) -> None:
+        """Add what came with its files to the store."""
+        for name, data in answer.blobs.items():
+            self._store.add_blob(data, Path(name).suffix)
+        for picture in (picture for share in answer.pictures for picture in share if answer.blobs):
+            for found in picture:
+                if not isinstance(found, PhotoError) and found[0]:
+                    self._store.put(found[0], found[1])
 
     def _again(self, task: Task) -> Sequence[Task]:
         """What to do about a task whose worker has died: its photos once more, each alone, or give it up."""

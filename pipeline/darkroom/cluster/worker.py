@@ -5,19 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from darkroom.cluster.messages import Done, Picture, Ready, Setup, Share, Work, without_steps
+from darkroom.cluster.probe import is_shared, locks_hold
 from darkroom.dataset import Photo
 from darkroom.engine.runner import Runner
 from darkroom.engine.step_result import StepResult
 from darkroom.errors import DarkroomError, PhotoError
 from darkroom.planning.plan import Step, paths
 from darkroom.record import metadata
-from darkroom.store import Store
+from darkroom.store import FOLDER, Store
 from darkroom.system.memory import peak_memory
 
 _log = logging.getLogger("darkroom")
@@ -31,17 +35,26 @@ class Worker:
 
     def begin(self, setup: Setup) -> Ready:
         """Get ready, and find out whether this machine may compute at all. Call it once, before `run`."""
-        place = Ready(platform.node(), os.getpid())
+        place = partial(Ready, platform.node(), os.getpid())
         try:
             self._models = setup.make_models()
             self._models.require(setup.identities)
             identities = {kind: self._models.identity(kind) for kind in setup.identities}
         except DarkroomError as error:
-            return Ready(place.machine, place.process, error.problems)
+            return place(problems=error.problems)
+        if differences := list(_differences(setup.identities, identities)):
+            return place(problems=differences)
         self._store = Store(setup.store)
+        shared = is_shared(self._store, setup.probe)
+        locks = not shared or locks_hold(self._store)
+        if not shared:
+            self._own = tempfile.TemporaryDirectory(prefix="darkroom-")
+            self._store = Store(Path(self._own.name) / FOLDER)
+            self._store.create()
+        self._sent: set[str] | None = None if shared else set()
         self._runner = Runner(self._models, self._store, metadata.texts)
         self._free_since = time.monotonic()
-        return Ready(place.machine, place.process, list(_differences(setup.identities, identities)))
+        return place(shared, locks)
 
     def run(self, shares: Sequence[Share]) -> Done:
         """Compute the pictures of some shares."""
@@ -61,7 +74,16 @@ class Worker:
         if error:
             return Done(work=work, log=lines, error=error)
         pictures = [[picture for catcher in catchers for picture in catcher.of(share)] for share in shares]
-        return Done(pictures, work, lines)
+        return Done(pictures, work, self._unsent(pictures), lines)
+
+    def _unsent(self, pictures: Sequence[Sequence[Picture]]) -> dict[str, bytes]:
+        """The files of results that have not been sent, unless they are in the store of all."""
+        if self._sent is None:
+            return {}
+        found = (one for share in pictures for picture in share for one in picture if not isinstance(one, PhotoError))
+        names = {name for _, result, _ in found for name in result.blobs()} - self._sent
+        self._sent |= names
+        return {name: self._store.read_blob(name) for name in sorted(names)}
 
     def _work(self, before: Work | None = None) -> Work:
         """The runner's counters, since `before`."""

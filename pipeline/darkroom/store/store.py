@@ -31,6 +31,7 @@ from darkroom.store.seal import is_sealed, seal
 from darkroom.system.files import Folder, writing
 
 FOLDER = ".store"
+UNLOCKED = "UNLOCKED"  # a file in a store on a file system where locks do not hold
 
 _READ_ONLY = 0o444  # run folders hold hard links to blobs; a program that writes into one would change them all
 _REMEMBERED = 50_000  # names of checked blobs that are kept in memory
@@ -134,6 +135,10 @@ class Store:
                     raise OutputError(f"{self.folder}: {text}")
                 self.files.write(_TAG, _TAG_TEXT.encode())
 
+    def mark_unlocked(self) -> None:
+        """Note that locks do not hold on this file system, so that nobody knows whether a run is at work."""
+        self._write(UNLOCKED, b"Locks do not hold here: see the page docs/scale.md of Darkroom.\n")
+
     def exists(self) -> bool:
         """Whether the folder is tagged as a store. Raises `OutputError` if it is a link."""
         if self.folder.is_symlink():
@@ -161,6 +166,11 @@ class Store:
             raise ValueError(f"{key!r:.80} is no key")
         text = json.dumps(vars(result), sort_keys=True, default=dict)
         self._write(_entry_path(key), json.dumps({"result": text, "seal": seal(f"{key} {text}")}).encode())
+
+    def remove(self, key: str) -> None:
+        """Remove a result, but not its blobs. Raises `OutputError` if it cannot be removed."""
+        with writing(self.folder):
+            self.files.remove(_entry_path(key))
 
     def get_unverified(self, key: str) -> Result | None:
         """The result that `put_unverified` added; None if a blob of it is missing or damaged."""

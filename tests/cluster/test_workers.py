@@ -1,0 +1,122 @@
+"""Workers in this process, without Ray: what they answer, and what becomes of it here."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from darkroom.cluster.messages import Done, Lost, Setup, Work
+from darkroom.cluster.plan import Task
+from darkroom.cluster.probe import probe
+from darkroom.cluster.runner import ClusterRunner
+from darkroom.cluster.worker import Worker
+from darkroom.engine.run_job import run_jobs
+from darkroom.engine.start import Started
+from darkroom.errors import OutputError
+from darkroom.provenance.housekeeping import prune
+from darkroom.store import Store
+from support.fake_models import FakeModels
+from support.runs import journal, ready, run
+
+STAGES = {"text": {"phrase": "left", "threshold": 0.5}, "inpaint": {"prompt": ["a", "b"], "seed": [3, 4]}}
+
+
+class PoolHere:
+    """Does every task at once, in this process."""
+
+    batches = 1
+
+    def __init__(self, size: int, setup: Setup) -> None:
+        self.size = size
+        self.work = Work()
+        self.place = (worker := Worker()).begin(setup)
+        self.tasks: list[Task] = []
+        self._worker = worker
+        self._done: deque[tuple[Task, Done | Lost]] = deque()
+
+    def has_room(self) -> bool:
+        return True
+
+    def submit(self, task: Task) -> None:
+        self.tasks.append(task)
+        self._done.append((task, self._worker.run(task.shares)))
+
+    def wait(self) -> Iterator[tuple[Task, Done | Lost]]:
+        while self._done:
+            yield self._done.popleft()
+
+
+def run_on_workers(folder: Path, photos: Path, size: int, seen: Path | None = None, weights: str = "one") -> Any:
+    """Run on a worker that sees the store elsewhere, or has other weights; returns the journal and the pool."""
+    models, pools = FakeModels(), []
+
+    @contextmanager
+    def start(settings: Any, store: Store, kinds: Sequence[Any]) -> Iterator[Started]:
+        with probe(store) as key:
+            identities = {kind: models.identity(kind) for kind in kinds}
+            setup = Setup(lambda: FakeModels(weights), identities, seen or store.folder, key)
+            pools.append(PoolHere(size, setup))
+            yield Started(ClusterRunner(models, store, pools[0]), dict)
+
+    job = ready({"dataset": {"images": str(photos)}, "stages": STAGES, "on_empty": "fail"}, models, folder)
+    run_jobs([job], Store(folder.parent / ".store"), start=start)
+    return journal(folder), pools[0]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    (tmp_path / "photos").mkdir()
+    for name in "ab":
+        Image.new("RGB", (32, 24), {"a": "red", "b": "blue"}[name]).save(tmp_path / f"photos/{name}.png")
+    return tmp_path / "photos"
+
+
+def bare(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    for line in lines:
+        for timed in (line, *line["steps"]):
+            timed.pop("seconds")
+    return list(lines)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 16])
+def test_however_the_work_is_divided_the_journal_is_the_same(tmp_path: Path, photos: Path, size: int) -> None:
+    (tmp_path / "local").mkdir()
+    config = {"dataset": {"images": str(photos)}, "stages": STAGES, "on_empty": "fail"}
+    expected = run(config, FakeModels(), tmp_path / "local/run")
+    found, pool = run_on_workers(tmp_path / "ray/run", photos, size)
+    assert bare(found) == bare(expected) and len(found) == 8
+    masks = 2 if size > 2 else 0  # are made first, where the pictures of a photo are divided
+    assert len(pool.tasks) == {1: 2, 2: 2, 3: 4, 16: 8}[size] + masks
+
+
+@pytest.mark.fault(
+    "Ray", "a machine that does not see the store, or has another key", "its results are sent and stored"
+)
+def test_a_worker_without_the_store_sends_its_files(tmp_path: Path, photos: Path) -> None:
+    found, pool = run_on_workers(tmp_path / "run", photos, 2, seen=tmp_path / "nowhere/.store")
+    assert not pool.place.shares_store and [line["status"] for line in found] == ["done"] * 8
+    assert not (tmp_path / "nowhere").exists()
+    store = Store(tmp_path / ".store")
+    assert all(store.get(step["key"]) for line in found for step in line["steps"])
+
+
+@pytest.mark.fault("Ray", "a machine whose weights or libraries differ", "it is refused, with one line")
+def test_a_machine_that_differs_is_refused(tmp_path: Path, photos: Path) -> None:
+    identities = {"inpaint": FakeModels("one").identity("inpaint")}
+    place = Worker().begin(Setup(lambda: FakeModels("other"), identities, tmp_path, ""))
+    assert list(place.problems) == ["models.inpaint: weights is other, not one"]
+
+
+@pytest.mark.fault("Ray", "`store=prune` on a file system where locks do not hold", "refused")
+def test_without_locks_nothing_is_pruned(tmp_path: Path) -> None:
+    store = Store(tmp_path / ".store")
+    store.create()
+    store.mark_unlocked()
+    with pytest.raises(OutputError, match="locks do not hold"):
+        list(prune(tmp_path))
