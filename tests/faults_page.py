@@ -15,7 +15,16 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/faults.md"
 AREAS = (
     *("Recipes and command lines", "Tables", "Photos", "Masks", "Prompts", "Repaints"),
-    *("Run folders", "Resuming", "Sweeps", "The store", "Reports and messages", "Processes and disks", "The studio"),
+    *(
+        "Run folders",
+        "Resuming",
+        "Sweeps",
+        "The store",
+        "Reports and messages",
+        "Processes and disks",
+        "The studio",
+        "Ray",
+    ),
 )
 
 _HEAD = """\
