@@ -132,6 +132,7 @@ class Asking:
 
     of: Models
     dry_run: bool = False
+    profile: bool = False
     results: Results = field(default_factory=Results)
     engine: Engine = field(default_factory=Engine)
 

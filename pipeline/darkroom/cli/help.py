@@ -38,6 +38,7 @@ Any parameter can be given on the command line:
     results.format=png|jpeg|webp|tiff               the file format of the finished pictures
     'results.name=${{folder}}/${{stem}}_${{seed}}'        their names
     strict=true                                     treat warnings about the recipe as errors
+    profile=true                                    say where the time goes
     tolerance=N                                     with reproduce=: accept differences up to N of 255, as between
                                                     devices; device=, models.*= and memory.*= work there too
 

@@ -18,7 +18,7 @@ from darkroom.errors import RecipeError, collect_errors, suggest
 from darkroom.models import Memory, ModelNames, Models
 from darkroom.models.settings import SettingsGroup
 
-KEYS = ("models", "memory", "engine", "device", "results", "outputs", "dry_run", "strict", "until", "limit")
+KEYS = ("models", "memory", "engine", "device", "results", "outputs", "dry_run", "strict", "profile", "until", "limit")
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,2})?")
 
@@ -100,6 +100,7 @@ class Settings:
         results: the delivered files.
         dry_run: only report what a run would do.
         strict: warnings are errors.
+        profile: say where the time goes; changes no result and enters no key.
     """
 
     weights: ModelNames
@@ -109,6 +110,7 @@ class Settings:
     results: Results
     dry_run: bool
     strict: bool
+    profile: bool
 
     def models(self) -> Models:
         """The models of these settings; the jobs of a sweep share them.
@@ -134,6 +136,7 @@ class Settings:
             partial(_results, config),
             partial(_switch, config, "dry_run"),
             partial(_switch, config, "strict"),
+            partial(_switch, config, "profile"),
         )
         return cls(*settings)
 

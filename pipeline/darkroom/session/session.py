@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from itertools import islice
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from darkroom.record.record import claim_folder
 from darkroom.record.run_log import run_log
 from darkroom.record.sweep import SweepEntry, outputs_folder, write_sweep
 from darkroom.report import contact_sheet, run_page, sweep_page, sweep_sheet
+from darkroom.session.profile_files import profiled
 from darkroom.store import FOLDER, Store
 from darkroom.store.digests import remembered_digests
 from darkroom.system.files import writing
@@ -80,7 +81,8 @@ def store_of(jobs: Jobs) -> Store:
 
 def _run(jobs: Jobs, folder: Path, store: Store, on_screen: bool) -> bool:
     ready, sweep = runnable(jobs), jobs[0].sweep
-    with run_log(folder, on_screen) as log:
+    wanted = any(job.settings.profile for job in ready)
+    with run_log(folder, on_screen) as log, profiled(folder) if wanted else nullcontext():
         for summary in dict.fromkeys(job.settings.models().summary(job.recipe.models()) for job in ready):
             log.info("%s", summary)
         if any(job.settings.results.only for job in ready):
