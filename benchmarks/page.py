@@ -28,6 +28,21 @@ def table(rows: Mapping[str, Ratios | str]) -> list[str]:
     ]
 
 
+def gpu_table(rows: Mapping[str, Ratios | str]) -> list[str]:
+    """The same for the targets of a GPU."""
+    return [
+        "| what | target | wall: median (lowest–highest) | |",
+        "|---|---|---|---|",
+        *(_gpu_row(key, target, rows.get(key, "not measured")) for key, target in TARGETS.items() if target.gpu),
+    ]
+
+
+def write_gpu(lines: Sequence[str], gpu: str, rounds: int) -> None:
+    """Write the results of a run on a GPU into docs/performance.md."""
+    said = f"Measured on one {gpu}, {_machine()}; {_versions()}; {_commit()}; {rounds} rounds."
+    replace_part(PAGE, "gpu", [said, "", *lines])
+
+
 def write(rows: Mapping[str, Ratios | str], rounds: int, minutes: float) -> None:
     """Write the results of a whole run into both pages."""
     said = f"Measured on {_machine()}; {_versions()}; {_commit()}; {rounds} rounds, {minutes:.0f} minutes."
@@ -66,6 +81,15 @@ def _row(target: Target, figure: Ratios | str) -> str:
     if target.unit == "bytes":
         wall, cpu = f"{figure.wall[1]:.2f}", ""
     return f"| {target.name} | {limit} | {wall} | {cpu} | {_verdict(target, figure)} |"
+
+
+def _gpu_row(key: str, target: Target, figure: Ratios | str) -> str:
+    at_least = key == "limit"
+    limit = f"{'≥' if at_least else '≤'} {target.gpu:g}"
+    if isinstance(figure, str) or target.gpu is None:
+        return f"| {target.name} | {limit} | {figure} | |"
+    met = figure.wall[1] >= target.gpu if at_least else figure.wall[1] <= target.gpu
+    return f"| {target.name} | {limit} | {_spread(figure.wall)} | {'met' if met else 'missed'} |"
 
 
 def _verdict(target: Target, figure: Ratios) -> str:

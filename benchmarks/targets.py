@@ -28,14 +28,14 @@ class Target:
 
 TARGETS = {
     "process": Target("a sweep ÷ one process per picture", 0.10, 0.20),
-    "loop": Target("a sweep ÷ the warm loop", 1.0, 1.0),
+    "loop": Target("a sweep ÷ the warm loop", 1.0),
     "fast loop": Target("a sweep with `memory=fast` ÷ the warm loop", 0.7, 0.5),
-    "batches": Target("a sweep ÷ the batched loop", 0.9, 0.7),
+    "batches": Target("a sweep ÷ the batched loop", 0.9),
     "fast batches": Target("a sweep with `memory=fast` ÷ the batched loop", 0.9, 0.7),
     "hydra": Target("a sweep ÷ plain Hydra `--multirun`", None),
     "dgenerate": Target("a sweep ÷ dgenerate", None),
-    "floor, one photo": Target("1 photo x 32 pictures ÷ the floor", 1.05, 1.03),
-    "floor, many photos": Target("24 photos x 1 picture ÷ the floor", 1.05, 1.03),
+    "floor, one photo": Target("one photo ÷ the floor (32 pictures; on a GPU 16)", 1.05, 1.03),
+    "floor, many photos": Target("24 photos x 1 picture ÷ the floor", 1.05),
     "no-op": Target("the same run again ÷ the first run (24 photos x 8 prompts)", 0.01),
     "change": Target("one of eight prompts changed ÷ the first run", 0.15),
     "list": Target("a sweep ÷ the same values as a list, time", 1.05),
@@ -46,4 +46,6 @@ TARGETS = {
     "help": Target("`--help`, CPU seconds", 0.5, unit="cpu"),
     "refused": Target("a refused recipe, CPU seconds", 0.5, unit="cpu"),
     "first picture": Target("the first picture (1 step) ÷ importing torch, diffusers and SAM", 1.2),
+    "limit": Target("arithmetic of further pictures ÷ the GPU's bf16 limit (30 steps), at least", None, 0.6),
 }
+"""The last one is measured on a GPU only, and is the only one that is to be above its target."""

@@ -13,7 +13,8 @@ BATCH = 4
 
 def main() -> None:
     """Make all pictures of the work."""
-    work, plain = given_work(), Plain()
+    work = given_work()
+    plain = Plain(work)
     for path in work.photos:
         photo = read_photo(path)
         mask = plain.background_of(photo)

@@ -14,6 +14,7 @@ from hydra.core.config_store import ConfigStore
 from PIL import Image
 
 from benchmarks.contenders.plain import Plain, read_photo
+from benchmarks.contenders.work import Work
 
 
 @dataclass
@@ -27,7 +28,12 @@ class Picture:
 
 
 ConfigStore.instance().store("picture", node=Picture)
-plain = cache(Plain)
+
+
+@cache
+def plain() -> Plain:
+    """The miniature models, loaded once."""
+    return Plain(Work((), (), (), 0, ""))
 
 
 @cache

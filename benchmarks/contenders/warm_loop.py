@@ -11,7 +11,8 @@ from benchmarks.contenders.work import given_work
 
 def main() -> None:
     """Make all pictures of the work."""
-    work, plain = given_work(), Plain()
+    work = given_work()
+    plain = Plain(work)
     for path in work.photos:
         photo = read_photo(path)
         mask = plain.background_of(photo)

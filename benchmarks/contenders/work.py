@@ -26,6 +26,11 @@ class Work:
         seeds: of the noise.
         steps: of denoising.
         out: the folder in which the pictures are saved.
+        sam: SAM's weights: a folder of a miniature, or a published checkpoint.
+        checkpoint: the diffusers folder of the inpainting model.
+        size: width and height in px at which it paints.
+        device: `cpu` or `cuda`, where it runs in fp16.
+        mask: a mask to use instead of what SAM has found, because its weights are random.
     """
 
     photos: tuple[str, ...]
@@ -33,6 +38,11 @@ class Work:
     seeds: tuple[int, ...]
     steps: int
     out: str
+    sam: str = str(MINIATURE / "sam")
+    checkpoint: str = str(MINIATURE / "sdxl_inpaint")
+    size: tuple[int, int] = SIZE
+    device: str = "cpu"
+    mask: str | None = None
 
     @property
     def pictures(self) -> int:

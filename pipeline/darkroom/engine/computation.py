@@ -16,6 +16,7 @@ from darkroom.imaging.edit import Edit
 from darkroom.models import Models
 from darkroom.store import Result
 from darkroom.system.interrupts import raise_if_interrupted
+from darkroom.system.profiling import span
 
 log = logging.getLogger("darkroom")
 T = TypeVar("T")
@@ -69,7 +70,9 @@ class Computation:
 
         def apply() -> list[tuple[Edit, Edit]]:
             before = [self._edits.edit_after(node.parent) for node in batch]
-            return list(zip(before, type(stages[0]).apply_together(stages, before, self._models), strict=True))
+            with span(batch[0].step.op):
+                after = type(stages[0]).apply_together(stages, before, self._models)
+            return list(zip(before, after, strict=True))
 
         changes = attempt(apply, batch[0].root.photo)
         if not isinstance(changes, PhotoError):

@@ -24,6 +24,7 @@ from darkroom.imaging.thumbnails import mask_thumbnail, photo_thumbnail
 from darkroom.models import Models
 from darkroom.planning.plan import Step
 from darkroom.store import Result, Store
+from darkroom.system.profiling import spanned
 
 MetadataTexts = Callable[[str, Sequence[Step], Mapping[str, Any]], Mapping[str, str]]
 """Makes the text chunks of a result PNG: of the photo's SHA-256, the steps without gates, and `Models.identity` by
@@ -240,6 +241,7 @@ def _compressed(picture: DecodedPhoto, like: CompressedRows | None = None) -> Co
     return compress_rows(picture.pixels, picture.alpha, like)
 
 
+@spanned("check")
 def _check_paste_back(before: Edit, after: Edit) -> int:
     """Check the paste-back contract.
 

@@ -12,6 +12,7 @@ from typing import Generic, NamedTuple, Self, TypeVar
 
 from darkroom.errors import Cancelled
 from darkroom.system.interrupts import interrupt
+from darkroom.system.profiling import span, spanned
 from darkroom.system.watching import piece_done, watched
 
 _PATIENCE = 0.1  # seconds between two looks at what else the giving thread has to do
@@ -123,7 +124,8 @@ class SideBySide(Generic[U, T]):
     def _wait(self) -> _Ended[U, T]:
         while True:
             try:
-                return self._ended.get(timeout=_PATIENCE)  # Ctrl-C does not end a longer wait on every system
+                with span("wait"):
+                    return self._ended.get(timeout=_PATIENCE)  # Ctrl-C does not end a longer wait on every system
             except Empty:
                 piece_done(*self._all_steps())
 
@@ -142,12 +144,16 @@ class SideBySide(Generic[U, T]):
         me = threading.current_thread()
         try:
             with watched(self._watch):
-                while (task := self._tasks.get()) and not self._stopping.is_set():
+                while (task := self._next_task()) and not self._stopping.is_set():
                     self._ended.put(self._do(task, me))
         except KeyboardInterrupt:
             pass  # `interrupt` came a moment too late to hit the work
         finally:
             self._rest(me)
+
+    @spanned("wait")
+    def _next_task(self) -> _Task[U, T] | None:
+        return self._tasks.get()
 
     def _do(self, task: _Task[U, T], me: threading.Thread) -> _Ended[U, T]:
         with self._busy_lock:

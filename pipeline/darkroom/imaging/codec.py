@@ -25,6 +25,7 @@ from darkroom.imaging.pil_arrays import in_mode, to_array
 from darkroom.imaging.unreadable import check_header, guess, too_large
 from darkroom.system.files import digest_of, open_file, read_file
 from darkroom.system.interrupts import raise_if_interrupted
+from darkroom.system.profiling import spanned
 
 FORMATS: Mapping[str, str] = MappingProxyType(
     {
@@ -168,6 +169,7 @@ def read_location(path: Path, digest: str) -> tuple[ExifEntry, ...]:
         return read_gps(image)
 
 
+@spanned("hash")
 def photo_digest(path: Path) -> str:
     """SHA-256 of a photo's file, 64 hexadecimal digits, without decoding it.
 
@@ -188,6 +190,7 @@ def _read_errors() -> Iterator[None]:
         raise PhotoError("cannot be read: no such file can exist") from None
 
 
+@spanned("decode")
 def decode_photo(data: bytes) -> DecodedPhoto:
     """Decode the bytes of a photo file. CMYK and grey profiles are converted to sRGB.
 

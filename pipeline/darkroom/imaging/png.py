@@ -16,6 +16,7 @@ from darkroom.imaging.exif import CaptureMetadata, to_exif
 from darkroom.imaging.pil_arrays import in_mode, to_array
 from darkroom.imaging.png_rows import CompressedRows, chunk, compress_rows
 from darkroom.system.interrupts import raise_if_interrupted
+from darkroom.system.profiling import spanned
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER_END = 33  # bytes of signature and IHDR
@@ -23,6 +24,7 @@ _NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 _NO_METADATA = CaptureMetadata()
 
 
+@spanned("PNG")
 def encode_png(
     pixels: np.ndarray,
     *,
@@ -100,12 +102,14 @@ def open_png(data: bytes) -> Image.Image:
         return Image.open(BytesIO(data), formats=["PNG"])
 
 
+@spanned("PNG")
 def decode_png(data: bytes, mode: str) -> np.ndarray:
     """The pixels of a PNG that `encode_png` made: (H, W, 3) for mode `RGB`, (H, W) for `L`; the upper 8 bits of 16."""
     with open_png(data) as image:
         return to_array(in_mode(image, mode))
 
 
+@spanned("PNG")
 def decode_untrusted_png(data: bytes, mode: str, size: tuple[int, int]) -> np.ndarray:
     """`decode_png` for a file that anybody may have made.
 

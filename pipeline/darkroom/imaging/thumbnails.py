@@ -11,11 +11,13 @@ from PIL import Image
 from darkroom.imaging.codec import read_reduced
 from darkroom.imaging.colour_profiles import to_srgb
 from darkroom.imaging.png import encode_png
+from darkroom.system.profiling import spanned
 
 PAPER = "#fbfaf8"  # behind transparent pixels; the background colour of reports
 BOX = (480, 576)  # px, width and height that thumbnails fit into: twice the size on a page, for sharp screens
 
 
+@spanned("thumbnails")
 def photo_thumbnail(pixels: np.ndarray, alpha: np.ndarray | None, icc: bytes | None) -> bytes:
     """A small JPEG of a picture, in sRGB, laid over `PAPER`; never larger than the picture.
 
@@ -38,6 +40,7 @@ def photo_thumbnail(pixels: np.ndarray, alpha: np.ndarray | None, icc: bytes | N
     return file.getvalue()
 
 
+@spanned("thumbnails")
 def file_thumbnail(path: Path, side: int) -> bytes:
     """A small JPEG of a photo's file, upright, in sRGB, over `PAPER`. A large JPEG is decoded at a reduced size.
 
@@ -55,6 +58,7 @@ def file_thumbnail(path: Path, side: int) -> bytes:
     return photo_thumbnail(np.asarray(image), alpha, photo.icc)
 
 
+@spanned("thumbnails")
 def mask_thumbnail(mask: np.ndarray) -> bytes:
     """A small grey PNG of a mask, (H, W) uint8."""
     return encode_png(np.asarray(_reduced(Image.fromarray(mask))))

@@ -30,6 +30,7 @@ from darkroom.store import FOLDER, Store
 from darkroom.store.digests import remembered_digests
 from darkroom.system.files import writing
 from darkroom.system.locks import locked
+from darkroom.system.profiling import spanned
 
 _WARNINGS = 10  # shown
 _RESULTS_ONLY = (
@@ -140,6 +141,7 @@ def _sweep_job(job: Job | RefusedJob) -> SweepEntry:
     return SweepEntry(job.folder, job.words, job.config, job.files)
 
 
+@spanned("report")
 def _report(jobs: Jobs, sweep: Path | None) -> dict[str, Path]:
     """Write contact sheets and pages; returns the paths that the summary names."""
     only = any(job.settings.results.only for job in runnable(jobs))

@@ -29,6 +29,7 @@ from darkroom.errors import OutputError
 from darkroom.imaging.layers import LayerSide
 from darkroom.store.seal import is_sealed, seal
 from darkroom.system.files import Folder, writing
+from darkroom.system.profiling import span
 
 FOLDER = ".store"
 UNLOCKED = "UNLOCKED"  # a file in a store on a file system where locks do not hold
@@ -193,7 +194,8 @@ class Store:
         Raises:
             OutputError: it cannot be written.
         """
-        name = hashlib.sha256(data).hexdigest() + suffix
+        with span("hash"):
+            name = hashlib.sha256(data).hexdigest() + suffix
         if not self.has_blob(name):
             self._write(self.blob_path(name), data, _READ_ONLY)
             self._remember(name)

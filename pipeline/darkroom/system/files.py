@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from darkroom.errors import OutputError
 from darkroom.system.file_names import is_portable
 from darkroom.system.locks import LOCK_FILE
+from darkroom.system.profiling import spanned
 
 MAX_BYTES = 2 << 30  # of a file that is read as a whole
 
@@ -122,6 +123,7 @@ class Folder:
                 if name != LOCK_FILE and not os.path.islink(os.path.join(folder, name)):  # noqa: PTH114, PTH118
                     yield (within / name).as_posix()
 
+    @spanned("write")
     def write(self, path: str, data: bytes, mode: int | None = None) -> None:
         """Replace a file by new content at once: a crash leaves either the old file or the new one.
 
@@ -139,6 +141,7 @@ class Folder:
             if mode is not None and not _IS_WINDOWS:
                 os.chmod(temporary, mode, dir_fd=parent)
 
+    @spanned("write")
     def link(self, path: str, other: Folder, name: str) -> None:
         """Hard-link a file of another folder here, or copy it where hard links do not work.
 
