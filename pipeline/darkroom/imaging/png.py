@@ -45,6 +45,7 @@ def encode_png(
     return png_file(compress_rows(pixels, alpha), icc=icc, texts=texts, metadata=metadata)
 
 
+@spanned("PNG")
 def png_file(
     rows: CompressedRows,
     *,

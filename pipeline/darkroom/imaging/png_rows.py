@@ -13,6 +13,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from darkroom.system.profiling import spanned
+
 _ROWS = 32  # per band: few enough that a small repaint leaves most bands alone, and that one fits into the CPU's cache
 _ADLER = 65521  # RFC 1950
 _SUB, _PAETH = 1, 4  # PNG specification, 9.2: filter types
@@ -64,6 +66,7 @@ class CompressedRows(NamedTuple):
         return high << 16 | low
 
 
+@spanned("PNG")
 def compress_rows(
     pixels: np.ndarray, alpha: np.ndarray | None = None, like: CompressedRows | None = None
 ) -> CompressedRows:

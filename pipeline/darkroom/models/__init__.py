@@ -27,6 +27,7 @@ from darkroom.models.side_by_side import turns_on, use_threads
 from darkroom.models.steering_files import SteeringFiles
 from darkroom.models.subject_networks import GRABCUT, SMALLEST
 from darkroom.models.weights import ModelFiles, find_weights, subject_commands
+from darkroom.system.profiling import span
 
 if TYPE_CHECKING:
     from darkroom.models.checkpoint_info import CheckpointInfo
@@ -288,9 +289,10 @@ class Models:
         if self._uses_torch(kind):
             use_threads(int(self.memory.threads))
         if kind not in self._loaded:
-            with self._turns, self._loading:
+            with span("wait"), self._turns, self._loading:
                 if kind not in self._loaded:
-                    self._loaded[kind] = load(self._needed_for(kind))
+                    with span("load"):
+                        self._loaded[kind] = load(self._needed_for(kind))
         model: _Model = self._loaded[kind]
         return model
 

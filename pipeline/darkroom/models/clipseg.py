@@ -14,6 +14,7 @@ import numpy as np
 from darkroom.models.image_cache import ImageCache
 from darkroom.models.side_by_side import Turns
 from darkroom.models.transformers_folder import load_folder
+from darkroom.system.profiling import spanned
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +43,7 @@ class ClipSeg:
         self._side = processor.image_processor.size["height"]
         self._encode = ImageCache(self._encode_tiles)
 
+    @spanned("encode")
     def heatmaps(self, image: np.ndarray, phrases: Sequence[str]) -> np.ndarray:
         """The probability that each pixel belongs to each phrase.
 

@@ -12,6 +12,7 @@ from darkroom.models.latents import decode_latents, encode_images, to_latent_gri
 from darkroom.models.prompts import PromptEmbeds, encode_texts
 from darkroom.models.request import DiffEditRequest
 from darkroom.models.schedulers import build_scheduler
+from darkroom.system.profiling import spanned
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from darkroom.models.diffusers_interfaces import Pipeline, Scheduler
 
 
+@spanned("denoise")
 def invert_and_decode(
     pipe: Pipeline, base_scheduler: Scheduler, requests: Sequence[DiffEditRequest]
 ) -> list[np.ndarray]:

@@ -12,6 +12,7 @@ from darkroom.models.latents import encode_images
 from darkroom.models.prompts import encode_texts
 from darkroom.models.request import DiffEditMaskRequest
 from darkroom.models.schedulers import build_scheduler
+from darkroom.system.profiling import spanned
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +48,7 @@ class DiffEditMask:
         # Drawn one by one, so that `maps: 20` begins with the noises of `maps: 10`.
         self.noises = [torch.randn(self._latents.shape, generator=generator) for _ in range(request.maps)]
 
+    @spanned("denoise")
     def maps(self, noises: Sequence[torch.Tensor]) -> list[np.ndarray]:
         """The distance of the two predictions under each noise, (rows, columns) float32 on the grid of latents."""
         import torch

@@ -27,6 +27,7 @@ from darkroom.models.side_by_side import Turns
 from darkroom.models.steering import Steering, steering_of
 from darkroom.models.steering_files import SteeringFiles
 from darkroom.models.weights import ModelFiles
+from darkroom.system.profiling import spanned
 
 if TYPE_CHECKING:
     from darkroom.models.diffusers_interfaces import Pipeline
@@ -232,5 +233,6 @@ def load_diffusion(
     silence_libraries()
     pipe = load_pipeline(files, torch_dtype(memory))
     pipe.set_progress_bar_config(disable=True)
+    pipe.vae.encode, pipe.vae.decode = spanned("VAE")(pipe.vae.encode), spanned("VAE")(pipe.vae.decode)
     apply_memory_settings(pipe, memory, device)
     return Diffusion(pipe, int(memory.batch_size), turns, steering_of(pipe.unet, steering, memory, device))

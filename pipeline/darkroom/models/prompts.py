@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from darkroom.models.foreign_syntax import WEIGHT, Syntax
 from darkroom.system.interrupts import raise_if_interrupted
+from darkroom.system.profiling import spanned
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -86,6 +87,7 @@ def encode_texts(pipe: Pipeline, texts: Sequence[str | None]) -> PromptEmbeds:
     return reduce(PromptEmbeds.and_then, (pair[text is None] for pair, text in zip(pairs, texts, strict=True)))
 
 
+@spanned("text")
 def encode_prompt(pipe: Pipeline, prompt: Prompt) -> EncodedPrompt:
     """The embeddings of a prompt; the shorter text is padded to the tokens of the longer one.
 

@@ -13,6 +13,7 @@ from darkroom.models.differential_diffusion import DifferentialDiffusion
 from darkroom.models.prompts import EncodedPrompt, PromptEmbeds
 from darkroom.models.request import InpaintRequest
 from darkroom.models.steered_unet import steered
+from darkroom.system.profiling import span
 from darkroom.system.watching import piece_done
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def repaint(
         return tensors
 
     arguments = _arguments(requests, prompts)
-    with steered(pipe, requests, steering):
+    with steered(pipe, requests, steering), span("denoise"):
         try:
             pictures = pipe(**arguments, callback_on_step_end=after_step, output_type="np").images
         except Cancelled:

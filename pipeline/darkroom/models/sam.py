@@ -15,6 +15,7 @@ from darkroom.models.image_cache import ImageCache
 from darkroom.models.interfaces import Segments
 from darkroom.models.load_errors import as_setup_error
 from darkroom.models.side_by_side import Turns
+from darkroom.system.profiling import spanned
 
 if TYPE_CHECKING:
     import torch
@@ -169,6 +170,7 @@ class Sam:
         predictor = SamPredictor(self.network)
         resized = self._resize.apply_image(image)
 
+        @spanned("encode")
         def compute() -> np.ndarray:
             pixels = torch.as_tensor(resized, device=predictor.device).permute(2, 0, 1).contiguous()[None]
             predictor.set_torch_image(pixels, image.shape[:2])

@@ -26,6 +26,7 @@ from darkroom.record.schema import JOURNAL, RUN, Config, JournalLine, RunFacts, 
 from darkroom.store import Store
 from darkroom.system.file_names import fold
 from darkroom.system.files import Folder, writing
+from darkroom.system.profiling import spanned
 
 log = logging.getLogger("darkroom")
 
@@ -175,6 +176,7 @@ class Record:
         if not (self._earlier and self._files.holds(path) and keep):
             self._link(path, store, blob)
 
+    @spanned("write")
     def append(self, line: JournalLine) -> None:
         """Add a line to the journal. It survives a kill of the process; see `flush` for a power failure."""
         if self._earlier:

@@ -1,1 +1,1 @@
-"""What the operating system offers: files, names, locks, memory, signals, standard streams; and strict JSON."""
+"""What the operating system offers: files, names, locks, memory, signals, standard streams; strict JSON; profiles."""
