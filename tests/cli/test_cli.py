@@ -240,7 +240,7 @@ def test_a_refused_sweep_gives_every_reason_once_and_leaves_nothing_behind(quick
 
 
 def test_a_bug_is_told_with_its_traceback(cli: Cli) -> None:
-    program = "from darkroom.cli import main\nmain.check_words = lambda words: 1 / 0\n"
+    program = "from darkroom.cli import main\nmain._compose = lambda given: 1 / 0\n"
     program += "raise SystemExit(main.main(['recipe=x']))"
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, env=environment(), cwd=cli.folder, capture_output=True, text=True)

@@ -9,7 +9,8 @@ import pytest
 
 from darkroom.config.prompts_file import read_prompt_files
 from darkroom.config.recipe import parse
-from darkroom.config.recipe_file import available, find, read
+from darkroom.config.recipe_file import find, read
+from darkroom.config.shipped_recipes import available
 from darkroom.config.stage_defaults import MISSING
 from darkroom.errors import PhotoError, RecipeError
 from darkroom.stages import STAGES

@@ -18,6 +18,7 @@ from support.runs import ROOT, journal_line, run_facts
 # What opens files by themselves, and what for.
 _OPENERS = {
     "system/files.py": "all files that records name",
+    "config/shipped_recipes.py": "the recipes that are shipped",
     "config/prompts_file.py": "whether it may be read, through `Folder`",
     "imaging/codec.py": "photos, out of bytes",
     "imaging/png.py": "pictures, out of bytes",

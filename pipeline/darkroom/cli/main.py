@@ -6,18 +6,17 @@ import argparse
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from darkroom.cli import commands
 from darkroom.cli.help import STUDIO_HELP, help_text
-from darkroom.config import recipe_file, recipe_yaml
-from darkroom.config.jobs import Job, RefusedJob
-from darkroom.config.override_errors import check_words
+from darkroom.config.shipped_recipes import available
 from darkroom.errors import DarkroomError, OutputError, RecipeError
 from darkroom.resources import COMMAND
 from darkroom.system.interrupts import raise_if_interrupted
+
+if TYPE_CHECKING:
+    from darkroom.config.jobs import Job, RefusedJob
 
 DONE, BUG, USAGE, SOME_FAILED, CANNOT_WRITE = 0, 1, 2, 3, 4
 
@@ -57,7 +56,6 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> _Parser:
     parser = _Parser(add_help=False, allow_abbrev=False)
-    parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("--version", action="store_true")
     parser.add_argument("-m", "--multirun", action="store_true")
     parser.add_argument("-c", "--cfg", choices=["job"])
@@ -69,13 +67,18 @@ def _parser() -> _Parser:
 def _command(argv: list[str]) -> int:
     if argv[:1] == ["studio"]:
         return _studio(argv[1:])
+    if {"-h", "--help"} & set(argv):
+        print(help_text(available()))
+        return DONE
+    # Imported here, like all that takes time, so that help is there at once.
+    from darkroom.cli import commands
+
     if commands.named(argv):
         return DONE if commands.run(argv) else SOME_FAILED
     given = _parser().parse_intermixed_args(argv)
-    if given.help:
-        print(help_text(recipe_file.available()))
-        return DONE
     if given.version:
+        from importlib.metadata import version
+
         print(f"Darkroom {version('darkroom')}")
         return DONE
     return _compose(given)
@@ -92,8 +95,9 @@ def _studio(words: list[str]) -> int:
 
 
 def _compose(given: argparse.Namespace) -> int:
-    # Imported here because importing Hydra takes longer than help and commands do.
+    from darkroom.config import recipe_yaml
     from darkroom.config.compose import check_single, complete, compose
+    from darkroom.config.override_errors import check_words
     from darkroom.session.prepare import prepare, prepare_sweep
 
     if given.shell_completion:
@@ -110,6 +114,7 @@ def _compose(given: argparse.Namespace) -> int:
 
 
 def _run(jobs: Sequence[Job | RefusedJob]) -> int:
+    from darkroom.config.jobs import RefusedJob
     from darkroom.session.dry_run import dry_run
     from darkroom.session.session import run, runnable, store_of
 

@@ -10,6 +10,7 @@ from typing import Any
 from hydra.errors import MissingConfigException, OverrideParseException
 
 from darkroom.config import recipe_file, settings
+from darkroom.config.shipped_recipes import available
 from darkroom.errors import RecipeError, suggest
 
 GROUP = "recipe"
@@ -84,7 +85,7 @@ def unknown_recipe(name: str | None) -> str:
 
 def recipe_names() -> list[str]:
     """The names of the shipped recipes."""
-    return [name for name, _ in recipe_file.available()]
+    return [name for name, _ in available()]
 
 
 def _missing_value(word: str) -> str:

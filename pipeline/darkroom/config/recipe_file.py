@@ -18,6 +18,7 @@ from darkroom.config.prompts_file import confine_prompt_files
 from darkroom.config.recipe_form import KEYS, MAX_NAME_BYTES, NAME_FORM, find_malformed, find_unknown_keys, is_name
 from darkroom.config.recipe_paths import home, is_file, label, make_paths_absolute, read_text
 from darkroom.config.recipe_yaml import load
+from darkroom.config.shipped_recipes import available
 from darkroom.config.stage_defaults import with_defaults
 from darkroom.config.stage_order import move_stages, take_places
 from darkroom.config.wildcards import confine_wildcards
@@ -26,12 +27,6 @@ from darkroom.resources import RECIPES, ROOT
 
 _MAX_BASES = 10
 _NO_BASE = "needs a `base:`; without one, stages run in the order in which they are written"
-
-
-def available() -> list[tuple[str, str]]:
-    """(name, first comment line) of every recipe in `recipes/`, by name."""
-    found = sorted(RECIPES.rglob("*.yaml"))
-    return [(path.relative_to(RECIPES).with_suffix("").as_posix(), _first_comment(path)) for path in found]
 
 
 def find(name: str, beside: Path | None = None) -> Path | None:
@@ -167,8 +162,3 @@ def _as_read(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_as_read(inner) for inner in value]
     return str(value) if isinstance(value, PurePath) else value
-
-
-def _first_comment(path: Path) -> str:
-    first = read_text(path).partition("\n")[0]
-    return first.lstrip("#").strip() if first.startswith("#") else ""
