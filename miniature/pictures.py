@@ -33,7 +33,7 @@ from darkroom.stages.auto import Auto
 from darkroom.stages.snap import Snap
 from darkroom.stages.text import Text
 from miniature.evaluate import miniatures
-from miniature.examples import EXAMPLES, FLEET
+from miniature.examples import EXAMPLES, FLEET, Example
 from miniature.text_to_image import write_text_to_image
 
 ROOT = Path(__file__).parents[1]
@@ -42,10 +42,12 @@ WIDTH, GAP = 300, 14
 RECIPES, LARGE = ("car_on_mars", "horse_to_zebra", "car_swap", "two_passes"), 512
 
 # The example, and the stages that are run on it. TRUTH is a folder with the true mask of the example's main object.
+DOGS = Example(7, (768, 512), "meadow", (("dog", "brown"), ("dog", "black")), "")
 SHOWN: dict[str, tuple[str, str]] = {
     "subject": ("coffee.jpg", "subject: {}"),
     "sam": ("car.png", "sam: {points: [[330, 360]]}"),
     "text": ("dog.png", "text: {phrase: a dog}"),
+    "find": ("dogs.png", "find: {phrase: a dog}"),
     "clip_diff": ("horse.png", "clip_diff: {source: a horse, target: a zebra}"),
     "snap": ("dog.png", "snap: {phrase: a dog}"),
     "auto": ("truck.jpg", "auto: {choose: nearest}"),
@@ -150,7 +152,7 @@ def shown(name: str, text: str, models: Models, truth: Path) -> Image.Image:
 
 def _example(name: str) -> np.ndarray:
     """A drawn example as it was drawn, or a photograph in `examples/`."""
-    drawn = {**EXAMPLES, **FLEET}
+    drawn = {**EXAMPLES, **FLEET, "dogs.png": DOGS}
     return drawn[name].scene().image if name in drawn else np.asarray(Image.open(ROOT / "examples" / name))
 
 

@@ -35,6 +35,7 @@ VALID: Mapping[str, Mapping[str, Any]] = {
     "subject": {},
     "sam": {"points": [[1, 1]]},
     "text": {"phrase": "a car"},
+    "find": {"phrase": "a car"},
     "clip_diff": {"source": "a horse", "target": "a zebra"},
     "grabcut": {"box": [0, 0, 1, 1]},
     "mask_file": {"folder": "masks"},

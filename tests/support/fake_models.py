@@ -156,6 +156,7 @@ class FakeModels:
 
     checkpoint_info = EndlessPrompts()
     rough_subject: str | None = None
+    find: Any = None
     matting = None
     matting_needs_model = False
     workers = 1

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from darkroom.export.labels import to_json, utf8
 from darkroom.export.pictures import OBJECT, Example
 from darkroom.imaging.run_lengths import box, compressed_run_lengths
@@ -16,18 +18,21 @@ from darkroom.system.files import Folder
 def write(folder: Path, facts: RunFacts, examples: Iterable[Example]) -> None:
     """Write pictures into `images/` and `annotations/instances_SPLIT.json`, or `instances.json` without splits.
 
-    Numbers of pictures, annotations and categories are the same in all files. Each picture has one object.
+    Numbers of pictures, annotations and categories are the same in all files.
     """
     files = Folder(folder)
     images: dict[str, list[dict[str, Any]]] = {}
     annotations: dict[str, list[dict[str, Any]]] = {}
-    labels = set()
+    labels, number = set(), 0
     for example in examples:
         files.write(f"images/{example.name}{example.suffix}", example.data)
         label = example.label or OBJECT
         labels.add(label)
         images.setdefault(example.split or "", []).append(_image(example))
-        annotations.setdefault(example.split or "", []).append({**_annotation(example), "category_id": label})
+        of_split = annotations.setdefault(example.split or "", [])
+        for instance in example.instances:
+            number += 1
+            of_split.append({**_annotation(example, instance, number), "category_id": label})
     numbers = {label: number for number, label in enumerate(sorted(labels), start=1)}
     head = {
         "info": {"description": utf8(f"Darkroom: {facts['name']}"), "date_created": facts["started"]},
@@ -47,14 +52,13 @@ def _image(example: Example) -> dict[str, Any]:
     return {"id": int(example.name), "file_name": file, "width": width, "height": height, **known}
 
 
-def _annotation(example: Example) -> dict[str, Any]:
-    assert example.object is not None  # `Choice.needs_objects`
+def _annotation(example: Example, instance: np.ndarray, number: int) -> dict[str, Any]:
     return {
-        "id": int(example.name),
+        "id": number,
         "image_id": int(example.name),
         "category_id": None,
-        "segmentation": {"size": list(example.size), "counts": compressed_run_lengths(example.object)},
-        "area": int(example.object.sum()),
-        "bbox": list(box(example.object)),
+        "segmentation": {"size": list(example.size), "counts": compressed_run_lengths(instance)},
+        "area": int(instance.sum()),
+        "bbox": list(box(instance)),
         "iscrowd": 0,
     }

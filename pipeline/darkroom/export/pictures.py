@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from darkroom.errors import PhotoError, RecipeError, RecordError
+from darkroom.export.instances import instances, instances_path
 from darkroom.export.labels import label_of, split_of, utf8
 from darkroom.export.objects import AUTO, KEPT, ObjectMask, makes_mask, object_mask, repaints
 from darkroom.imaging.codec import DecodedPhoto, decode_photo
@@ -67,6 +68,8 @@ class Example:
         data: its file.
         size: (height, width).
         object: (H, W) bool, where its object is; None if the run folder does not hold the mask.
+        instances: (H, W) bool each, the objects that `object` consists of, if `find` has told several apart; else
+            `object` alone. They can be read once.
         label: of the object; None if nobody has told it.
         split: such as `train`; None if the run's photos have none.
         columns: where it comes from, by name. None is unknown.
@@ -77,6 +80,7 @@ class Example:
     data: bytes
     size: tuple[int, int]
     object: np.ndarray | None
+    instances: Iterable[np.ndarray]
     label: str | None
     split: str | None
     columns: Columns
@@ -143,7 +147,8 @@ class Pictures:
             raise _LeftOut("without an object")
         split, origin = split_of(line), mask.path if found is not None else None
         columns = self._columns(line, path, origin)
-        return Example(name, _SUFFIXES[decoded.format], data, size, found, label, split, columns)
+        parts = self._instances(line, found, is_framed) if found is not None else []
+        return Example(name, _SUFFIXES[decoded.format], data, size, found, parts, label, split, columns)
 
     def _check_finished(self, line: JournalLine) -> None:
         if line["status"] != "done":
@@ -185,6 +190,17 @@ class Pictures:
         if grey.shape != size:
             raise _LeftOut("damaged", f"{mask.path}: has not the size of the picture")
         return np.asarray(grey >= 128)
+
+    def _instances(self, line: JournalLine, whole: np.ndarray, is_framed: bool) -> Iterable[np.ndarray]:
+        """See `Example.instances`."""
+        path = instances_path(line)
+        if path is None or not self._folder.holds(path):
+            return [whole]
+        greys = self._grey(path, line["files"].get(path))
+        framed = partial(_framed, line=line) if is_framed else np.asarray
+        if framed(greys).shape != whole.shape:
+            raise _LeftOut("damaged", f"{path}: has not the size of the picture")
+        return instances(whole, greys, framed)
 
     def _decoded_mask(self, path: str, digest: str | None) -> np.ndarray:
         return _decoded(path, self._data(path, digest)).pixels[..., 0]

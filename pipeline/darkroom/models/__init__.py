@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from importlib.metadata import version
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,7 +19,18 @@ from darkroom.errors import SetupError, suggest
 from darkroom.models import loading
 from darkroom.models.device import choose_device, resolve_memory, resolve_threads
 from darkroom.models.loading import Loading, ModelKind
-from darkroom.models.names import CLIPSEG, CLOSED_FORM, CONTROLS, DEPTH, GUIDED, IP_ADAPTERS, LANCZOS, REFERENCE, SDXL
+from darkroom.models.names import (
+    BY_CLIPSEG,
+    CLIPSEG,
+    CLOSED_FORM,
+    CONTROLS,
+    DEPTH,
+    GUIDED,
+    IP_ADAPTERS,
+    LANCZOS,
+    REFERENCE,
+    SDXL,
+)
 from darkroom.models.reference_info import ReferenceFiles, find_reference, reference_problem
 from darkroom.models.request import InpaintRequest
 from darkroom.models.settings import Memory, ModelNames
@@ -37,6 +48,7 @@ if TYPE_CHECKING:
         DepthEstimator,
         DiffusionModel,
         Embeddings,
+        FindModel,
         MattingModel,
         SamModel,
         SubjectModel,
@@ -45,7 +57,7 @@ if TYPE_CHECKING:
 __all__ = ["InpaintRequest", "Memory", "ModelKind", "ModelNames", "Models"]
 
 _ON_GPU: dict[ModelKind, str] = {"sam": "vit_b", "clipseg": CLIPSEG, "inpaint": SDXL}
-_KINDS: tuple[ModelKind, ...] = ("sam", "clipseg", "inpaint", "subject", "matting", "upscale", "lama", "depth")
+_KINDS: tuple[ModelKind, ...] = ("sam", "clipseg", "inpaint", "subject", "matting", "upscale", "lama", "depth", "find")
 _Model = TypeVar("_Model")
 # Of Darkroom's own code: raise one if its results change.
 _VERSIONS: dict[ModelKind, int] = {
@@ -57,6 +69,7 @@ _VERSIONS: dict[ModelKind, int] = {
     "upscale": 1,
     "lama": 1,
     "depth": 1,
+    "find": 1,
     CONTROLS: 1,
     REFERENCE: 1,
 }
@@ -69,6 +82,7 @@ _LIBRARIES: dict[ModelKind, tuple[str, ...]] = {
     "upscale": ("torch", "spandrel"),
     "lama": ("torch", "spandrel"),
     "depth": ("torch", "transformers"),
+    "find": ("torch", "transformers"),
 }
 _MATTING_LIBRARIES: dict[str, tuple[str, ...]] = {GUIDED: (), CLOSED_FORM: ("pymatting",)}  # they run on the CPU
 
@@ -147,6 +161,11 @@ class Models:
         return self._model("depth", loading.depth)
 
     @property
+    def find(self) -> FindModel | None:
+        """What finds the objects that a phrase names, in fp32; None for CLIPSeg and SAM together."""
+        return self._model("find", partial(loading.finder, sam=lambda: self.sam))
+
+    @property
     def matting_needs_model(self) -> bool:
         """Whether `matting` is a model; does not load it."""
         return self._name("matting") != GUIDED
@@ -207,6 +226,7 @@ class Models:
         for kind in dict.fromkeys(kinds):
             try:
                 self._find(kind)
+                self.require(self._helpers(kind))
             except SetupError as error:
                 missing.append(str(error))
         if missing:
@@ -234,6 +254,7 @@ class Models:
             "device": self._device_of(kind).split(":")[0],
             **numerics,
             "libraries": self._libraries(kind),
+            **{helper: self.identity(helper) for helper in self._helpers(kind)},
         }
 
     def resolved_settings(self) -> dict[str, Any]:
@@ -324,6 +345,16 @@ class Models:
     @cached_property
     def _subject_name(self) -> str:  # of `auto`; kept, as the file may appear during a run
         return GRABCUT if subject_commands() else SMALLEST
+
+    def _helpers(self, kind: ModelKind) -> tuple[ModelKind, ...]:
+        """The other models that this one works with."""
+        if kind != "find":
+            return ()
+        if self._name(kind) == BY_CLIPSEG:
+            return ("clipseg", "sam")
+        from darkroom.models.finders import kind_of
+
+        return () if kind_of(self._find(kind).path) == "sam3" else ("sam",)
 
     def _device_of(self, kind: ModelKind) -> str:
         if kind == "matting":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -25,6 +25,40 @@ class Segments(NamedTuple):
     clicks: np.ndarray
     scores: np.ndarray
     stability: np.ndarray
+
+
+class Instances(NamedTuple):
+    """The N objects that a phrase names in a photo, the best score first.
+
+    Attributes:
+        scores: (N,) float32 in [0, 1], how sure the model is.
+        areas: (N,) float32, about the share of the photo that each covers.
+        usual: the score from which the model's authors, or we, take an object for real.
+        mask: makes the mask of an object, (H, W) bool, from its place among them; one at a time, since those of a large
+            photo take gigabytes together.
+    """
+
+    scores: np.ndarray
+    areas: np.ndarray
+    usual: float
+    mask: Callable[[int], np.ndarray]
+
+    def at_least(self, score: float | None, most: int) -> Instances:
+        """Those with at least this score, or the usual one, at most so many."""
+        count = min(int((self.scores >= (self.usual if score is None else score)).sum()), most)
+        return self._replace(scores=self.scores[:count], areas=self.areas[:count])
+
+
+class FindModel(Protocol):
+    """Finds the objects that phrases name: `finders.Sam3` or `finders.Detector`."""
+
+    def __call__(self, image: np.ndarray, phrases: Sequence[str]) -> Instances:
+        """The objects of all phrases together.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            phrases: such as `a car`.
+        """
 
 
 class SamModel(Protocol):

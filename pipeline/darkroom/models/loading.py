@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from darkroom.models.names import CLOSED_FORM, GUIDED, LANCZOS
+from darkroom.models.names import BY_CLIPSEG, CLOSED_FORM, GUIDED, LANCZOS
 from darkroom.models.settings import Memory
 from darkroom.models.side_by_side import Turns
 from darkroom.models.steering_files import SteeringFiles
@@ -17,7 +17,14 @@ from darkroom.models.weights import ModelFiles
 if TYPE_CHECKING:
     from darkroom.models.clipseg import ClipSeg
     from darkroom.models.image_networks import Lama, Upscaler
-    from darkroom.models.interfaces import DepthEstimator, DiffusionModel, MattingModel, SamModel, SubjectModel
+    from darkroom.models.interfaces import (
+        DepthEstimator,
+        DiffusionModel,
+        FindModel,
+        MattingModel,
+        SamModel,
+        SubjectModel,
+    )
     from darkroom.models.sam import KeepEmbedding
 
 ModelKind = str
@@ -99,3 +106,10 @@ def depth(how: Loading) -> DepthEstimator:
     from darkroom.models.depth import load_depth
 
     return load_depth(how.files.path, how.device, how.turns)
+
+
+def finder(how: Loading, sam: Callable[[], SamModel]) -> FindModel | None:
+    """`sam` gets SAM, which cuts out the boxes of a detector."""
+    from darkroom.models.finders import load_finder
+
+    return None if how.files.name == BY_CLIPSEG else load_finder(how.files.path, how.device, sam, how.turns)

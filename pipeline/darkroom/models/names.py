@@ -24,6 +24,9 @@ SAM_CHECKPOINTS = {
 GUIDED, CLOSED_FORM = "guided", "closed_form"
 """The matting methods without weights; other names are checkpoints of ViTMatte."""
 
+BY_CLIPSEG = "clipseg"
+"""What finds phrases without a model of its own: CLIPSeg and SAM; other names are checkpoints."""
+
 LANCZOS = "lanczos"
 """Upscaling without weights; other names are files of networks."""
 

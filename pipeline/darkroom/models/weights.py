@@ -14,6 +14,7 @@ from platformdirs import user_data_path
 
 from darkroom.errors import SetupError, suggest
 from darkroom.models.names import (
+    BY_CLIPSEG,
     CLIPSEG,
     CLOSED_FORM,
     CONTROLS,
@@ -50,6 +51,7 @@ _TOP_FILES = {
     "matting": _WEIGHTS,
     "depth": _WEIGHTS,
     CONTROLS: ("config.json",),
+    "find": _WEIGHTS,
 }
 
 
@@ -106,7 +108,8 @@ def find_weights(kind: str, name: str) -> ModelFiles:
     """Find weights by the name that the settings give.
 
     Args:
-        kind: `sam`, `clipseg`, `inpaint`, `subject`, `matting`, `upscale`, `lama`, `depth` or `controls`.
+        kind: `sam`, `clipseg`, `inpaint`, `subject`, `matting`, `upscale`, `lama`, `depth`, `find` or
+            `controls`.
         name: `miniature`, a SAM size, `grabcut`, a network of `rembg`, `guided`, `closed_form`, `lanczos`, `big-lama`,
             a path, or a Hub repository in the local Hugging Face cache.
 
@@ -117,6 +120,8 @@ def find_weights(kind: str, name: str) -> ModelFiles:
         return _subject(name)
     if kind == "matting":
         return _matting(name)
+    if name == BY_CLIPSEG and kind == "find":
+        return NoFiles(name)
     if kind in ("upscale", "lama"):
         return _image_network(kind, name)
     if name == "miniature":

@@ -10,6 +10,7 @@ from darkroom.stages.combine import Combine
 from darkroom.stages.diffedit import DiffEdit
 from darkroom.stages.diffedit_repaint import DiffEditRepaint
 from darkroom.stages.erase import Erase
+from darkroom.stages.find import Find
 from darkroom.stages.frame import Frame
 from darkroom.stages.gate import Gate
 from darkroom.stages.grabcut import GrabCut
@@ -29,6 +30,7 @@ STAGES: dict[str, type[Stage]] = {
     "subject": Subject,
     "sam": Sam,
     "text": Text,
+    "find": Find,
     "clip_diff": ClipDiff,
     "snap": Snap,
     "auto": Auto,
