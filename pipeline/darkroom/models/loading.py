@@ -5,6 +5,7 @@ All loaders raise `SetupError` if weights are missing, damaged or of another kin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from darkroom.models.names import BY_CLIPSEG, CLOSED_FORM, GUIDED, LANCZOS
