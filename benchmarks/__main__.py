@@ -34,6 +34,7 @@ def main() -> None:
     print(f"measured in {minutes:.1f} minutes")
     if not given.only and not given.quick:
         page.write(rows, given.rounds, minutes)
+        page.replace_part(page.PAGE, "profile", ["```", *bench.profile(), "```"])
 
 
 if __name__ == "__main__":

@@ -123,6 +123,14 @@ class Bench:
             "first picture": Ratios.of(costs["first picture"], costs["only imports"]),
         }
 
+    def profile(self) -> list[str]:
+        """The table of `profile=true` for four photos with four prompts each."""
+        with workshop() as folder:
+            work = self._work(folder, prompts=cases.PROMPTS[:4], seeds=1, photos=4)
+            cost_of(cases.recipe(work, "profile=true"))
+            (table,) = Path(work.out).glob("*/profile.txt")
+            return table.read_text().splitlines()
+
     def _work(self, folder: Path, prompts: tuple[str, ...], seeds: int, photos: int = 0) -> Work:
         """Work with the car, or with so many photos of it, in a folder."""
         paths = cases.write_cars(folder / "photos", photos) if photos else [str(cases.CAR)]
