@@ -12,6 +12,7 @@ from PIL import Image
 from darkroom.errors import PhotoError
 from darkroom.imaging.edit import Edit
 from darkroom.models import InpaintRequest
+from darkroom.models.device import _cpp_compiler
 from darkroom.models.diffusion import Diffusion
 from darkroom.models.names import SCHEDULERS
 from darkroom.models.prompts import Prompt
@@ -81,6 +82,30 @@ def test_a_padded_batch_gives_each_picture_whatever_its_companions(tiny_folder: 
     assert np.array_equal(three, diffusion.inpaint([request_of(3)])[0])
     assert np.array_equal(one, diffusion.inpaint([request_of(3), request_of(1)])[1])
     assert np.abs(two.astype(int) - diffusers_picture(tiny_folder / "sdxl-inpaint", request_of(2))).max() <= 1
+
+
+def test_memory_fast_on_a_cpu_is_near_and_the_same_alone_and_in_any_company(tiny_folder: Path) -> None:
+    fast = {"batch_size": 4, "channels_last": True, "vae_slicing": True}
+    diffusion = models_of(tiny_folder / "sdxl-inpaint", **fast).diffusion
+    together = diffusion.inpaint([request_of(seed) for seed in (1, 2, 3, 4, 5)])
+    other = diffusion.inpaint([request_of(seed) for seed in (5, 3)])
+    assert np.array_equal(together[2], other[1]) and np.array_equal(together[4], other[0])
+    plain = diffusers_picture(tiny_folder / "sdxl-inpaint", request_of(3))
+    assert np.abs(together[2].astype(int) - plain).max() <= 1
+    keys = [models_of(tiny_folder / "sdxl-inpaint", **memory).identity("inpaint") for memory in (fast, {})]
+    assert keys[0] != keys[1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not _cpp_compiler(), reason="torch.compile needs a C++ compiler")
+def test_a_compiled_picture_is_near_and_the_same_alone_and_in_any_company(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    diffusion = models_of(tiny_folder / "sdxl", batch_size=2, channels_last=True, compile=True).diffusion
+    together = diffusion.inpaint([request_of(seed) for seed in (1, 2, 3)])
+    assert np.array_equal(together[1], diffusion.inpaint([request_of(2)])[0])
+    assert np.abs(together[1].astype(int) - diffusers_picture(tiny_folder / "sdxl", request_of(2))).max() <= 1
 
 
 def test_no_negative_prompt_is_not_the_empty_one(tiny_folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from darkroom.errors import RecipeError, SetupError
 from darkroom.models import Memory, ModelNames, Models
 from darkroom.models.device import resolve_memory
 
+PLAIN = {"channels_last": False, "compile": False}
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
@@ -39,17 +40,23 @@ def test_all_problems_are_told_at_once_and_by_name() -> None:
 
 def test_auto_on_a_cpu_is_plain_fp32() -> None:
     settled = resolve_memory(Memory(vae_tiling=True), "cpu")
-    assert settled == Memory(dtype="fp32", offload="none", vae_slicing=False, vae_tiling=True, batch_size=1)
+    assert settled == Memory(dtype="fp32", offload="none", vae_slicing=False, vae_tiling=True, batch_size=1, **PLAIN)
 
 
 @pytest.mark.parametrize(("total", "name"), [(24, "fast"), (12, "balanced"), (8, "low")])
 def test_auto_on_a_gpu_is_the_file_that_fits(monkeypatch: pytest.MonkeyPatch, total: int, name: str) -> None:
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda _device: (2**30, total * 2**30))  # nearly all is in use now
-    expected = Memory.parse(yaml.safe_load((CONF / "memory" / f"{name}.yaml").read_text()))
-    assert resolve_memory(Memory(), "cuda") == expected
+    file = Memory.parse(yaml.safe_load((CONF / "memory" / f"{name}.yaml").read_text()))
+    assert (
+        resolve_memory(Memory(), "cuda")
+        == resolve_memory(file, "cuda")
+        == replace(file, dtype="fp16", channels_last=True)
+        if name == "fast"
+        else file
+    )
 
 
-@pytest.mark.parametrize("memory", [Memory(offload="model"), Memory(offload="sequential"), Memory(batch_size=4)])
+@pytest.mark.parametrize("memory", [Memory(offload="model"), Memory(offload="sequential")])
 def test_what_a_cpu_cannot_do_is_said_in_one_line(memory: Memory) -> None:
     with pytest.raises(SetupError, match=r"^memory\.\w+=\w+: .*CPU[^\n]*$"):
         Models(ModelNames(), memory, device="cpu")
@@ -71,6 +78,16 @@ def test_the_number_of_threads_is_settled_and_in_the_identity_of_what_computes_o
     monkeypatch.setattr("darkroom.models.choose_device", lambda wanted: wanted)
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda _device: (2**30, 24 * 2**30))
     assert "threads" not in Models(ModelNames(**miniature), Memory(threads=2), "cuda").identity("inpaint")
+
+
+def test_without_a_compiler_nothing_is_compiled_and_this_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    assert resolve_memory(Memory(compile=True), "cpu").compile is True and not caplog.text
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert resolve_memory(Memory(compile=True), "cpu").compile is False
+    assert "memory.compile=true: needs a C++ compiler" in caplog.text
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:

@@ -244,7 +244,7 @@ class Models:
         numerics: dict[str, Any] = {"dtype": "fp32"}
         if kind == "inpaint":
             memory = asdict(self.memory)
-            numerics = {key: memory[key] for key in ("dtype", "vae_slicing", "vae_tiling")}
+            numerics = {key: memory[key] for key in ("dtype", "vae_slicing", "vae_tiling", "channels_last", "compile")}
             numerics["batch_size"] = self.batch_size  # smaller than the setting once a GPU ran out of memory
         if self._uses_torch(kind) and self._device_of(kind) == "cpu":
             numerics["threads"] = self.memory.threads

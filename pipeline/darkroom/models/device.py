@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import shutil
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from darkroom.errors import SetupError
 from darkroom.models.settings import Memory
 from darkroom.system.cores import threads_asked, usable_cores
 
+log = logging.getLogger("darkroom")
+
 _GPU_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "/dev/nvmap")  # NVIDIA, ROCm, WSL 2, Jetson
 
-_FAST = Memory(dtype="fp16", offload="none", vae_slicing=True, vae_tiling=False, batch_size=4)
-_BALANCED = Memory(dtype="fp16", offload="model", vae_slicing=True, vae_tiling=False, batch_size=2)
-_LOW = Memory(dtype="fp16", offload="sequential", vae_slicing=True, vae_tiling=True, batch_size=1)
-_CPU = Memory(dtype="fp32", offload="none", vae_slicing=False, vae_tiling=False, batch_size=1)
+_PLAIN: dict[str, Any] = {"channels_last": False, "compile": False}
+_CHANNELS_LAST: dict[str, Any] = {"channels_last": True, "compile": False}
+_FAST = Memory(dtype="fp16", offload="none", vae_slicing=True, vae_tiling=False, batch_size=4, **_CHANNELS_LAST)
+_BALANCED = Memory(dtype="fp16", offload="model", vae_slicing=True, vae_tiling=False, batch_size=2, **_PLAIN)
+_LOW = Memory(dtype="fp16", offload="sequential", vae_slicing=True, vae_tiling=True, batch_size=1, **_PLAIN)
+_CPU = Memory(dtype="fp32", offload="none", vae_slicing=False, vae_tiling=False, batch_size=1, **_PLAIN)
 _MPS = replace(_CPU, dtype="fp16", vae_slicing=True)
 
 
@@ -54,13 +61,13 @@ def resolve_memory(memory: Memory, device: str) -> Memory:
     """
     given = {key: value for key, value in asdict(memory).items() if value != "auto"}
     resolved = replace(_defaults(device), **given)
+    if device == "cpu" and memory.channels_last == "auto":  # without compiling, it costs 5 % more on a CPU
+        resolved = replace(resolved, channels_last=resolved.compile)
     if device == "cpu" and resolved.offload in ("model", "sequential"):
         raise SetupError(f"memory.offload={resolved.offload}: moves models to a GPU; this runs on the CPU")
-    if device == "cpu" and resolved.batch_size != 1:
-        raise SetupError(
-            f"memory.batch_size={resolved.batch_size}: on a CPU every picture runs alone, which is as fast "
-            "and equals plain diffusers bit for bit; use memory=auto or memory.batch_size=1"
-        )
+    if resolved.compile and device == "cpu" and not _cpp_compiler():
+        log.warning("memory.compile=true: needs a C++ compiler on a CPU, and finds none; the model is not compiled")
+        return replace(resolved, compile=False)
     return resolved
 
 
@@ -87,6 +94,11 @@ def _defaults(device: str) -> Memory:
 
     gib = torch.cuda.mem_get_info(device)[1] / 2**30  # the total: the free memory changes from one run to the next
     return _FAST if gib >= 20 else _BALANCED if gib >= 10 else _LOW
+
+
+def _cpp_compiler() -> str | None:
+    """The compiler that torch.compile would use on a CPU."""
+    return next(filter(None, map(shutil.which, (os.environ.get("CXX") or "g++", "clang++", "cl"))), None)
 
 
 def _may_have_gpu() -> bool:

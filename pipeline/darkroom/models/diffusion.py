@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from darkroom.errors import PhotoError
+from darkroom.errors import PhotoError, SetupError
 from darkroom.models.checkpoint import load_pipeline
 from darkroom.models.ddim_inversion import invert_and_decode
 from darkroom.models.diffedit_mask import DiffEditMask
@@ -198,6 +198,11 @@ class Diffusion:
                 return work(pipe, padded)[: len(items)]
         except torch.OutOfMemoryError:
             return None  # the caller continues outside this clause, whose traceback keeps tensors alive
+        except torch._dynamo.exc.TorchDynamoException as error:
+            reason = str(error).strip().splitlines()[0]
+            raise SetupError(
+                f"memory.compile=true: torch.compile fails: {reason:.200}; use memory.compile=false"
+            ) from error
 
     def _halve_batch_size(self) -> None:
         """For the rest of the run."""

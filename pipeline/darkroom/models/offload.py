@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from platformdirs import user_cache_path
 
 from darkroom.errors import SetupError
 from darkroom.models.settings import Memory
@@ -35,10 +38,15 @@ def apply_memory_settings(pipe: Pipeline, memory: Memory, device: str) -> None:
     import torch
 
     torch.backends.cudnn.deterministic = True  # the same picture every time
+    if memory.channels_last:
+        pipe.unet.to(memory_format=torch.channels_last)
     try:
         _apply(pipe, memory, device)
     except torch.OutOfMemoryError:
         raise SetupError(f"memory.offload={memory.offload}: does not fit into {device}; try memory=low") from None
+    if memory.compile:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(user_cache_path("darkroom") / "compiled"))
+        pipe.unet.compile_repeated_blocks(fullgraph=True, dynamic=False)
 
 
 def place_beside(net: Any, memory: Memory, device: str) -> Callable[[], None]:

@@ -106,6 +106,8 @@ class Memory(SettingsGroup):
         batch_size: pictures per UNet call, at least 1; smaller batches are padded to it.
         workers: batches in work at the same time, at least 1. It changes no result. `auto` stays `auto` here: see
             `Models.workers`.
+        channels_last: keep the UNet's tensors in the memory layout that convolutions prefer. Changes last bits.
+        compile: compile the repeated blocks of the UNet with torch.compile. Changes last bits.
         threads: CPU threads that one picture is computed with. Their number changes last bits.
     """
 
@@ -116,6 +118,8 @@ class Memory(SettingsGroup):
     vae_tiling: bool | _Auto = "auto"
     batch_size: Annotated[int, Field(ge=1, le=64)] | _Auto = "auto"
     workers: Annotated[int, Field(ge=1, le=64)] | _Auto = "auto"
+    channels_last: bool | _Auto = "auto"
+    compile: bool | _Auto = "auto"
     threads: Annotated[int, Field(ge=1, le=1024)] | _Auto = "auto"
 
 

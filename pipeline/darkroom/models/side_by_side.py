@@ -16,13 +16,14 @@ def turns_on(device: str, memory: Memory) -> Turns:
     """One thread at a time where threads would disturb each other; nothing to wait for in fp32 on a CPU.
 
     A GPU computes one thing at a time anyway. Both there and in half precision, the shared VAE goes to fp32 and back,
-    and loading a model changes torch's default dtype.
+    and loading a model changes torch's default dtype. torch.compile traces a network when it is first used, which two
+    threads must not do at once.
 
     Args:
         device: `cpu`, `cuda`, `cuda:1` or `mps`.
         memory: resolved settings.
     """
-    return nullcontext() if device == "cpu" and memory.dtype == "fp32" else RLock()
+    return nullcontext() if device == "cpu" and memory.dtype == "fp32" and not memory.compile else RLock()
 
 
 def use_threads(count: int) -> None:
