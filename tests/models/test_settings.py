@@ -47,13 +47,8 @@ def test_auto_on_a_cpu_is_plain_fp32() -> None:
 def test_auto_on_a_gpu_is_the_file_that_fits(monkeypatch: pytest.MonkeyPatch, total: int, name: str) -> None:
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda _device: (2**30, total * 2**30))  # nearly all is in use now
     file = Memory.parse(yaml.safe_load((CONF / "memory" / f"{name}.yaml").read_text()))
-    assert (
-        resolve_memory(Memory(), "cuda")
-        == resolve_memory(file, "cuda")
-        == replace(file, dtype="fp16", channels_last=True)
-        if name == "fast"
-        else file
-    )
+    expected = replace(file, dtype="fp16", channels_last=True) if name == "fast" else file
+    assert resolve_memory(Memory(), "cuda") == resolve_memory(file, "cuda") == expected
 
 
 @pytest.mark.parametrize("memory", [Memory(offload="model"), Memory(offload="sequential")])
@@ -84,7 +79,8 @@ def test_without_a_compiler_nothing_is_compiled_and_this_is_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
-    assert resolve_memory(Memory(compile=True), "cpu").compile is True and not caplog.text
+    compiled = resolve_memory(Memory(compile=True), "cpu")
+    assert compiled.compile is compiled.channels_last is True and not caplog.text
     monkeypatch.setattr("shutil.which", lambda name: None)
     assert resolve_memory(Memory(compile=True), "cpu").compile is False
     assert "memory.compile=true: needs a C++ compiler" in caplog.text
