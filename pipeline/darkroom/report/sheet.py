@@ -113,8 +113,10 @@ def contact_sheet(run_dir: Path) -> Path:
     """
     with writing(run_dir / SHEET):
         number = 0
-        for number, page in enumerate(_pages(run_dir), start=1):
+        for page in _pages(run_dir):
+            number += 1  # `enumerate` would keep a page alive while the next is drawn
             save(run_dir, page, sheet_name(number))
+            del page
         for name in further_sheets(run_dir):  # of an earlier report with more photos
             if int(_FURTHER_SHEET.sub(r"\1", name)) > number:
                 Folder(run_dir).remove(name)
@@ -155,7 +157,9 @@ def _pages(run_dir: Path) -> Iterator[Image.Image]:
             where = sheet_name(number + 1) if start < len(photos) and number < MAX_SHEETS else "index.html"
             more = f"and {rest:,} more photo{'s' * (rest > 1)} in this folder: see {where}"
             parts.append(label(more, width, 24, colour=SOFT))
-        yield padded(stack(parts, _AIR), width, _MARGIN)
+        page = padded(stack(parts, _AIR), width, _MARGIN)
+        parts.clear()
+        yield page
         if start >= len(photos):
             return
 

@@ -116,6 +116,7 @@ class Stage(ABC):
         return tuple(name for name in cls.__pydantic_fields__ if cls.marker_of(name, marker))
 
     @classmethod
+    @cache
     def marker_of(cls, name: str, marker: type) -> Any:
         """A parameter's marker of this type; None if it has none."""
         found = cls.__pydantic_fields__[name]
