@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from darkroom.imaging.control_pictures import canny
 from darkroom.imaging.edit import Edit
 from darkroom.models import Memory, ModelNames, Models
 from darkroom.models.weights import MINIATURE_WEIGHTS
@@ -330,7 +331,7 @@ def chance(models: Models, source: str, target: str, number: int, guidance: floa
 
 
 def curve(chances: dict[float, list[float]]) -> str:
-    """The mean probability at each guidance, as text."""
+    """The mean value at each setting, as text."""
     return ", ".join(f"{np.mean(values):.2f} at {guidance:g}" for guidance, values in chances.items())
 
 
@@ -375,6 +376,37 @@ def measure_controls(models: Models, count: int = 6) -> list[Row]:
     ]
 
 
+def outlines_kept(before: np.ndarray, after: np.ndarray, mask: np.ndarray, within: int = 2) -> float:
+    """The F-score of the outlines in a masked part of two pictures; an outline may move by `within` pixels."""
+    first, second = (canny(np.ascontiguousarray(image)) > 0 for image in (before, after))
+    first, second = first & mask, second & mask
+    recall = (first & grow(second, within)).sum() / max(1, first.sum())
+    precision = (second & grow(first, within)).sum() / max(1, second.sum())
+    return float(2 * recall * precision / max(1e-9, recall + precision))
+
+
+def measure_outlines(models: Models, count: int = 12, steps: int = 8) -> list[Row]:
+    """Whole scenes repainted in other colours, with the control `canny` at several weights."""
+    weights = (0.0, 0.5, 1.0)
+    kept: dict[float, list[float]] = {weight: [] for weight in weights}
+    for number in range(count):
+        kind = list(KINDS)[number % len(KINDS)]
+        colours = KINDS[kind].colours
+        (picture,) = held_out(1, 8000 + number, objects=[(kind, colours[0] if colours else None)])
+        thing = f"{colours[-1]} {kind}" if colours else kind
+        words = f"a photo of a {thing}, {PLACES[picture.place].phrases[1]}"
+        everything = np.ones(picture.image.shape[:2], bool)
+        for weight, values in kept.items():
+            steering = {"crop": "photo", "steps": steps, "control": {"canny": weight}}
+            image = repaint(models, picture.image, everything, words, number, **steering)
+            values.append(outlines_kept(picture.image, image, everything))
+    means = {weight: float(np.mean(values)) for weight, values in kept.items()}
+    return [
+        Row("Control `canny` at 1: outlines kept, F-score within 2 px", kept[1.0], curve(kept)),
+        Row("Control `canny`: outlines kept rise with its weight", [rises(list(means.values()))], share=True),
+    ]
+
+
 MEASURES: dict[str, Callable[[Models], list[Row]]] = {
     "sam": measure_sam,
     "clipseg": measure_clipseg,
@@ -387,6 +419,7 @@ MEASURES: dict[str, Callable[[Models], list[Row]]] = {
     "few_steps": measure_few_steps,
     "guidance": measure_guidance,
     "controls": measure_controls,
+    "outlines": measure_outlines,
     "time": measure_time,
 }
 

@@ -30,9 +30,10 @@ from darkroom.record import read_journal
 from darkroom.report.drawing import SOFT, TINT, label, padded, row, stack
 from darkroom.stages import STAGES
 from darkroom.stages.auto import Auto
+from darkroom.stages.inpaint import Inpaint
 from darkroom.stages.snap import Snap
 from darkroom.stages.text import Text
-from miniature.evaluate import miniatures
+from miniature.evaluate import held_out, miniatures
 from miniature.examples import EXAMPLES, FLEET, Example
 from miniature.text_to_image import write_text_to_image
 
@@ -224,6 +225,20 @@ def recipes() -> Image.Image:
     return padded(stack(rows, GAP), 0, GAP)
 
 
+def control() -> Image.Image:
+    """A scene, its outlines, and the whole scene repainted with the control `canny` at three weights."""
+    (scene,) = held_out(1, 8003, scale=2, objects=[("bus", "red")])
+    edit = Edit(scene.image, scene.image).with_mask(np.ones(scene.image.shape[:2], bool))
+    cells = [_cell(scene.image, "a scene", 200)]
+    for weight in (0.0, 0.5, 1.0):
+        words = "a photo of a orange bus, open sea"
+        settings = {"prompt": words, "seed": 3, "steps": 8, "guidance_scale": 3, "strength": 1}
+        after = Inpaint(**settings, crop="photo", control={"canny": weight}).apply(edit, miniatures())
+        cells.append(_cell(after.image, f"control: {{canny: {weight:g}}}", 200))
+    cells.insert(1, _cell(_grey(after.artifacts["control_canny"]), "its outlines", 200))
+    return padded(row(cells, GAP), 0, GAP)
+
+
 def _views(before: Edit, after: Edit, caption: str) -> Iterator[Image.Image]:
     for kind, heat in after.artifacts.items():
         yield _cell(_grey(heat), f"its {kind}")
@@ -273,6 +288,7 @@ def photograph(name: str) -> Image.Image:
 
 DRAWN: dict[str, Callable[[], Image.Image]] = {
     **{f"ops/{op}": partial(op_picture, op) for op in SHOWN},
+    "control": control,
     "finders": lambda: finders(miniatures()),
     "recipes": recipes,
     "photographs/edges": lambda: edges(miniatures()),

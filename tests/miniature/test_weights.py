@@ -57,7 +57,15 @@ def test_the_judges_know_the_world(models):
         assert row.mean >= 0.95, row.what
 
 
-FOLDERS = [MINIATURE_WEIGHTS / "sam", MINIATURE_WEIGHTS / "clipseg", MINIATURE_WEIGHTS / "sdxl_inpaint", JUDGES]
+def test_a_control_keeps_outlines(models):
+    kept, rising = evaluate.measure_outlines(models, 4)
+    assert rising.mean == 1 and kept.mean >= 0.35
+
+
+FOLDERS = [
+    *(MINIATURE_WEIGHTS / name for name in ("sam", "clipseg", "sdxl_inpaint", "outlines")),
+    JUDGES,
+]
 
 
 def size_of(folder: Path) -> int:

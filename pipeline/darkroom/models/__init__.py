@@ -396,6 +396,8 @@ class Models:
     def _control_name(self, name: str) -> str:
         if name in self._weights.controls:
             return self._weights.controls[name]
+        if name == "canny" and self._name("inpaint") == "miniature":
+            return "miniature"
         known = suggest(name, list(self._weights.controls)) if self._weights.controls else "no controls are set"
         raise SetupError(f"models.controls.{name}: names no control model; set it to a folder or a repository; {known}")
 
