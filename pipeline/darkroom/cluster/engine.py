@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -92,8 +94,7 @@ def _machines() -> list[dict[str, float]]:
 @contextmanager
 def _connected() -> Iterator[None]:
     """A connection to the cluster that RAY_ADDRESS names, or to one of our own."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    _set_environment()
     try:
         import ray
     except ImportError:
@@ -118,6 +119,15 @@ def _connected() -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def _set_environment() -> None:
+    """Set what Ray reads at import. A cluster of our own gets a token; else Ray writes one into the home folder."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    given = {"RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ)
+    if not given and "ray" not in sys.modules:
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 @contextmanager

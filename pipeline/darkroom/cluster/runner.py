@@ -14,7 +14,7 @@ from darkroom.cluster.pool import Pool
 from darkroom.dataset import Photo
 from darkroom.engine.computation import attempt
 from darkroom.engine.runner import Consumer
-from darkroom.errors import PhotoError
+from darkroom.errors import OutputError, PhotoError
 from darkroom.models import Models
 from darkroom.planning.plan import Step
 from darkroom.planning.preflight import planned
@@ -104,7 +104,8 @@ class ClusterRunner:
     def _keep(self, answer: Done) -> None:
         """Add what came with its files to the store."""
         for name, data in answer.blobs.items():
-            self._store.add_blob(data, Path(name).suffix)
+            if self._store.add_blob(data, Path(name).suffix) != name:
+                raise OutputError(f"{name}: was damaged on its way from a worker; resume the run")
         for picture in (picture for share in answer.pictures for picture in share if answer.blobs):
             for found in picture:
                 if not isinstance(found, PhotoError) and found[0]:
