@@ -31,10 +31,12 @@ def seam(image: np.ndarray, touched: np.ndarray) -> float | None:
 
 def _across(image: np.ndarray, touched: np.ndarray, height: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Pairs of (N, 3) pixels on both sides of the edge: vertical neighbours, then horizontal ones in `height` rows."""
-    down = np.nonzero(touched[1:] != touched[:-1])
-    yield image[1:][down], image[:-1][down]
-    right = np.nonzero(touched[:height, 1:] != touched[:height, :-1])
-    yield image[:height, 1:][right], image[:height, :-1][right]
+    width, pixels = touched.shape[1], image.reshape(-1, 3)
+    upper = np.flatnonzero(touched[1:] != touched[:-1])  # faster than an index of two dimensions
+    yield pixels[upper + width], pixels[upper]
+    rows, columns = np.divmod(np.flatnonzero(touched[:height, 1:] != touched[:height, :-1]), max(width - 1, 1))
+    left = rows * width + columns
+    yield pixels[left + 1], pixels[left]
 
 
 def seam_figures(before: np.ndarray, after: np.ndarray, blend_mask: np.ndarray) -> dict[str, float]:
