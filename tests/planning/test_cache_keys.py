@@ -27,8 +27,10 @@ from darkroom.planning.cache_keys import Keys, output_key
 from darkroom.planning.plan import Step, StepPlanner
 from darkroom.stages import STAGES, Stage
 from darkroom.stages.fields import Threshold
+from darkroom.stages.inpaint import Inpaint
 from darkroom.stages.markers import FileNamePart, PathField, StageName
 from darkroom.stages.refine import Refine
+from darkroom.system.frozen import FrozenDict
 from support.runs import environment
 
 VALID: Mapping[str, Mapping[str, Any]] = {
@@ -86,6 +88,7 @@ PLACES = [
     ),
 ]
 BOTH_OR_NONE = ("mask_file", "alpha")  # it goes with no folder, and a folder without it
+LORA = ("inpaint", "lora")  # its names are no part of the key, the files and the weights are
 
 
 def values(kind: Any, bounds: Sequence[Any] = ()) -> st.SearchStrategy[Any]:
@@ -147,7 +150,7 @@ def key_of(op: str, stage: Stage) -> str:
     return KEYS.step(op, stage, "the parent's", {"car": "one mask's", "other": "one mask's"}, "photo.png")
 
 
-@pytest.mark.parametrize("op, name", [pair for pair in PARAMETERS if pair not in (*PLACES, BOTH_OR_NONE)])
+@pytest.mark.parametrize("op, name", [pair for pair in PARAMETERS if pair not in (*PLACES, BOTH_OR_NONE, LORA)])
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_every_parameter_is_part_of_the_key(op: str, name: str, data: st.DataObject) -> None:
@@ -156,6 +159,21 @@ def test_every_parameter_is_part_of_the_key(op: str, name: str, data: st.DataObj
     others = VALID_WITH.get((op, name), VALID[op])
     one, other = (a_stage(op, {**others, name: data.draw(drawn)}) for _ in range(2))
     assert (key_of(op, one) == key_of(op, other)) == (one == other)
+
+
+def test_loras_are_part_of_the_key_by_content_and_weight_alone(tmp_path: Path) -> None:
+    for name, content in (("one", "1"), ("copy", "1"), ("two", "2")):
+        (tmp_path / f"{name}.safetensors").write_text(content)
+    names = FrozenDict({name: str(tmp_path / f"{name}.safetensors") for name in ("one", "copy", "two")})
+    keys = Keys(Models(ModelNames(inpaint="miniature", loras=names), Memory(), "cpu"))
+
+    def key(lora: Any) -> str:
+        return keys.step("inpaint", Inpaint(prompt="mars", lora=lora), "the parent's", {}, "photo.png")
+
+    assert key(None) == key({}) == key({"one": 0}) == key_of("inpaint", Inpaint(prompt="mars"))
+    assert key({"one": 0.5}) == key({"copy": 0.5}) == key({"one": 0.25, "copy": 0.25})
+    assert key({"one": 0.5, "two": 1}) == key({"two": 1, "one": 0.5})
+    assert len({key(None), key({"one": 0.5}), key({"two": 0.5}), key({"one": 1}), key({"one": 0.5, "two": 1})}) == 5
 
 
 def test_places_are_no_part_of_the_key_and_what_is_found_there_is(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ class FakeModels:
     def batch_size(self) -> int:
         return self.diffusion.batch_size
 
-    def summary(self, kinds: Iterable[str]) -> str:
+    def summary(self, kinds: Iterable[str], loras: Iterable[str] = ()) -> str:
         return "models that are not there"
 
     def identity(self, kind: str) -> dict[str, Any]:
@@ -185,7 +185,7 @@ class FakeModels:
     def require(self, kinds: Iterable[str]) -> None:
         pass
 
-    def describe(self, kinds: Iterable[str]) -> dict[str, Any]:
+    def describe(self, kinds: Iterable[str], loras: Iterable[str] = ()) -> dict[str, Any]:
         return {"device": "cpu", "weights": {kind: self.identity(kind) for kind in kinds}}
 
     def resolved_settings(self) -> dict[str, Any]:

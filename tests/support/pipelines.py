@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import diffusers
 import numpy as np
@@ -20,13 +22,19 @@ def pipeline_of(checkpoint: Path, dtype: torch.dtype = torch.float32) -> diffuse
     return load_pipeline(find_weights("inpaint", str(checkpoint)), dtype)
 
 
-def diffusers_picture(checkpoint: Path, request: InpaintRequest) -> np.ndarray:
+def diffusers_picture(
+    checkpoint: Path, request: InpaintRequest, loras: Mapping[Path, float] = MappingProxyType({})
+) -> np.ndarray:
     """The picture that somebody gets who only knows the documentation of diffusers."""
     is_xl = "sdxl" in checkpoint.name
     kind = diffusers.StableDiffusionXLInpaintPipeline if is_xl else diffusers.StableDiffusionInpaintPipeline
     options = {"add_watermarker": False} if is_xl else {"safety_checker": None}
     second = {"prompt_2": request.prompt.text_2, "negative_prompt_2": request.prompt.negative_2} if is_xl else {}
     pipe = kind.from_pretrained(checkpoint, **options)
+    for file in loras:
+        pipe.load_lora_weights(file.parent, weight_name=file.name, adapter_name=file.stem)
+    if loras:
+        pipe.set_adapters([file.stem for file in loras], list(loras.values()))
     return np.asarray(
         pipe(
             prompt=request.prompt.text,

@@ -53,6 +53,8 @@ MAX_JOBS = 10_000  # of a sweep
 
 Recipe = Path | Mapping[str, Any]
 
+# Mappings with any keys. Hydra adds a key only after `++`; what is given is merged with what is there.
+_OPEN = re.compile(r"(models\.(loras|controls)|stages\.[^.=]+\.(lora|control\w*))(\.[^=]+)?=")
 _GIVEN = "(given)"  # the name, for Hydra, of a recipe that a program gives
 _given: ContextVar[Recipe | None] = ContextVar("given", default=None)  # Hydra itself passes on names only
 
@@ -135,7 +137,8 @@ def compose(overrides: Sequence[str]) -> Composed:
     """
     try:
         with _version_base():
-            composed = _loader().load_configuration("config", list(overrides), RunMode.RUN, from_shell=False)
+            words = [f"++{word}" if _OPEN.match(word) else word for word in overrides]
+            composed = _loader().load_configuration("config", words, RunMode.RUN, from_shell=False)
     except Exception as error:
         raise_if_interrupted()
         raise explain(error, overrides, _read) from error

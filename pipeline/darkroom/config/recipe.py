@@ -56,6 +56,11 @@ class Recipe:
         specs = [part for spec in self.stages if spec.op in ops for part in spec.parts]
         return list(dict.fromkeys(kind for spec in specs for kind in spec.kind.models_of(spec.parameters)))
 
+    def loras(self) -> list[str]:
+        """The names of the LoRAs that its stages use, apart from names in a manifest."""
+        parts = [part for spec in self.stages for part in spec.parts]
+        return list(dict.fromkeys(name for part in parts for name in part.kind.loras_of(part.parameters)))
+
     def columns(self) -> set[str]:
         """The names of the columns that its stages use."""
         return {name for spec in self.stages for name in spec.columns}

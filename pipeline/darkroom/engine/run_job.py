@@ -91,7 +91,7 @@ class JobRun:
         self.work = work
         self.status = status or ("failed" if self.totals["failed"] else "done")
         facts = {
-            "models": self._models().describe(self.job.recipe.models()),
+            "models": self._models().describe(self.job.recipe.models(), self.job.recipe.loras()),
             "totals": dict(self.totals),
             "usual": {name: baseline and asdict(baseline) for name, baseline in self._baselines.items()},
             "work": work,
@@ -121,7 +121,7 @@ class JobRun:
             "overrides": list(job.words),
             "config": dict(job.config),
             "settled": models.resolved_settings(),
-            "models": models.describe(job.recipe.models()),
+            "models": models.describe(job.recipe.models(), job.recipe.loras()),
             "warnings": list(job.warnings),
         }
         return Record.begin(job.folder, job.recipe.name, job.files, facts)

@@ -6,7 +6,7 @@ Importing it imports no heavy library, so that a recipe is checked in well under
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from functools import cache, cached_property, partial
 from importlib.metadata import version
@@ -19,6 +19,7 @@ from darkroom.errors import SetupError, suggest
 from darkroom.models import loading
 from darkroom.models.device import choose_device, resolve_memory, resolve_threads
 from darkroom.models.loading import Loading, ModelKind
+from darkroom.models.loras import Loras
 from darkroom.models.names import (
     BY_CLIPSEG,
     CLIPSEG,
@@ -106,6 +107,7 @@ class Models:
         device: the device in use.
         memory: the memory settings in use, without `auto`.
         embeddings: where SAM's embeddings of photos are kept; None for nowhere but in memory.
+        loras: the LoRAs that recipes may use.
     """
 
     def __init__(self, weights: ModelNames, memory: Memory, device: str = "auto") -> None:
@@ -119,6 +121,7 @@ class Models:
         self._loading = RLock()  # one model at a time, as the libraries change global state while they load
         self._loaded: dict[ModelKind, Any] = {}
         self.embeddings: Embeddings | None = None
+        self.loras = Loras(weights.loras, lambda: self.checkpoint_info.folder)
 
     @property
     def sam(self) -> SamModel:
@@ -266,17 +269,23 @@ class Models:
                 **{kind: self._name(kind) for kind in _KINDS},
                 REFERENCE: self._weights.reference,
                 CONTROLS: dict(self._weights.controls),
+                "loras": self.loras.given,
             },
         }
 
-    def describe(self, kinds: Iterable[ModelKind]) -> dict[str, Any]:
+    def describe(self, kinds: Iterable[ModelKind], loras: Iterable[str] = ()) -> dict[str, Any]:
         """The models of a run and their settings, as plain data for `run.json`.
 
         `pipeline` is null if the inpainting model was not loaded, because all its results were cached.
+
+        Args:
+            kinds: the models that it uses.
+            loras: the names of the LoRAs that it uses.
         """
         weights = {kind: {"name": self._name(kind), **self.identity(kind)} for kind in dict.fromkeys(kinds)}
         pipeline = self.diffusion.describe() if "inpaint" in self.loaded() else None
-        return {"device": self.device, "memory": asdict(self.memory), "weights": weights, "pipeline": pipeline}
+        described = {"device": self.device, "memory": asdict(self.memory), "weights": weights, "pipeline": pipeline}
+        return {**described, "loras": found} if (found := self.loras.describe(loras)) else described
 
     def loaded(self) -> list[ModelKind]:
         """The models that have been loaded."""
@@ -286,14 +295,25 @@ class Models:
         """Size of these models' weights on disk."""
         return sum(self._find(kind).size() for kind in dict.fromkeys(kinds))
 
-    def summary(self, kinds: Iterable[ModelKind]) -> str:
+    def summary(self, kinds: Iterable[ModelKind], loras: Iterable[str] = ()) -> str:
         """One line on the models of a run.
 
         Args:
             kinds: the models that it uses. `subject` is named only if it is among them.
+            loras: the names of the LoRAs that it uses.
         """
         subject = f"; subject={self._name('subject')}" if "subject" in kinds else ""
-        return f"{self._chosen}{subject}"
+        named = ", ".join(dict.fromkeys(loras))
+        return f"{self._chosen}{subject}{f'; LoRA: {named}' if named else ''}"
+
+    def lora_identity(self, weights: Mapping[str, float]) -> list[Any]:
+        """All that LoRAs add to what a result depends on; empty if their weights are 0.
+
+        Raises:
+            SetupError: one is not there.
+        """
+        state = self.loras.state(weights)
+        return [state, {"peft": _series(_version("peft"))}] if state else []
 
     @property
     def _chosen(self) -> str:
@@ -325,6 +345,7 @@ class Models:
             turns=self._turns,
             keep=self._keep_embedding,
             steering=SteeringFiles(lambda name: self._find(f"{CONTROLS}.{name}"), self._reference_files),
+            loras=self.loras,
         )
 
     def _uses_torch(self, kind: ModelKind) -> bool:

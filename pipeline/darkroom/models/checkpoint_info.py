@@ -27,13 +27,16 @@ class CheckpointInfo:
 
     Raises:
         SetupError: here and in every method: small files are missing or damaged.
+
+    Attributes:
+        folder: holds the configuration of the components and the tokenizers.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         with as_setup_error(path, "a Stable Diffusion checkpoint"):
-            self._folder = path if path.is_dir() else configuration(path)
-            self._index = read_index(self._folder)
+            self.folder = path if path.is_dir() else configuration(path)
+            self._index = read_index(self.folder)
 
     @cached_property
     def channels(self) -> int:
@@ -56,7 +59,7 @@ class CheckpointInfo:
 
     def truncated_text(self, text: str, encoder: int = 0) -> str:
         """The end of a text that a text encoder does not read, from the first word that does not fit; usually empty."""
-        folder, limit = self._folder / _tokenizer_folder(encoder), self.max_tokens(encoder)
+        folder, limit = self.folder / _tokenizer_folder(encoder), self.max_tokens(encoder)
         if text.isascii() and len(text) <= limit:
             return ""  # a token has at least one letter
         with as_setup_error(self._path, "a Stable Diffusion checkpoint"):
@@ -69,7 +72,7 @@ class CheckpointInfo:
 
     def _number(self, name: str, key: str) -> int:
         with as_setup_error(self._path, "a Stable Diffusion checkpoint"):
-            value = _read(self._folder / name).get(key)
+            value = _read(self.folder / name).get(key)
             if not isinstance(value, int):
                 raise SetupError(f"{self._path}: {name} lacks {key}")
             return value

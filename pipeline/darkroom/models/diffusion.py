@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from functools import lru_cache, partial
+from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from darkroom.errors import PhotoError, SetupError
+from darkroom.models.adapters import Adapters
 from darkroom.models.checkpoint import load_pipeline
 from darkroom.models.ddim_inversion import invert_and_decode
 from darkroom.models.diffedit_mask import DiffEditMask
 from darkroom.models.library_logging import silence_libraries
+from darkroom.models.loras import Loras, LoraState
 from darkroom.models.offload import apply_memory_settings, torch_dtype
 from darkroom.models.prompts import EncodedPrompt, Prompt, encode_prompt
 from darkroom.models.repaint import repaint
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("darkroom")
 
 _Item = TypeVar("_Item")
+_Key = TypeVar("_Key", bound=Hashable)
 _Request = TypeVar("_Request", InpaintRequest, DiffEditRequest)
 _Work = Callable[["Pipeline", Sequence[_Item]], list[np.ndarray]]
 
@@ -47,6 +51,7 @@ class Diffusion:
         batch_size: pictures per UNet call; smaller batches are padded to it.
         turns: held while a thread computes.
         steering: what requests may use beside their prompts.
+        loras: the LoRAs that requests may name.
 
     Attributes:
         multiple: height and width of a request must be divisible by this.
@@ -62,12 +67,15 @@ class Diffusion:
         batch_size: int = 1,
         turns: Turns | None = None,
         steering: Steering | None = None,
+        loras: Loras | None = None,
     ) -> None:
         self._pipe = pipe
         self._steering = steering
         self._base_scheduler = pipe.scheduler
         self._turns = turns or nullcontext()
-        self._encoded = lru_cache(maxsize=16)(partial(encode_prompt, pipe))  # one prompt, many seeds
+        self._loras = loras or Loras({}, Path)
+        self._adapters = Adapters(pipe, self._loras.path)
+        self._encoded = lru_cache(maxsize=16)(self._encode_afresh)  # one prompt, many seeds
         self._encoding = RLock()
         self.batch_size = batch_size
         self.native: int = pipe.unet.config.sample_size * pipe.vae_scale_factor
@@ -87,7 +95,13 @@ class Diffusion:
         Raises:
             PhotoError: the model produced no picture for a request, or a single picture runs out of memory.
         """
-        return self._in_groups(requests, self._repaint, self._batch_key)
+        pictures: dict[int, np.ndarray] = {}
+        for state, places in _places_by(requests, lambda request: self._loras.state(request.loras)).items():
+            with self._adapters.using(state) as text_state:
+                work, batch_key = partial(self._repaint, text_state), partial(self._batch_key, text_state)
+                painted = self._in_groups([requests[place] for place in places], work, batch_key)
+            pictures.update(zip(places, painted, strict=True))
+        return [pictures[place] for place in range(len(requests))]
 
     def diffedit_map(self, request: DiffEditMaskRequest) -> np.ndarray:
         """The distance of the model's predictions for a noisy picture with two prompts, averaged over several noises.
@@ -101,7 +115,7 @@ class Diffusion:
         Raises:
             PhotoError: the model produced NaN or ran out of memory.
         """
-        with self._own_pipe() as pipe:
+        with self._adapters.using(()), self._own_pipe() as pipe:
             diffedit_mask = DiffEditMask(pipe, self._base_scheduler, request)
             maps = self._in_batches(diffedit_mask.noises, lambda _pipe, noises: diffedit_mask.maps(noises))
             pipe.maybe_free_model_hooks()
@@ -123,7 +137,8 @@ class Diffusion:
         Raises:
             PhotoError: the model produced no picture for a request, or a single picture runs out of memory.
         """
-        return self._in_groups(requests, self._diffedit, DiffEditRequest.batch_key)
+        with self._adapters.using(()):
+            return self._in_groups(requests, self._diffedit, DiffEditRequest.batch_key)
 
     def describe(self) -> dict[str, Any]:
         """The pipeline and its settings, as plain data for `run.json`."""
@@ -148,32 +163,34 @@ class Diffusion:
         with self._turns:
             yield copy(self._pipe) if isinstance(self._turns, nullcontext) else self._pipe
 
-    def _repaint(self, pipe: Pipeline, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
+    def _repaint(self, text_state: LoraState, pipe: Pipeline, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
         pipe.scheduler = build_scheduler(requests[0].scheduler, self._base_scheduler)
-        return repaint(pipe, requests, [self._encode(request.prompt) for request in requests], self._steering)
+        prompts = [self._encode(text_state, request.prompt) for request in requests]
+        return repaint(pipe, requests, prompts, self._steering)
 
     def _diffedit(self, pipe: Pipeline, requests: Sequence[DiffEditRequest]) -> list[np.ndarray]:
         pictures = invert_and_decode(pipe, self._base_scheduler, requests)
         pipe.maybe_free_model_hooks()
         return pictures
 
-    def _encode(self, prompt: Prompt) -> EncodedPrompt:
+    def _encode(self, text_state: LoraState, prompt: Prompt) -> EncodedPrompt:
+        """The embeddings of a prompt by text encoders with these LoRAs, which they have now."""
         with self._turns, self._encoding:  # so that threads with the same prompt encode it once
-            return self._encoded(prompt)
+            return self._encoded(text_state, prompt)
 
-    def _batch_key(self, request: InpaintRequest) -> tuple[object, ...]:
+    def _encode_afresh(self, _text_state: LoraState, prompt: Prompt) -> EncodedPrompt:
+        return encode_prompt(self._pipe, prompt)
+
+    def _batch_key(self, text_state: LoraState, request: InpaintRequest) -> tuple[object, ...]:
         """Prompts in a batch also have the same length in tokens: padding the shorter ones would change the result."""
-        return *request.batch_key(), self._encode(request.prompt)[0].embeds.shape[1]
+        return *request.batch_key(), self._encode(text_state, request.prompt)[0].embeds.shape[1]
 
     def _in_groups(
         self, requests: Sequence[_Request], work: _Work[_Request], batch_key: Callable[[_Request], tuple[object, ...]]
     ) -> list[np.ndarray]:
         """The pictures of requests in any mix; those with the same key share batches."""
-        groups: dict[tuple[object, ...], list[int]] = {}
-        for index, request in enumerate(requests):
-            groups.setdefault(batch_key(request), []).append(index)
         pictures: dict[int, np.ndarray] = {}
-        for group in groups.values():
+        for group in _places_by(requests, batch_key).values():
             pictures.update(zip(group, self._in_batches([requests[index] for index in group], work), strict=True))
         return [pictures[index] for index in range(len(requests))]
 
@@ -216,12 +233,21 @@ class Diffusion:
         log.warning("out of GPU memory: continuing with a batch size of %d", self.batch_size)
 
 
+def _places_by(items: Sequence[_Item], key: Callable[[_Item], _Key]) -> dict[_Key, list[int]]:
+    """The places of items by their key, in order."""
+    groups: dict[_Key, list[int]] = {}
+    for place, item in enumerate(items):
+        groups.setdefault(key(item), []).append(place)
+    return groups
+
+
 def load_diffusion(
     files: ModelFiles,
     memory: Memory,
     device: str,
     steering: SteeringFiles,
     turns: Turns | None = None,
+    loras: Loras | None = None,
 ) -> Diffusion:
     """The inpainting model of a checkpoint, on its device.
 
@@ -231,6 +257,7 @@ def load_diffusion(
         device: `cpu`, `cuda`, `cuda:1` or `mps`.
         steering: finds what else than the prompt steers it.
         turns: see `Diffusion`.
+        loras: see `Diffusion`.
 
     Raises:
         SetupError: files are missing or damaged, or the checkpoint is of another kind.
@@ -240,4 +267,4 @@ def load_diffusion(
     pipe.set_progress_bar_config(disable=True)
     pipe.vae.encode, pipe.vae.decode = spanned("VAE")(pipe.vae.encode), spanned("VAE")(pipe.vae.decode)
     apply_memory_settings(pipe, memory, device)
-    return Diffusion(pipe, int(memory.batch_size), turns, steering_of(pipe.unet, steering, memory, device))
+    return Diffusion(pipe, int(memory.batch_size), turns, steering_of(pipe.unet, steering, memory, device), loras)

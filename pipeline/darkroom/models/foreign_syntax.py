@@ -22,6 +22,7 @@ _JOINTS = {
 }
 _LIST = dict.fromkeys(("plain", "compel"), "use a list of prompts, a prompts_file, or `wildcards:`")
 _WILDCARD = dict.fromkeys(("plain", "compel"), "declare it in `wildcards:` and write ${wildcard.NAME}")
+_LORA = dict.fromkeys(("plain", "compel"), "use `lora: {NAME: 0.8}` in the stage")
 _KEYS = dict.fromkeys(("plain", "compel"), "use the parameters of the stage")
 _COMPEL = {"plain": "set `prompt_syntax: compel`"}
 _MARKS = re.compile(r'[<:{_(\[\\+")]|--')  # each form below needs one of these
@@ -48,7 +49,7 @@ class _Form(NamedTuple):
 _FORMS = [
     (re.compile(form.pattern), form)
     for form in (
-        _Form(r"<[A-Za-z]\w{0,20}:[^<>]{1,200}>", "how web UIs load a LoRA or the like"),
+        _Form(r"<[A-Za-z]\w{0,20}:[^<>]{1,200}>", "how web UIs load a LoRA or the like", _LORA),
         _Form(r"<[A-Za-z][\w-]{0,60}>|\bembedding:[\w.-]{1,100}", "how other tools load an embedding"),
         _Form(r"\{[^{}|]{0,300}\|[^{}]{0,600}\}", "a choice of dynamic prompts", _LIST),
         _Form(r"(?<!\w)__[A-Za-z0-9][\w/*.-]{0,80}__(?!\w)", "a wildcard of other tools", _WILDCARD),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from darkroom.models.loras import Loras
 from darkroom.models.names import BY_CLIPSEG, CLOSED_FORM, GUIDED, LANCZOS
 from darkroom.models.settings import Memory
 from darkroom.models.side_by_side import Turns
@@ -42,6 +43,7 @@ class Loading(NamedTuple):
         turns: held while a thread computes.
         keep: see `Sam`.
         steering: finds what else than the prompt steers the painter.
+        loras: the LoRAs that recipes may use.
     """
 
     files: ModelFiles
@@ -50,6 +52,7 @@ class Loading(NamedTuple):
     turns: Turns
     keep: KeepEmbedding
     steering: SteeringFiles
+    loras: Loras
 
 
 def sam(how: Loading) -> SamModel:
@@ -72,7 +75,7 @@ def diffusion(how: Loading) -> DiffusionModel:
     from darkroom.models.diffusion import load_diffusion
     from darkroom.models.miniature.upscaled_diffusion import at_native_size
 
-    return at_native_size(load_diffusion(how.files, how.memory, how.device, how.steering, how.turns))
+    return at_native_size(load_diffusion(how.files, how.memory, how.device, how.steering, how.turns, how.loras))
 
 
 def subject(how: Loading) -> SubjectModel:

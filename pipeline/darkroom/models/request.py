@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from darkroom.models.prompts import Prompt
+from darkroom.system.frozen import FrozenDict
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class InpaintRequest:
         control_end: the share of the steps in which the controls act, above 0 to 1.
         references: pictures that what is painted should resemble, (h, w, 3) uint8 RGB of any size.
         reference_weight: how strongly they act together, 0 to 2; 0 changes nothing.
+        loras: LoRAs by name, with their weights.
     """
 
     image: np.ndarray
@@ -60,6 +62,7 @@ class InpaintRequest:
     control_end: float = 1.0
     references: tuple[np.ndarray, ...] = ()
     reference_weight: float = 0.0
+    loras: FrozenDict[str, float] = field(default_factory=FrozenDict)
 
     def batch_key(self) -> tuple[object, ...]:
         """Requests with the same key may share a batch."""

@@ -77,6 +77,8 @@ class ModelNames(SettingsGroup):
         reference: `auto`, or an IP-Adapter: the path of a `.safetensors` file with a folder `image_encoder` beside it,
             or a Hub repository and the path in it (`reference_info.find_reference`).
         controls: control models by names that recipes use, such as `canny`: a Hub repository or a folder each.
+        loras: LoRAs for `inpaint`, by the names that recipes use: a path to a `.safetensors` file, a file in a Hub
+            repository such as `ByteDance/SDXL-Lightning/sdxl_lightning_8step_lora.safetensors`, or `miniature`.
     """
 
     group = "models"
@@ -91,6 +93,7 @@ class ModelNames(SettingsGroup):
     depth: _Name = "auto"
     reference: _Name = "auto"
     controls: _NamedWeights = FrozenDict()
+    loras: _NamedWeights = FrozenDict()
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)

@@ -14,7 +14,7 @@ from darkroom.errors import PhotoError
 from darkroom.models import Models
 from darkroom.planning.by_identity import ByIdentity
 from darkroom.stages import Stage
-from darkroom.stages.markers import FileNamePart, PathField, StageName
+from darkroom.stages.markers import FileNamePart, LoraNames, PathField, StageName
 from darkroom.system.files import digest_of
 
 FORMAT = 3  # raise it when the format of stored results changes
@@ -76,7 +76,9 @@ class Keys:
         """The hash of a step without its input. `batch_size`, which can change during a run, is an argument so that the
         cache notices.
         """
-        models = [self._identity(kind, batch_size) for kind in stage.models()]
+        models: list[Any] = [self._identity(kind, batch_size) for kind in stage.models()]
+        if loras := stage.loras():
+            models += self._models.lora_identity(loras)
         return _hash(op, stage.version, parameters(stage), models, _libraries())
 
 
@@ -114,9 +116,10 @@ def parameters(stage: Stage) -> dict[str, Any]:
     """The parameters of a stage that are part of cache keys; empty for a gate."""
     if stage.is_gate:
         return {}
-    left_out = {name for marker in (PathField, FileNamePart, StageName) for name in stage.fields_with(marker)}
+    paths = {name for marker in (PathField, FileNamePart, StageName) for name in stage.fields_with(marker)}
+    left_out = paths.union(stage.fields_with(LoraNames))
     values = {name: getattr(stage, name) for name in stage.__pydantic_fields__}
-    names = {key: list(values[key]) for key in left_out if isinstance(values[key], Mapping)}
+    names = {key: list(values[key]) for key in paths if isinstance(values[key], Mapping)}
     return {key: value for key, value in values.items() if key not in left_out} | names
 
 

@@ -54,6 +54,9 @@ def recomputation_causes(then: Mapping[str, Any], now: Mapping[str, Any]) -> lis
     old_models, new_models = (_at(facts, "models", "weights") for facts in (then, now))
     for kind in sorted(set(old_models) & set(new_models)):
         lines += _change_lines(f"models.{kind}", *(_nameless(models, kind) for models in (old_models, new_models)))
+    old_loras, new_loras = (_at(facts, "models", "loras") for facts in (then, now))
+    for name in sorted(set(old_loras) & set(new_loras)):
+        lines += _change_lines(f"models.loras.{name}", *(_nameless(loras, name) for loras in (old_loras, new_loras)))
     if "environment" in now and _at(then, "environment", "packages"):
         lines += _change_lines("libraries", _major_versions(then), _major_versions(now))
     lines += _fingerprint_lines(then, now)

@@ -21,6 +21,7 @@ from darkroom.imaging.codec import DecodedPhoto
 from darkroom.imaging.compare import SizesDiffer, compare
 from darkroom.imaging.png import decode_png
 from darkroom.models import ModelKind, Models
+from darkroom.models.loras import find_by_digest
 from darkroom.planning.plan import Step
 from darkroom.planning.preflight import refusals
 from darkroom.provenance.differences import environment_changes
@@ -33,7 +34,7 @@ from darkroom.record import (
     read_journal,
     resolved_config,
 )
-from darkroom.record.schema import JournalLine
+from darkroom.record.schema import JournalLine, ModelRecord
 from darkroom.stages import STAGES, Stage
 from darkroom.store import Result, Store
 from darkroom.system.files import Folder
@@ -86,7 +87,8 @@ class Reproduction:
         if keeps_results_only(self._facts):
             reason = "has results.only=true, so it lacks what its pictures could be compared with"
             raise RecordError(f"{run_dir}: {reason}; to make them again, run its recipe.yaml")
-        self._settings = Settings.parse(_with_changes(resolved_config(self._facts), changed))
+        config = _with_changes(resolved_config(self._facts), changed)
+        self._settings = Settings.parse(_with_found_loras(config, self._facts["models"].get("loras", {})))
         self._input_problems: dict[str, None] = {}  # an ordered set
         self.not_tried = 0
 
@@ -107,7 +109,8 @@ class Reproduction:
 
     def environment_changes(self) -> list[str]:
         """How versions, device, models and commit differ from the recorded ones, one line each."""
-        then, now = self._facts["models"], self._settings.models().describe(self._kinds())
+        then = self._facts["models"]
+        now = self._settings.models().describe(self._kinds(), then.get("loras", {}))
         both = ({key: value for key, value in models.items() if key != "pipeline"} for models in (then, now))
         environments = self._facts["environment"], environment()
         return environment_changes(*({"environment": e, "models": m} for e, m in zip(environments, both, strict=True)))
@@ -324,9 +327,20 @@ def _with_changes(config: Mapping[str, Any], changed: Mapping[str, Any]) -> dict
     """A configuration with new values at some dotted keys."""
     new = deepcopy(dict(config))
     for key, value in changed.items():
-        section, _, name = key.partition(".")
-        if name:
-            new.setdefault(section, {})[name] = value
-        else:
-            new[section] = value
+        *sections, name = key.split(".", maxsplit=2)  # three parts: `models.loras.NAME`
+        section = new
+        for each in sections:
+            section = section.setdefault(each, {})
+        section[name] = value
     return new
+
+
+def _with_found_loras(config: dict[str, Any], recorded: Mapping[str, ModelRecord]) -> dict[str, Any]:
+    """A configuration with each LoRA of a run where its file is now, if a file with its digest is found."""
+    models = config.get("models")
+    loras = models.get("loras") if isinstance(models, Mapping) else None
+    if isinstance(loras, Mapping):
+        places = [place for place in loras.values() if isinstance(place, str)]
+        found = {name: find_by_digest(lora.get("weights", ""), places) for name, lora in recorded.items()}
+        config["models"]["loras"] = {**loras, **{name: str(path) for name, path in found.items() if path}}
+    return config

@@ -129,6 +129,7 @@ class ModelFacts(TypedDict, total=False):
     device: str
     memory: Plain
     weights: dict[str, ModelRecord]
+    loras: dict[str, ModelRecord]
 
 
 @with_config(ConfigDict(extra="allow"))

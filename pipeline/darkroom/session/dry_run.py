@@ -67,8 +67,9 @@ def _estimates(counts: Counts, jobs: Sequence[Job], store: Store) -> list[str]:
     lines = []
     for settings in dict.fromkeys(job.settings for job in jobs):
         models, ops = settings.models(), counts.missing_ops.get(settings, ())
-        chosen = models.summary([kind for job in jobs if job.settings == settings for kind in job.recipe.models()])
         recipes = [job.recipe for job in jobs if job.settings == settings]
+        used = [kind for recipe in recipes for kind in recipe.models()]
+        chosen = models.summary(used, [name for recipe in recipes for name in recipe.loras()])
         kinds = list(dict.fromkeys(kind for recipe in recipes for kind in recipe.models(ops)))
         size, named = models.bytes_of(kinds) / 1e6, ", ".join(kinds)
         lines.append(f"models: {f'{named} to load, {size:,.0f} MB' if kinds else 'none to load'}; {chosen}")
@@ -78,7 +79,7 @@ def _estimates(counts: Counts, jobs: Sequence[Job], store: Store) -> list[str]:
     lines += [disk_line(counts.bytes, store.folder.parent, whose)] if counts.bytes else []
     if counts.missing and len(jobs) == 1:
         for folder, facts in earlier[:1]:
-            now = {"config": jobs[0].config, "models": models.describe(jobs[0].recipe.models())}
+            now = {"config": jobs[0].config, "models": models.describe(jobs[0].recipe.models(), jobs[0].recipe.loras())}
             since = folder.relative_to(store.folder.parent)
             lines += [f"since {since}: {line}" for line in recomputation_causes(facts, now)]
     return lines

@@ -14,7 +14,7 @@ from darkroom.errors import RecipeError, RecordError, collect_errors
 from darkroom.planning.preflight import check, check_outputs
 from darkroom.record import RUN, SWEEP, read_facts, read_sweep, resolved_config
 from darkroom.record.result_names import check_names
-from darkroom.record.schema import JobLine, Start
+from darkroom.record.schema import JobLine, ModelRecord, Start
 from darkroom.system.files import Folder
 
 CredentialPaths = tuple[str | None, str | None]
@@ -81,12 +81,19 @@ def _begun(folder: Path, sweep: Path | None, credentials: CredentialPaths) -> Jo
     facts = read_facts(folder)
     config = resolved_config(facts)
     recipe, settings, warnings = _checked(config, f"{folder / RUN}: config", credentials)
-    for kind in recipe.models():
-        then = facts["models"].get("weights", {}).get(kind, {})
-        if settings.models().identity(kind)["weights"] != then.get("weights"):
-            advice = "is not the model that the run began with; start a new run, which reuses what is still valid"
-            raise RecordError(f"{folder}: models.{kind}={then.get('name')} {advice}")
+    now, then = settings.models().describe(recipe.models(), recipe.loras()), facts["models"]
+    _check_same(now["weights"], then.get("weights", {}), f"{folder}: models.")
+    _check_same(now.get("loras", {}), then.get("loras", {}), f"{folder}: models.loras.")
     return Job(recipe, settings, folder, {}, config, tuple(facts["overrides"]), sweep, warnings, begun=True)
+
+
+def _check_same(now: Mapping[str, Any], then: Mapping[str, ModelRecord], prefix: str) -> None:
+    """Raise `RecordError` for a model that is not the one that the run began with."""
+    for name, model in now.items():
+        recorded = then.get(name) or ModelRecord()
+        if model["weights"] != recorded.get("weights"):
+            advice = "is not the model that the run began with; start a new run, which reuses what is still valid"
+            raise RecordError(f"{prefix}{name}={recorded.get('name')} {advice}")
 
 
 def _waiting(folder: Path, sweep: Path, start: Start, credentials: CredentialPaths) -> Job:

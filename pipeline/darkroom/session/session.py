@@ -80,11 +80,15 @@ def store_of(jobs: Jobs) -> Store:
     return Store(outputs_folder(jobs[0].sweep or jobs[0].folder) / FOLDER)
 
 
+def _summary(job: Job) -> str:
+    return job.settings.models().summary(job.recipe.models(), job.recipe.loras())
+
+
 def _run(jobs: Jobs, folder: Path, store: Store, on_screen: bool) -> bool:
     ready, sweep = runnable(jobs), jobs[0].sweep
     wanted = any(job.settings.profile for job in ready)
     with run_log(folder, on_screen) as log, profiled(folder) if wanted else nullcontext():
-        for summary in dict.fromkeys(job.settings.models().summary(job.recipe.models()) for job in ready):
+        for summary in dict.fromkeys(map(_summary, ready)):
             log.info("%s", summary)
         if any(job.settings.results.only for job in ready):
             log.info("%s", _RESULTS_ONLY)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from darkroom.stages.markers import EachValue, Length, LinesFile, PathField, StageName, markers_of
+from darkroom.stages.markers import EachValue, Length, LinesFile, LoraNames, PathField, StageName, markers_of
+from darkroom.stages.named_values import names_in
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -104,6 +105,15 @@ class Stage(ABC):
     def models(self) -> tuple[ModelKind, ...]:
         """The models that this stage needs."""
         return self.models_of(vars(self))
+
+    @classmethod
+    def loras_of(cls, parameters: Mapping[str, Any]) -> list[str]:
+        """The names of the LoRAs in some parameters. See `models_of`."""
+        return [name for key in cls.fields_with(LoraNames) for name in names_in(parameters.get(key))]
+
+    def loras(self) -> Mapping[str, float]:
+        """The LoRAs of this stage by name, with their weights. Called on scalar stages only."""
+        return {name: one for key in self.fields_with(LoraNames) for name, one in (getattr(self, key) or {}).items()}
 
     @abstractmethod
     def apply(self, edit: Edit, models: Models) -> Edit:

@@ -25,8 +25,10 @@ from darkroom.stages.fields import (
     scalar,
     truncation_warnings,
 )
-from darkroom.stages.markers import EachValue
+from darkroom.stages.markers import EachValue, LoraNames
+from darkroom.stages.named_values import SeveralLoras
 from darkroom.stages.referenced import Referenced
+from darkroom.system.frozen import FrozenDict
 
 if TYPE_CHECKING:
     from darkroom.models import Models
@@ -88,6 +90,11 @@ class Inpaint(Referenced):
         description="How much noise replaces the photo: 1 keeps nothing of it. `steps` x `strength` steps run.",
     )
     scheduler: Scheduler = Field("default", description="The sampler; `default` is the checkpoint's own.")
+    lora: Annotated[SeveralLoras, EachValue(), LoraNames()] = Field(
+        None,
+        description="LoRAs by their names in `models.loras`, each with its weight, such as `{sketch: 0.8}`; each "
+        "mapping of a list makes a picture.",
+    )
     soft_mask: Flag = Field(
         False,
         description="A grey pixel may change only in part (Differential Diffusion). Otherwise every pixel "
@@ -104,6 +111,7 @@ class Inpaint(Referenced):
 
     def summary(self) -> GenerationSummary:
         """See `Stage.summary`."""
+        loras = self.loras()
         return GenerationSummary(
             prompt=scalar(self.prompt),
             negative_prompt=scalar(self.negative_prompt),
@@ -114,6 +122,7 @@ class Inpaint(Referenced):
                 "CFG scale": self.guidance_scale,
                 "Seed": self.seed,
                 "Denoising strength": self.strength,
+                **({"LoRA": ", ".join(f"{name} {one:g}" for name, one in loras.items())} if loras else {}),
             },
         )
 
@@ -127,6 +136,9 @@ class Inpaint(Referenced):
         for key in [key for key in self._texts() if key.endswith("_2")]:
             if models.checkpoint_info.text_encoders < 2:
                 yield key, "this checkpoint has one text encoder; SDXL has two"
+        for name in self.loras():
+            if problem := models.loras.problem(name):
+                yield "lora", problem
 
     def warnings(self, models: Models) -> Iterator[Problem]:
         """See `Stage.warnings`: prompts that are cut off, have the syntax of another tool, or have no effect."""
@@ -167,6 +179,7 @@ class Inpaint(Referenced):
             control_end=self.control_end,
             references=crop.references,
             reference_weight=self.reference_weight if crop.references else 0,
+            loras=FrozenDict(self.loras()),
         )
 
     def blend_mask(self, mask: np.ndarray) -> np.ndarray:

@@ -79,6 +79,14 @@ class RandomSeed:
 
 
 @dataclass(frozen=True)
+class LoraNames:
+    """The parameter holds LoRAs by name with their weights, or null: declare it with `named_values.SeveralLoras`.
+
+    The names are not part of cache keys: the digests of the files and the weights are.
+    """
+
+
+@dataclass(frozen=True)
 class NeedsConfidence:
     """A value other than null needs an earlier stage that reports the confidence of its mask."""
 

@@ -12,6 +12,7 @@ from darkroom.stages.fields import is_number
 from darkroom.system.frozen import FrozenDict
 
 LARGEST = 2.0  # strength; 1 is what weights were trained for
+LARGEST_LORA = 10.0  # weight of a LoRA, also below 0; sliders are trained for both directions
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
@@ -28,15 +29,22 @@ def names_in(value: Any) -> tuple[str, ...]:
 
 def _strengths(value: Any) -> Any:
     several = value if isinstance(value, list | tuple) and value else (value,)
-    checked = tuple(map(_one_strengths, several))
+    checked = tuple(_one_strengths(each, "canny", 0, LARGEST) for each in several)
     return checked if isinstance(value, list | tuple) else checked[0]
 
 
-def _one_strengths(value: Any) -> FrozenDict[str, float]:
-    named = _named(value, "a mapping of names to weights such as {canny: 0.6}, or a list of such mappings")
+def _lora_weights(value: Any) -> Any:
+    several = value if isinstance(value, list | tuple) and value else (value,)
+    checked = tuple(_one_strengths(each or {}, "sketch", -LARGEST_LORA, LARGEST_LORA) for each in several)
+    return checked if isinstance(value, list | tuple) else checked[0]
+
+
+def _one_strengths(value: Any, example: str, lowest: float, largest: float) -> FrozenDict[str, float]:
+    named = _named(value, f"a mapping of names to weights such as {{{example}: 0.6}}, or a list of such mappings")
     for name, weight in named.items():
-        if not is_number(weight) or not 0 <= weight <= LARGEST:
-            raise ValueError(f"the weight of {name} should be a number from 0 to {LARGEST:g}; got {weight!r:.60}")
+        if not is_number(weight) or not lowest <= weight <= largest:
+            bounds = f"{lowest:g} to {largest:g}"
+            raise ValueError(f"the weight of {name} should be a number from {bounds}; got {weight!r:.60}")
     return FrozenDict({name: float(weight) for name, weight in named.items()})
 
 
@@ -67,6 +75,11 @@ SeveralStrengths = Annotated[
     Strengths | tuple[Strengths, ...] | None,
     PlainValidator(_or_none(_strengths)),
     WithJsonSchema({"type": "{name: number, 0 to 2}, or list of them, or null"}),
+]
+SeveralLoras = Annotated[
+    Strengths | tuple[Strengths, ...] | None,
+    PlainValidator(_or_none(_lora_weights)),
+    WithJsonSchema({"type": "{name: number, -10 to 10}, or list of them, or null"}),
 ]
 NamedTexts = Annotated[
     FrozenDict[str, str] | None,
