@@ -46,7 +46,7 @@ class CheckpointInfo:
     def config(self, component: str) -> dict[str, Any]:
         """The configuration of a component, such as `unet`."""
         with as_setup_error(self._path, "a Stable Diffusion checkpoint"):
-            return _read(self._folder / component / "config.json")
+            return _read(self.folder / component / "config.json")
 
     @property
     def text_encoders(self) -> int:
