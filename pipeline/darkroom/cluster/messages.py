@@ -148,7 +148,7 @@ def without_steps(results: Sequence[StepResult | PhotoError]) -> Picture:
 
 
 def with_steps(picture: Picture, steps: Sequence[Step]) -> list[StepResult | PhotoError]:
-    """A picture's results as a `runner.ResultSink` takes them."""
+    """A picture's results as a `consumer.ResultSink` takes them."""
     return list(_with_steps(picture, steps))
 
 

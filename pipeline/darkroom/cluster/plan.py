@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from darkroom.cluster.messages import Picture, Share
 from darkroom.dataset import Photo
-from darkroom.engine.runner import ResultSink
+from darkroom.engine.consumer import ResultSink
 from darkroom.errors import PhotoError
 from darkroom.planning.plan import Step, paths, without
 

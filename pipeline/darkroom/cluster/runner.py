@@ -13,7 +13,7 @@ from darkroom.cluster.plan import PhotoInProgress, Target, Task, divide, groups,
 from darkroom.cluster.pool import Pool
 from darkroom.dataset import Photo
 from darkroom.engine.computation import attempt
-from darkroom.engine.runner import Consumer
+from darkroom.engine.consumer import Consumer
 from darkroom.errors import OutputError, PhotoError
 from darkroom.models import Models
 from darkroom.planning.plan import Step
@@ -129,7 +129,7 @@ def _deliver(begun: deque[PhotoInProgress]) -> None:
         while parts and parts[0].pictures is not None:
             part = parts.popleft()
             for target, picture in zip(part.targets, part.pictures or (), strict=True):
-                target.sink.deliver(target.steps, with_steps(picture, target.steps))
+                target.sink.deliver(target.sink.prepare(target.steps, with_steps(picture, target.steps)))
             _flush(part.targets)
         if parts:
             return

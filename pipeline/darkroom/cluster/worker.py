@@ -94,7 +94,7 @@ class Worker:
 
 
 class _Catcher:
-    """Keeps the pictures of all shares for one consumer elsewhere (`runner.Consumer`)."""
+    """Keeps the pictures of all shares for one consumer elsewhere (`consumer.Consumer`)."""
 
     def __init__(self, shares: Sequence[Share], number: int) -> None:
         self._shares = {id(share.photo): share for share in shares}
@@ -102,11 +102,11 @@ class _Catcher:
         self._caught: dict[int, _CaughtPictures] = {}
 
     def tree(self, photo: Photo) -> Sequence[Step]:
-        """See `runner.Consumer`."""
+        """See `consumer.Consumer`."""
         return self._shares[id(photo)].trees[self._number]
 
     def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> _CaughtPictures:
-        """See `runner.Consumer`."""
+        """See `consumer.Consumer`."""
         share = self._shares[id(photo)]
         steps = share.trees[self._number]
         error = digest if isinstance(digest, PhotoError) else tree if isinstance(tree, PhotoError) else None
@@ -126,20 +126,24 @@ class _Catcher:
 
 
 class _CaughtPictures(NamedTuple):
-    """Keeps the pictures of one photo (`runner.ResultSink`)."""
+    """Keeps the pictures of one photo (`consumer.ResultSink`)."""
 
     remaining: Sequence[Step]
     pictures: list[Picture]
 
     def start(self) -> None:
-        """See `runner.ResultSink`."""
+        """See `consumer.ResultSink`."""
 
-    def deliver(self, steps: Sequence[Step], results: Sequence[StepResult | PhotoError]) -> None:
-        """See `runner.ResultSink`."""
-        self.pictures.append(without_steps(results))
+    def prepare(self, steps: Sequence[Step], results: Sequence[StepResult | PhotoError]) -> Picture:
+        """See `consumer.ResultSink`."""
+        return without_steps(results)
+
+    def deliver(self, prepared: Picture) -> None:
+        """See `consumer.ResultSink`."""
+        self.pictures.append(prepared)
 
     def flush(self) -> None:
-        """See `runner.ResultSink`."""
+        """See `consumer.ResultSink`."""
 
 
 class _Lines(logging.Handler):

@@ -15,7 +15,7 @@ from darkroom.stages.baseline import Baseline
 
 
 class BaselineSurvey:
-    """Collects what a gate measures of all photos, before the gate decides about the first (`runner.Consumer`).
+    """Collects what a gate measures of all photos, before the gate decides about the first (`consumer.Consumer`).
 
     Args:
         gate: the gate.
@@ -38,11 +38,11 @@ class BaselineSurvey:
         self._photos: list[list[Mapping[str, float]]] = []
 
     def tree(self, photo: Photo) -> Sequence[Step]:
-        """See `runner.Consumer`."""
+        """See `consumer.Consumer`."""
         return self._planner.plan(photo)
 
     def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> _FiguresSink:
-        """See `runner.Consumer`."""
+        """See `consumer.Consumer`."""
         self._begin_photo(photo)
         self._photos.append([])
         return _FiguresSink(self._gate.name, self._photos[-1], tree)
@@ -54,20 +54,26 @@ class BaselineSurvey:
 
 
 class _FiguresSink(NamedTuple):
-    """Collects a gate's measurements of one photo's masks (`runner.ResultSink`)."""
+    """Collects a gate's measurements of one photo's masks (`consumer.ResultSink`)."""
 
     gate: str
     figures: list[Mapping[str, float]]
     remaining: Sequence[Step] | PhotoError
 
     def start(self) -> None:
-        """See `runner.ResultSink`."""
+        """See `consumer.ResultSink`."""
 
-    def deliver(self, steps: Sequence[Step], results: Sequence[StepResult | PhotoError]) -> None:
-        """See `runner.ResultSink`."""
-        for found in results:
+    def prepare(
+        self, steps: Sequence[Step], results: Sequence[StepResult | PhotoError]
+    ) -> Sequence[StepResult | PhotoError]:
+        """See `consumer.ResultSink`."""
+        return results
+
+    def deliver(self, prepared: Sequence[StepResult | PhotoError]) -> None:
+        """See `consumer.ResultSink`."""
+        for found in prepared:
             if isinstance(found, StepResult) and found.step and found.step.name == self.gate:
                 self.figures.append(found.result.figures)
 
     def flush(self) -> None:
-        """See `runner.ResultSink`."""
+        """See `consumer.ResultSink`."""

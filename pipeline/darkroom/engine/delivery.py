@@ -60,8 +60,26 @@ class _PlannedPicture(NamedTuple):
     pending: bool  # it must be computed: it is not finished, or some of its files are missing
 
 
+class _Prepared(NamedTuple):
+    """A picture whose files are in the store.
+
+    Attributes:
+        steps: the path to it, for the journal.
+        finished: the steps that have results.
+        status: as in the journal, unless its files cannot be written.
+        error: what stopped it; None if nothing did.
+        files: all its files.
+    """
+
+    steps: Sequence[Step]
+    finished: Sequence[Step]
+    status: PictureStatus
+    error: PhotoError | None
+    files: PictureFiles
+
+
 class Delivery:
-    """Puts the pictures of one photo into a run folder (`runner.ResultSink`).
+    """Puts the pictures of one photo into a run folder (`consumer.ResultSink`).
 
     A resume adds pictures and never replaces a finished one.
 
@@ -72,7 +90,7 @@ class Delivery:
         tree: its steps, or why they cannot be planned.
 
     Attributes:
-        remaining: see `runner.ResultSink`.
+        remaining: see `consumer.ResultSink`.
         pictures: the number of pictures that the photo will have.
     """
 
@@ -98,14 +116,13 @@ class Delivery:
             self._record.add_photo(photo.name, used)
 
     def start(self) -> None:
-        """See `runner.ResultSink`."""
+        """See `consumer.ResultSink`."""
         self._record.begin_lines(self._photo, self._folder)
         self._warn_of_changes()
         self._append_finished()
 
-    def deliver(self, steps: Sequence[Step], results: Sequence[StepResult | PhotoError]) -> None:
-        """See `runner.ResultSink`."""
-        planned = self._plan.popleft()
+    def prepare(self, steps: Sequence[Step], results: Sequence[StepResult | PhotoError]) -> _Prepared:
+        """See `consumer.ResultSink`. Makes the files of `results/`."""
         finished, error = outcome(results)
         status: PictureStatus = "done" if error is None else self._status(error)
         files = _files_of(self._folder, finished)
@@ -117,6 +134,12 @@ class Delivery:
             steps = _steps_of(finished)  # fewer, if it is kept as it was before an error
         if self._job.settings.results.only:
             files.keep_results_only()
+        return _Prepared(steps, _steps_of(finished), status, error, files)
+
+    def deliver(self, prepared: _Prepared) -> None:
+        """See `consumer.ResultSink`."""
+        planned = self._plan.popleft()
+        steps, finished, status, error, files = prepared
         if conflict := self._record.find_conflict(files.files, self._earlier, self._store):
             status, error, files = "failed", PhotoError(f"not made: {conflict}"), PictureFiles(self._folder)
         if planned.finished and status != "done":
@@ -126,11 +149,11 @@ class Delivery:
             if isinstance(error, Stopped) and status == "done":
                 files.flags.append(str(error))
             self._report(status, error, files.flags)
-            self._add(files, self._line(files, steps, _steps_of(finished), status, error))
+            self._add(files, self._line(files, steps, finished, status, error))
         self._append_finished()
 
     def flush(self) -> None:
-        """See `runner.ResultSink`."""
+        """See `consumer.ResultSink`."""
         self._record.flush()
 
     def _append_finished(self) -> None:

@@ -32,7 +32,7 @@ log = logging.getLogger("darkroom")
 
 
 class JobRun:
-    """A job that is running (`runner.Consumer`).
+    """A job that is running (`consumer.Consumer`).
 
     Args:
         job: the job.
@@ -60,7 +60,7 @@ class JobRun:
         self._destination = Destination(job, self._record, store, self.append)
 
     def tree(self, photo: Photo) -> Sequence[Step]:
-        """See `runner.Consumer`."""
+        """See `consumer.Consumer`."""
         self._fingerprints.add_values(photo)
         tree = self._planner.plan(photo)
         require_name(self.job.settings.results, photo, tree)
@@ -68,7 +68,7 @@ class JobRun:
         return tree
 
     def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> Delivery:
-        """See `runner.Consumer`."""
+        """See `consumer.Consumer`."""
         self.totals["photos"] += 1
         delivery = Delivery(self._destination, photo, digest, tree)
         self._progress.begin_photo(delivery.pictures)

@@ -13,15 +13,15 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple, Protocol
 
 from darkroom.dataset import Photo
 from darkroom.engine.computation import Computation, Computed, attempt
+from darkroom.engine.consumer import Consumer
+from darkroom.engine.delivery_queue import DeliveryQueue, PhotoQueue, Picture
 from darkroom.engine.edit_cache import EditCache, MetadataTexts
-from darkroom.engine.graph import Node, PhotoNode, StepNode, StepPath, merge
+from darkroom.engine.graph import Node, PhotoNode, StepNode, merge
 from darkroom.engine.ready_queue import ReadyQueue
 from darkroom.engine.side_by_side import SideBySide
-from darkroom.engine.step_result import StepResult
 from darkroom.engine.stored_embeddings import StoredEmbeddings
 from darkroom.errors import OutputError, PhotoError
 from darkroom.models import Models
@@ -31,61 +31,9 @@ from darkroom.planning.preflight import planned
 from darkroom.store import Result, Store
 from darkroom.system.watching import piece_done
 
+_Workers = SideBySide[list[Node] | Picture, list[Computed]]
+
 _BEGUN = 4  # photos that may be begun and not yet delivered, for each picture that can be in work
-
-
-class ResultSink(Protocol):
-    """Receives the pictures of one photo, after those of all earlier photos."""
-
-    @property
-    def remaining(self) -> Sequence[Step] | PhotoError:
-        """The part of the photo's tree that must still be computed, which may be empty; or why there is no tree."""
-
-    def start(self) -> None:
-        """Called once, before the first `deliver`, when all pictures of earlier photos have been delivered."""
-
-    def deliver(self, steps: Sequence[Step], results: Sequence[StepResult | PhotoError]) -> None:
-        """Receive a picture, finished or failed. Pictures arrive in the order of the tree.
-
-        Args:
-            steps: the path to the picture, as planned.
-            results: of the photo, then of each step; ends with the error that stopped the picture, if any.
-        """
-
-    def flush(self) -> None:
-        """Called after `deliver` when no further picture is ready."""
-
-
-class Consumer(Protocol):
-    """Wants pictures of photos: a job, a survey of a baseline, a reproduction."""
-
-    def tree(self, photo: Photo) -> Sequence[Step]:
-        """The steps of a photo. Raises `PhotoError` if they cannot be planned."""
-
-    def begin(self, photo: Photo, digest: str | PhotoError, tree: Sequence[Step] | PhotoError) -> ResultSink:
-        """Begin a photo. Photos begin in order, a few of them before the pictures of earlier ones are delivered.
-
-        Args:
-            photo: the photo.
-            digest: SHA-256 of its file, or why it cannot be read.
-            tree: from `tree`, or why the steps cannot be planned.
-        """
-
-
-class _Queue(NamedTuple):
-    """The pictures of one photo that a consumer still waits for."""
-
-    sink: ResultSink
-    paths: deque[StepPath]
-
-    def deliver(self) -> None:
-        """Deliver the pictures that are finished or have failed, in the order of the tree."""
-        delivered = False
-        while self.paths and (results := self.paths[0].results()) is not None:
-            self.sink.deliver(self.paths.popleft().steps, results)
-            delivered = True
-        if delivered:
-            self.sink.flush()
 
 
 class Runner:
@@ -112,7 +60,7 @@ class Runner:
         self._compute = Computation(models, self._edits, self._find_key)
         self._ready = ReadyQueue(self._batch_size)
         self._equal: dict[str, list[Node]] = {}  # nodes that wait for another one with the same key, which is in work
-        self._begun: deque[list[_Queue]] = deque()  # photos with pictures to deliver
+        self._deliveries = DeliveryQueue()
         self._photos = 0
         self.reused: Counter[str] = Counter()
         self.computed: Counter[str] = Counter()
@@ -129,16 +77,16 @@ class Runner:
             OutputError: results cannot be written.
         """
         waiting = iter(photos)
-        with SideBySide[list[Node], list[Computed]](self._models.workers) as workers:
+        with _Workers(self._models.workers) as workers:
             try:
                 while self._give_work(workers, waiting, consumers):
                     self._finish(*workers.next())
-                    self._deliver()
+                    self._deliveries.deliver()
                     piece_done()
             except BaseException as error:
                 with suppress(OutputError):  # the disk may be full
-                    for batch, results in workers.stop(at_once=isinstance(error, KeyboardInterrupt)):
-                        self._finish(batch, results)
+                    for unit, results in workers.stop(at_once=isinstance(error, KeyboardInterrupt)):
+                        self._finish(unit, results)
                 raise
 
     def run_ahead(self, photos: Iterable[Photo], consumers: Sequence[Consumer]) -> None:
@@ -148,26 +96,28 @@ class Runner:
         self.reused = reused
         self.reused.subtract(self.computed - computed)
 
-    def _give_work(
-        self,
-        workers: SideBySide[list[Node], list[Computed]],
-        waiting: Iterator[Photo],
-        consumers: Sequence[Consumer],
-    ) -> bool:
+    def _give_work(self, workers: _Workers, waiting: Iterator[Photo], consumers: Sequence[Consumer]) -> bool:
         """Give the workers as much as they can take; returns whether they have anything to do."""
         while workers.has_room:
-            batch = self._ready.full_batch()
-            if not batch and self._may_begin() and (photo := next(waiting, None)):
+            if unit := self._deliveries.next_picture() or self._ready.full_batch():
+                workers.give(unit, self._work)
+            elif self._may_begin() and (photo := next(waiting, None)):
                 self._begin(photo, consumers)
-                continue
-            batch = batch or self._ready.partial_batch(node for given in workers.given for node in given)
-            if not batch:
+            elif batch := self._ready.partial_batch(_nodes(workers.given)):
+                workers.give(batch, self._work)
+            else:
                 break
-            workers.give(batch, self._compute)
         return any(workers.given)
 
+    def _work(self, unit: list[Node] | Picture) -> list[Computed]:
+        """What a worker does."""
+        if isinstance(unit, Picture):
+            unit.prepare()
+            return []
+        return self._compute(unit)
+
     def _may_begin(self) -> bool:
-        return len(self._begun) < _BEGUN * self._models.workers * self._models.batch_size
+        return len(self._deliveries) < _BEGUN * self._models.workers * self._models.batch_size
 
     def _begin(self, photo: Photo, consumers: Sequence[Consumer]) -> None:
         """Make the photo's node, and below it the merged steps of all consumers."""
@@ -182,13 +132,11 @@ class Runner:
         for consumer in consumers:
             tree = PhotoError(photo.problem) if photo.problem else attempt(partial(self._plan, consumer, photo), photo)
             sink = consumer.begin(photo, digest, tree)
-            queues.append(_Queue(sink, deque(merge(root, sink.remaining, self._find_key))))
+            queues.append(PhotoQueue(sink, deque(merge(root, sink.remaining, self._find_key)), deque()))
         if root.error is None and any(queue.paths for queue in queues):
             self._add(root)
-        if not self._begun:
-            _start(queues)
-        self._begun.append(queues)
-        self._deliver()
+        self._deliveries.add(queues)
+        self._deliveries.deliver()
         piece_done()
 
     def _plan(self, consumer: Consumer, photo: Photo) -> Sequence[Step]:
@@ -230,9 +178,9 @@ class Runner:
         _set_result(node, result)
         return True
 
-    def _finish(self, batch: Sequence[Node], results: Sequence[Computed]) -> None:
+    def _finish(self, unit: list[Node] | Picture, results: Sequence[Computed]) -> None:
         """Keep what a worker has computed, and go on from there."""
-        for node, computed in zip(batch, results, strict=True):
+        for node, computed in zip(_nodes([unit]), results, strict=True):
             if isinstance(node, StepNode):
                 self._count(node.step.op, computed)
             equal = self._equal.pop(node.key)
@@ -269,21 +217,11 @@ class Runner:
         if not node.root.unfinished:
             self._edits.forget(node.root)
 
-    def _deliver(self) -> None:
-        """Deliver what is finished, photo by photo."""
-        while self._begun:
-            for queue in self._begun[0]:
-                queue.deliver()
-            if any(queue.paths for queue in self._begun[0]):
-                return
-            self._begun.popleft()
-            if self._begun:
-                _start(self._begun[0])
 
-
-def _start(queues: Iterable[_Queue]) -> None:
-    for queue in queues:
-        queue.sink.start()
+def _nodes(units: Iterable[list[Node] | Picture]) -> Iterator[Node]:
+    for unit in units:
+        if not isinstance(unit, Picture):
+            yield from unit
 
 
 def _set_result(node: Node, result: Result) -> None:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from darkroom.config.settings import Settings
 from darkroom.dataset import Photo
-from darkroom.engine.runner import Consumer, Runner
+from darkroom.engine.consumer import Consumer
+from darkroom.engine.runner import Runner
 from darkroom.models import ModelKind
 from darkroom.record import metadata
 from darkroom.stages import STAGES

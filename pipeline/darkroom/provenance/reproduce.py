@@ -40,6 +40,7 @@ from darkroom.store import Result, Store
 from darkroom.system.files import Folder
 
 _StagePath = tuple[tuple[str, str, Stage], ...]  # to a picture: name, op and parameters of every stage
+_Made = tuple[_StagePath, Sequence[StepResult | PhotoError]]
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,7 @@ class _Finished:
 
 
 class _Collector:
-    """Collects the results of one photo (`runner.Consumer` and `runner.ResultSink`)."""
+    """Collects the results of one photo (`consumer.Consumer` and `consumer.ResultSink`)."""
 
     def __init__(self, tree: Sequence[Step]) -> None:
         self.remaining: Sequence[Step] | PhotoError = tree
@@ -257,8 +258,12 @@ class _Collector:
     def start(self) -> None:
         pass
 
-    def deliver(self, steps: Sequence[Step], results: Sequence[StepResult | PhotoError]) -> None:
-        self.results[tuple((step.name, step.op, step.stage) for step in steps)] = results
+    def prepare(self, steps: Sequence[Step], results: Sequence[StepResult | PhotoError]) -> _Made:
+        return tuple((step.name, step.op, step.stage) for step in steps), results
+
+    def deliver(self, prepared: _Made) -> None:
+        path, results = prepared
+        self.results[path] = results
 
     def flush(self) -> None:
         pass
