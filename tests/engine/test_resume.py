@@ -36,18 +36,20 @@ SOME_FAILED = 3  # one of the two photos is broken
 class Driver:
     """A process of `kill_points.py` that works in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, photos: int = 2) -> None:
         self.outputs = folder / "outputs"
         self._folder = folder
-        draw_photos(folder / "photos")
+        draw_photos(folder / "photos", photos)
         command = [sys.executable, str(ROOT / "tests/support/kill_points.py")]
         env = environment(OMP_NUM_THREADS="1", PATH="")  # without git, which is slow
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=env)
 
-    def start(self, folder: str, seeds: Sequence[Sequence[int]], at: int | None = None) -> SimpleNamespace:
+    def start(
+        self, folder: str, seeds: Sequence[Sequence[int]], at: int | None = None, workers: int = 1
+    ) -> SimpleNamespace:
         """Run below the outputs folder; SIGKILL comes at a point, if at all."""
-        return self._ask(folder=folder, seeds=seeds, at=at, signal=signal.SIGKILL)
+        return self._ask(folder=folder, seeds=seeds, at=at, signal=signal.SIGKILL, workers=workers)
 
     def resume(self, place: str, at: int | None = None, number: int = signal.SIGKILL) -> SimpleNamespace:
         """Resume; a signal comes at a point, if at all."""
@@ -71,13 +73,14 @@ class Driver:
         return answer
 
 
-def draw_photos(folder: Path) -> None:
-    """A broken one, and one that grabcut can do with."""
+def draw_photos(folder: Path, number: int) -> None:
+    """A broken one, and others that grabcut can do with."""
     folder.mkdir()
     (folder / "0.png").write_bytes(b"\x89PNG, but no more of it")
-    pixels = np.full((24, 32, 3), 60, np.uint8)
-    pixels[6:18, 8:24] = (200, 30, 60)
-    Image.fromarray(pixels).save(folder / "1.png")
+    for each in range(1, number):
+        pixels = np.full((24, 32, 3), 60, np.uint8)
+        pixels[6:18, 8:24] = (200, 30 * each, 60)
+        Image.fromarray(pixels).save(folder / f"{each}.png")
 
 
 def works(*parts: SimpleNamespace) -> list[tuple]:
@@ -228,6 +231,41 @@ def test_killed_or_interrupted_at_any_point_a_resume_can_be_resumed(
     points = drivers[0].resume("outputs/run").points
     assert points > 50
     at_every_point(drivers, range(1, points + 1, every), check)
+
+
+@pytest.mark.fault(
+    "Resuming",
+    "`kill -9` and then Ctrl-C while several workers are at work",
+    "after a resume, the folder equals that of an uninterrupted run with one worker, byte for byte",
+)
+@pytest.mark.parametrize("every", [80, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_with_several_workers_a_run_comes_to_the_bytes_of_one_worker(
+    every: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    driver, workers = Driver(tmp_path_factory.mktemp("several"), photos=4), 3
+    driver.clear()
+    whole = driver.start("run", SEEDS)
+    expected = finished(driver.outputs / "run")
+
+    def check(driver: Driver, point: int) -> None:
+        driver.clear()
+        parts = [driver.start("run", SEEDS, at=point, workers=workers)]
+        assert parts[0].code == -signal.SIGKILL
+        parts.append(driver.resume("outputs/run", at=9, number=signal.SIGINT))
+        assert parts[1].code == 130 and parts[1].output.endswith("interrupted; finished pictures are kept\n")
+        parts.append(driver.resume("outputs/run"))
+        assert parts[2].code == SOME_FAILED, parts[2].output
+        assert finished(driver.outputs / "run") == expected
+        for number, part in enumerate(parts):
+            again = set(works(*parts[number + 1 :]))
+            lost = [batch for batch in part.batches if again & {tuple(each) for each in batch}]
+            assert len(lost) <= workers + 2  # in work, waiting for a worker, and on its way into the store
+        assert set(works(*parts)) == set(works(whole))
+
+    try:
+        at_every_point([driver], range(30, whole.points - 60, every), check)
+    finally:
+        driver.end()
 
 
 @pytest.mark.slow  # that a resume which was killed can be resumed is checked above

@@ -8,8 +8,8 @@ A request is a line of JSON on standard input:
 
     {"cwd": folder, "at": point or null, "signal": number, "links": whether hard links work, "words": [...]}
 
-With `"folder": name, "seeds": [[3, 4, 5], ...]` in place of `words`, the job is a run below `outputs`, or a sweep if
-there are several lists of seeds. The response is a line of JSON:
+With `"folder": name, "seeds": [[3, 4, 5], ...], "workers": number` in place of `words`, the job is a run below
+`outputs`, or a sweep if there are several lists of seeds. The response is a line of JSON:
 
     {"code": exit status, negative for a signal,
      "points": how many points the job passed, null if it was killed,
@@ -27,6 +27,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
@@ -92,6 +93,7 @@ class Points:
         self._below = str(below)
         self._at = at
         self._signal = signal_number
+        self._lock = threading.RLock()
 
     def watch(self) -> None:
         """Start counting. Audit hooks cannot be removed, so counting never stops."""
@@ -106,10 +108,11 @@ class Points:
         Record.append = append_or_tear
 
     def _pass(self, damage: Callable[[], None] = lambda: None) -> None:
-        self.number += 1
-        if self.number == self._at:
-            damage()
-            os.kill(os.getpid(), self._signal)
+        with self._lock:
+            self.number += 1
+            if self.number == self._at:
+                damage()
+                os.kill(os.getpid(), self._signal)
 
     def _on_event(self, event: str, args: tuple[Any, ...]) -> None:
         place = _place(event, args)
@@ -165,15 +168,16 @@ def note_batches(op: str, points: Points, descriptor: int) -> None:
     STAGES[op].apply_together = classmethod(apply_together)
 
 
-def start(outputs: Path, folder: str, seeds: Sequence[Sequence[int]]) -> int:
+def start(outputs: Path, folder: str, seeds: Sequence[Sequence[int]], workers: int = 1) -> int:
     """Start a run or a sweep as the command line does, without the half second that Hydra takes."""
     (outputs / folder).mkdir(parents=True)
     sweep = outputs / folder if len(seeds) > 1 else None
-    jobs = [_ready(outputs, sweep / f"{n}_kill" if sweep else outputs / folder, sweep, s) for n, s in enumerate(seeds)]
+    folders = [sweep / f"{number}_kill" if sweep else outputs / folder for number in range(len(seeds))]
+    jobs = [_ready(outputs, *each, sweep, workers) for each in zip(folders, seeds, strict=True)]
     return 0 if run_session(jobs) else 3
 
 
-def _ready(outputs: Path, folder: Path, sweep: Path | None, seeds: Sequence[int]) -> Job:
+def _ready(outputs: Path, folder: Path, seeds: Sequence[int], sweep: Path | None, workers: int) -> Job:
     folder.mkdir(exist_ok=True)
     config = {
         "name": "kill",
@@ -185,7 +189,7 @@ def _ready(outputs: Path, folder: Path, sweep: Path | None, seeds: Sequence[int]
         },
         "on_empty": "fail",
         "models": dict.fromkeys(("sam", "clipseg", "inpaint"), "miniature"),
-        "memory": dict.fromkeys(("dtype", "offload", "vae_slicing", "vae_tiling", "batch_size"), "auto"),
+        "memory": {"workers": workers},
         "device": "cpu",
         "results": {"what": ["picture", "cutout", "layers"], "format": "jpeg", "quality": 90},
         "outputs": str(outputs),
@@ -209,7 +213,7 @@ def work(asked: dict[str, Any], tell: int) -> int:
     code = (
         interrupts.run(lambda: main(asked["words"]))
         if "words" in asked
-        else start(outputs, asked["folder"], asked["seeds"])
+        else start(outputs, asked["folder"], asked["seeds"], asked["workers"])
     )
     sys.stdout.flush()
     os.write(tell, json.dumps(points.number).encode() + b"\n")

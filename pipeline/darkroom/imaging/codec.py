@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from darkroom.imaging.unreadable import check_header, guess, too_large
 from darkroom.system.files import digest_of, open_file, read_file
 from darkroom.system.interrupts import raise_if_interrupted
 from darkroom.system.profiling import spanned
+from darkroom.system.quiet import without_warnings
 
 FORMATS: Mapping[str, str] = MappingProxyType(
     {
@@ -125,8 +125,7 @@ class PhotoSize:
 def read_size(path: Path) -> PhotoSize | None:
     """The size of a photo from its header, without decoding it; None where it cannot be read."""
     try:
-        with warnings.catch_warnings(), open_file(path) as file:
-            warnings.simplefilter("ignore")
+        with without_warnings(), open_file(path) as file:
             formats = _formats_of(file.peek(_HEAD))
             with Image.open(file, formats=formats) as image:
                 return PhotoSize(image.width * image.height, 16 if _has_16_bits(image) else 8)
@@ -216,8 +215,7 @@ def read_capture_metadata(path: Path) -> CaptureMetadata:
 @contextmanager
 def _decode_errors(data: bytes) -> Iterator[None]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on odd metadata, and on sizes, which `check_header` judges
+        with without_warnings():  # on odd metadata, and on sizes, which `check_header` judges
             yield
     except PhotoError:
         raise

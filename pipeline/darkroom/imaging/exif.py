@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import struct
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +14,8 @@ from types import MappingProxyType
 from typing import Any
 
 from PIL import ExifTags, Image
+
+from darkroom.system.quiet import without_warnings
 
 MAX_TEXT = 500  # bytes
 MIN_DPI, MAX_DPI = 2, 65_535  # cameras write 1 for unknown; a JPEG has room for no more than 65,535
@@ -62,8 +63,7 @@ def read_exif(image: Image.Image) -> tuple[CaptureMetadata, int]:
             loses its orientation.
     """
     exif, inner, orientation = Image.Exif(), dict[int, Any](), 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with without_warnings():
         with suppress(Exception):  # struct.error, SyntaxError, ValueError, ...: the bytes may be anything
             exif = image.getexif()
             inner = exif.get_ifd(ExifTags.IFD.Exif)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import struct
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from PIL import ExifTags, Image
 
 from darkroom.imaging.exif import ASCII, BYTE, RATIONAL, ExifEntry
+from darkroom.system.quiet import without_warnings
 
 _GPS = ExifTags.GPS
 
@@ -70,8 +70,7 @@ def read_gps(image: Image.Image) -> tuple[ExifEntry, ...]:
         entries of a GPS directory; empty without a place.
     """
     found: dict[int, ExifEntry] = {}
-    with warnings.catch_warnings(), suppress(Exception):  # struct.error, ZeroDivisionError, ...: it may be anything
-        warnings.simplefilter("ignore")
+    with without_warnings(), suppress(Exception):  # struct.error, ZeroDivisionError, ...: it may be anything
         directory = image.getexif().get_ifd(ExifTags.IFD.GPSInfo)
         for tag, (kind, encoded) in _ENTRIES.items():
             with suppress(Exception):  # Pillow decodes a value only on access

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from io import BytesIO
 from types import MappingProxyType
@@ -17,6 +16,7 @@ from darkroom.imaging.pil_arrays import in_mode, to_array
 from darkroom.imaging.png_rows import CompressedRows, chunk, compress_rows
 from darkroom.system.interrupts import raise_if_interrupted
 from darkroom.system.profiling import spanned
+from darkroom.system.quiet import without_warnings
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER_END = 33  # bytes of signature and IHDR
@@ -98,8 +98,7 @@ def with_chunks(data: bytes, exif: bytes, xmp: bytes) -> bytes:
 
 def open_png(data: bytes) -> Image.Image:
     """A PNG, not yet decoded. Raises what Pillow raises for other files."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on sizes, which were checked when the photo was read
+    with without_warnings():  # on sizes, which were checked when the photo was read
         return Image.open(BytesIO(data), formats=["PNG"])
 
 

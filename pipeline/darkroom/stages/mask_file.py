@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -22,6 +21,7 @@ from darkroom.stages.base import Problem, Stage, stage
 from darkroom.stages.fields import Flag
 from darkroom.stages.markers import FileNamePart, PathField
 from darkroom.system.files import read_file
+from darkroom.system.quiet import without_warnings
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -155,10 +155,8 @@ def read_mask(path: Path, size: tuple[int, int], resize: bool = False) -> tuple[
     """
     try:
         data = read_file(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on large pictures
-            with Image.open(BytesIO(data), formats=FORMATS) as file:
-                return _decoded(file, size, resize, _is_lossy(file, data))
+        with without_warnings(), Image.open(BytesIO(data), formats=FORMATS) as file:  # warnings on large pictures
+            return _decoded(file, size, resize, _is_lossy(file, data))
     except AmbiguousMask as error:
         raise PhotoError(f"the mask {path} is ambiguous: {error}") from None
     except _WrongSize as error:
