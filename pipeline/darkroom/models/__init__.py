@@ -39,6 +39,7 @@ from darkroom.models.side_by_side import turns_on, use_threads
 from darkroom.models.steering_files import SteeringFiles
 from darkroom.models.subject_networks import GRABCUT, SMALLEST
 from darkroom.models.weights import ModelFiles, find_weights, subject_commands
+from darkroom.system.cores import usable_cores
 from darkroom.system.profiling import span
 
 if TYPE_CHECKING:
@@ -86,6 +87,10 @@ _LIBRARIES: dict[ModelKind, tuple[str, ...]] = {
     "find": ("torch", "transformers"),
 }
 _MATTING_LIBRARIES: dict[str, tuple[str, ...]] = {GUIDED: (), CLOSED_FORM: ("pymatting",)}  # they run on the CPU
+
+
+_WORKERS_ON_GPU = 3  # one computes, the others decode, cut, encode and write
+_MAX_WORKERS = 8  # on a CPU, unless more are asked for; only one thread at a time runs Python code
 
 
 class Models:
@@ -217,7 +222,11 @@ class Models:
     @property
     def workers(self) -> int:
         """How many batches are in work at the same time."""
-        return 1 if self.memory.workers == "auto" else self.memory.workers
+        if self.memory.workers != "auto":
+            return self.memory.workers
+        if self.device != "cpu":
+            return _WORKERS_ON_GPU
+        return min(max(1, usable_cores() // int(self.memory.threads)), _MAX_WORKERS)
 
     def require(self, kinds: Iterable[ModelKind]) -> None:
         """Check that the weights of these models are on this machine, without loading them.

@@ -74,7 +74,8 @@ def _estimates(counts: Counts, jobs: Sequence[Job], store: Store) -> list[str]:
         size, named = models.bytes_of(kinds) / 1e6, ", ".join(kinds)
         lines.append(f"models: {f'{named} to load, {size:,.0f} MB' if kinds else 'none to load'}; {chosen}")
     earlier = list(islice(earlier_runs(store.folder.parent, jobs[0].recipe.name), _EARLIER_RUNS))
-    lines += _costs(counts.missing, [facts.get("work", {}) for _, facts in earlier])
+    works = [facts.get("work", {}) for _, facts in earlier]
+    lines += _costs(counts.missing, works, jobs[0].settings.models().workers)
     whose = f"the first {SIZES_READ:,} photos'" if counts.unread else "the photos'"
     lines += [disk_line(counts.bytes, store.folder.parent, whose)] if counts.bytes else []
     if counts.missing and len(jobs) == 1:
@@ -85,8 +86,8 @@ def _estimates(counts: Counts, jobs: Sequence[Job], store: Store) -> list[str]:
     return lines
 
 
-def _costs(missing: Counter[str], works: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Time and memory, estimated from the newest earlier run that computed each op."""
+def _costs(missing: Counter[str], works: Sequence[Mapping[str, Any]], workers: int) -> list[str]:
+    """Time and memory, estimated from the newest earlier run that computed each op; workers share the time."""
     if not missing:
         return ["time: only reading the photos"]
     per_result: dict[str, float] = {}
@@ -95,7 +96,7 @@ def _costs(missing: Counter[str], works: Sequence[Mapping[str, Any]]) -> list[st
         per_result |= {op: seconds[op] / number for op, number in computed.items() if number and op in seconds}
     if not set(missing) <= set(per_result):
         return ["time and memory: not known before a first run of this recipe"]
-    total = timedelta(seconds=round(sum(number * per_result[op] for op, number in missing.items())))
+    total = timedelta(seconds=round(sum(number * per_result[op] for op, number in missing.items()) / workers))
     peak = max(work.get("peak_memory", 0) for work in works)
     return [f"time: about {total}, memory: {peak / 1e9:.1f} GB, judging by earlier runs"]
 
