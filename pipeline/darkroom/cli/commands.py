@@ -22,11 +22,6 @@ _CREDENTIALS = ("results.c2pa_certificate", "results.c2pa_key")
 _RUN_FOLDER = "the run folder"  # what a word without a key is, after export=
 
 
-def named(words: Sequence[str]) -> bool:
-    """Whether a command line asks for one of these commands."""
-    return any(word.partition("=")[0] in _COMMANDS for word in words)
-
-
 def run(words: Sequence[str]) -> bool:
     """Run a command; returns whether everything is well.
 

@@ -18,6 +18,7 @@ from darkroom.system.interrupts import raise_if_interrupted
 if TYPE_CHECKING:
     from darkroom.config.jobs import Job, RefusedJob
 
+_COMMANDS = ("resume", "reproduce", "verify", "export", "store")
 DONE, BUG, USAGE, SOME_FAILED, CANNOT_WRITE = 0, 1, 2, 3, 4
 
 
@@ -70,10 +71,10 @@ def _command(argv: list[str]) -> int:
     if {"-h", "--help"} & set(argv):
         print(help_text(available()))
         return DONE
-    # Imported here, like all that takes time, so that help is there at once.
-    from darkroom.cli import commands
+    # Imported here, like all that takes time, so that help and refusals are there at once.
+    if any(word.partition("=")[0] in _COMMANDS for word in argv):
+        from darkroom.cli import commands
 
-    if commands.named(argv):
         return DONE if commands.run(argv) else SOME_FAILED
     given = _parser().parse_intermixed_args(argv)
     if given.version:

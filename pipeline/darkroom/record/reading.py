@@ -7,6 +7,7 @@ Unknown keys are ignored.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,16 +23,17 @@ _MAX_LINE = 16_000_000  # bytes of a line of the journal
 
 T = TypeVar("T")
 
-_LINE = TypeAdapter(JournalLine)
-_METADATA = TypeAdapter(Metadata)
-_FACTS = TypeAdapter(RunFacts)
-_SWEEP = TypeAdapter(SweepFacts)
+
+@cache
+def _schema(kind: type[T]) -> TypeAdapter[T]:
+    """Made at first use: making all of them takes longer than checking a recipe."""
+    return TypeAdapter(kind)
 
 
 def read_metadata(text: str) -> Metadata | None:
     """The text chunk `darkroom` of a result PNG; None if it is damaged."""
     try:
-        return _METADATA.validate_python(strict_json.loads(text), strict=True)
+        return _schema(Metadata).validate_python(strict_json.loads(text), strict=True)
     except ValueError:
         return None
 
@@ -42,7 +44,7 @@ def read_facts(folder: Path) -> RunFacts:
     Raises:
         RecordError: the folder holds no run, or its `run.json` is damaged.
     """
-    return _read(folder, RUN, _FACTS)
+    return _read(folder, RUN, RunFacts)
 
 
 def read_sweep(folder: Path) -> SweepFacts:
@@ -51,7 +53,7 @@ def read_sweep(folder: Path) -> SweepFacts:
     Raises:
         RecordError: the folder holds no sweep, or its `sweep.json` is damaged.
     """
-    facts = _read(folder, SWEEP, _SWEEP)
+    facts = _read(folder, SWEEP, SweepFacts)
     if len({job["folder"] for job in facts["jobs"]}) < len(facts["jobs"]):
         raise RecordError(f"{folder / SWEEP}: is damaged: two runs have the same folder")
     if link := next((job["folder"] for job in facts["jobs"] if (folder / job["folder"]).is_symlink()), None):
@@ -127,12 +129,12 @@ def _line(text: bytes) -> JournalLine | None:
         line = strict_json.loads(text)
         if isinstance(line, dict) and "outputs" not in line:  # version 0.2.0, which delivered pictures only
             line["outputs"] = {"picture": line["delivered"]} if line.get("delivered") else {}
-        return _LINE.validate_python(line, strict=True)
+        return _schema(JournalLine).validate_python(line, strict=True)
     except ValueError:
         return None
 
 
-def _read(folder: Path, name: str, schema: TypeAdapter[T]) -> T:
+def _read(folder: Path, name: str, kind: type[T]) -> T:
     try:
         content = strict_json.loads(Folder(folder).read(name, _MAX_FACTS))
     except FileNotFoundError:
@@ -142,7 +144,7 @@ def _read(folder: Path, name: str, schema: TypeAdapter[T]) -> T:
     except ValueError as error:
         raise RecordError(f"{folder / name}: is damaged: {error}") from None
     try:
-        return schema.validate_python(content, strict=True)
+        return _schema(kind).validate_python(content, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))

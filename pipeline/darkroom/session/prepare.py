@@ -16,7 +16,6 @@ from darkroom.config.recipe_form import is_name
 from darkroom.config.settings import Settings
 from darkroom.errors import DarkroomError, RecipeError, collect_errors
 from darkroom.planning.preflight import check, check_outputs
-from darkroom.record.result_names import check_names
 
 T = TypeVar("T")
 
@@ -92,6 +91,8 @@ def _checked(composed: Composed, folder: Path, sweep: Path | None) -> Job:
         lambda: Settings.parse(config),
         lambda: _outputs(config),
     )
+    from darkroom.record.result_names import check_names  # which takes long to import, and a refused recipe needs not
+
     check_dataset(recipe, source, overridden)
     check_outputs(recipe, settings.results)
     check_names(recipe, settings.results)

@@ -18,8 +18,9 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import field
+from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
 from pydantic.dataclasses import dataclass
@@ -92,8 +93,15 @@ class _Entry(TypedDict):
     seal: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
-_ENTRY = TypeAdapter(_Entry)
-_RESULT = TypeAdapter(Result)
+T = TypeVar("T")
+
+
+@cache
+def _schema(kind: type[T]) -> TypeAdapter[T]:
+    """Made at first use, as a recipe that is refused needs none."""
+    return TypeAdapter(kind)
+
+
 _TAG = "CACHEDIR.TAG"
 _TAG_TEXT = (
     "Signature: 8a477f597d28d172789f06886806bc55\n"  # https://bford.info/cachedir/
@@ -282,9 +290,9 @@ class Store:
     def _entry(self, key: str) -> Result | None:
         """The stored result for a key, if this user stored it."""
         try:
-            entry = _ENTRY.validate_json(self.files.read(_entry_path(key), _MAX_ENTRY))
+            entry = _schema(_Entry).validate_json(self.files.read(_entry_path(key), _MAX_ENTRY))
             if is_sealed(f"{key} {entry['result']}", entry["seal"]):
-                return _RESULT.validate_json(entry["result"])
+                return _schema(Result).validate_json(entry["result"])
         except (OSError, ValueError):
             pass
         return None
