@@ -44,7 +44,7 @@ WRONG = [
     ("auto", {"point": [1, 2], "units": "fraction"}, "go from 0 to 1"),
     ("auto", {"min_area": 0.2, "max_area": 0.1}, "min_area 0.2 is more than max_area 0.1"),
     ("auto", {"grid": 65}, "less than or equal to 64"),
-    ("erase", {"method": "lama"}, "'ns' or 'telea'"),
+    ("erase", {"method": "mat"}, "'ns', 'telea' or 'lama'"),
     ("erase", {"radius": 0}, "greater than or equal to 1"),
     ("background", {}, "exactly one of `colour`, `gradient`, `picture` and `blur`; .* needs quotes"),
     ("background", {"colour": "white", "blur": 0.1}, "exactly one of"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 @cache
-def _schema(kind: type[T]) -> TypeAdapter[T]:
+def _schema(kind: Any) -> TypeAdapter[Any]:
     """Made at first use: making all of them takes longer than checking a recipe."""
     return TypeAdapter(kind)
 
@@ -33,7 +33,8 @@ def _schema(kind: type[T]) -> TypeAdapter[T]:
 def read_metadata(text: str) -> Metadata | None:
     """The text chunk `darkroom` of a result PNG; None if it is damaged."""
     try:
-        return _schema(Metadata).validate_python(strict_json.loads(text), strict=True)
+        metadata: Metadata = _schema(Metadata).validate_python(strict_json.loads(text), strict=True)
+        return metadata
     except ValueError:
         return None
 
@@ -129,7 +130,8 @@ def _line(text: bytes) -> JournalLine | None:
         line = strict_json.loads(text)
         if isinstance(line, dict) and "outputs" not in line:  # version 0.2.0, which delivered pictures only
             line["outputs"] = {"picture": line["delivered"]} if line.get("delivered") else {}
-        return _schema(JournalLine).validate_python(line, strict=True)
+        checked: JournalLine = _schema(JournalLine).validate_python(line, strict=True)
+        return checked
     except ValueError:
         return None
 
@@ -144,7 +146,8 @@ def _read(folder: Path, name: str, kind: type[T]) -> T:
     except ValueError as error:
         raise RecordError(f"{folder / name}: is damaged: {error}") from None
     try:
-        return _schema(kind).validate_python(content, strict=True)
+        facts: T = _schema(kind).validate_python(content, strict=True)
+        return facts
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))

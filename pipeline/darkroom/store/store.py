@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import field
 from functools import cache
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
 from pydantic.dataclasses import dataclass
@@ -93,11 +93,8 @@ class _Entry(TypedDict):
     seal: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
-T = TypeVar("T")
-
-
 @cache
-def _schema(kind: type[T]) -> TypeAdapter[T]:
+def _schema(kind: Any) -> TypeAdapter[Any]:
     """Made at first use, as a recipe that is refused needs none."""
     return TypeAdapter(kind)
 
@@ -290,9 +287,10 @@ class Store:
     def _entry(self, key: str) -> Result | None:
         """The stored result for a key, if this user stored it."""
         try:
-            entry = _schema(_Entry).validate_json(self.files.read(_entry_path(key), _MAX_ENTRY))
+            entry: _Entry = _schema(_Entry).validate_json(self.files.read(_entry_path(key), _MAX_ENTRY))
             if is_sealed(f"{key} {entry['result']}", entry["seal"]):
-                return _schema(Result).validate_json(entry["result"])
+                result: Result = _schema(Result).validate_json(entry["result"])
+                return result
         except (OSError, ValueError):
             pass
         return None
