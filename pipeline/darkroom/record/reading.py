@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -20,8 +20,6 @@ from darkroom.system.files import Folder
 
 _MAX_FACTS = 64_000_000  # bytes of run.json or sweep.json
 _MAX_LINE = 16_000_000  # bytes of a line of the journal
-
-T = TypeVar("T")
 
 
 @cache
@@ -45,7 +43,8 @@ def read_facts(folder: Path) -> RunFacts:
     Raises:
         RecordError: the folder holds no run, or its `run.json` is damaged.
     """
-    return _read(folder, RUN, RunFacts)
+    facts: RunFacts = _read(folder, RUN, RunFacts)
+    return facts
 
 
 def read_sweep(folder: Path) -> SweepFacts:
@@ -54,7 +53,7 @@ def read_sweep(folder: Path) -> SweepFacts:
     Raises:
         RecordError: the folder holds no sweep, or its `sweep.json` is damaged.
     """
-    facts = _read(folder, SWEEP, SweepFacts)
+    facts: SweepFacts = _read(folder, SWEEP, SweepFacts)
     if len({job["folder"] for job in facts["jobs"]}) < len(facts["jobs"]):
         raise RecordError(f"{folder / SWEEP}: is damaged: two runs have the same folder")
     if link := next((job["folder"] for job in facts["jobs"] if (folder / job["folder"]).is_symlink()), None):
@@ -136,7 +135,7 @@ def _line(text: bytes) -> JournalLine | None:
         return None
 
 
-def _read(folder: Path, name: str, kind: type[T]) -> T:
+def _read(folder: Path, name: str, kind: Any) -> Any:
     try:
         content = strict_json.loads(Folder(folder).read(name, _MAX_FACTS))
     except FileNotFoundError:
@@ -146,8 +145,7 @@ def _read(folder: Path, name: str, kind: type[T]) -> T:
     except ValueError as error:
         raise RecordError(f"{folder / name}: is damaged: {error}") from None
     try:
-        facts: T = _schema(kind).validate_python(content, strict=True)
-        return facts
+        return _schema(kind).validate_python(content, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
