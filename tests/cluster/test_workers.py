@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 from PIL import Image
 
 from darkroom.cluster.messages import Done, Lost, Setup, Work
+from darkroom.cluster.numerics import numerics
 from darkroom.cluster.plan import Task
-from darkroom.cluster.probe import probe
+from darkroom.cluster.probe import probe, renames_hold
 from darkroom.cluster.runner import ClusterRunner
 from darkroom.cluster.worker import Worker
 from darkroom.engine.run_job import run_jobs
@@ -21,6 +23,7 @@ from darkroom.engine.start import Started
 from darkroom.errors import OutputError
 from darkroom.provenance.housekeeping import prune
 from darkroom.store import Store
+from darkroom.system.files import Folder
 from support.fake_models import FakeModels
 from support.runs import journal, ready, run
 
@@ -59,8 +62,8 @@ def run_on_workers(folder: Path, photos: Path, size: int, seen: Path | None = No
     @contextmanager
     def start(settings: Any, store: Store, kinds: Sequence[Any]) -> Iterator[Started]:
         with probe(store) as key:
-            identities = {kind: models.identity(kind) for kind in kinds}
-            setup = Setup(lambda: FakeModels(weights), identities, seen or store.folder, key)
+            expected = numerics(models, kinds, ())
+            setup = Setup(lambda: FakeModels(weights), kinds, (), expected, seen or store.folder, key)
             pools.append(PoolHere(size, setup))
             yield Started(ClusterRunner(models, store, pools[0]), dict)
 
@@ -107,16 +110,54 @@ def test_a_worker_without_the_store_sends_its_files(tmp_path: Path, photos: Path
 
 
 @pytest.mark.fault("Ray", "a machine whose weights or libraries differ", "it is refused, with one line")
-def test_a_machine_that_differs_is_refused(tmp_path: Path, photos: Path) -> None:
-    identities = {"inpaint": FakeModels("one").identity("inpaint")}
-    place = Worker().begin(Setup(lambda: FakeModels("other"), identities, tmp_path, ""))
-    assert list(place.problems) == ["models.inpaint: weights is other, not one"]
+@pytest.mark.parametrize(
+    ("weights", "other", "problem"),
+    [
+        ("other", {}, "models.inpaint: weights is other, not one"),
+        ("one", {"torch": "2.0.1"}, "torch is 2."),
+        ("one", {"the source code of Darkroom": "0123"}, "the source code of Darkroom is "),
+        ("one", {"the GPU": "NVIDIA H200"}, "the GPU is missing, not NVIDIA H200"),
+        ("one", {"instructions of the processor": "SSE"}, "instructions of the processor is "),
+    ],
+)
+def test_a_machine_that_differs_is_refused(tmp_path: Path, weights: str, other: dict[str, str], problem: str) -> None:
+    expected = {**numerics(FakeModels("one"), ["inpaint"], ()), **other}
+    place = Worker().begin(Setup(lambda: FakeModels(weights), ["inpaint"], (), expected, tmp_path, ""))
+    assert len(place.problems) == 1 and place.problems[0].startswith(problem)
 
 
-@pytest.mark.fault("Ray", "`store=prune` on a file system where locks do not hold", "refused")
-def test_without_locks_nothing_is_pruned(tmp_path: Path) -> None:
+@pytest.mark.fault("Ray", "`store=prune` on a file system where locks or renames do not hold", "refused")
+def test_without_locks_or_renames_nothing_is_pruned(tmp_path: Path) -> None:
     store = Store(tmp_path / ".store")
     store.create()
-    store.mark_unlocked()
-    with pytest.raises(OutputError, match="locks do not hold"):
+    store.mark_unsafe()
+    with pytest.raises(OutputError, match="locks or renames do not hold"):
         list(prune(tmp_path))
+
+
+class Shop(Folder):
+    """A file system that keeps only whole copies: replacing a file removes it first."""
+
+    def write(self, path: str, data: bytes, mode: int | None = None) -> None:
+        with suppress(OSError):
+            self.remove(path)
+        time.sleep(0.01)
+        super().write(path, data, mode)
+
+
+class Copier(Folder):
+    """A file system that replaces a file by writing into it."""
+
+    def write(self, path: str, data: bytes, mode: int | None = None) -> None:
+        with (self.root / path).open("wb", buffering=0) as file:
+            file.write(data[:10])
+            time.sleep(0.01)
+            file.write(data[10:])
+
+
+@pytest.mark.parametrize(("kind", "hold"), [(Folder, True), (Shop, False), (Copier, False)])
+def test_a_file_system_that_does_not_replace_files_at_once_is_found_out(
+    tmp_path: Path, kind: type[Folder], hold: bool
+) -> None:
+    assert renames_hold(kind(tmp_path)) is hold
+    assert not list(tmp_path.iterdir())

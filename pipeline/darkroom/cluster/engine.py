@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from darkroom.cluster.messages import Setup
+from darkroom.cluster.numerics import numerics
 from darkroom.cluster.pool import Pool, Sizes
 from darkroom.cluster.probe import probe
 from darkroom.cluster.runner import ClusterRunner
@@ -48,8 +49,9 @@ def on_cluster(settings: Settings, store: Store, kinds: Sequence[ModelKind]) -> 
         size = _room(cpus, gpus)
         batches = models.workers if gpus else max(1, cpus // int(models.memory.threads))
         make_models = partial(_models, models.resolved_settings(), batches)
-        setup = Setup(make_models, {kind: models.identity(kind) for kind in kinds}, store.folder, key)
-        pool = Pool(setup, Sizes(size, cpus, gpus, batches), store.mark_unlocked)
+        loras = models.loras.names
+        setup = Setup(make_models, kinds, loras, numerics(models, kinds, loras), store.folder, key)
+        pool = Pool(setup, Sizes(size, cpus, gpus, batches), store.mark_unsafe)
         log.info("%d Ray workers on %s", size, "the cluster" if os.environ.get("RAY_ADDRESS") else "this machine")
         try:
             yield Started(ClusterRunner(models, store, pool), pool.facts)

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from darkroom.dataset import Photo
 from darkroom.engine.step_result import StepResult
@@ -28,13 +27,17 @@ class Setup:
 
     Attributes:
         make_models: makes its models.
-        identities: what the results of each model must depend on (`Models.identity`).
+        kinds: the models that the run uses.
+        loras: the names of the LoRAs that it may use.
+        numerics: what must be equal on the worker's machine (`numerics.numerics`).
         store: the folder of the store.
         probe: the key of a result in the store.
     """
 
     make_models: Callable[[], Models]
-    identities: Mapping[ModelKind, Mapping[str, Any]]
+    kinds: Sequence[ModelKind]
+    loras: Sequence[str]
+    numerics: Mapping[str, str]
     store: Path
     probe: str
 
@@ -47,14 +50,14 @@ class Ready:
         machine: the name of its machine.
         process: the number of its process.
         shares_store: it sees the store, and has the same key of the user; else its results come with their files.
-        locks_hold: the store's lock keeps it from locking the store.
+        is_safe: the store's lock keeps it from locking the store, and files there are replaced at once.
         problems: why it must not compute, one line each; empty if it may.
     """
 
     machine: str
     process: int
     shares_store: bool = True
-    locks_hold: bool = True
+    is_safe: bool = True
     problems: Sequence[str] = ()
 
 

@@ -66,7 +66,7 @@ class Pool:
     Args:
         setup: what the workers need.
         sizes: how many there are, and of what size.
-        on_no_locks: called if a worker finds that locks on the store do not hold.
+        on_unsafe: called if a worker finds that locks or renames in the store do not hold.
 
     Attributes:
         size: the number of workers.
@@ -74,13 +74,13 @@ class Pool:
         work: what all of them have done.
     """
 
-    def __init__(self, setup: Setup, sizes: Sizes, on_no_locks: Callable[[], None]) -> None:
+    def __init__(self, setup: Setup, sizes: Sizes, on_unsafe: Callable[[], None]) -> None:
         import ray
 
         self.size, self.batches = sizes.workers, sizes.batches
         self.work = Work()
         self._setup = setup
-        self._on_no_locks = on_no_locks
+        self._on_unsafe = on_unsafe
         self._kind = ray.remote(num_cpus=sizes.cpus, num_gpus=sizes.gpus, max_restarts=0)(Worker)
         self._members: list[_Member] = []
         self._gone: list[_Member] = []
@@ -163,8 +163,8 @@ class Pool:
             member.place = place
             if not place.shares_store:
                 log.info("%s: does not see the store with this user's key; its results are sent", place.machine)
-            if not place.locks_hold:
-                self._on_no_locks()
+            if not place.is_safe:
+                self._on_unsafe()
             return
         ray.kill(member.actor)
         self._members.remove(member)

@@ -7,14 +7,15 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from darkroom.cluster.messages import Done, Picture, Ready, Setup, Share, Work, without_steps
-from darkroom.cluster.probe import is_shared, locks_hold
+from darkroom.cluster.numerics import differences, numerics
+from darkroom.cluster.probe import is_shared, locks_hold, renames_hold
 from darkroom.dataset import Photo
 from darkroom.engine.runner import Runner
 from darkroom.engine.step_result import StepResult
@@ -38,15 +39,15 @@ class Worker:
         place = partial(Ready, platform.node(), os.getpid())
         try:
             self._models = setup.make_models()
-            self._models.require(setup.identities)
-            identities = {kind: self._models.identity(kind) for kind in setup.identities}
+            self._models.require(setup.kinds)
+            found = numerics(self._models, setup.kinds, setup.loras)
         except DarkroomError as error:
             return place(problems=error.problems)
-        if differences := list(_differences(setup.identities, identities)):
-            return place(problems=differences)
+        if problems := differences(setup.numerics, found):
+            return place(problems=problems)
         self._store = Store(setup.store)
         shared = is_shared(self._store, setup.probe)
-        locks = not shared or locks_hold(self._store)
+        safe = not shared or (locks_hold(self._store) and renames_hold(self._store.files))
         if not shared:
             self._own = tempfile.TemporaryDirectory(prefix="darkroom-")
             self._store = Store(Path(self._own.name) / FOLDER)
@@ -54,7 +55,7 @@ class Worker:
         self._sent: set[str] | None = None if shared else set()
         self._runner = Runner(self._models, self._store, metadata.texts)
         self._free_since = time.monotonic()
-        return place(shared, locks)
+        return place(shared, safe)
 
     def run(self, shares: Sequence[Share]) -> Done:
         """Compute the pictures of some shares."""
@@ -168,11 +169,3 @@ def _kept_log() -> Iterator[list[tuple[int, str]]]:
     finally:
         _log.removeHandler(handler)
         _log.setLevel(level)
-
-
-def _differences(expected: Mapping[Any, Mapping[str, Any]], found: Mapping[Any, Mapping[str, Any]]) -> Iterator[str]:
-    """Where a machine would make other results."""
-    for kind, values in expected.items():
-        for key, value in values.items():
-            if found[kind].get(key) != value:
-                yield f"models.{kind}: {key} is {found[kind].get(key)}, not {value}"

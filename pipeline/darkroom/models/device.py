@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
+import re
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +16,7 @@ from typing import Any, Literal
 from darkroom.errors import SetupError
 from darkroom.models.settings import Memory
 from darkroom.system.cores import threads_asked, usable_cores
+from darkroom.system.files import open_file
 
 log = logging.getLogger("darkroom")
 
@@ -104,3 +108,30 @@ def _cpp_compiler() -> str | None:
 def _may_have_gpu() -> bool:
     """False only on a Linux without a device node of any GPU driver, where there is certainly no GPU."""
     return not sys.platform.startswith("linux") or any(Path(node).exists() for node in _GPU_NODES)
+
+
+def hardware(device: str) -> dict[str, str]:
+    """What of processor and GPU changes the last bits of results: libraries choose their code by it.
+
+    Args:
+        device: as `choose_device` returns it.
+    """
+    import cv2
+
+    facts = {
+        "the processor": f"{platform.machine()} {_vendor()}".strip(),
+        "instructions of the processor": cv2.getCPUFeaturesLine(),
+    }
+    if device.startswith("cuda"):
+        import torch
+
+        facts["the GPU"] = torch.cuda.get_device_name(device)
+    return facts
+
+
+def _vendor() -> str:
+    """The maker of the processor, by which MKL chooses its code; empty where Linux does not tell it."""
+    with suppress(OSError), open_file(Path("/proc/cpuinfo")) as file:
+        if found := re.search(rb"(?:vendor_id|CPU implementer)\s*:\s*(\S+)", file.read(4096)):
+            return found[1].decode("ascii", "replace")
+    return ""

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from darkroom.errors import OutputError, RecordError
 from darkroom.record import JOURNAL, RUN, read_journal
 from darkroom.record.earlier import EARLIER
-from darkroom.store import FOLDER, UNLOCKED, Store
+from darkroom.store import FOLDER, UNSAFE, Store
 from darkroom.system.files import Folder, writing
 from darkroom.system.locks import locked
 
@@ -67,9 +67,9 @@ def prune(outputs: Path) -> Iterator[str]:
         OutputError: a run is using the store, or it cannot be written.
     """
     store = _store(outputs)
-    if store.files.holds(UNLOCKED):
-        reason = "locks do not hold on this file system, so a run on another machine may be using the store"
-        raise OutputError(f"{store.folder}: {reason}; when none is, delete {store.folder / UNLOCKED} and prune again")
+    if store.files.holds(UNSAFE):
+        reason = "locks or renames do not hold on this file system, so a run on another machine may be using the store"
+        raise OutputError(f"{store.folder}: {reason}; when none is, delete {store.folder / UNSAFE} and prune again")
     with locked(store.folder, busy=f"{store.folder}: in use by a run; try again when the run has ended"):
         references = _References()
         for run in _runs(outputs):

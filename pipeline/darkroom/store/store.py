@@ -33,7 +33,7 @@ from darkroom.system.files import Folder, writing
 from darkroom.system.profiling import span
 
 FOLDER = ".store"
-UNLOCKED = "UNLOCKED"  # a file in a store on a file system where locks do not hold
+UNSAFE = "UNSAFE"  # a file in a store on a file system where locks or renames do not hold
 
 _READ_ONLY = 0o444  # run folders hold hard links to blobs; a program that writes into one would change them all
 _REMEMBERED = 50_000  # names of checked blobs that are kept in memory
@@ -141,9 +141,9 @@ class Store:
                     raise OutputError(f"{self.folder}: {text}")
                 self.files.write(_TAG, _TAG_TEXT.encode())
 
-    def mark_unlocked(self) -> None:
-        """Note that locks do not hold on this file system, so that nobody knows whether a run is at work."""
-        self._write(UNLOCKED, b"Locks do not hold here: see the page docs/scale.md of Darkroom.\n")
+    def mark_unsafe(self) -> None:
+        """Note that locks or renames do not hold on this file system, so that pruning may harm a run at work."""
+        self._write(UNSAFE, b"Locks or renames do not hold here: see the page docs/scale.md of Darkroom.\n")
 
     def exists(self) -> bool:
         """Whether the folder is tagged as a store. Raises `OutputError` if it is a link."""
