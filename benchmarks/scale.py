@@ -23,6 +23,7 @@ from PIL import Image
 from pydantic import Field
 
 from darkroom.cluster.messages import Setup
+from darkroom.cluster.numerics import numerics
 from darkroom.cluster.pool import Pool, Sizes
 from darkroom.cluster.probe import probe
 from darkroom.cluster.runner import ClusterRunner
@@ -112,8 +113,8 @@ def _start(workers: int, head: list[float], settings: Any, store: Store, kinds: 
         probe(store) as key,
     ):
         ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False, _temp_dir=folder)
-        setup = Setup(models, {kind: models().identity(kind) for kind in kinds}, store.folder, key)
-        pool = Pool(setup, Sizes(workers, 1, 0, 1), store.mark_unlocked)
+        setup = Setup(models, kinds, (), numerics(models(), kinds, ()), store.folder, key)
+        pool = Pool(setup, Sizes(workers, 1, 0, 1), store.mark_unsafe)
         while sum(member.place is not None for member in pool._members) < workers:
             list(pool.wait())
         head.append(time.process_time())
