@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import random
 import threading
@@ -212,3 +213,28 @@ def test_an_interruption_reaches_workers_that_report_no_steps() -> None:
         begun.wait(10)
         assert workers.stop(at_once=True) == []
     assert sorted(cleaned) == [0, 1]
+
+
+@pytest.mark.fault(
+    "Processes and disks",
+    "Ctrl-C while several workers import the same module",
+    "the import ends first: a thread that is interrupted in it leaves the module locked, and the others would hang",
+)
+def test_an_interruption_does_not_hit_an_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = "import time\nfor _ in range(300):\n    time.sleep(0.001)\nEND = True\n"
+    (tmp_path / "takes_time.py").write_text(module)
+    monkeypatch.syspath_prepend(tmp_path)
+    begun, ends = threading.Barrier(3), list[bool]()
+
+    def work(_: int) -> int:
+        begun.wait(10)
+        ends.append(importlib.import_module("takes_time").END)
+        while True:
+            time.sleep(0.001)
+
+    with SideBySide[int, int](2) as workers:
+        give_all(workers, work, 3)
+        begun.wait(10)
+        time.sleep(0.1)
+        assert workers.stop(at_once=True) == []
+    assert ends == [True, True]

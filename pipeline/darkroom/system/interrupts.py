@@ -70,9 +70,15 @@ def raise_if_interrupted() -> None:
 
 
 def interrupt(thread: threading.Thread) -> None:
-    """Raise KeyboardInterrupt in another thread as soon as it runs Python code; signals reach the main thread only."""
+    """Raise KeyboardInterrupt in another thread as soon as it runs Python code; signals reach the main thread only.
+
+    Nothing happens while the thread imports: it would never release the locks of its modules, and other threads that
+    import them would wait for ever. Call it again until the thread ends.
+    """
     import ctypes
 
+    if _is_importing(sys._current_frames().get(thread.ident or 0)):
+        return
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt))
 
 
