@@ -402,6 +402,10 @@ class Models:
             return {}
         if kind != "subject":
             names = _MATTING_LIBRARIES.get(self._name(kind), _LIBRARIES[kind])
+            if kind == "sam":
+                from darkroom.models.sam2 import libraries_of
+
+                names = libraries_of(self._find(kind).path) or names
             return {name: _series(_version(name)) for name in names}
         if self._name(kind) == GRABCUT:
             return {}

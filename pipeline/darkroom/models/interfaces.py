@@ -62,7 +62,7 @@ class FindModel(Protocol):
 
 
 class SamModel(Protocol):
-    """Segment Anything: `sam.Sam`, or a wrapper around it."""
+    """Segment Anything: `sam.Sam`, `sam2.Sam2`, or a wrapper around one."""
 
     def embed(self, image: np.ndarray, copies: Sequence[np.ndarray] = ()) -> None:
         """See `Sam.embed`."""

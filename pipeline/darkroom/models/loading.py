@@ -56,10 +56,14 @@ class Loading(NamedTuple):
 
 
 def sam(how: Loading) -> SamModel:
-    if how.files.path.is_dir():
+    folder = how.files.path
+    if folder.is_dir():
         from darkroom.models.miniature.two_pass_sam import load_sam_folder
+        from darkroom.models.sam2 import kind_of, load_sam2
 
-        return load_sam_folder(how.files.path, how.device, how.keep, how.turns)
+        if kind := kind_of(folder):
+            return load_sam2(folder, kind, how.device, how.keep, how.turns)
+        return load_sam_folder(folder, how.device, how.keep, how.turns)
     from darkroom.models.sam import load_sam
 
     return load_sam(how.files.path, how.device, how.keep, how.turns)

@@ -117,8 +117,7 @@ class Sam:
         """
         import torch
 
-        ticks = (np.arange(grid) + 0.5) / grid
-        clicks = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2) * image.shape[1::-1]
+        clicks = grid_of_clicks(grid, image.shape)
         scaled = self._resize.apply_coords(clicks, image.shape[:2])
         with self._turns, torch.inference_mode():
             predictor = self._predictor(image)
@@ -145,12 +144,8 @@ class Sam:
         scale = logits.shape[-1] / network.image_encoder.img_size
         rows, columns = (max(1, round(side * scale)) for side in predictor.input_size)
         logits = logits.flatten(0, 1)[:, :rows, :columns]
-        masks = logits > network.mask_threshold
-        smaller, larger = (
-            (logits > network.mask_threshold + offset).sum((1, 2)) for offset in (_STABILITY_OFFSET, -_STABILITY_OFFSET)
-        )
-        stability = smaller / larger.clamp(min=1)
-        return masks.cpu().numpy(), scores.flatten().cpu().numpy(), stability.cpu().numpy()
+        masks, stability = thresholded(logits, network.mask_threshold)
+        return masks, scores.flatten().cpu().numpy(), stability
 
     def _predictor(self, image: np.ndarray, is_crop: bool = False) -> SamPredictor:
         """A predictor that holds this image, encoded: a new one for each call, as it keeps state."""
@@ -185,6 +180,27 @@ class Sam:
         height, width = image.shape[:2]
         if min(self._resize.get_preprocess_shape(height, width, self._resize.target_length)) < 1:
             raise PhotoError(f"{width} x {height} pixels are too long and thin for SAM")
+
+
+def grid_of_clicks(grid: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Clicks in the middles of grid x grid equal cells of a photo, row by row.
+
+    Args:
+        grid: clicks along each side.
+        shape: of the photo, height first.
+
+    Returns:
+        (grid * grid, 2) float64, x and y in pixels.
+    """
+    ticks = (np.arange(grid) + 0.5) / grid
+    clicks: np.ndarray = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2) * shape[1::-1]
+    return clicks
+
+
+def thresholded(logits: torch.Tensor, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Masks from (N, h, w) logits: (N, h, w) bool, and their stabilities, (N,) float32 (see `Segments`)."""
+    smaller, larger = ((logits > threshold + offset).sum((1, 2)) for offset in (_STABILITY_OFFSET, -_STABILITY_OFFSET))
+    return (logits > threshold).cpu().numpy(), (smaller / larger.clamp(min=1)).cpu().numpy()
 
 
 def load_sam(file: Path, device: str, keep: KeepEmbedding | None = None, turns: Turns | None = None) -> Sam:

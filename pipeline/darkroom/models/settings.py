@@ -61,8 +61,8 @@ class ModelNames(SettingsGroup):
     """The weights of each model, by name.
 
     Attributes:
-        sam: `auto`, `miniature`, `vit_b`, `vit_l`, `vit_h`, a path to an official `.pth` or a folder with
-            `config.json` and `model.safetensors`.
+        sam: `auto`, `miniature`, `vit_b`, `vit_l`, `vit_h`, a path to an official `.pth`, or SAM 2.1 or EdgeTAM: a Hub
+            repository such as `facebook/sam2.1-hiera-base-plus`, or a folder.
         clipseg: `auto`, `miniature`, a Hub repository such as `CIDAS/clipseg-rd64-refined`, or a folder.
         inpaint: `auto`, `miniature`, a Hub repository, a diffusers folder or a single `.safetensors` file.
         subject: `auto`, `grabcut`, a network by the name that `rembg` gives it, such as `u2netp`, or a path to an ONNX

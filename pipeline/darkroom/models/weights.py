@@ -46,6 +46,7 @@ _DOWNLOADS = {SDXL: "*.fp16.safetensors", SD15: "*.fp16.safetensors", CLIPSEG: "
 _WEIGHT_FILES = (".safetensors", ".bin", ".pth", ".onnx")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _TOP_FILES = {
+    "sam": _WEIGHTS,
     "inpaint": ("model_index.json",),
     "clipseg": _WEIGHTS,
     "matting": _WEIGHTS,
@@ -128,8 +129,8 @@ def find_weights(kind: str, name: str) -> ModelFiles:
         return ModelFiles(name, _existing(MINIATURE_WEIGHTS / _MINIATURE_FOLDERS[kind], "part of Darkroom"))
     if kind == "sam" and name in SAM_CHECKPOINTS:
         return ModelFiles(name, _sam_checkpoint(name))
-    if kind == "sam" or _looks_like_path(name):
-        names = ["miniature", *SAM_CHECKPOINTS] if kind == "sam" else ["miniature", "a Hub repository"]
+    if _looks_like_path(name) or (kind == "sam" and "/" not in name):
+        names = ["miniature", *(SAM_CHECKPOINTS if kind == "sam" else ()), "a Hub repository"]
         hint = f"models.{kind} takes a path, {' or '.join(names)}"
         return ModelFiles(name, _existing(Path(name).expanduser().absolute(), hint))
     return _in_cache(kind, name)
@@ -272,7 +273,7 @@ def _in_cache(kind: str, repository: str) -> ModelFiles:
 
 def _looks_like_path(name: str) -> bool:
     path = Path(name).expanduser()
-    return path.is_absolute() or _exists(path) or name.startswith(".") or path.suffix == ".safetensors"
+    return path.is_absolute() or _exists(path) or name.startswith(".") or path.suffix in (".safetensors", ".pth")
 
 
 def _existing(path: Path, hint: str) -> Path:
