@@ -10,7 +10,7 @@ from darkroom.store import Result, Store
 
 
 class StoredEmbeddings:
-    """Keeps embeddings in a store (`models.interfaces.Embeddings`): 2 MB a photo for the published SAM models, 8 MB for SAM 2.1.
+    """Keeps embeddings in a store (`models.interfaces.Embeddings`): 2 MB a photo for SAM, 8 MB for SAM 2.1.
 
     Args:
         store: the store.
