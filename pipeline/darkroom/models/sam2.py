@@ -81,9 +81,7 @@ class Sam2:
         prompt: dict[str, Any] = {}
         if len(points):
             prompt["input_points"] = self._scaled(points, image)[None, None]
-            prompt["input_labels"] = torch.as_tensor(np.asarray(labels, np.int64), device=self.network.device)[
-                None, None
-            ]
+            prompt["input_labels"] = torch.tensor([[np.asarray(labels).tolist()]], device=self.network.device)
         if box is not None:
             prompt["input_boxes"] = self._scaled(np.reshape(box, (2, 2)), image).reshape(1, 1, 4)
         with self._turns, torch.inference_mode():
@@ -160,9 +158,8 @@ def kind_of(folder: Path) -> Kind | None:
         return None
     kind = KINDS.get(str(config["model_type"]))
     if not kind:
-        raise SetupError(
-            f"{folder}: holds {config['model_type']!r:.40}; models.sam takes SAM 2.1 or EdgeTAM in a folder"
-        )
+        held = f"{config['model_type']!r:.40}"
+        raise SetupError(f"{folder}: holds {held}; models.sam takes folders of SAM 2.1 and EdgeTAM")
     if kind == "edgetam" and not find_spec("timm"):
         raise SetupError(f"{folder}: EdgeTAM needs timm: {install_command('edgetam')}")
     return kind
