@@ -58,7 +58,8 @@ class Sam2:
     ) -> None:
         self.network = network
         self._processor = processor
-        self._side: int = network.config.prompt_encoder_config.image_size
+        config: Any = network.config
+        self._side: int = config.prompt_encoder_config.image_size
         self._turns = turns or nullcontext()
         self._photos = ImageCache(partial(self._encoded, keep))
         self._crops = ImageCache(partial(self._encoded, None))
@@ -126,7 +127,7 @@ class Sam2:
         pixels = self._processor(
             images=image, size=square, input_data_format="channels_last", return_tensors="pt"
         ).pixel_values
-        shapes: list[tuple[int, ...]] = self._shapes()
+        shapes = self._shapes()
 
         @spanned("encode")
         def compute() -> np.ndarray:
@@ -135,9 +136,12 @@ class Sam2:
             return np.concatenate([each.half().flatten().cpu().numpy() for each in maps])
 
         features = keep(pixels.numpy(), compute) if keep else compute()
-        tensor = torch.as_tensor(features, device=self.network.device).float()
-        parts = tensor.split([int(np.prod(shape)) for shape in shapes])
-        return [part.reshape(1, *shape) for part, shape in zip(parts, shapes, strict=True)]
+        parts = np.split(features, np.cumsum([np.prod(shape) for shape in shapes])[:-1])
+        device = self.network.device
+        return [
+            torch.as_tensor(part, device=device).float().reshape(1, *shape)
+            for part, shape in zip(parts, shapes, strict=True)
+        ]
 
     def _shapes(self) -> list[tuple[int, ...]]:
         """Of the maps of features: the decoder has reduced the channels of the finer two."""
