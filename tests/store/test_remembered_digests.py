@@ -88,7 +88,15 @@ def test_a_file_that_has_just_changed_is_not_remembered(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault("The store", "somebody else writes digests into the store", "they are not used")
-@pytest.mark.parametrize("damage", [lambda data: b"0" * 64 + data[64:], lambda data: data[:-1], lambda data: b""])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"0" * 64 + data[64:],
+        lambda data: b"\xff" * 64 + data[64:],
+        lambda data: data[:-1],
+        lambda data: b"",
+    ],
+)
 def test_digests_without_the_users_seal_are_not_used(tmp_path: Path, read: list[Path], damage) -> None:
     (path := tmp_path / "a.jpg").write_bytes(b"first")
     store = Store(tmp_path / "outputs/.store")

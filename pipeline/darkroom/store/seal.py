@@ -27,7 +27,8 @@ def seal(text: str) -> str:
 
 def is_sealed(text: str, digest: str) -> bool:
     """Whether a digest is this user's seal of a text."""
-    return hmac.compare_digest(seal(text), digest)
+    # As bytes: it raises TypeError for texts that are not ASCII.
+    return hmac.compare_digest(seal(text).encode(), digest.encode(errors="replace"))
 
 
 @cache
