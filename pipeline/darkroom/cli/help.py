@@ -32,6 +32,7 @@ Any parameter can be given on the command line:
     ~stages.invert                                  leave a stage out
     until=refine                                    stop after a stage and show the masks, before any repaint
     models=auto|sdxl|sd15|miniature                 which models
+    speed=none|lcm4|lightning8|hyper8|tcd4          few steps without guidance, by a LoRA for SDXL
     memory=auto|fast|balanced|low                   low is meant for 8 GB cards
     engine=ray                                      on all GPUs or cores, or on the Ray cluster at RAY_ADDRESS
     device=auto|cpu|cuda|mps   outputs=DIR          where it runs, where the results go

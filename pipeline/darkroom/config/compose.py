@@ -40,6 +40,7 @@ from darkroom.config import (
     recipe_paths,
     recipe_yaml,
     seeds,
+    speed,
     stage_defaults,
     stage_order,
     wildcards,
@@ -135,6 +136,7 @@ def compose(overrides: Sequence[str]) -> Composed:
     Raises:
         RecipeError: with every problem that composing finds, such as an unknown key or a recipe that is not there.
     """
+    speed.check_words(overrides)
     try:
         with _version_base():
             words = [f"++{word}" if _OPEN.match(word) else word for word in overrides]
@@ -151,15 +153,16 @@ def compose(overrides: Sequence[str]) -> Composed:
         raise RecipeError(unknown_recipe(None))
     overridden = frozenset(re.sub(r"^[+~]+", "", word).partition("=")[0] for word in overrides)
     overridden |= _renew_stages(config.get("stages"), _read(choice).get("stages"), overridden)
+    recipe = _recipe(choice)
+    file = recipe if isinstance(recipe, Path) else None
+    source = recipe_paths.label(file) if file else "recipe"
+    speed.apply_speed(config, str(hydra.runtime.choices.get(speed.GROUP)), source, overridden | _inner_keys(overrides))
     config = stage_order.place_stages(config, "command line")
     recipe_paths.make_paths_absolute(config, Path.cwd())
     prompts_file.read_prompt_files(config)
     photo_lists.read_photo_lists(config)
     wildcards.read_wildcard_files(config)
     seeds.draw_seeds(config)
-    recipe = _recipe(choice)
-    file = recipe if isinstance(recipe, Path) else None
-    source = recipe_paths.label(file) if file else "recipe"
     return Composed(config, source, file, overridden, tuple(overrides), hydra)
 
 
@@ -247,6 +250,13 @@ def _parsed(overrides: Sequence[str]) -> list[Override]:
     except Exception as error:
         raise_if_interrupted()
         raise explain(error, overrides, _read) from error
+
+
+def _inner_keys(overrides: Sequence[str]) -> frozenset[str]:
+    """The dotted keys of stages' parameters that overrides give within a mapping, as in `stages.car={steps: 4}`."""
+    values = {str(each.key_or_group): each.value() for each in _parsed(overrides)}
+    mappings = {key: value for key, value in values.items() if isinstance(value, Mapping)}
+    return frozenset(f"{key}.{inner}" for key, value in mappings.items() for inner in value)
 
 
 def _check_count(overrides: Sequence[Override]) -> None:

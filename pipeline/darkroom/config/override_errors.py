@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra.errors import MissingConfigException, OverrideParseException
 
-from darkroom.config import recipe_file, settings
+from darkroom.config import recipe_file, settings, speed
 from darkroom.config.shipped_recipes import available
 from darkroom.errors import RecipeError, suggest
 
@@ -51,10 +51,10 @@ def explain(error: BaseException, words: Sequence[str], read: ReadRecipe) -> Rec
     key = re.search(r"Could not override '([^']+)'", str(error))
     if key:
         return _unknown_key(key[1], words, read)
-    null = next((word for word in words if word.endswith("=null") and word[:-5] in (GROUP, *settings.GROUPS)), None)
+    null = next((word for word in words if word.endswith("=null") and word[:-5] in (GROUP, speed.GROUP, *settings.GROUPS)), None)
     if null:  # Hydra does not name the group that is missing
         return RecipeError(
-            unknown_recipe(None) if null == f"{GROUP}=null" else f"command line: {null}: takes a name, such as auto"
+            unknown_recipe(None) if null == f"{GROUP}=null" else f"command line: {null}: takes a name, such as {'none' if null.startswith(speed.GROUP) else 'auto'}"
         )
     recipe = _recipe(words)
     if recipe and recipe_file.find(recipe) is None and not isinstance(error, OverrideParseException):
@@ -145,7 +145,7 @@ def _recipe(words: Sequence[str]) -> str:
 
 def _siblings(key: str, stages: Any) -> tuple[str, list[str]]:
     """The first part of a dotted key that does not exist, and the names that would have been valid in its place."""
-    node: Any = settings.known_keys() | {"stages": stages}
+    node: Any = settings.known_keys() | {speed.GROUP: None, "stages": stages}
     *parents, last = key.split(".")
     for parent in parents:
         if not isinstance(node.get(parent), Mapping):

@@ -11,8 +11,14 @@ SCHEDULERS = (
     "dpm++_2m_karras",
     "unipc",
     "lcm",
+    "tcd",
+    "euler_trailing",
+    "ddim_trailing",
 )
 """Samplers by the names that users know them by; `default` is the one that the checkpoint was published with."""
+
+MOST_STEPS = {"lcm": 50, "tcd": 50}
+"""The steps that consistency distillation divides the noise schedule into (`original_inference_steps` in diffusers)."""
 
 SAM_CHECKPOINTS = {
     "vit_b": "sam_vit_b_01ec64.pth",

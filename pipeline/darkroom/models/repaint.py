@@ -12,6 +12,7 @@ from darkroom.errors import Cancelled, PhotoError
 from darkroom.models.differential_diffusion import DifferentialDiffusion
 from darkroom.models.prompts import EncodedPrompt, PromptEmbeds
 from darkroom.models.request import InpaintRequest
+from darkroom.models.schedulers import eta_of
 from darkroom.models.steered_unet import steered
 from darkroom.system.profiling import span
 from darkroom.system.watching import piece_done
@@ -88,6 +89,7 @@ def _arguments(requests: Sequence[InpaintRequest], prompts: Sequence[EncodedProm
         "num_inference_steps": first.steps,
         "guidance_scale": first.guidance_scale,
         "strength": first.strength,
+        "eta": eta_of(first.scheduler),
     }
 
 

@@ -17,6 +17,11 @@ _CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "dpm++_2m_karras": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
     "unipc": ("UniPCMultistepScheduler", {"use_karras_sigmas": False}),
     "lcm": ("LCMScheduler", {"clip_sample": False}),
+    "tcd": ("TCDScheduler", {"clip_sample": False}),
+    # With trailing spacing the first step is at the last timestep, of noise alone: the distilled networks learned only
+    # the timesteps that this gives for their number of steps.
+    "euler_trailing": ("EulerDiscreteScheduler", {"use_karras_sigmas": False, "timestep_spacing": "trailing"}),
+    "ddim_trailing": ("DDIMScheduler", {"clip_sample": False, "timestep_spacing": "trailing"}),
 }
 
 
@@ -37,3 +42,11 @@ def build_scheduler(name: str, base_scheduler: Scheduler) -> Scheduler:
         scheduler_class = getattr(diffusers, class_name)
     scheduler: Scheduler = scheduler_class.from_config(base_scheduler.config, **settings)
     return scheduler
+
+
+def eta_of(name: str) -> float:
+    """How much new noise each step adds, for schedulers that take it: 0 to 1.
+
+    For TCD it is gamma in the paper (arXiv 2402.19159, algorithm 4); 0.3 is what its model cards recommend.
+    """
+    return 0.3 if name == "tcd" else 0.0

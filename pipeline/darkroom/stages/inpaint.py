@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from darkroom.imaging.compositing import WorkingCrop, inward_ramp
 from darkroom.models import InpaintRequest
 from darkroom.models.foreign_syntax import Syntax
-from darkroom.models.names import SCHEDULERS
+from darkroom.models.names import MOST_STEPS, SCHEDULERS
 from darkroom.models.prompts import Prompt, compel_error, compel_warnings
 from darkroom.stages.base import GenerationSummary, Problem, stage
 from darkroom.stages.fields import (
@@ -45,7 +45,7 @@ class Inpaint(Referenced):
     (arXiv 2307.01952).
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     prompt: Annotated[Texts, EachValue(takes_along=True)] = Field(
         description="What the repainted part should show; each prompt of a list makes a picture."
@@ -107,6 +107,8 @@ class Inpaint(Referenced):
             raise ValueError("`negative_prompt_2` needs a `negative_prompt`, which may be empty")
         if int((fewest := min(as_tuple(self.steps))) * self.strength) < 1:
             raise ValueError(f"steps {fewest} x strength {self.strength} runs no step at all; raise one of them")
+        if (highest := max(as_tuple(self.steps))) > (most := MOST_STEPS.get(self.scheduler, highest)):
+            raise ValueError(f"steps {highest}: the scheduler {self.scheduler} runs {most} steps at most")
         return self
 
     def summary(self) -> GenerationSummary:
@@ -149,8 +151,13 @@ class Inpaint(Referenced):
             else:
                 remedy = "shorten it, or let `prompt_syntax: compel` read all of it"
                 yield from truncation_warnings(models, key, text, remedy, encoder=int(key.endswith("_2")))
-        if self.negative_prompt and self.guidance_scale <= 1:
+        if self.negative_prompt and not self.guided:
             yield "negative_prompt", f"has no effect: `guidance_scale` is {self.guidance_scale:g}, and must be above 1"
+
+    @property
+    def guided(self) -> bool:
+        """Whether each step asks the model twice, with the prompt and with the negative prompt."""
+        return self.guidance_scale > 1
 
     def _texts(self) -> dict[str, str]:
         """The prompts of a scalar stage that are not null, by parameter."""
@@ -165,9 +172,9 @@ class Inpaint(Referenced):
             change_map=crop.change_map if self.soft_mask else None,
             prompt=Prompt(
                 scalar(self.prompt),
-                scalar(self.negative_prompt),
+                scalar(self.negative_prompt) if self.guided else None,
                 self.prompt_2,
-                self.negative_prompt_2,
+                self.negative_prompt_2 if self.guided else None,
                 self.prompt_syntax,
             ),
             seed=region_seed(scalar(self.seed), region),

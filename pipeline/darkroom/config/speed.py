@@ -1,0 +1,94 @@
+"""`speed=NAME`: a preset of `conf/speed/` that sets steps, guidance, scheduler and LoRA of all `inpaint` stages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from darkroom.config.recipe import origin
+from darkroom.config.stage_defaults import op_of
+from darkroom.errors import RecipeError
+from darkroom.stages import STAGES
+
+GROUP = "speed"
+
+_OP = "inpaint"
+_KEYS = ("steps", "guidance_scale", "scheduler", "lora")
+_WITHIN = re.compile(rf"[+~]*{GROUP}\.|[+]+{GROUP}=")
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Raise `RecipeError` for an override of a part of a preset, which is a name and nothing else."""
+    if word := next((word for word in words if _WITHIN.match(word)), None):
+        known = f"{GROUP}= takes a name, such as lightning8; stages.{_OP}.steps=6 changes a part of it"
+        raise RecipeError(f"command line: {word}: {known}")
+
+
+def apply_speed(config: dict[str, Any], name: str, source: str, overridden: Collection[str]) -> None:
+    """Put the preset's values into a composed configuration, so that its snapshot needs no preset.
+
+    The preset comes before the recipe, and the command line before the preset. LoRAs are added to those that are there.
+    `strength` becomes 1, with which all steps run, where it is still the default.
+
+    Args:
+        config: changed in place: its key `speed`, the values of the preset, is taken out.
+        name: of the preset.
+        source: the recipe, as error lines name it.
+        overridden: the dotted keys that the command line gives.
+
+    Raises:
+        RecipeError: no stage takes the preset, or a part of one sets its own values of these keys.
+    """
+    preset = config.pop(GROUP, None)
+    if not preset:
+        return
+    stages = config.get("stages")
+    found = dict(_stages(stages)) if isinstance(stages, Mapping) else {}
+    if not found:
+        raise RecipeError(f"command line: {GROUP}={name}: the recipe has no `{_OP}` stage")
+    problems = [problem for key, stage in found.items() for problem in _problems(key, stage, name)]
+    if problems:
+        raise RecipeError([f"{origin(key, source, overridden)}: {key}: {text}" for key, text in problems])
+    for key, stage in found.items():
+        given = {word.removeprefix(f"stages.{key}.").split(".")[0] for word in overridden}
+        stage.update(_values(preset, stage, given))
+    models = config.get("models")
+    if isinstance(models, dict):
+        models["loras"] = {**preset["loras"], **(models.get("loras") or {})}
+
+
+def _stages(stages: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, stage in stages.items():
+        if isinstance(stage, dict) and op_of(name, stage) == _OP:
+            yield name, stage
+
+
+def _problems(name: str, stage: Mapping[str, Any], preset: str) -> Iterator[tuple[str, str]]:
+    prompts = stage.get("prompt")
+    for index, entry in enumerate(prompts if isinstance(prompts, list) else ()):
+        for key in _KEYS:
+            if isinstance(entry, Mapping) and key in entry:
+                yield f"stages.{name}.prompt[{index}].{key}", f"{GROUP}={preset} sets it for all prompts; take it out"
+    if isinstance(stage.get("lora"), str):
+        yield f"stages.{name}.lora", f"{stage['lora']} cannot be joined with the LoRA of {GROUP}={preset}"
+
+
+def _values(preset: Mapping[str, Any], stage: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
+    """What the preset changes of a stage, some of whose parameters the command line gives."""
+    values = {key: preset[key] for key in ("steps", "guidance_scale", "scheduler") if key not in given}
+    if stage.get("lora") is not None or "lora" not in given:
+        values["lora"] = _joined(stage.get("lora"), preset["lora"], "lora" in given)
+    default = STAGES[_OP].__pydantic_fields__["strength"].default
+    if "strength" not in given and stage.get("strength", default) == default:
+        values["strength"] = 1.0
+    return values
+
+
+def _joined(there: Any, added: Mapping[str, float], there_first: bool) -> Any:
+    """LoRAs with those of a preset; of the same name, the command line's weight comes first, then the preset's."""
+    if isinstance(there, list):
+        return [_joined(one, added, there_first) for one in there]
+    if there is not None and not isinstance(there, Mapping):
+        return there  # reported when the recipe is checked
+    return {**added, **(there or {})} if there_first else {**(there or {}), **added}
