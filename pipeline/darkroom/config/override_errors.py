@@ -51,10 +51,13 @@ def explain(error: BaseException, words: Sequence[str], read: ReadRecipe) -> Rec
     key = re.search(r"Could not override '([^']+)'", str(error))
     if key:
         return _unknown_key(key[1], words, read)
-    null = next((word for word in words if word.endswith("=null") and word[:-5] in (GROUP, speed.GROUP, *settings.GROUPS)), None)
+    examples = {**dict.fromkeys(settings.GROUPS, "auto"), speed.GROUP: "none"}
+    null = next((word[:-5] for word in words if word.endswith("=null") and word[:-5] in (GROUP, *examples)), None)
     if null:  # Hydra does not name the group that is missing
         return RecipeError(
-            unknown_recipe(None) if null == f"{GROUP}=null" else f"command line: {null}: takes a name, such as {'none' if null.startswith(speed.GROUP) else 'auto'}"
+            unknown_recipe(None)
+            if null == GROUP
+            else f"command line: {null}=null: takes a name, such as {examples[null]}"
         )
     recipe = _recipe(words)
     if recipe and recipe_file.find(recipe) is None and not isinstance(error, OverrideParseException):
