@@ -14,6 +14,7 @@ from darkroom.config.recipe import parse
 from darkroom.errors import RecipeError
 from darkroom.models.weights import MINIATURE_WEIGHTS
 from darkroom.resources import CONF
+from darkroom.studio.command import opened
 from support.in_process import CliInProcess
 from support.lora_files import write_lora
 from support.runs import CAR, journal
@@ -87,6 +88,14 @@ def test_what_cannot_be_is_told_in_one_line(word: str, line: str) -> None:
         painted(PLAIN, *(["speed=lcm4"] if not word.startswith("speed=") else []), word)
     (told,) = refused.value.problems
     assert told.startswith(line)
+
+
+def test_the_studio_takes_none() -> None:
+    with (
+        pytest.raises(RecipeError, match="command line: speed=lcm4: not in the studio"),
+        opened([f"dataset.images={CAR}", "speed=lcm4"]),
+    ):
+        pass
 
 
 def test_the_record_holds_plain_values_and_needs_no_preset(quick_cli: CliInProcess, tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ def opened(words: Sequence[str]) -> Iterator[Studio]:
     """
     check_words(words)
     check_single(words)
+    _refuse_presets(words)
     composed = _composed(words)
     settings, outputs = Settings.parse(composed.config), outputs_folder(str(composed.config.get("outputs")))
     settings.models()  # raises `SetupError` before anything is written
@@ -116,6 +117,12 @@ def _port(text: str) -> int:
     if not text.isdecimal() or not 0 <= int(text[:9]) < 2**16:
         raise RecipeError(f"command line: port={text}: a whole number from 0 to 65535; 0 takes any free port")
     return int(text)
+
+
+def _refuse_presets(words: Sequence[str]) -> None:
+    """Raise `RecipeError` for `speed=`: a draft keeps its steps but, like every recipe, no path of a LoRA."""
+    if preset := next((each for each in words if each.lstrip("+").startswith("speed=")), None):
+        raise RecipeError(f"command line: {preset}: not in the studio, whose page sets the steps; give it to a run")
 
 
 def _composed(words: Sequence[str]) -> Composed:
