@@ -155,7 +155,7 @@ def test_variants_run_as_one_batch_and_equal_single_ones():
 
 def test_parameters_reach_the_model():
     models = stage_models(native=128)
-    given = {"seed": 2**63 - 1, "steps": 4, "guidance_scale": 0, "strength": 0.5}
+    given = {"seed": 2**63 - 1, "steps": 4, "guidance_scale": 2, "strength": 0.5}
     texts = {"negative_prompt": "", "prompt_2": "b", "negative_prompt_2": "c", "prompt_syntax": "compel"}
     stage = Inpaint(prompt=1984, scheduler="euler", resolution=64, crop="photo", **texts, **given)
     stage.apply(edit_of(40, 40, np.ones((40, 40))), models)
