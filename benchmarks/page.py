@@ -45,9 +45,14 @@ def write_gpu(lines: Sequence[str], gpu: str, rounds: int) -> None:
 
 def write(rows: Mapping[str, Ratios | str], rounds: int, minutes: float) -> None:
     """Write the results of a whole run into both pages."""
-    said = f"Measured on {_machine()}; {_versions()}; {_commit()}; {rounds} rounds, {minutes:.0f} minutes."
+    said = f"{measured_on()}; {rounds} rounds, {minutes:.0f} minutes."
     replace_part(PAGE, "bench", [said, "", *table(rows)])
     replace_part(README, "bench", [*table(rows)[:2], *(_row(TARGETS[key], rows[key]) for key in IN_README)])
+
+
+def measured_on() -> str:
+    """Machine, versions and commit."""
+    return f"Measured on {_machine()}; {_versions()}; {_commit()}"
 
 
 def part(page: Path, name: str) -> list[str]:

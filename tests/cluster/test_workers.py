@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,29 +48,31 @@ class PoolHere:
     def has_room(self) -> bool:
         return True
 
-    def submit(self, task: Task) -> None:
+    def submit(self, task: Task, lend: Any) -> None:
         self.tasks.append(task)
-        self._done.append((task, self._worker.run(task.shares)))
+        done = self._worker.run(task.shares, lend(task.shares, self.place.shares_store))
+        self.work.add(done.work)
+        self._done.append((task, done))
 
     def wait(self) -> Iterator[tuple[Task, Done | Lost]]:
         while self._done:
             yield self._done.popleft()
 
 
-def run_on_workers(folder: Path, photos: Path, size: int, seen: Path | None = None, weights: str = "one") -> Any:
-    """Run on a worker that sees the store elsewhere, or has other weights; returns the journal and the pool."""
+def run_on_workers(folder: Path, photos: Path, size: int, seen: Path | None = None, begun: bool = False) -> Any:
+    """Run on a worker, which may see the store elsewhere; returns the journal and the pool."""
     models, pools = FakeModels(), []
 
     @contextmanager
     def start(settings: Any, store: Store, kinds: Sequence[Any]) -> Iterator[Started]:
         with probe(store) as key:
             expected = numerics(models, kinds, ())
-            setup = Setup(lambda: FakeModels(weights), kinds, (), expected, seen or store.folder, key)
+            setup = Setup(FakeModels, kinds, (), expected, seen or store.folder, key)
             pools.append(PoolHere(size, setup))
             yield Started(ClusterRunner(models, store, pools[0]), dict)
 
     job = ready({"dataset": {"images": str(photos)}, "stages": STAGES, "on_empty": "fail"}, models, folder)
-    run_jobs([job], Store(folder.parent / ".store"), start=start)
+    run_jobs([replace(job, begun=begun)], Store(folder.parent / ".store"), start=start)
     return journal(folder), pools[0]
 
 
@@ -107,6 +111,29 @@ def test_a_worker_without_the_store_sends_its_files(tmp_path: Path, photos: Path
     assert not (tmp_path / "nowhere").exists()
     store = Store(tmp_path / ".store")
     assert all(store.get(step["key"]) for line in found for step in line["steps"])
+
+
+def test_a_worker_without_the_store_computes_nothing_that_the_store_has(tmp_path: Path, photos: Path) -> None:
+    expected, _ = run_on_workers(tmp_path / "first", photos, 2)
+    found, pool = run_on_workers(tmp_path / "second", photos, 2, seen=tmp_path / "nowhere/.store")
+    assert not pool.place.shares_store and found == expected
+    assert not pool.work.computed and pool.work.reused == {"text": 2, "inpaint": 8}
+
+
+@pytest.mark.parametrize("seen", ["", "nowhere/.store"])
+@pytest.mark.fault("Ray", "the store is deleted before a run is resumed", "the masks of the run folder are used")
+def test_resumed_without_the_store_the_masks_of_the_run_folder_are_used(
+    tmp_path: Path, photos: Path, seen: str
+) -> None:
+    complete, _ = run_on_workers(tmp_path / "run", photos, 2)
+    lines = (tmp_path / "run/journal.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "run/journal.jsonl").write_bytes(b"".join(lines[:-1]))
+    shutil.rmtree(tmp_path / ".store")
+    where = {"seen": tmp_path / seen} if seen else {}
+    found, pool = run_on_workers(tmp_path / "run", photos, 2, **where, begun=True)
+    assert bare(found) == bare(complete)
+    assert pool.work.computed == {"inpaint": 1} and pool.work.reused == {"text": 1}
+    assert not any(Store(tmp_path / ".store").get(step["key"]) for step in found[-1]["steps"])  # nothing proves them
 
 
 @pytest.mark.fault("Ray", "a machine whose weights or libraries differ", "it is refused, with one line")

@@ -54,7 +54,7 @@ def on_cluster(settings: Settings, store: Store, kinds: Sequence[ModelKind]) -> 
         pool = Pool(setup, Sizes(size, cpus, gpus, batches), store.mark_unsafe)
         log.info("%d Ray workers on %s", size, "the cluster" if os.environ.get("RAY_ADDRESS") else "this machine")
         try:
-            yield Started(ClusterRunner(models, store, pool), pool.facts)
+            yield Started(ClusterRunner(models, store, pool), pool.facts, pool.at_work)
         finally:
             pool.close()
 

@@ -66,14 +66,31 @@ class Share:
     """Some pictures of one photo, which one worker computes at a time.
 
     Attributes:
+        number: of the photo in its dataset, from 1.
         photo: the photo.
         digest: SHA-256 of its file.
         trees: the steps to these pictures, one tree for each consumer; some may be empty.
     """
 
+    number: int
     photo: Photo
     digest: str
     trees: Sequence[Sequence[Step]]
+
+
+@dataclass(frozen=True)
+class Lent:
+    """Results that a worker need not compute again.
+
+    Attributes:
+        stored: results of the head's store by key, for a worker that does not see it.
+        unverified: results of a run folder that is being resumed, by key (`Store.put_unverified`).
+        blobs: the files of all these by name, for a worker that does not see the store.
+    """
+
+    stored: dict[str, Result]
+    unverified: dict[str, Result]
+    blobs: dict[str, bytes]
 
 
 @dataclass
@@ -122,6 +139,7 @@ class Done:
     Attributes:
         pictures: of each share, in the order of its trees.
         work: what it did for that.
+        stored: results that the head has not, by key, if it does not share the store.
         blobs: the files of the results by name, if it does not share the store.
         log: what it logged: level and line.
         error: why it cannot work at all; there are no pictures then.
@@ -129,6 +147,7 @@ class Done:
 
     pictures: Sequence[Sequence[Picture]] = ()
     work: Work = field(default_factory=Work)
+    stored: Mapping[str, Result] = field(default_factory=dict)
     blobs: Mapping[str, bytes] = field(default_factory=dict)
     log: Sequence[tuple[int, str]] = ()
     error: DarkroomError | None = None

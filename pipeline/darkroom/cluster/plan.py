@@ -123,10 +123,13 @@ def together(tasks: Sequence[Task]) -> list[Task]:
     return [Task([share for share, _ in pairs], [part for _, part in pairs])] if pairs else []
 
 
-def divide(photo: Photo, digest: str | PhotoError, sinks: Sequence[ResultSink], shares: int) -> PhotoInProgress:
+def divide(
+    number: int, photo: Photo, digest: str | PhotoError, sinks: Sequence[ResultSink], shares: int
+) -> PhotoInProgress:
     """Divide what remains to be done for a photo.
 
     Args:
+        number: of the photo in its dataset.
         photo: the photo.
         digest: SHA-256 of its file, or why it cannot be read.
         sinks: of all consumers.
@@ -140,10 +143,10 @@ def divide(photo: Photo, digest: str | PhotoError, sinks: Sequence[ResultSink], 
     for start, end in pairwise(bounds):
         if start < end:
             some = trees if end - start == len(targets) else _some(trees, start, end)
-            tasks.append(Task([Share(photo, str(digest), some)], [Part(targets[start:end])]))
+            tasks.append(Task([Share(number, photo, str(digest), some)], [Part(targets[start:end])]))
     parts = deque([*failed, *(task.parts[0] for task in tasks)])
     if len(tasks) > 1 and (common := _in_common([target.steps for target in targets])):
-        first = Share(photo, str(digest), [common, *([()] * (len(trees) - 1))])
+        first = Share(number, photo, str(digest), [common, *([()] * (len(trees) - 1))])
         tasks = [Task([first], [Part(())], then=tasks)]
     return PhotoInProgress(sinks, parts, tasks)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from array import array
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from darkroom.cluster.messages import Done, Lost, Ready, Setup, Work
+from darkroom.cluster.messages import Done, Lent, Lost, Ready, Setup, Share, Work
 from darkroom.cluster.plan import Task
 from darkroom.cluster.worker import Worker
 from darkroom.engine.start import counts
@@ -18,6 +19,8 @@ from darkroom.errors import SetupError
 log = logging.getLogger("darkroom")
 
 _QUEUED = 2  # tasks of a worker: one at work, one that waits, so that the worker does not
+_SHOWN = 6  # workers; of more, the number is shown
+_NAME = 20  # characters of a photo's name that are shown
 _POLL = 0.5  # seconds
 _FAILED_STARTS = 3  # in a row
 _PATIENCE = 60  # seconds without any worker after which the log says so
@@ -34,6 +37,7 @@ class _Member:
         place: where it runs; None before it has answered.
         work: what it has done.
         end: how it ended; empty while it lives.
+        photos: the numbers of the photos that it has worked on.
     """
 
     number: int
@@ -42,6 +46,7 @@ class _Member:
     place: Ready | None = None
     work: Work = field(default_factory=Work)
     end: str = ""
+    photos: array[int] = field(default_factory=lambda: array("L"))
 
 
 class Sizes(NamedTuple):
@@ -94,10 +99,19 @@ class Pool:
         """Whether a worker can take a task."""
         return any(member.place and len(member.pending) < _QUEUED for member in self._members)
 
-    def submit(self, task: Task) -> None:
-        """Give a task to the worker with the fewest."""
+    def submit(self, task: Task, lend: Callable[[Sequence[Share], bool], Lent]) -> None:
+        """Give a task to the worker with the fewest, with the results that are there (`Lender.lend`)."""
         member = min((one for one in self._members if one.place), key=lambda one: len(one.pending))
-        member.pending.append((task, member.actor.run.remote(task.shares)))
+        assert member.place
+        lent = lend(task.shares, member.place.shares_store)
+        member.pending.append((task, member.actor.run.remote(task.shares, lent)))
+
+    def at_work(self) -> str:
+        """What the workers do now, in a few words: each with its photo, if there are few."""
+        workers = [(member.number, member.pending[0][0] if member.pending else None) for member in self._members]
+        if len(workers) <= _SHOWN:
+            return " | ".join(f"{number} {_shown(task) if task else 'waits'}" for number, task in workers)
+        return f"{sum(task is not None for _, task in workers)} of {len(workers)} workers at work"
 
     def wait(self) -> Iterator[tuple[Task, Done | Lost]]:
         """Wait a moment for tasks to end.
@@ -151,6 +165,7 @@ class Pool:
             self._begun(member, answer)
             return
         member.work.add(answer.work)
+        member.photos.extend(share.number for share in task.shares)
         self.work.add(answer.work)
         log.debug("worker %d: %s", member.number, ", ".join(share.photo.name for share in task.shares))
         yield task, answer
@@ -201,9 +216,27 @@ def _facts(member: _Member) -> dict[str, Any]:
     return {
         "actor": member.number,
         "machine": member.place.machine,
-        "photos": member.work.photos,
+        "photos": _ranges(member.photos),
         "computed": dict(member.work.computed),
         "busy": round(member.work.busy, 3),
         "waited": round(member.work.waited, 3),
         "died": bool(member.end),
     }
+
+
+def _shown(task: Task) -> str:
+    """The name of a task's first photo, shortened, and how many more there are."""
+    name, more = task.shares[0].photo.name, len(task.shares) - 1
+    short = name if len(name) <= _NAME else f"…{name[-_NAME + 1 :]}"
+    return f"{short} +{more}" if more else short
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """Numbers as text, such as `1-4, 9`: for a million photos, it stays small."""
+    found: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return ", ".join(f"{first}-{last}" if first < last else str(first) for first, last in found)

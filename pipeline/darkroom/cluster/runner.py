@@ -6,8 +6,10 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 
+from darkroom.cluster.lending import Lender
 from darkroom.cluster.messages import Done, Lost, with_steps
 from darkroom.cluster.plan import PhotoInProgress, Target, Task, divide, groups, together
 from darkroom.cluster.pool import Pool
@@ -40,6 +42,7 @@ class ClusterRunner:
         self._models = models
         self._store = store
         self._pool = pool
+        self._lender = Lender(models, store)
 
     def run(self, photos: Iterable[Photo], consumers: Sequence[Consumer]) -> None:
         """See `Runner.run`."""
@@ -53,7 +56,7 @@ class ClusterRunner:
                 if task is None:
                     more = False
                 else:
-                    self._pool.submit(task)
+                    self._pool.submit(task, self._lender.lend)
             _deliver(begun)
             piece_done()
             if more or begun:
@@ -71,19 +74,20 @@ class ClusterRunner:
         self, photos: Iterable[Photo], consumers: Sequence[Consumer], begun: deque[PhotoInProgress]
     ) -> Iterator[Task]:
         """Begin photos one group after the other; each gives tasks."""
+        numbers = count(1)
         for group, shares in groups(photos, self._pool.size, self._pool.batches * self._models.batch_size):
-            new = [self._begin(photo, consumers, shares) for photo in group]
+            new = [self._begin(next(numbers), photo, consumers, shares) for photo in group]
             begun.extend(new)
             tasks = [task for photo in new for task in photo.tasks]
             yield from tasks if shares > 1 else together(tasks)
 
-    def _begin(self, photo: Photo, consumers: Sequence[Consumer], shares: int) -> PhotoInProgress:
+    def _begin(self, number: int, photo: Photo, consumers: Sequence[Consumer], shares: int) -> PhotoInProgress:
         digest = attempt(photo.digest, photo)
         sinks = []
         for consumer in consumers:
             tree = PhotoError(photo.problem) if photo.problem else attempt(partial(self._plan, consumer, photo), photo)
             sinks.append(consumer.begin(photo, digest, tree))
-        return divide(photo, digest, sinks, shares)
+        return divide(number, photo, digest, sinks, shares)
 
     def _plan(self, consumer: Consumer, photo: Photo) -> Sequence[Step]:
         return planned(photo, partial(consumer.tree, photo), self._models)
@@ -106,10 +110,8 @@ class ClusterRunner:
         for name, data in answer.blobs.items():
             if self._store.add_blob(data, Path(name).suffix) != name:
                 raise OutputError(f"{name}: was damaged on its way from a worker; resume the run")
-        for picture in (picture for share in answer.pictures for picture in share if answer.blobs):
-            for found in picture:
-                if not isinstance(found, PhotoError) and found[0]:
-                    self._store.put(found[0], found[1])
+        for key, result in answer.stored.items():
+            self._store.put(key, result)
 
     def _again(self, task: Task) -> Sequence[Task]:
         """What to do about a task whose worker has died: its photos once more, each alone, or give it up."""

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from darkroom.cluster.messages import Done, Picture, Ready, Setup, Share, Work, without_steps
+from darkroom.cluster.messages import Done, Lent, Picture, Ready, Setup, Share, Work, without_steps
 from darkroom.cluster.numerics import differences, numerics
 from darkroom.cluster.probe import is_shared, locks_hold, renames_hold
 from darkroom.dataset import Photo
@@ -22,7 +22,7 @@ from darkroom.engine.step_result import StepResult
 from darkroom.errors import DarkroomError, PhotoError
 from darkroom.planning.plan import Step, paths
 from darkroom.record import metadata
-from darkroom.store import FOLDER, Store
+from darkroom.store import FOLDER, Result, Store
 from darkroom.system.memory import peak_memory
 
 _log = logging.getLogger("darkroom")
@@ -57,9 +57,10 @@ class Worker:
         self._free_since = time.monotonic()
         return place(shared, safe)
 
-    def run(self, shares: Sequence[Share]) -> Done:
-        """Compute the pictures of some shares."""
+    def run(self, shares: Sequence[Share], lent: Lent) -> Done:
+        """Compute the pictures of some shares, save for what is lent."""
         started = time.monotonic()
+        self._take(lent)
         waited, before = started - self._free_since, self._work()
         catchers = [_Catcher(shares, number) for number in range(len(shares[0].trees))]
         error = None
@@ -75,16 +76,28 @@ class Worker:
         if error:
             return Done(work=work, log=lines, error=error)
         pictures = [[picture for catcher in catchers for picture in catcher.of(share)] for share in shares]
-        return Done(pictures, work, self._unsent(pictures), lines)
+        return Done(pictures, work, *self._unsent(pictures), lines)
 
-    def _unsent(self, pictures: Sequence[Sequence[Picture]]) -> dict[str, bytes]:
-        """The files of results that have not been sent, unless they are in the store of all."""
+    def _take(self, lent: Lent) -> None:
+        for name, data in lent.blobs.items():
+            self._store.add_blob(data, Path(name).suffix)
+        for key, result in lent.stored.items():
+            self._store.put(key, result)
+        for key, result in lent.unverified.items():
+            self._store.put_unverified(key, result)
+        if self._sent is not None:
+            self._sent |= {*lent.blobs, *lent.stored}
+
+    def _unsent(self, pictures: Sequence[Sequence[Picture]]) -> tuple[dict[str, Result], dict[str, bytes]]:
+        """The results in a store of its own, and all files, that have not been sent; none if all see the store."""
         if self._sent is None:
-            return {}
-        found = (one for share in pictures for picture in share for one in picture if not isinstance(one, PhotoError))
-        names = {name for _, result, _ in found for name in result.blobs()} - self._sent
-        self._sent |= names
-        return {name: self._store.read_blob(name) for name in sorted(names)}
+            return {}, {}
+        every = (one for share in pictures for picture in share for one in picture if not isinstance(one, PhotoError))
+        found = {key: result for key, result, _ in every}
+        stored = {key: found[key] for key in found.keys() - self._sent if self._store.has(key)}
+        names = {name for result in found.values() for name in result.blobs()} - self._sent
+        self._sent |= {*stored, *names}
+        return stored, {name: self._store.read_blob(name) for name in sorted(names)}
 
     def _work(self, before: Work | None = None) -> Work:
         """The runner's counters, since `before`."""

@@ -29,11 +29,15 @@ class Progress:
         datasets: of the jobs.
         on_screen: show a bar if there is a terminal.
         clock: the time in seconds.
+
+    Attributes:
+        at_work: returns what is being done now; empty for nothing to show.
     """
 
     def __init__(
         self, datasets: Sequence[Dataset], on_screen: bool = True, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        self.at_work: Callable[[], str] = str
         self._clock = clock
         self._rate = _Rate("picture", clock)
         self._survey_rates: dict[str, _Rate] = {}
@@ -91,7 +95,8 @@ class Progress:
         if self._bar.disable:
             return
         self._bar.total = self._expected()
-        self._bar.set_postfix_str(f"photo {self._photos}{_out_of(self._total)}", refresh=False)
+        shown = (f"photo {self._photos}{_out_of(self._total)}", printable(self.at_work()))
+        self._bar.set_postfix_str("; ".join(filter(None, shown)), refresh=False)
         self._bar.update(self._pictures - self._bar.n)
         self._bar.refresh()
 

@@ -153,7 +153,7 @@ def run_jobs(
         try:
             for group in _by_settings(runs):
                 try:
-                    _run_group(group, store, unfinished, start)
+                    _run_group(group, store, unfinished, start, progress)
                 except (SetupError, RecipeError) as error:
                     if len(group) == len(runs):
                         raise
@@ -167,10 +167,12 @@ def run_jobs(
     return runs
 
 
-def _run_group(group: Sequence[JobRun], store: Store, unfinished: list[JobRun], start: StartRunner) -> None:
+def _run_group(
+    group: Sequence[JobRun], store: Store, unfinished: list[JobRun], start: StartRunner, progress: Progress
+) -> None:
     """Run jobs with the same settings. Jobs with the same photos go through them together."""
     kinds = list(dict.fromkeys(kind for run in group for kind in run.job.recipe.models()))
-    with start(group[0].job.settings, store, kinds) as (runner, work_of):
+    with start(group[0].job.settings, store, kinds) as (runner, work_of, progress.at_work):
         waiting = list(group)
         while waiting:
             dataset = waiting[0].job.recipe.dataset

@@ -45,10 +45,12 @@ class Started(NamedTuple):
     Attributes:
         runner: takes photos through the steps.
         work: what it has done so far, for `run.json` (`record.schema.Work`).
+        at_work: what is being done now, for the progress bar.
     """
 
     runner: PhotoRunner
     work: Callable[[], dict[str, Any]]
+    at_work: Callable[[], str] = str
 
 
 StartRunner = Callable[[Settings, Store, Sequence[ModelKind]], AbstractContextManager[Started]]

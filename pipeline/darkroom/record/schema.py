@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import AfterValidator, ConfigDict, Field, with_config
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, with_config
 from typing_extensions import TypedDict  # pydantic requires it before Python 3.12
 
 from darkroom.config.settings import OutputKind
@@ -153,11 +153,13 @@ class Totals(TypedDict):
 
 
 class ActorWork(TypedDict):
-    """What a Ray actor did. `busy` and `waited` are its seconds at work and without work."""
+    """What a Ray actor did. `photos` are ranges of numbers in the order of the dataset, such as `1-4, 9`; `busy` and
+    `waited` are its seconds at work and without work.
+    """
 
     actor: Count
     machine: str
-    photos: Count
+    photos: Annotated[str, StringConstraints(pattern=r"^[0-9, -]*$")]
     computed: dict[str, Count]
     busy: Seconds
     waited: Seconds

@@ -178,6 +178,11 @@ class Store:
         with writing(self.folder):
             self.files.remove(_entry_path(key))
 
+    @property
+    def has_any_unverified(self) -> bool:
+        """Whether `put_unverified` has been called."""
+        return bool(self._unverified)
+
     def get_unverified(self, key: str) -> Result | None:
         """The result that `put_unverified` added; None if a blob of it is missing or damaged."""
         return self._if_complete(self._unverified.get(key))
