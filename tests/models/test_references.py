@@ -76,8 +76,9 @@ def test_the_variant_that_sees_patches(checkpoint: Path, tmp_path: Path) -> None
     adapter = write_ip_adapter(tmp_path, checkpoint, plus=True)
     models = Models(ModelNames(inpaint=str(checkpoint), reference=adapter), Memory(), "cpu")
     assert models.reference_problem() is None
-    expected = of_diffusers(checkpoint, adapter, asking(ONE))
-    assert np.array_equal(models.diffusion.inpaint([asking(ONE)])[0], expected)
+    (before,), (picture,), (after,) = map(models.diffusion.inpaint, ([request_of()], [asking(ONE)], [request_of()]))
+    assert np.array_equal(picture, of_diffusers(checkpoint, adapter, asking(ONE)))
+    assert np.array_equal(before, after)
 
 
 def test_pictures_without_reference_are_the_same_before_between_and_after(models: Models) -> None:

@@ -12,6 +12,11 @@ from darkroom.errors import PhotoError
 from darkroom.models.side_by_side import Turns
 from darkroom.models.transformers_folder import load_folder
 
+_DISTANCES = ("zoedepth", "glpn", "depth_pro", "prompt_depth_anything")
+"""Architectures (`model_type`) that give distances; all others give nearness, but for metric Depth Anything."""
+
+_NEAREST = 0.1  # metres; what is nearer counts as this near, so that one wrong point does not darken the rest
+
 
 class DepthModel:
     """A network that estimates depth from one picture.
@@ -48,6 +53,8 @@ class DepthModel:
             values = full[0, 0].cpu().numpy()
         if not np.isfinite(values).all():
             raise PhotoError("the depth network returned NaN for this photo")
+        if _gives_distances(self._network.config):  # ControlNets for depth were trained with inverse depth
+            values = 1 / np.maximum(values, _NEAREST)
         spread = max(float(np.ptp(values)), 1e-6)  # a photo without depth is black
         nearness: np.ndarray = ((values - values.min()) / spread * 255).round().astype(np.uint8)
         return nearness
@@ -65,3 +72,7 @@ def load_depth(folder: Path, device: str, turns: Turns | None = None) -> DepthMo
         folder, "weights of a depth network", AutoModelForDepthEstimation, AutoImageProcessor
     )
     return DepthModel(network.to(device), processor, turns)
+
+
+def _gives_distances(config: Any) -> bool:
+    return config.model_type in _DISTANCES or getattr(config, "depth_estimation_type", None) == "metric"

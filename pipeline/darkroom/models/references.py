@@ -132,8 +132,9 @@ class References:
         if self._bare is None:
             return
         processors, projection, kind = self._bare
-        self._unet.set_attn_processor(dict(processors))
+        # First the projection: that of a "plus" variant has attention processors of its own.
         self._unet.encoder_hid_proj, self._unet.config.encoder_hid_dim_type = projection, kind
+        self._unet.set_attn_processor(dict(processors))
         self._bare = None
 
 
