@@ -94,7 +94,8 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
 
 def miniatures() -> Models:
     """The miniature models, as recipes use them."""
-    return Models(ModelNames(sam="miniature", clipseg="miniature", inpaint="miniature"), Memory(), "cpu")
+    names = ModelNames(sam="miniature", clipseg="miniature", inpaint="miniature", loras={"dusk": "miniature"})
+    return Models(names, Memory(), "cpu")
 
 
 def segment(models: Models, image: np.ndarray, point: list[int] | None = None, box: tuple | None = None) -> np.ndarray:
@@ -407,6 +408,27 @@ def measure_outlines(models: Models, count: int = 12, steps: int = 8) -> list[Ro
     ]
 
 
+def measure_dusk(models: Models, count: int = 24, steps: int = STEPS) -> list[Row]:
+    """Backgrounds repainted with the LoRA `dusk` at several weights: how bright they are, and which place they show."""
+    weights = (0.0, 0.5, 1.0)
+    brightness: dict[float, list[float]] = {weight: [] for weight in weights}
+    right: dict[float, list[float]] = {weight: [] for weight in weights}
+    pictures = [picture for picture in held_out(2 * count, 9000) if seen(picture)][:count]
+    for number, picture in enumerate(pictures):
+        for weight in weights:
+            image, place = move(models, picture, number, steps=steps, lora={"dusk": weight})
+            brightness[weight].append(image[picture.background].mean() / 255)
+            right[weight].append(classify_place(image) == place)
+    falls = [a > b > c for a, b, c in zip(*brightness.values(), strict=True)]
+    means = [float(np.mean(values)) for values in brightness.values()]
+    return [
+        Row("LoRA `dusk` at 1: mean brightness of the background, 0 to 1", brightness[1.0], curve(brightness)),
+        Row("LoRA `dusk`: mean brightness falls with its weight", [rises(means[::-1])], share=True),
+        Row("LoRA `dusk`: brightness falls in a single picture", falls, share=True),
+        Row("LoRA `dusk` at 1: place classified as prompted", right[1.0], curve(right), share=True),
+    ]
+
+
 MEASURES: dict[str, Callable[[Models], list[Row]]] = {
     "sam": measure_sam,
     "clipseg": measure_clipseg,
@@ -420,6 +442,7 @@ MEASURES: dict[str, Callable[[Models], list[Row]]] = {
     "guidance": measure_guidance,
     "controls": measure_controls,
     "outlines": measure_outlines,
+    "dusk": measure_dusk,
     "time": measure_time,
 }
 

@@ -239,6 +239,20 @@ def control() -> Image.Image:
     return padded(row(cells, GAP), 0, GAP)
 
 
+def lora() -> Image.Image:
+    """The car on a street, and on Mars with the LoRA `dusk` at three weights."""
+    photo = _example("car.png")
+    edit, models = Edit(photo, photo), miniatures()
+    for op, given in (("sam", {"points": [[330, 360]]}), ("refine", {"grow": -1, "feather": 2}), ("invert", {})):
+        edit = STAGES[op](**given).apply(edit, models)
+    cells = [_cell(photo, "car.png", 250)]
+    for weight in (0.0, 0.5, 1.0):
+        settings = {"prompt": "red desert of Mars, dusty sky", "steps": 20, "guidance_scale": 3, "strength": 1}
+        after = Inpaint(**settings, lora={"dusk": weight}).apply(edit, models)
+        cells.append(_cell(after.image, f"lora: {{dusk: {weight:g}}}", 250))
+    return padded(row(cells, GAP), 0, GAP)
+
+
 def _views(before: Edit, after: Edit, caption: str) -> Iterator[Image.Image]:
     for kind, heat in after.artifacts.items():
         yield _cell(_grey(heat), f"its {kind}")
@@ -289,6 +303,7 @@ def photograph(name: str) -> Image.Image:
 DRAWN: dict[str, Callable[[], Image.Image]] = {
     **{f"ops/{op}": partial(op_picture, op) for op in SHOWN},
     "control": control,
+    "lora": lora,
     "finders": lambda: finders(miniatures()),
     "recipes": recipes,
     "photographs/edges": lambda: edges(miniatures()),

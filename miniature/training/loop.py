@@ -156,7 +156,7 @@ _SDPA = F.scaled_dot_product_attention
 
 
 @contextmanager
-def _quick_attention() -> Iterator[None]:
+def quick_attention() -> Iterator[None]:
     """On a CPU, replace the attention function that transformers and diffusers call."""
     F.scaled_dot_product_attention = _quick_sdpa if device().type == "cpu" else _SDPA
     try:
@@ -173,7 +173,7 @@ def _step(task: Task, plan: Plan, state: _State, weights: list[Tensor], seed: in
         optimiser.zero_grad()
         for group in optimiser.param_groups:
             group["lr"] = plan.rate(state.step)
-    with _quick_attention():
+    with quick_attention():
         loss, metrics = task.loss(rng)
         loss.backward()
     nn.utils.clip_grad_norm_(weights, 1.0)

@@ -62,8 +62,13 @@ def test_a_control_keeps_outlines(models):
     assert rising.mean == 1 and kept.mean >= 0.35
 
 
+def test_dusk_makes_backgrounds_darker_the_more_of_it_there_is():
+    brightness, falling, _, _ = evaluate.measure_dusk(evaluate.miniatures(), 3, steps=8)
+    assert falling.mean == 1 and 0.05 < brightness.mean < 0.45
+
+
 FOLDERS = [
-    *(MINIATURE_WEIGHTS / name for name in ("sam", "clipseg", "sdxl_inpaint", "outlines")),
+    *(MINIATURE_WEIGHTS / name for name in ("sam", "clipseg", "sdxl_inpaint", "outlines", "loras")),
     JUDGES,
 ]
 
@@ -82,7 +87,13 @@ def test_all_weights_together_stay_within_what_was_asked() -> None:
 
 
 def test_only_what_runs_need_is_shipped() -> None:
-    assert {path.name for path in MINIATURE_WEIGHTS.iterdir()} == {"sam", "clipseg", "sdxl_inpaint"}
+    assert {path.name for path in MINIATURE_WEIGHTS.iterdir()} == {
+        "sam",
+        "clipseg",
+        "sdxl_inpaint",
+        "outlines",
+        "loras",
+    }
 
 
 def test_the_table_replaces_what_stood_between_the_markers(tmp_path):

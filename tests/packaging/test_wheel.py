@@ -51,7 +51,7 @@ def test_it_holds_what_a_run_needs_and_nothing_else(wheel: Path) -> None:
     assert {name.parts[0] for name in names} == {"darkroom", "darkroom-0.2.0.dist-info"}
     inside = {name.relative_to("darkroom").as_posix() for name in names if name.parts[0] == "darkroom"}
     assert {"py.typed", "share/recipes/car_on_mars.yaml", "share/conf/config.yaml", "share/examples/car.png"} <= inside
-    assert "models/miniature/weights/sam/model.safetensors" in inside
+    assert {f"models/miniature/weights/{file}.safetensors" for file in ("sam/model", "loras/dusk")} <= inside
     assert not [name for name in inside if "classifier" in name or "training" in name or "world" in name]
     folders = {name.partition("/")[0] for name in inside if "/" in name}
     assert folders == {

@@ -23,7 +23,7 @@ from darkroom.errors import RecipeError, suggest
 from darkroom.models import ModelKind
 from darkroom.stages import STAGES, Stage
 from darkroom.stages.base import Problem
-from darkroom.stages.markers import ComparesPhotos, NeedsConfidence, StageName
+from darkroom.stages.markers import ComparesPhotos, LoraNames, NeedsConfidence, StageName
 
 OnEmpty = Literal["fail", "skip", "keep"]
 
@@ -56,9 +56,11 @@ class Recipe:
         specs = [part for spec in self.stages if spec.op in ops for part in spec.parts]
         return list(dict.fromkeys(kind for spec in specs for kind in spec.kind.models_of(spec.parameters)))
 
-    def loras(self) -> list[str]:
-        """The names of the LoRAs that its stages use, apart from names in a manifest."""
+    def loras(self) -> list[str] | None:
+        """The names of the LoRAs that its stages use; None if a column of the manifest names them."""
         parts = [part for spec in self.stages for part in spec.parts]
+        if any(isinstance(part.parameters.get(key), str) for part in parts for key in part.kind.fields_with(LoraNames)):
+            return None
         return list(dict.fromkeys(name for part in parts for name in part.kind.loras_of(part.parameters)))
 
     def columns(self) -> set[str]:

@@ -119,7 +119,7 @@ class Pictures:
         self._run_dir, self._settings = run_dir, settings
         self._folder = Folder(run_dir)
         self._stages = _number_of_stages(facts)
-        self._models = _models(facts)
+        self._models, self._loras = (_digests(facts["models"].get(key, {})) for key in ("weights", "loras"))
         self._grey = lru_cache(maxsize=2)(self._decoded_mask)  # variants share a mask
         _check_splits(run_dir)
 
@@ -227,13 +227,11 @@ class Pictures:
             "seed": line["seed"],
             "mask_digest": line["files"].get(mask) if mask else None,
         }
-        kinds = {
-            kind
-            for settings in line["settings"]
-            if (op := STAGES.get(settings["op"]))
-            for kind in op.models_of(settings)
-        }
+        known = [(settings, op) for settings in line["settings"] if (op := STAGES.get(settings["op"]))]
+        kinds = {kind for settings, op in known for kind in op.models_of(settings)}
         columns |= {f"model_{kind}": digest for kind, digest in self._models.items() if kind in kinds}
+        loras = {name for settings, op in known for name in op.loras_of(settings)}
+        columns |= {f"lora_{name}": digest for name, digest in self._loras.items() if name in loras}
         columns |= _gate_figures(line)
         return {name: utf8(value) if isinstance(value, str) else value for name, value in columns.items()}
 
@@ -283,8 +281,7 @@ def _number_of_stages(facts: RunFacts) -> int:
     return names.index(until) + 1 if until in names else len(names)
 
 
-def _models(facts: RunFacts) -> Mapping[str, str]:
-    weights: Mapping[str, Any] = facts["models"].get("weights", {})
+def _digests(weights: Mapping[str, Any]) -> Mapping[str, str]:
     return {kind: model["weights"] for kind, model in sorted(weights.items()) if "weights" in model}
 
 

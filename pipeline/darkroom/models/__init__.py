@@ -282,19 +282,19 @@ class Models:
             },
         }
 
-    def describe(self, kinds: Iterable[ModelKind], loras: Iterable[str] = ()) -> dict[str, Any]:
+    def describe(self, kinds: Iterable[ModelKind], loras: Iterable[str] | None = ()) -> dict[str, Any]:
         """The models of a run and their settings, as plain data for `run.json`.
 
         `pipeline` is null if the inpainting model was not loaded, because all its results were cached.
 
         Args:
             kinds: the models that it uses.
-            loras: the names of the LoRAs that it uses.
+            loras: the names of the LoRAs that it uses; None for all that are there.
         """
         weights = {kind: {"name": self._name(kind), **self.identity(kind)} for kind in dict.fromkeys(kinds)}
         pipeline = self.diffusion.describe() if "inpaint" in self.loaded() else None
         described = {"device": self.device, "memory": asdict(self.memory), "weights": weights, "pipeline": pipeline}
-        return {**described, "loras": found} if (found := self.loras.describe(loras)) else described
+        return {**described, "loras": found} if (found := self.loras.describe(self._named(loras))) else described
 
     def loaded(self) -> list[ModelKind]:
         """The models that have been loaded."""
@@ -304,15 +304,15 @@ class Models:
         """Size of these models' weights on disk."""
         return sum(self._find(kind).size() for kind in dict.fromkeys(kinds))
 
-    def summary(self, kinds: Iterable[ModelKind], loras: Iterable[str] = ()) -> str:
+    def summary(self, kinds: Iterable[ModelKind], loras: Iterable[str] | None = ()) -> str:
         """One line on the models of a run.
 
         Args:
             kinds: the models that it uses. `subject` is named only if it is among them.
-            loras: the names of the LoRAs that it uses.
+            loras: the names of the LoRAs that it uses; None for any.
         """
         subject = f"; subject={self._name('subject')}" if "subject" in kinds else ""
-        named = ", ".join(dict.fromkeys(loras))
+        named = ", ".join(dict.fromkeys(self._named(loras)))
         return f"{self._chosen}{subject}{f'; LoRA: {named}' if named else ''}"
 
     def lora_identity(self, weights: Mapping[str, float]) -> list[Any]:
@@ -323,6 +323,9 @@ class Models:
         """
         state = self.loras.state(weights)
         return [state, {"peft": _series(_version("peft"))}] if state else []
+
+    def _named(self, loras: Iterable[str] | None) -> Iterable[str]:
+        return self.loras.names if loras is None else loras
 
     @property
     def _chosen(self) -> str:

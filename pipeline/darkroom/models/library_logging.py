@@ -14,6 +14,7 @@ def silence_libraries() -> None:
     "kept in float32", and notes on truncated prompts, which the check before a run reports.
     """
     warnings.filterwarnings("ignore", ".*upcast_vae", FutureWarning)  # diffusers deprecates it, and calls it
+    warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)  # of a second LoRA
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 

@@ -114,9 +114,22 @@ def _absolute(place: str) -> str:
     return str(path.absolute()) if is_path or _is_file(path) else place
 
 
-def find_by_digest(wanted: str, known: Iterable[str] = ()) -> Path | None:
-    """A LoRA's file by its SHA-256, wherever it is now: among known paths, or in `loras/` of a folder for weights."""
-    return next((path for path in _candidates(known) if ModelFiles("", path).identity() == wanted), None)
+def find_again(name: str, given: Mapping[str, str], wanted: str) -> str | None:
+    """Where the file of a LoRA is now: as given, among the other paths, or in `loras/` of a folder for weights.
+
+    Args:
+        name: of the LoRA.
+        given: the places of all LoRAs, by name (`find_lora`).
+        wanted: `sha256:` and the SHA-256 of its file.
+    """
+    if name in given:
+        try:
+            if ModelFiles(name, find_lora(name, given[name])).identity() == wanted:
+                return given[name]
+        except SetupError:
+            pass
+    found = (path for path in _candidates(given.values()) if ModelFiles(name, path).identity() == wanted)
+    return next(map(str, found), None)
 
 
 def _candidates(known: Iterable[str]) -> Iterator[Path]:

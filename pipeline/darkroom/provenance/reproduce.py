@@ -21,7 +21,7 @@ from darkroom.imaging.codec import DecodedPhoto
 from darkroom.imaging.compare import SizesDiffer, compare
 from darkroom.imaging.png import decode_png
 from darkroom.models import ModelKind, Models
-from darkroom.models.loras import find_by_digest
+from darkroom.models.loras import find_again
 from darkroom.planning.plan import Step
 from darkroom.planning.preflight import refusals
 from darkroom.provenance.differences import environment_changes
@@ -345,7 +345,7 @@ def _with_found_loras(config: dict[str, Any], recorded: Mapping[str, ModelRecord
     models = config.get("models")
     loras = models.get("loras") if isinstance(models, Mapping) else None
     if isinstance(loras, Mapping):
-        places = [place for place in loras.values() if isinstance(place, str)]
-        found = {name: find_by_digest(lora.get("weights", ""), places) for name, lora in recorded.items()}
-        config["models"]["loras"] = {**loras, **{name: str(path) for name, path in found.items() if path}}
+        places = {name: place for name, place in loras.items() if isinstance(place, str)}
+        found = {name: find_again(name, places, lora.get("weights", "")) for name, lora in recorded.items()}
+        config["models"]["loras"] = {**loras, **{name: place for name, place in found.items() if place}}
     return config

@@ -69,7 +69,8 @@ def _estimates(counts: Counts, jobs: Sequence[Job], store: Store) -> list[str]:
         models, ops = settings.models(), counts.missing_ops.get(settings, ())
         recipes = [job.recipe for job in jobs if job.settings == settings]
         used = [kind for recipe in recipes for kind in recipe.models()]
-        chosen = models.summary(used, [name for recipe in recipes for name in recipe.loras()])
+        loras = [recipe.loras() for recipe in recipes]
+        chosen = models.summary(used, None if None in loras else [name for names in loras if names for name in names])
         kinds = list(dict.fromkeys(kind for recipe in recipes for kind in recipe.models(ops)))
         size, named = models.bytes_of(kinds) / 1e6, ", ".join(kinds)
         lines.append(f"models: {f'{named} to load, {size:,.0f} MB' if kinds else 'none to load'}; {chosen}")
