@@ -119,7 +119,8 @@ class Pictures:
         self._run_dir, self._settings = run_dir, settings
         self._folder = Folder(run_dir)
         self._stages = _number_of_stages(facts)
-        self._models, self._loras = (_digests(facts["models"].get(key, {})) for key in ("weights", "loras"))
+        self._models = _digests(facts["models"].get("weights", {}))
+        self._loras = _digests(facts["models"].get("loras", {}))
         self._grey = lru_cache(maxsize=2)(self._decoded_mask)  # variants share a mask
         _check_splits(run_dir)
 
