@@ -74,13 +74,13 @@ def _row(what: str, runs: Sequence[Measured]) -> str:
 
 
 def _files(figures: Figures) -> Iterator[str]:
-    yield f"| operations per second | {' | '.join(f'{threads} threads' for threads in THREADS)} |"
+    yield f"| operations per second | {' | '.join(f'{threads} at once' for threads in THREADS)} |"
     yield "|---|" + "---|" * len(THREADS)
     for what, rates in figures.files.items():
         yield f"| {what} | {' | '.join(f'{rates[threads]:,.0f}' for threads in THREADS)} |"
     yield ""
     made = figures.at_once
-    yield f"A picture of a recipe with a mask and a repaint needs {made.stored:.1f} files in the store and "
+    yield f"A picture of a recipe with a mask and a repaint needs {made.stored:.1f} files in the store and"
     yield f"{made.linked:.1f} in the run folder."
 
 
