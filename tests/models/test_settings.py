@@ -79,7 +79,7 @@ def test_the_number_of_threads_is_settled_and_in_the_identity_of_what_computes_o
     assert two.resolved_settings()["memory"]["threads"] == 2
     told = {kind: two.identity(kind).get("threads") for kind in ("sam", "clipseg", "inpaint", "subject", "matting")}
     assert told == {"sam": 2, "clipseg": 2, "inpaint": 2, "subject": None, "matting": None}
-    monkeypatch.setattr("darkroom.models.choose_device", lambda wanted: wanted)
+    monkeypatch.setattr("darkroom.models.chosen.choose_device", lambda wanted: wanted)
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda _device: (2**30, 24 * 2**30))
     assert "threads" not in Models(ModelNames(**miniature), Memory(threads=2), "cuda").identity("inpaint")
 

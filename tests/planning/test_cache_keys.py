@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-import darkroom.models
+import darkroom.models.chosen
 import darkroom.planning.cache_keys
 from darkroom.config.recipe import parse
 from darkroom.dataset import Photo
@@ -299,8 +299,8 @@ class Patched:
     """Models of machines that are not there, and a library or an op that has changed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(darkroom.models, "choose_device", lambda wanted: wanted)
-        monkeypatch.setattr(darkroom.models, "resolve_memory", lambda memory, device: memory)
+        monkeypatch.setattr(darkroom.models.chosen, "choose_device", lambda wanted: wanted)
+        monkeypatch.setattr(darkroom.models.chosen, "resolve_memory", lambda memory, device: memory)
         self.set = monkeypatch.setattr
 
     def memory(self, device: str = "cuda", **changes: Any) -> Models:
@@ -316,7 +316,7 @@ class Patched:
         return self.memory()
 
     def series(self) -> Models:
-        self.set(darkroom.models, "_series", lambda release: "99")
+        self.set(darkroom.models.chosen, "_series", lambda release: "99")
         return self.memory()
 
     def libraries(self) -> Models:
