@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 PARALLEL := $(PY) -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup weights demo test test-all lint bench bench-gpu bench-studio train train-smoke eval-miniature eval-masks eval-repaint eval-edges eval-photos test-full-size fuzz docs clean
+.PHONY: help setup weights demo test test-all lint bench bench-gpu bench-growth bench-studio train train-smoke eval-miniature eval-masks eval-repaint eval-edges eval-photos test-full-size fuzz docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ bench: setup  ## measure runs beside scripts and the bare models, and write docs
 
 bench-gpu: setup  ## the same at full size on a CUDA GPU, with random weights (10 minutes, 9 GB of disk)
 	PYTHONPATH=tests $(PY) -m benchmarks.gpu
+
+bench-growth: setup  ## measure time and memory for up to 10,000 photos and a million rows (8 minutes, keep the machine quiet)
+	$(PY) -m benchmarks.growth
 
 bench-studio: setup  ## measure in a browser how long clicks in the studio take (needs chromium; 10 minutes)
 	PYTHONPATH=tests $(PY) -m benchmarks.studio

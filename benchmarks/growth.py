@@ -1,44 +1,49 @@
-"""How time and memory grow with the number of photos and of rows of a table: `python -m benchmarks.growth OUT.png`.
+"""How time and memory grow with the number of photos and of rows of a table: `python -m benchmarks.growth`.
 
-It measures dry runs of tables of 10,000 to a million rows, whose rows name a hundred photos, and runs of 100 to 10,000
-photos of a recipe without a model; draws both; and prints the figures as a table. The million rows take minutes, the
-10,000 photos half an hour: `--rows` and `--photos` set other numbers.
+It measures dry runs of tables of 10,000 to a million rows, and runs of 100 to 10,000 photos of a recipe without a
+model; draws both into docs/pictures/growth.png; and writes the figures into docs/performance.md. With other numbers,
+`--rows` and `--photos`, it writes both into the folder `--to` instead.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import yaml
 
+from benchmarks import page
+from benchmarks.contenders.work import ROOT
 from benchmarks.measure import Cost, cost_of, python
 
-_DIFFERENT = 100  # photos that a table names
-_SIZE = (96, 128)  # height and width of a photo
-_COLOURS = ("red", "blue", "green")
+ROWS, PHOTOS = (10_000, 100_000, 1_000_000), (100, 1_000, 10_000)
+PICTURE = ROOT / "docs/pictures/growth.png"
 
-# Parameters that wait for no column; for a column with few values; for one that is different in each row.
-_PROMPTS = {"no column": "a desert", "few values": "a ${item.colour} desert", "all different": "${item.caption}"}
+_DIFFERENT = 100  # photos that a table names where rows share them
+_SIZE = (48, 64)  # height and width of a photo
+_WAIT = 2.1  # seconds, after which the digest of a new file is remembered
+_PROMPTS = {"shared photos": "a desert", "distinct photos": "a desert", "captions": "${item.caption}"}
 
 
-def dry_run(folder: Path, rows: int, prompt: str) -> Cost:
+def dry_run(folder: Path, rows: int, kind: str) -> Cost:
     """A dry run of a table with so many rows."""
-    table = folder / f"{rows}.csv"
-    if not table.exists():
-        with table.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["image", "caption", "colour"])
-            for row in range(rows):
-                writer.writerow([f"photos/{row % _DIFFERENT}.png", f"a car, number {row}", _COLOURS[row % 3]])
+    table = folder / f"{kind} {rows}.csv"
+    with table.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "caption"])
+        for row in range(rows):
+            image = _photo(folder, row if kind == "distinct photos" else row % _DIFFERENT)
+            writer.writerow([image.relative_to(folder), f"a car, number {row}"])
     stages = {
         "find": {"op": "text", "phrase": "a car"},
         "refine": {"grow": 3},
-        "inpaint": {"prompt": prompt, "seed": 1},
+        "inpaint": {"prompt": _PROMPTS[kind], "seed": 1},
     }
     recipe = _write(folder / "rows.yaml", {"dataset": {"manifest": str(table)}, "stages": stages})
     return cost_of(_command(recipe, folder, "dry_run=true"))
@@ -46,8 +51,11 @@ def dry_run(folder: Path, rows: int, prompt: str) -> Cost:
 
 def run(folder: Path, photos: int) -> Cost:
     """A run of so many photos, on a fresh store."""
-    grabcut = {"op": "grabcut", "box": [20, 20, 100, 80], "iterations": 1}
-    stages = {"thing": grabcut, "refine": {"grow": 2}, "erase": {}}
+    stages = {
+        "ink": {"op": "mask_file", "file": str(folder / "mask.png")},
+        "refine": {"grow": 2},
+        "erase": {},
+    }
     recipe = _write(folder / "photos.yaml", {"dataset": {"images": str(folder / "photos")}, "stages": stages})
     with tempfile.TemporaryDirectory(dir=folder) as outputs:
         return cost_of(_command(recipe, Path(outputs), f"limit={photos}"))
@@ -62,70 +70,112 @@ def _command(recipe: Path, outputs: Path, *words: str) -> list[str]:
     return python("run.py", f"recipe={recipe}", f"outputs={outputs}/outputs", "models=miniature", *words)
 
 
-def make_photos(folder: Path, number: int) -> None:
-    """Different photos: a bright rectangle on noise."""
+def _photo(folder: Path, number: int) -> Path:
+    """The file of a photo: the first are pictures, further ones have no bytes, which a dry run does not read."""
+    path = folder / "photos" / f"{number}.png"
+    return path if number < _DIFFERENT or path.exists() else folder / "further" / f"{number}.png"
+
+
+def make_photos(folder: Path, pictures: int, files: int) -> None:
+    """Different photos, noise with a bright rectangle, and one mask; and as many further files as rows need."""
     from PIL import Image
 
-    folder.mkdir()
-    for index in range(number):
+    for name in ("photos", "further"):
+        (folder / name).mkdir()
+    for index in range(pictures):
         pixels = np.random.default_rng(index).integers(0, 90, (*_SIZE, 3), np.uint8)
-        pixels[30:70, 40:90] += 150
-        Image.fromarray(pixels).save(folder / f"{index}.png")
+        pixels[16:32, 24:40] += 150
+        Image.fromarray(pixels).save(folder / "photos" / f"{index}.png")
+    mask = np.zeros(_SIZE, np.uint8)
+    mask[16:32, 24:40] = 255
+    Image.fromarray(mask).save(folder / "mask.png")
+    for index in range(pictures, files):
+        (folder / "further" / f"{index}.png").touch()
+
+
+def remember(folder: Path, files: int) -> None:
+    """Let the store know the digests of all files, as if a run had read them."""
+    from darkroom.store import FOLDER, Store
+    from darkroom.store.digests import RememberedDigests
+
+    time.sleep(_WAIT)
+    store = Store(folder / "outputs" / FOLDER)
+    store.create()
+    memory = RememberedDigests(store)
+    for number in range(files):
+        memory.add(_photo(folder, number).stat(), hashlib.sha256(str(number).encode()).hexdigest())
+    memory.save()
 
 
 Figures = dict[str, list[tuple[int, Cost]]]
 
 
 def measure(rows: Sequence[int], photos: Sequence[int]) -> tuple[Figures, Figures]:
-    """The costs of dry runs by kind of prompt, and of runs."""
+    """The costs of dry runs by kind of table, and of runs."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_photos(folder / "photos", max([*photos, _DIFFERENT]))
-        dry = {
-            kind: [(number, dry_run(folder, number, prompt)) for number in rows] for kind, prompt in _PROMPTS.items()
-        }
-        return dry, {"grabcut, refine, erase": [(number, run(folder, number)) for number in photos]}
+        make_photos(folder, max([*photos, _DIFFERENT]), max(rows))
+        runs = [(number, _said(f"{number:,} photos", run(folder, number))) for number in photos]
+        remember(folder, max(rows))
+        dry: Figures = {kind: [] for kind in _PROMPTS}
+        for kind in _PROMPTS:
+            for number in rows:
+                dry[kind].append((number, _said(f"{number:,} rows, {kind}", dry_run(folder, number, kind))))
+        return dry, {"mask_file, refine, erase": runs}
 
 
-def lines(figures: Figures, noun: str) -> Iterator[str]:
-    """A table in Markdown."""
-    yield f"| | {noun} | wall s | CPU s | CPU µs each | peak MB |"
+def _said(what: str, cost: Cost) -> Cost:
+    print(f"{what}: {cost.wall:.1f} s wall, {cost.cpu:.1f} s CPU, {cost.peak / 1e6:.0f} MB", flush=True)
+    return cost
+
+
+def lines(figures: Figures, noun: str, unit: str) -> Iterator[str]:
+    """A table in Markdown; `unit` is that of the time of each, ms or µs."""
+    yield f"| | {noun} | wall s | CPU s | CPU {unit} each | peak MB |"
     yield "|---|---|---|---|---|---|"
     for kind, costs in figures.items():
         for number, cost in costs:
-            each = cost.cpu / number * 1e6
+            each = cost.cpu / number * {"ms": 1e3, "µs": 1e6}[unit]
             yield f"| {kind} | {number:,} | {cost.wall:.1f} | {cost.cpu:.1f} | {each:,.0f} | {cost.peak / 1e6:.0f} |"
 
 
 def draw(path: Path, dry: Figures, runs: Figures) -> None:
-    """Plot CPU seconds and peak memory over the numbers."""
+    """Plot CPU time per photo or row, and peak memory, over the numbers."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(2, 2, figsize=(10, 7), layout="constrained")
-    for column, (figures, noun) in enumerate(((dry, "rows of a dry run"), (runs, "photos of a run"))):
+    columns = ((runs, "photos of a run", "CPU ms per photo", 1e3), (dry, "rows of a dry run", "CPU µs per row", 1e6))
+    for (above, below), (figures, noun, label, scale) in zip(axes.T, columns, strict=True):
         for kind, costs in figures.items():
             numbers = [number for number, _ in costs]
-            axes[0][column].loglog(numbers, [cost.cpu for _, cost in costs], "o-", label=kind)
-            axes[1][column].semilogx(numbers, [cost.peak / 1e6 for _, cost in costs], "o-", label=kind)
-        axes[0][column].set(xlabel=noun, ylabel="CPU seconds")
-        axes[1][column].set(xlabel=noun, ylabel="peak memory, MB", ylim=(0, None))
-        axes[0][column].legend()
+            above.semilogx(numbers, [cost.cpu / number * scale for number, cost in costs], "o-", label=kind)
+            below.semilogx(numbers, [cost.peak / 1e6 for _, cost in costs], "o-", label=kind)
+        above.set(xlabel=noun, ylabel=label, ylim=(0, None))
+        below.set(xlabel=noun, ylabel="peak memory, MB", ylim=(0, None))
+        above.legend()
     figure.savefig(path, dpi=110)
 
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("picture", type=Path)
-    parser.add_argument("--rows", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--photos", type=int, nargs="*", default=[100, 1_000, 10_000])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=ROWS)
+    parser.add_argument("--photos", type=int, nargs="+", default=PHOTOS)
+    parser.add_argument("--to", type=Path, help="a folder for growth.png and growth.md, in place of docs/")
     given = parser.parse_args()
+    started = time.perf_counter()
     dry, runs = measure(given.rows, given.photos)
-    draw(given.picture, dry, runs)
-    print("\n".join([*lines(dry, "rows"), "", *lines(runs, "photos")]))
+    written = [*lines(runs, "photos", "ms"), "", *lines(dry, "rows", "µs")]
+    if given.to:
+        draw(given.to / PICTURE.name, dry, runs)
+        (given.to / "growth.md").write_text("\n".join(written))
+    else:
+        draw(PICTURE, dry, runs)
+        said = f"{page.measured_on()}; {(time.perf_counter() - started) / 60:.0f} minutes."
+        page.replace_part(page.PAGE, "growth", [said, "", "![Growth](pictures/growth.png)", "", *written])
 
 
 if __name__ == "__main__":

@@ -192,8 +192,10 @@ class StageSpec:
         """The valid rules for seeds in some parameters."""
         rules = {}
         for key in self.kind.fields_with(RandomSeed):
-            with suppress(ValueError):  # a number, or reported by the check of the parameter
-                rules[key] = SeedRule.parse(parameters.get(key))
+            value = parameters.get(key)
+            if isinstance(value, str | Mapping):
+                with suppress(ValueError):  # reported by the check of the parameter
+                    rules[key] = SeedRule.parse(value)
         return rules
 
 

@@ -37,7 +37,8 @@ class Keys:
     def __init__(self, models: Models) -> None:
         self._models = models
         self._photo = _ENCODE(("photo", FORMAT, _libraries(), "")).removesuffix('""]')  # and a digest
-        self._identity = cache(lambda kind, batch_size: models.identity(kind))
+        self._libraries = _ENCODE(_libraries())
+        self._identity = cache(lambda kind, batch_size: _ENCODE(models.identity(kind)))
         self._facts = ByIdentity(_facts)
         self._print = lru_cache(maxsize=20_000)(self._fingerprint)
 
@@ -63,23 +64,28 @@ class Keys:
             PhotoError: a file that the stage reads is missing.
         """
         facts = self._facts(stage)
-        masks = [above.get(name, "") for name in facts.masks]
-        files = [content(path) for path in stage.input_files(name)] if facts.reads_files else ()
         size = self._models.batch_size
         fingerprint = facts.prints.get(size)
         if fingerprint is None:
             fingerprint = facts.prints[size] = self._print(op, stage, size)
-        parts = '","'.join([parent, fingerprint, *masks, *files])
-        return hashlib.sha256(f'["{parts}"]'.encode()).hexdigest()  # `_hash` of hexadecimal texts, but faster
+        inputs = [parent, fingerprint]
+        if facts.masks:
+            inputs += [above.get(name, "") for name in facts.masks]
+        if facts.reads_files:
+            inputs += [content(path) for path in stage.input_files(name)]
+        parts = '","'.join(inputs)
+        return hashlib.sha256(f'["{parts}"]'.encode()).hexdigest()  # JSON of hexadecimal texts
 
     def _fingerprint(self, op: str, stage: Stage, batch_size: int) -> str:
         """The hash of a step without its input. `batch_size`, which can change during a run, is an argument so that the
         cache notices.
         """
-        models: list[Any] = [self._identity(kind, batch_size) for kind in stage.models()]
+        models = [self._identity(kind, batch_size) for kind in stage.models()]
         if loras := stage.loras():
-            models += self._models.lora_identity(loras)
-        return _hash(op, stage.version, parameters(stage), models, _libraries())
+            models += map(_ENCODE, self._models.lora_identity(loras))
+        start, values = _ENCODE((op, stage.version)).removesuffix("]"), _ENCODE(parameters(stage))
+        text = f"{start},{values},[{','.join(models)}],{self._libraries}]"  # as JSON, of parts that are encoded once
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 class _Facts(NamedTuple):
@@ -97,8 +103,10 @@ class _Facts(NamedTuple):
 
 
 def _facts(stage: Stage) -> _Facts:
+    paths = stage.fields_with(PathField)
     overridden = type(stage).input_files is not Stage.input_files
-    return _Facts(stage.needed_masks(), overridden or bool(stage.input_files("")), {})
+    reads_files = any(getattr(stage, name) is not None for name in paths) or (overridden and not paths)
+    return _Facts(stage.needed_masks(), reads_files, {})
 
 
 def output_key(stage: Stage, key: str, parent: str) -> str:
@@ -121,10 +129,6 @@ def parameters(stage: Stage) -> dict[str, Any]:
     values = {name: getattr(stage, name) for name in stage.__pydantic_fields__}
     names = {key: list(values[key]) for key in paths if isinstance(values[key], Mapping)}
     return {key: value for key, value in values.items() if key not in left_out} | names
-
-
-def _hash(*parts: Any) -> str:
-    return hashlib.sha256(_ENCODE(parts).encode()).hexdigest()
 
 
 def content(path: Path) -> str:

@@ -156,6 +156,8 @@ class StepPlanner:
 
     def _make_variants(self, spec: StageSpec, item: Mapping[str, Any], digest: str | None) -> _Variants:
         variants = spec.variants(item, digest)
+        if len(variants) == 1:
+            return _Variants([(with_words(spec.name, variants[0], self._recipe.wildcards), "")], 0)
         names = _variant_names(variants)
         filled = [with_words(spec.name, stage, self._recipe.wildcards) for stage in variants]
         different = dict(zip(reversed(filled), reversed(names), strict=True))  # of equal ones, the first

@@ -29,8 +29,9 @@ def with_words(name: str, stage: Stage, words: Words) -> Stage:
         PhotoError: a text from a table names an unknown wildcard.
     """
     seeds = stage.fields_with(RandomSeed)
-    given = {key: getattr(stage, key) for key in stage.__pydantic_fields__} if seeds else {}
-    texts = {key: value for key, value in given.items() if isinstance(value, str) and WILDCARD.search(value)}
+    given = vars(stage) if seeds else {}
+    texts = {key: value for key, value in given.items() if isinstance(value, str) and "$" in value}
+    texts = {key: value for key, value in texts.items() if WILDCARD.search(value)}
     if not texts:
         return stage
     for key, text in texts.items():

@@ -27,7 +27,7 @@ SHEET = "contact_sheet.png"
 MAX_PHOTOS = 24
 MAX_MASKS = 400  # photos on a sheet that shows masks only
 MAX_HEIGHT = 16_000  # pixels; many viewers fail at 16384
-MAX_SHEETS = 10  # files; the page shows all
+MAX_SHEETS = 3  # files, each of which takes 0.7 s to draw; the page shows all pictures
 
 _MARGIN, _GAP, _AIR = 72, 20, 64  # around the page, between pictures, between photos
 _WIDTH = 2280  # between the margins; many columns make a sheet wider

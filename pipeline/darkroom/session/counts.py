@@ -9,7 +9,6 @@ from functools import partial
 from typing import NamedTuple
 
 from darkroom.config.jobs import Job
-from darkroom.config.settings import Settings
 from darkroom.dataset import Photo
 from darkroom.errors import PhotoError
 from darkroom.imaging.codec import PhotoSize, read_size
@@ -28,13 +27,18 @@ _REASONS = 5  # shown
 
 
 class PlannedJob:
-    """The parts of a job that counting needs."""
+    """The parts of a job that counting needs.
+
+    Attributes:
+        missing_ops: the ops of results that are not in the store, if no earlier job needs them; filled in by counting.
+    """
 
     def __init__(self, job: Job) -> None:
         self.planner = StepPlanner(job.recipe)
         self.keys = Keys(job.settings.models())
         self.settings = job.settings
         self.refused = refusal_finder(job.settings.models())
+        self.missing_ops: dict[str, None] = {}
 
 
 class _Counted(NamedTuple):
@@ -57,7 +61,6 @@ class Counts:
         reasons: the first of these photos, with the reason.
         cached: results in the store, by op.
         missing: results that are not in the store, by op.
-        missing_ops: the ops of missing results, by the settings of the first job that needs them.
         bytes: about how much disk space the missing results take.
         unread: photos with missing results whose size was not read, but taken for the mean.
     """
@@ -69,7 +72,6 @@ class Counts:
     reasons: list[str] = field(default_factory=list)
     cached: Counter[str] = field(default_factory=Counter)
     missing: Counter[str] = field(default_factory=Counter)
-    missing_ops: dict[Settings, dict[str, None]] = field(default_factory=dict)
     bytes: float = 0.0
     _seen: set[str] = field(default_factory=set)
     _seen_before: set[str] = field(default_factory=set)
@@ -132,7 +134,7 @@ class Counts:
                 except PhotoError as error:
                     problems[str(error)] = None
                     continue
-                is_missing = self._is_new(key) and self._result(key, step.op, job.settings, photo)
+                is_missing = self._is_new(key) and self._result(key, step.op, job, photo)
                 if step.children:
                     content = output_key(step.stage, key, parent)
                     walk(step.children, content, {**above, step.name: content})
@@ -146,13 +148,13 @@ class Counts:
         walk(tree, key, {})
         return _Counted(tree, pictures, problems)
 
-    def _result(self, key: str, op: str, settings: Settings, photo: Photo) -> bool:
+    def _result(self, key: str, op: str, job: PlannedJob, photo: Photo) -> bool:
         """Count a result; returns whether it is missing."""
         if self.keys.has(key):
             self.cached[op] += 1
             return False
         self.missing[op] += 1
-        self.missing_ops.setdefault(settings, {})[op] = None
+        job.missing_ops[op] = None
         self.bytes += bytes_of_result(op, self._sizes.of(photo))
         return True
 
@@ -176,15 +178,20 @@ class _Sizes:
         self.asked = 0
         self._pixels = self._deep = 0
         self._latest: OrderedDict[str, PhotoSize] = OrderedDict()
+        self._last_photo: Photo | None = None
+        self._last_size = PhotoSize(0, 8)
 
     def of(self, photo: Photo) -> PhotoSize:
         """The size of a photo; after many photos, their mean."""
+        if photo is self._last_photo:
+            return self._last_size
         place = str(photo.location)
         size = self._latest.get(place)
         if size is None:
             size = self._latest[place] = self._find(photo)
             if len(self._latest) > _PHOTOS_REMEMBERED:
                 self._latest.popitem(last=False)
+        self._last_photo, self._last_size = photo, size
         return size
 
     def _find(self, photo: Photo) -> PhotoSize:

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from darkroom.config.jobs import Job
+from darkroom.config.settings import Settings
 from darkroom.dataset.dataset import lines_left_out
 from darkroom.errors import printable
 from darkroom.provenance.differences import recomputation_causes
@@ -34,6 +35,7 @@ def dry_run(jobs: Sequence[Job], store: Store) -> str:
         store: with the results of earlier runs.
     """
     counts = Counts(ManyKeys(store))
+    missing_ops: dict[Settings, dict[str, None]] = {}
     waiting = list(jobs)
     while waiting:
         same_photos = [job for job in waiting if job.recipe.dataset == waiting[0].recipe.dataset]
@@ -42,9 +44,12 @@ def dry_run(jobs: Sequence[Job], store: Store) -> str:
         with remembered_digests(store, save=False):
             for photo in same_photos[0].recipe.dataset.photos():
                 counts.add(photo, counted)
+        for job in counted:
+            missing_ops.setdefault(job.settings, {}).update(job.missing_ops)
     warnings = dict.fromkeys(f"warning: {line}" for job in jobs for line in job.warnings)
     left_out = lines_left_out([job.recipe.dataset for job in jobs], set().union(*(job.columns for job in jobs)))
-    return "\n".join(map(printable, [*_work(counts, jobs), *left_out, *_estimates(counts, jobs, store), *warnings]))
+    estimates = _estimates(counts, missing_ops, jobs, store)
+    return "\n".join(map(printable, [*_work(counts, jobs), *left_out, *estimates, *warnings]))
 
 
 def _work(counts: Counts, jobs: Sequence[Job]) -> list[str]:
@@ -63,10 +68,12 @@ def _work(counts: Counts, jobs: Sequence[Job]) -> list[str]:
     return lines
 
 
-def _estimates(counts: Counts, jobs: Sequence[Job], store: Store) -> list[str]:
+def _estimates(
+    counts: Counts, missing_ops: Mapping[Settings, Mapping[str, None]], jobs: Sequence[Job], store: Store
+) -> list[str]:
     lines = []
     for settings in dict.fromkeys(job.settings for job in jobs):
-        models, ops = settings.models(), counts.missing_ops.get(settings, ())
+        models, ops = settings.models(), missing_ops.get(settings, ())
         recipes = [job.recipe for job in jobs if job.settings == settings]
         used = [kind for recipe in recipes for kind in recipe.models()]
         loras = [recipe.loras() for recipe in recipes]

@@ -176,7 +176,7 @@ class Stage(ABC):
         """The files that this stage reads for a photo; cache keys include their content.
 
         By default these are the values of its `PathField` parameters. A stage whose parameter is a folder overrides
-        this.
+        this. A stage whose `PathField` parameters are all null reads no file, and is not asked.
 
         Args:
             name: the photo's file name.
