@@ -45,6 +45,15 @@ def test_it_is_the_picture_of_plain_diffusers(tiny_folder: Path, tmp_path: Path,
     assert not np.array_equal(picture, diffusers_picture(tiny_folder / kind, request))
 
 
+def test_kohyas_names_of_sdxls_blocks(tiny_folder: Path, tmp_path: Path) -> None:
+    checkpoint = tiny_folder / "sdxl-inpaint"
+    files = {layout: write_lora(tmp_path / f"{layout}.safetensors", checkpoint, layout) for layout in ("sgm", "kohya")}
+    models = models_with(checkpoint, **files)
+    assert models.loras.problem("sgm") is None
+    first, second = models.diffusion.inpaint([request_of(**wants(sgm=0.8)), request_of(**wants(kohya=0.8))])
+    assert np.array_equal(first, second) and not np.array_equal(first, models.diffusion.inpaint([request_of()])[0])
+
+
 def test_no_picture_has_a_trace_of_another(tiny_folder: Path, tmp_path: Path) -> None:
     """In one call and over many, with six LoRAs, more than stay loaded: bits as from fresh models with one picture."""
     checkpoint = tiny_folder / "sdxl-inpaint"

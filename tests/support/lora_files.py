@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +38,17 @@ LAYOUTS: dict[str, Callable[[str, str, torch.Tensor, torch.Tensor], Tensors]] = 
 }
 
 
+def _sgm(layer: str, per_block: int) -> str:
+    """The name of an attention layer of SDXL's UNet in Stability's own code."""
+    layer = layer.replace("mid_block.attentions.0", "middle_block.1")
+    found = re.fullmatch(r"(down|up)_blocks\.(\d+)\.attentions\.(\d+)\.(.+)", layer)
+    if not found:
+        return layer
+    side, block, place = found[1], int(found[2]), int(found[3])
+    number = (per_block + 1) * block + place + (side == "down")  # before the first block down is conv_in
+    return f"{'input' if side == 'down' else 'output'}_blocks.{number}.1.{found[4]}"
+
+
 def write_lora(
     file: Path,
     checkpoint: Path,
@@ -51,7 +63,7 @@ def write_lora(
     Args:
         file: where to write it.
         checkpoint: a diffusers folder; only its configurations are read.
-        layout: one of `LAYOUTS`.
+        layout: one of `LAYOUTS`, or `sgm`: kohya's with the names of blocks that its scripts give to SDXL.
         seed: of the weights.
         rank: of all layers.
         size: standard deviation of the weights.
@@ -59,11 +71,15 @@ def write_lora(
     """
     generator = torch.Generator().manual_seed(seed)
     tensors: Tensors = {}
-    for (component, layer), shape in shapes_of(checkpoint)[0].items():
+    shapes, unet = shapes_of(checkpoint)
+    for (component, layer), shape in shapes.items():
         if component in parts and layer.endswith(LAYERS):
             is_bare = component == "unet" or layer.startswith("text_model.")  # published files have the prefix
             down = torch.randn((rank, *shape[1:]), generator=generator) * size
             up = torch.randn((shape[0], rank, *[1] * len(shape[2:])), generator=generator) * size
-            tensors |= LAYOUTS[layout](component, layer if is_bare else f"text_model.{layer}", down, up)
+            name = layer if is_bare else f"text_model.{layer}"
+            if layout == "sgm" and component == "unet":
+                name = _sgm(layer, unet.layers_per_block)
+            tensors |= LAYOUTS["kohya" if layout == "sgm" else layout](component, name, down, up)
     save_file(tensors, file)
     return file

@@ -47,11 +47,23 @@ def _projection(text: int) -> dict[str, torch.Tensor]:
 
 
 def _resampler(text: int) -> dict[str, torch.Tensor]:
-    """A perceiver of one layer with one head of 64 features."""
-    inner = 64
-    shapes = {
-        "latents": (1, TOKENS, inner),
-        "proj_in.weight": (inner, 32),
+    """A perceiver with one head of 64 features."""
+    shapes = resampler_shapes(text, 64, 32, TOKENS)
+    return {f"image_proj.{name}": torch.randn(shape) / 8 for name, shape in shapes.items()}
+
+
+def resampler_shapes(text: int, inner: int, seen: int, tokens: int) -> dict[str, tuple[int, ...]]:
+    """The tensors of a perceiver of four layers.
+
+    Args:
+        text: features of the painter's text.
+        inner: its own features, 64 for each head.
+        seen: features of a patch.
+        tokens: that it makes of a picture.
+    """
+    shapes: dict[str, tuple[int, ...]] = {
+        "latents": (1, tokens, inner),
+        "proj_in.weight": (inner, seen),
         "proj_in.bias": (inner,),
         "proj_out.weight": (text, inner),
         "proj_out.bias": (text,),
@@ -65,4 +77,4 @@ def _resampler(text: int) -> dict[str, torch.Tensor]:
         shapes |= {f"{layer}.0.to_out.weight": (inner, inner)}
         shapes |= {f"{layer}.1.0.weight": (inner,), f"{layer}.1.0.bias": (inner,)}
         shapes |= {f"{layer}.1.1.weight": (4 * inner, inner), f"{layer}.1.3.weight": (inner, 4 * inner)}
-    return {f"image_proj.{name}": torch.randn(shape) / 8 for name, shape in shapes.items()}
+    return shapes
