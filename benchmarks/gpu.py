@@ -1,6 +1,7 @@
 """`make bench-gpu`: the same comparison with SDXL at full size on a GPU, in ten minutes.
 
     python -m benchmarks.gpu [--rounds N]
+    python -m benchmarks.gpu memory.batch_size=8 memory.compile=true memory.dtype=bf16     # another memory=fast
     python -m benchmarks.gpu --tiny      # tiny models on the CPU, to test this program
 
 It first writes the published architectures with random weights (8 GB), which take as long as real ones. A mask is
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,6 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"how often contenders take turns ({ROUNDS})")
     parser.add_argument("--tiny", action="store_true", help="tiny models on the CPU, to test this program")
+    parser.add_argument("memory", nargs="*", help="settings on top of memory=fast, such as memory.offload=group")
     given = parser.parse_args()
     gpu = output_of(python("-c", GPU)).strip()
     if not given.tiny and not gpu:
@@ -81,13 +83,13 @@ def main() -> None:
     with cases.workshop() as folder:
         setting = TINY if given.tiny else FULL
         work = write_work(folder, setting)
-        rows = measure(folder, work, given.rounds)
+        rows = measure(folder, work, given.rounds, given.memory)
         if not given.tiny:
-            rows["limit"] = share_of_limit(folder, work)
+            rows["limit"] = share_of_limit(folder, work, given.memory)
     lines = page.gpu_table(rows)
     print("\n".join(lines))
     if not given.tiny:
-        page.write_gpu(lines, gpu, given.rounds)
+        page.write_gpu(lines, ", ".join([gpu, *given.memory]), given.rounds)
 
 
 def write_work(folder: Path, setting: Setting) -> Work:
@@ -123,7 +125,7 @@ def write_models(folder: Path, tiny: bool) -> tuple[Path, Path]:
     return folder / "sam_vit_b.pth", pipeline
 
 
-def measure(folder: Path, work: Work, rounds: int) -> dict[str, Ratios | str]:
+def measure(folder: Path, work: Work, rounds: int, memory: Sequence[str]) -> dict[str, Ratios | str]:
     """Darkroom beside the scripts and the floor."""
 
     def script(module: str, name: str, work: Work = work, *words: str) -> Callable[[], Cost]:
@@ -132,13 +134,13 @@ def measure(folder: Path, work: Work, rounds: int) -> dict[str, Ratios | str]:
 
     single = replace(work, prompts=work.prompts[:1], seeds=work.seeds[:1])
     contenders = {
-        "sweep": lambda: darkroom(folder, work),
+        "sweep": lambda: darkroom(folder, work, memory),
         "warm loop": script("benchmarks.contenders.warm_loop", "warm loop"),
         "batched loop": script("benchmarks.contenders.batched_loop", "batched loop"),
         "one process": script("benchmarks.contenders.warm_loop", "one process", single),
         "floor": script("benchmarks.floor", "floor", work, "1", str(os.cpu_count())),
     }
-    darkroom(folder, single)  # fills the caches of compilers, and fails early
+    darkroom(folder, single, memory)  # fills the caches of compilers, and fails early
     costs = in_turns(contenders, rounds, once=("one process",))
     costs["one process"] = [cost.times(work.pictures) for cost in costs["one process"]]
     ratios: dict[str, Ratios | str] = {
@@ -150,18 +152,17 @@ def measure(folder: Path, work: Work, rounds: int) -> dict[str, Ratios | str]:
     return ratios
 
 
-def darkroom(folder: Path, work: Work) -> Cost:
-    """Darkroom's run of a work, with `memory=fast` on a GPU."""
+def darkroom(folder: Path, work: Work, memory: Sequence[str]) -> Cost:
+    """Darkroom's run of a work, on a GPU with `memory=fast`, and with further settings of this group."""
     cases.empty(folder / "darkroom")
     words = (f"models.sam={work.sam}", f"models.inpaint={work.checkpoint}", f"device={work.device}")
     values = (f"stages.inpaint.prompt={list(work.prompts)}", f"stages.inpaint.seed={list(work.seeds)}")
-    memory = "memory=fast" if work.device == "cuda" else "memory=auto"
-    return cost_of(
-        cases.run(f"recipe={folder / 'recipe.yaml'}", memory, f"outputs={folder / 'darkroom'}", *words, *values)
-    )
+    group = "memory=fast" if work.device == "cuda" else "memory=auto"
+    where = (f"recipe={folder / 'recipe.yaml'}", f"outputs={folder / 'darkroom'}")
+    return cost_of(cases.run(*where, group, *memory, *words, *values))
 
 
-def share_of_limit(folder: Path, work: Work) -> Ratios:
+def share_of_limit(folder: Path, work: Work, memory: Sequence[str]) -> Ratios:
     """The arithmetic of further pictures ÷ what the GPU does in the time that they take: start-up does not count.
 
     The limit is what a product of two bf16 matrices of 8192 x 8192 reaches.
@@ -172,7 +173,7 @@ def share_of_limit(folder: Path, work: Work) -> Ratios:
     tflop = pictures * (work.steps * STEP_TFLOP + DECODE_TFLOP)
     shares = []
     for _ in range(2):
-        seconds = darkroom(folder, many).wall - darkroom(folder, few).wall
+        seconds = darkroom(folder, many, memory).wall - darkroom(folder, few, memory).wall
         print(f"    {seconds / pictures:.2f} s per further picture, limit {limit:.0f} TFLOP/s", flush=True)
         shares.append(tflop / seconds / limit)
     spread = (min(shares), sum(shares) / 2, max(shares))

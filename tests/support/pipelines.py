@@ -23,14 +23,17 @@ def pipeline_of(checkpoint: Path, dtype: torch.dtype = torch.float32) -> diffuse
 
 
 def diffusers_picture(
-    checkpoint: Path, request: InpaintRequest, loras: Mapping[Path, float] = MappingProxyType({})
+    checkpoint: Path,
+    request: InpaintRequest,
+    loras: Mapping[Path, float] = MappingProxyType({}),
+    dtype: torch.dtype = torch.float32,
 ) -> np.ndarray:
     """The picture that somebody gets who only knows the documentation of diffusers."""
     is_xl = "sdxl" in checkpoint.name
     kind = diffusers.StableDiffusionXLInpaintPipeline if is_xl else diffusers.StableDiffusionInpaintPipeline
     options = {"add_watermarker": False} if is_xl else {"safety_checker": None}
     second = {"prompt_2": request.prompt.text_2, "negative_prompt_2": request.prompt.negative_2} if is_xl else {}
-    pipe = kind.from_pretrained(checkpoint, **options)
+    pipe = kind.from_pretrained(checkpoint, dtype=dtype, **options)
     for file in loras:
         pipe.load_lora_weights(file.parent, weight_name=file.name, adapter_name=file.stem)
     if loras:
@@ -61,7 +64,8 @@ def offload_sequentially(pipe: diffusers.DiffusionPipeline) -> None:
 
 def offload(pipe: diffusers.DiffusionPipeline, kind: str) -> None:
     """Offload as `Memory(offload=kind)` does."""
-    apply_memory_settings(pipe, Memory(offload=kind, vae_slicing=True, vae_tiling=False), "cpu")
+    plain = {"channels_last": False, "compile": False, "vae_slicing": True, "vae_tiling": False}
+    apply_memory_settings(pipe, Memory(offload=kind, **plain), "cpu")
 
 
 OFFLOADS = {

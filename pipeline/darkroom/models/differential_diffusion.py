@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from copy import copy
+from typing import TYPE_CHECKING, Any
 
 from darkroom.models.latents import encode_images, to_latent_grid
 from darkroom.models.request import InpaintRequest
@@ -32,6 +33,7 @@ class DifferentialDiffusion:
         import torch
 
         self._pipe = pipe
+        self._noisy: list[torch.Tensor] = []
         self._original = encode_images(pipe, [request.image for request in requests])
         change_maps = [request.change_map for request in requests if request.change_map is not None]
         self._change_map = to_latent_grid(change_maps, self._original)
@@ -50,10 +52,17 @@ class DifferentialDiffusion:
         done = step + 1
         if done == steps:
             return latents
-        timestep = self._pipe.scheduler.timesteps[-steps:][done]
-        noisy = self._pipe.scheduler.add_noise(self._original, self._noise, timestep[None])
+        if not self._noisy:
+            self._noisy = self._noise_levels(steps)
         held = (self._change_map > 0) & (1 - self._change_map > done / steps)
-        return latents.copy_(torch.where(held, noisy.to(latents.dtype), latents))
+        return latents.copy_(torch.where(held, self._noisy[step].to(latents.dtype), latents))
+
+    def _noise_levels(self, steps: int) -> list[torch.Tensor]:
+        """The original latents with the noise of all steps but the first, since `add_noise` may wait for the device."""
+        scheduler: Any = copy(self._pipe.scheduler)
+        scheduler._begin_index = scheduler._step_index = None  # so that it takes the level of the timestep it is given
+        later = scheduler.timesteps[-steps:][1:]
+        return [scheduler.add_noise(self._original, self._noise, timestep[None]) for timestep in later]
 
     def _draw_noise(self, seed: int) -> torch.Tensor:
         import torch

@@ -29,8 +29,8 @@ from darkroom.models.settings import Memory
 from darkroom.models.side_by_side import Turns
 from darkroom.models.steering import Steering, steering_of
 from darkroom.models.steering_files import SteeringFiles
+from darkroom.models.vae import prepare_vae
 from darkroom.models.weights import ModelFiles
-from darkroom.system.profiling import spanned
 
 if TYPE_CHECKING:
     from darkroom.models.diffusers_interfaces import Pipeline
@@ -144,7 +144,7 @@ class Diffusion:
         """The pipeline and its settings, as plain data for `run.json`."""
         return {
             "pipeline": type(self._pipe).__name__,
-            "dtype": str(self._pipe.dtype).removeprefix("torch."),
+            "dtype": str(self._pipe.unet.dtype).removeprefix("torch."),
             "batch_size": self.batch_size,
             "unet_channels": self._pipe.unet.config.in_channels,
             "default_scheduler": type(self._base_scheduler).__name__,
@@ -265,6 +265,6 @@ def load_diffusion(
     silence_libraries()
     pipe = load_pipeline(files, torch_dtype(memory))
     pipe.set_progress_bar_config(disable=True)
-    pipe.vae.encode, pipe.vae.decode = spanned("VAE")(pipe.vae.encode), spanned("VAE")(pipe.vae.decode)
+    prepare_vae(pipe, device)
     apply_memory_settings(pipe, memory, device)
     return Diffusion(pipe, int(memory.batch_size), turns, steering_of(pipe.unet, steering, memory, device), loras)

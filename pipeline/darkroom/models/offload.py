@@ -100,7 +100,7 @@ def _apply(pipe: Pipeline, memory: Memory, device: str) -> None:
     elif memory.offload == "group":
         import torch
 
-        # Without streams: they keep pinned copies, which would not follow the VAE to fp32 and back.
+        # Without streams: they keep pinned copies, which would not follow a VAE that goes to fp32 and back.
         pipe.enable_group_offload(onload_device=torch.device(device), offload_type="leaf_level")
     else:
         pipe.to(device)

@@ -12,7 +12,7 @@ from darkroom.errors import Cancelled, PhotoError
 from darkroom.models.differential_diffusion import DifferentialDiffusion
 from darkroom.models.prompts import EncodedPrompt, PromptEmbeds
 from darkroom.models.request import InpaintRequest
-from darkroom.models.schedulers import eta_of
+from darkroom.models.schedulers import eta_of, know_timesteps_on_host
 from darkroom.models.steered_unet import steered
 from darkroom.system.profiling import span
 from darkroom.system.watching import piece_done
@@ -49,13 +49,17 @@ def repaint(
     restore = None if requests[0].change_map is None else DifferentialDiffusion(pipe, requests)
 
     def after_step(_pipe: Any, step: int, _timestep: int, tensors: dict[str, Any]) -> dict[str, Any]:
+        """Nothing here waits for the device, which still computes this step."""
         if restore:
             tensors["latents"] = restore(step, tensors["latents"])
-        latents[:] = tensors["latents"]
+        if step + 1 == _pipe.num_timesteps:
+            latents[:] = tensors["latents"]
+            tensors["latents"] = _as_decoded(tensors["latents"], pipe.vae.dtype)
         piece_done(step + 1, _pipe.num_timesteps)
         return tensors
 
     arguments = _arguments(requests, prompts)
+    know_timesteps_on_host(pipe)
     with steered(pipe, requests, steering), span("denoise"):
         try:
             pictures = pipe(**arguments, callback_on_step_end=after_step, output_type="np").images
@@ -91,6 +95,13 @@ def _arguments(requests: Sequence[InpaintRequest], prompts: Sequence[EncodedProm
         "strength": first.strength,
         "eta": eta_of(first.scheduler),
     }
+
+
+def _as_decoded(latents: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Latents in the dtype of the VAE, if that is wider; as diffusers has them before it scales them."""
+    import torch
+
+    return latents.to(torch.promote_types(latents.dtype, dtype))
 
 
 def _decode_in_fp32(pipe: Pipeline, latent: torch.Tensor, request: InpaintRequest) -> np.ndarray:

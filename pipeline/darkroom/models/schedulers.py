@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from darkroom.models.diffusers_interfaces import Scheduler
+    import torch
+
+    from darkroom.models.diffusers_interfaces import Pipeline, Scheduler
 
 # clip_sample is for models of pixels; where a checkpoint says nothing, DDIM's default of True would clip latents at 1.
 # Heun is left out: it does not support zero terminal SNR, and paints another picture with checkpoints trained for that.
@@ -50,3 +53,26 @@ def eta_of(name: str) -> float:
     For TCD it is gamma in the paper (arXiv 2402.19159, algorithm 4); 0.3 is what its model cards recommend.
     """
     return 0.3 if name == "tcd" else 0.0
+
+
+def know_timesteps_on_host(pipe: Pipeline) -> None:
+    """Give the scheduler of a pipeline each timestep from a copy on the CPU, for one call of the pipeline.
+
+    DDIM, PNDM, LCM and TCD compare timesteps with 0. With one on a GPU, that would wait in each step until the GPU has
+    computed all that it was given; now it waits once, for the copy.
+
+    Args:
+        pipe: with a scheduler of its own, which no other call uses.
+    """
+    scheduler: Any = pipe.scheduler
+    step = scheduler.step
+    on_host: list[torch.Tensor] = []
+
+    @wraps(step)
+    def step_on_host(model_output: torch.Tensor, _timestep: Any, *others: Any, **options: Any) -> Any:
+        if not on_host:
+            scheduler.timesteps = scheduler.timesteps.cpu()  # LCM and TCD look up the next one here
+            on_host.extend(reversed(scheduler.timesteps[-pipe.num_timesteps :]))
+        return step(model_output, on_host.pop(), *others, **options)
+
+    scheduler.step = step_on_host

@@ -15,7 +15,7 @@ Turns = AbstractContextManager[Any]
 def turns_on(device: str, memory: Memory) -> Turns:
     """One thread at a time where threads would disturb each other; nothing to wait for in fp32 on a CPU.
 
-    A GPU computes one thing at a time anyway. Both there and in half precision, the shared VAE goes to fp32 and back,
+    A GPU computes one thing at a time anyway. Both there and in half precision, the shared VAE may go to fp32 and back,
     and loading a model changes torch's default dtype. torch.compile traces a network when it is first used, which two
     threads must not do at once.
 

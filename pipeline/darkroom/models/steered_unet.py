@@ -127,7 +127,8 @@ def _union_residuals(group: Sequence[tuple[ControlModel, Any, Any]], latents: An
     net = group[0][0].net
     types = [UNION_TYPES[controls[0].name] for _, controls, _ in group]
     chosen = latents.new_zeros((len(latents), net.config.num_control_type))
-    chosen[:, types] = 1
+    for kind in types:  # a list as index would be copied to the device, which waits for it
+        chosen[:, kind] = 1
     return net(
         latents,
         timestep,
