@@ -495,19 +495,19 @@ def test_a_journal_from_a_stranger_moves_and_writes_nothing_elsewhere(
 
 def test_with_the_real_models_a_killed_run_becomes_what_it_would_have_been(cli: Cli, models: Models) -> None:
     with Image.open(ROOT / "examples/car.png") as car:
-        for number in range(2):
+        for number in range(5):  # more than any number of workers here has at the same time
             car.crop((number, 0, car.width, car.height)).save(cli.folder / f"{number}.png")
-    words = [f"dataset.images={cli.folder}", "stages.inpaint.steps=3", "stages.inpaint.seed=7"]
+    words = [f"dataset.images={cli.folder}", "stages.inpaint.steps=3", "stages.inpaint.seed=7", "memory.workers=2"]
     process = cli.start("recipe=car_on_mars", "models=miniature", *words)
     killed = cli.wait_for_pictures(process, 1)
     process.kill()
     process.communicate()
     first = (killed / "journal.jsonl").read_bytes().count(b"\n")
-    assert first  # mostly 1; a busy machine may have let the other come to its end
+    assert 0 < first < 5
     resumed = CliInProcess(cli.folder)("resume=latest")
     assert resumed.returncode == 0, resumed.stderr
     facts = json.loads((killed / "run.json").read_bytes())
-    assert facts["work"]["computed"].get("inpaint", 0) <= 2 - first
+    assert facts["work"]["computed"].get("inpaint", 0) <= 5 - first
     run(facts["config"], models, cli.folder / "uninterrupted/run")
     assert made(finished(killed)) == made(finished(cli.folder / "uninterrupted/run"))
 

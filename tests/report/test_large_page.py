@@ -32,7 +32,7 @@ def test_a_page_makes_cards_when_they_are_needed_and_searches_all(tmp_path: Path
         few = cards.count()
         assert 0 < few < 1000
         page.keyboard.press("End")
-        page.wait_for_function(f"document.querySelectorAll('#grid li').length > {few}")
+        page.locator("#grid li").nth(few).wait_for()  # further cards
 
         page.fill("#search", f"photo{PICTURES}.jpg")
         assert cards.count() == 1 and page.text_content("#count") == "1 of 3,000"

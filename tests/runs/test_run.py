@@ -191,7 +191,7 @@ def test_whatever_stops_a_run_what_is_finished_is_whole(cli: Cli, how: signal.Si
     assert status == ("running" if how == signal.SIGKILL else "interrupted")
 
 
-@pytest.mark.parametrize("largest, first", [(1_000, ".hydra/hydra.yaml"), (20_000, "journal.jsonl")])
+@pytest.mark.parametrize("largest, first", [(1_000, ".hydra/config.yaml"), (20_000, "journal.jsonl")])
 def test_a_full_disk_stops_the_run_in_one_line(cli: Cli, largest: int, first: str) -> None:
     """The largest file that this process may write stands in for a disk without room."""
     command = cli.command(*masks_only(cli, 60))

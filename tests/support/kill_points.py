@@ -190,6 +190,7 @@ def _ready(outputs: Path, folder: Path, seeds: Sequence[int], sweep: Path | None
         "on_empty": "fail",
         "models": dict.fromkeys(("sam", "clipseg", "inpaint"), "miniature"),
         "memory": {"workers": workers},
+        "engine": {"kind": "local"},
         "device": "cpu",
         "results": {"what": ["picture", "cutout", "layers"], "format": "jpeg", "quality": 90},
         "outputs": str(outputs),
