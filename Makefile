@@ -39,13 +39,13 @@ lint: setup  ## check style, formatting, types, and that the pages in docs/ are 
 	$(PY) -m mypy
 	$(PY) -m pytest tests/docs
 
-bench: setup  ## measure runs beside scripts and the bare models, and write docs/performance.md (10 minutes, keep the machine quiet)
+bench: setup  ## measure runs beside scripts and the bare models, and write docs/performance.md (15 minutes, keep the machine quiet)
 	$(PY) -m benchmarks
 
 bench-gpu: setup  ## the same at full size on a CUDA GPU, with random weights (10 minutes, 9 GB of disk)
 	PYTHONPATH=tests $(PY) -m benchmarks.gpu
 
-bench-growth: setup  ## measure time and memory for up to 10,000 photos and a million rows (8 minutes, keep the machine quiet)
+bench-growth: setup  ## measure time and memory for up to 10,000 photos and a million rows (keep the machine quiet)
 	$(PY) -m benchmarks.growth
 
 bench-studio: setup  ## measure in a browser how long clicks in the studio take (needs chromium; 10 minutes)
