@@ -182,7 +182,7 @@ def test_whatever_stops_a_run_what_is_finished_is_whole(cli: Cli, how: signal.Si
     folder = cli.wait_for_pictures(process, 2)
     process.send_signal(how)
     output, _ = process.communicate(timeout=60)
-    assert process.returncode == code and "Traceback" not in output
+    assert process.returncode == code and "Traceback" not in output, output
     lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
     assert 2 <= len(lines) < 40
     for line in lines:

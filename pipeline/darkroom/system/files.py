@@ -229,9 +229,8 @@ class Folder:
                 if make:
                     with suppress(FileExistsError):
                         os.mkdir(folder, dir_fd=parent)
-                inner = _open(folder, _READ | _DIRECTORY | _NO_LINK, parent)
-                os.close(parent)
-                parent = inner
+                outer, parent = parent, _open(folder, _READ | _DIRECTORY | _NO_LINK, parent)
+                os.close(outer)  # once: after an interruption, its number may be that of another thread's file
             yield parent, name
         finally:
             os.close(parent)
