@@ -1,4 +1,4 @@
-"""Networks that find objects and estimate depth, in their published settings, with random weights.
+"""Networks that find objects, estimate depth and refine edges, in their published settings, with random weights.
 
     python finding.py write|use KIND      (PYTHONPATH: pipeline and tests; HF_HUB_CACHE: where to write)
 
@@ -22,7 +22,7 @@ from huggingface_hub.constants import HF_HUB_CACHE
 from measuring import measured, told
 
 from darkroom.models import Memory, ModelNames, Models
-from darkroom.models.names import DEPTH
+from darkroom.models.names import DEPTH, VITMATTE
 from support.checkpoint_files import into_cache, write_part, write_tokenizer
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (300, 512, 3), np.uint8)
@@ -32,6 +32,7 @@ REPOSITORIES = {
     "owlv2": "google/owlv2-base-patch16-ensemble",
     "depth_anything": DEPTH,
     "dpt": "Intel/dpt-large",
+    "vitmatte": VITMATTE,
 }
 _BERT = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]", 1012: ".", 1029: "?", 1037: "a"}
 
@@ -94,12 +95,31 @@ def write_dpt(folder: Path) -> None:
     tf.DPTImageProcessor().save_pretrained(folder)
 
 
+def write_vitmatte(folder: Path) -> None:
+    """Yao et al., arXiv 2305.15272: ViTMatte-S, whose ViT looks at windows of 14 patches but in every third layer."""
+    backbone = tf.VitDetConfig(
+        hidden_size=384,
+        num_attention_heads=6,
+        num_channels=4,
+        image_size=512,
+        use_relative_position_embeddings=True,
+        window_block_indices=[0, 1, 3, 4, 6, 7, 9, 10],
+        residual_block_indices=[2, 5, 8, 11],
+        window_size=14,
+        out_features=["stage12"],
+    )
+    config = tf.VitMatteConfig(backbone_config=backbone, fusion_hidden_sizes=[256, 128, 64, 32])
+    _network(folder, tf.VitMatteForImageMatting, config)
+    tf.VitMatteImageProcessor().save_pretrained(folder)
+
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "sam3": write_sam3,
     "grounding_dino": write_grounding_dino,
     "owlv2": write_owlv2,
     "depth_anything": write_depth_anything,
     "dpt": write_dpt,
+    "vitmatte": write_vitmatte,
 }
 
 
@@ -108,22 +128,33 @@ def write(kind: str) -> None:
     into_cache(Path(HF_HUB_CACHE), REPOSITORIES[kind], Path(kind))
 
 
+KINDS = {"depth_anything": "depth", "dpt": "depth", "vitmatte": "matting"}
+"""What kind of model these are; all others find objects."""
+
+
 def use(kind: str) -> None:
     """One photo; detectors ask the miniature SAM for masks."""
-    of_depth = kind in ("depth_anything", "dpt")
-    name = {"depth" if of_depth else "find": REPOSITORIES[kind]}
+    of = KINDS.get(kind, "find")
+    name = {of: REPOSITORIES[kind]}
     models = Models(ModelNames(**name), Memory(), "cpu")
     with measured("load"):
         models.require(name)
-        model = models.depth if of_depth else models.find
+        model = getattr(models, of)
     with measured("one photo"):
-        found: dict[str, Any] = _depth(model) if of_depth else _objects(model)
-    print(json.dumps({**told(), **found, "identity": models.identity(next(iter(name)))["weights"]}))
+        found: dict[str, Any] = {"find": _objects, "depth": _depth, "matting": _alpha}[of](model)
+    print(json.dumps({**told(), **found, "identity": models.identity(of)["weights"]}))
 
 
 def _depth(model: Any) -> dict[str, Any]:
     nearness = model.map(PHOTO)
     return {"nearness": [nearness.shape, int(nearness.min()), int(nearness.max())]}
+
+
+def _alpha(model: Any) -> dict[str, Any]:
+    trimap = np.full(PHOTO.shape[:2], 128, np.uint8)
+    trimap[:100], trimap[200:] = 0, 255
+    alpha = model.alpha(PHOTO, trimap)
+    return {"alpha": [alpha.shape, bool(np.isfinite(alpha).all())]}
 
 
 def _objects(model: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Finders and depth networks at their published sizes, with random weights, one after the other."""
+"""Finders, depth networks and ViTMatte at their published sizes, with random weights, one after the other."""
 
 from __future__ import annotations
 
@@ -36,3 +36,7 @@ def test_finders(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["depth_anything", "dpt"])
 def test_depth_networks(kind: str, tmp_path: Path) -> None:
     assert _one(kind, tmp_path)["nearness"] == [[300, 512], 0, 255]
+
+
+def test_vitmatte(tmp_path: Path) -> None:
+    assert _one("vitmatte", tmp_path)["alpha"] == [[300, 512], True]

@@ -1,4 +1,4 @@
-"""LoRAs, control models and IP-Adapters of SDXL at their published sizes, with random weights, one after the other."""
+"""LoRAs, control models and IP-Adapters at their published sizes, with random weights, one after the other."""
 
 from __future__ import annotations
 
@@ -41,3 +41,16 @@ def test_it_loads_and_steers(folder: Path, kind: str) -> None:
     assert told["peak_gib"] < 20
     assert told["shape"] == [512, 512, 3] and min(told["deviations"]) > 0
     assert told["alike"]  # the two layouts of a LoRA paint the same picture
+
+
+def test_sd15_with_a_controlnet(tmp_path: Path) -> None:
+    assert shutil.disk_usage(tmp_path).free > 5 * 2**30, "needs 5 GB of disk"
+    try:
+        run_script("sd15.py", "write", folder=tmp_path)
+        output = run_script("sd15.py", "use", folder=tmp_path)
+    finally:
+        remove_large_files(tmp_path)
+    print("sd15", output)
+    told = json.loads(output)
+    assert told["peak_gib"] < 20
+    assert told["shapes"] == [[512, 512, 3]] * 2 and min(told["deviations"]) > 0 and told["differ"]
