@@ -38,6 +38,7 @@ _OPENERS = {
     "export/webdataset.py": "tars that it writes into a new folder of its own",
     "config/text_lists.py": "whether it may be read, through `Folder`",
     "imaging/strands.py": "its own weights",
+    "studio/brush.py": "none: it reads text",
     "studio/command.py": "a browser",
     "studio/draft_files.py": "none: it reads text",
     "studio/photos.py": "none: photos open their own files",

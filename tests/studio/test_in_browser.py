@@ -91,7 +91,7 @@ def test_mouse_and_keys_mark_the_object_and_take_it_back(examples: StudioProcess
     photo = tab.open_photo("dog.png")
 
     def saved(**marks: list) -> None:
-        nothing: dict[str, list] = {"points": [], "negative": [], "boxes": []}
+        nothing: dict[str, list] = {"points": [], "negative": [], "boxes": [], "strokes": []}
         wait_for(lambda: examples.saved_clicks(photo, "object") == {"choose": "score", **nothing, **marks}, f"{marks}")
 
     tab.mark(300, 300)

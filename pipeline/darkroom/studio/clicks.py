@@ -1,12 +1,15 @@
-"""Clicks on photos: what a person marks on the page, and how a stage takes it."""
+"""Clicks on photos: what a person marks or paints on the page, and how a stage takes it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
+from darkroom.imaging.strokes import Stroke
 from darkroom.stages import STAGES
+from darkroom.studio.brush import Painting, is_brush, plain_strokes, strokes_of
 
 _MARKS = ("points", "negative", "boxes", "box")  # parameters that are made on the canvas
 _MOST = 200  # marks of a kind on one photo
@@ -22,22 +25,26 @@ class Clicks:
         negative: [x, y] each, beside it.
         boxes: [x0, y0, x1, y1] each.
         choose: which of SAM's candidates.
+        strokes: of the brush, in their order.
+        size: (width, height) of the photo that has strokes.
     """
 
     points: tuple[tuple[float, ...], ...] = ()
     negative: tuple[tuple[float, ...], ...] = ()
     boxes: tuple[tuple[float, ...], ...] = ()
     choose: str = "score"
+    strokes: tuple[Stroke, ...] = ()
+    size: tuple[int, int] = (1, 1)
 
     def __bool__(self) -> bool:
-        return bool(self.points or self.boxes)
+        return bool(self.points or self.boxes or any(not stroke.erase for stroke in self.strokes))
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Clicks:
         """Clicks from parameters as a stage or a request gives them; anything malformed counts as none.
 
         Raises:
-            ValueError: there are more than a person makes; SAM would take gigabytes.
+            ValueError: there are more than a person makes (SAM would take gigabytes), or strokes are malformed.
         """
         boxes = given.get("boxes") or ([given["box"]] if given.get("box") else [])
         choose = given.get(_CHOICE)
@@ -46,10 +53,24 @@ class Clicks:
             _marks(given.get("negative"), 2),
             _marks(boxes, 4),
             choose if isinstance(choose, str) else "score",
+            strokes_of(given.get("strokes") or []),
         )
 
-    def parameters(self, op: str) -> dict[str, Any]:
-        """The parameters that an op takes from these clicks; empty ones are left out."""
+    @cached_property
+    def painting(self) -> Painting:
+        """What the strokes paint."""
+        return Painting(self.size, self.strokes)
+
+    def parameters(self, stage: Mapping[str, Any], mask: str | None) -> dict[str, Any]:
+        """The parameters that a stage takes from these clicks; empty ones are left out.
+
+        Args:
+            stage: `op`, and the parameters that are written.
+            mask: the path of the painted mask; None if nothing is painted.
+        """
+        op = stage["op"]
+        if is_brush(stage):
+            return {} if mask is None else {"file": mask}
         values: dict[str, Any] = {
             "points": _lists(self.points),
             "negative": _lists(self.negative),
@@ -59,9 +80,19 @@ class Clicks:
         taken = {name: values[name] for name in marks_of(op) if values[name]}
         return taken | ({_CHOICE: self.choose} if _CHOICE in click_parameters(op) and self.choose != "score" else {})
 
+    def on(self, size: tuple[int, int]) -> Clicks:
+        """The same on a photo of this size, (width, height) in px."""
+        return replace(self, size=size)
+
     def plain(self) -> dict[str, Any]:
         """As JSON."""
-        return asdict(self)
+        marks = {name: getattr(self, name) for name in ("points", "negative", "boxes", "choose")}
+        return {**marks, "strokes": plain_strokes(self.strokes)}
+
+
+def made_by_clicks(stage: Mapping[str, Any]) -> tuple[str, ...]:
+    """The parameters of a stage that are set on the canvas; empty for most."""
+    return ("file",) if is_brush(stage) else click_parameters(stage["op"])
 
 
 def click_parameters(op: str) -> tuple[str, ...]:

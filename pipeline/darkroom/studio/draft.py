@@ -2,6 +2,7 @@
 
 outputs/studio/NAME/recipe.yaml        the recipe, which the command line can run at any time
 outputs/studio/NAME/photos.jsonl       its manifest: one line for each photo with clicks
+outputs/studio/NAME/masks/*.png        what was painted with the brush
 outputs/studio/NAME/photos-*.jsonl     the manifests of runs, as they were when these began
 outputs/studio/NAME/studio.json        where all photos are, and which is shown
 outputs/studio/NAME/runs.jsonl         the runs that were started from it
@@ -12,7 +13,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,45 +23,17 @@ from darkroom.dataset import Dataset, Photo
 from darkroom.dataset.columns import BUILT_IN
 from darkroom.errors import DarkroomError, RecipeError, suggest
 from darkroom.stages import STAGES
-from darkroom.studio.clicks import Clicks, click_parameters
-from darkroom.studio.draft_files import DraftFiles
+from darkroom.studio.brush import is_brush, paintings_in
+from darkroom.studio.clicks import Clicks, click_parameters, made_by_clicks
+from darkroom.studio.draft_files import MASKS, DraftFiles
 from darkroom.studio.recipe_text import Written, columns_of, plain
-
-Stages = dict[str, dict[str, Any]]  # by name: `op`, and the parameters that differ from their defaults
-
+from darkroom.studio.state import Stages, State
 
 _UNDONE = 100  # changes that can be undone
 
 
 class Conflict(DarkroomError):
     """Another tab has changed the draft since this one read it."""
-
-
-@dataclass(frozen=True)
-class State:
-    """What a draft holds at one moment; never modified.
-
-    Attributes:
-        revision: counts the changes.
-        stages: in order; without the parameters that are made by clicks.
-        clicks: by photo name and stage name.
-        common: clicks that hold for every photo without its own, by stage name.
-    """
-
-    revision: int
-    stages: Stages
-    clicks: Mapping[str, Mapping[str, Clicks]]
-    common: Mapping[str, Clicks]
-
-    def clicks_on(self, photo: str) -> dict[str, Clicks]:
-        """The clicks on a photo, by stage name."""
-        own = self.clicks.get(photo, {})
-        return {name: own.get(name, self.common.get(name, Clicks())) for name in self.clicked}
-
-    @property
-    def clicked(self) -> list[str]:
-        """The stages that take clicks."""
-        return [name for name, stage in self.stages.items() if click_parameters(stage["op"])]
 
 
 class Draft:
@@ -84,7 +57,9 @@ class Draft:
         self._past: list[Stages] = []  # before each change that can be undone
         self._last_change = ""
         stages, common, columns = _split(config.get("stages") or {})
-        self.state = State(0, stages, self._clicks_in(columns), common)
+        clicks = self._clicks_in(columns)
+        start = Path(str((config.get("dataset") or {}).get("manifest") or "")).parent
+        self.state = self._with_paintings(State(0, stages, clicks, common), start)
 
     def change(self, revision: int, make: Callable[[State], State], what: str = "") -> State:
         """Change the draft and save it.
@@ -137,29 +112,27 @@ class Draft:
         """
         try:
             json.dumps(state.stages, ensure_ascii=False).encode()  # YAML would write the half as an escape
-            self.files.write(self.written(state, self.files.folder), self.dataset)
+            self.files.write(self.written(state, self.files.folder, MASKS), self.dataset)
         except UnicodeEncodeError:
             raise RecipeError("a text holds half of a character") from None
 
-    def written(self, state: State, start: Path) -> Written:
+    def written(self, state: State, start: Path, masks: str) -> Written:
         """The recipe and its manifest as text files hold them.
 
         Args:
             state: of the draft.
             start: the folder of the files, where relative paths start.
+            masks: the folder of painted masks, as the files name it.
         """
-        return Written.of(self.name, self._rest, self.dataset, self._photos, state, start)
+        return Written.of(self.name, self._rest, self.dataset, self._photos, state, (start, masks))
 
     def recipe_for(self, photo: Photo, state: State) -> dict[str, Any]:
         """The recipe for one photo alone, with its clicks and its manifest columns filled in."""
-        clicks = state.clicks_on(photo.name)
+        clicks = state.from_clicks(photo.name, str(self.files.masks))
         columns = {**{name: f"${{item.{name}}}" for name in BUILT_IN}, **photo.item}  # a run fills the others in
-        stages = {
-            name: stage | (clicks[name].parameters(stage["op"]) if name in clicks else {})
-            for name, stage in state.stages.items()
-        }
-        filled = fill_in(stages, columns) if photo.item else stages
-        return {"name": self.name, "dataset": {"images": str(photo.path)}, "stages": filled} | self._rest
+        filled = fill_in(state.stages, columns) if photo.item else state.stages
+        stages = {name: stage | clicks.get(name, {}) for name, stage in filled.items()}
+        return {"name": self.name, "dataset": {"images": str(photo.path)}, "stages": stages} | self._rest
 
     def run_recipe(self, state: State, only: Sequence[str] = ()) -> dict[str, Any]:
         """The recipe of a run of all photos, or of some; its manifest is a file of its own, which no change will touch.
@@ -167,7 +140,7 @@ class Draft:
         Raises:
             OutputError: the manifest cannot be written.
         """
-        written = self.written(state, self.files.folder)
+        written = self.written(state, self.files.folder, str(self.files.masks))
         dataset = plain(self.dataset)
         if written.rows is not None:
             folder = str(self.files.folder / written.dataset["folder"])
@@ -177,10 +150,10 @@ class Draft:
         return {"name": self.name, "dataset": dataset, "stages": written.stages} | self._rest
 
     def photos_of_run(self, state: State) -> int:
-        """The number of photos that a run of all takes: with clicks, those that have them at every stage."""
+        """The number of photos that a run of all takes: with clicks, those that have what they need."""
         if len(self._photos) == 1 or not any(any(clicks.values()) for clicks in state.clicks.values()):
             return len(self._photos)
-        return sum(all(state.clicks_on(name).values()) for name in self._photos)
+        return sum(map(state.takes, self._photos))
 
     def _clicks_in(self, columns: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, Clicks]]:
         """The clicks that the manifest's columns hold, by photo and stage."""
@@ -191,6 +164,25 @@ class Draft:
                 if clicks := Clicks.of(given):
                     found.setdefault(photo.name, {})[stage] = clicks
         return found
+
+    def _with_paintings(self, state: State, start: Path) -> State:
+        """The state with the strokes that are in the masks of its `mask_file` stages.
+
+        Args:
+            state: as the recipe has it.
+            start: the folder where paths in the manifest start.
+        """
+        stages, common = dict(state.stages), dict(state.common)
+        clicks = {photo: dict(made) for photo, made in state.clicks.items()}
+        items = {photo.name: photo.item for photo in self._photos.values()}
+        for name, stage in stages.items():
+            found = paintings_in(stage.get("file"), items, start) if stage["op"] == "mask_file" else {}
+            if found:
+                stages[name] = {key: value for key, value in stage.items() if key != "file"}
+            for photo, painting in found.items():
+                made = Clicks(strokes=painting.strokes, size=painting.size)
+                (clicks.setdefault(photo, {}) if photo else common)[name] = made
+        return replace(state, stages=stages, clicks=clicks, common=common)
 
 
 def with_clicks(state: State, photo: str, stage: str, clicks: Clicks) -> State:
@@ -223,10 +215,7 @@ def with_stage(state: State, op: str, before: str | None) -> State:
     """The state with one more stage, before another one or at the end."""
     if op not in STAGES:
         raise RecipeError(f"{op}: unknown op, {suggest(op, list(STAGES))}")
-    orphaned = (name for clicks in state.clicks.values() for name in clicks if name not in state.stages)
-    free = (name for name in (op, *(f"{op}_{number}" for number in range(2, 1000))) if name not in state.stages)
-    name = next(orphaned, None) if click_parameters(op) else None  # clicks of a stage that was removed are kept
-    name = name or next(free)
+    name = _name_for(state, {"op": op}, op)
     return replace(state, stages=_placed({**state.stages, name: {"op": op}}, name, before))
 
 
@@ -240,6 +229,43 @@ def with_stage_moved(state: State, stage: str, before: str | None) -> State:
     """The state with a stage in another place: before another one, or at the end."""
     _stage(state, stage)
     return replace(state, stages=_placed(state.stages, stage, before))
+
+
+def with_brush(state: State, stage: str | None, how: str) -> State:
+    """The state with a mask that is painted by hand.
+
+    Args:
+        state: of the draft.
+        stage: whose mask it changes; None for a mask of its own, in front.
+        how: `instead` of that stage; or a `how` of `combine`: `union` adds to the stage's mask, and `difference` takes
+            away from it.
+    """
+    alone: dict[str, Any] = {"op": "mask_file"}
+    brush = _name_for(state, alone, "brush")
+    if stage is None:
+        return replace(state, stages={brush: alone, **state.stages})
+    _stage(state, stage)
+    if how == "instead":
+        return without_stage(replace(state, stages=_placed({**state.stages, brush: alone}, brush, stage)), stage)
+    joint = {"op": "combine", "mask": brush} | ({"how": how} if how != "union" else {})
+    join = _name_for(state, joint, {"union": "with_brush", "difference": "without_brush"}[how])
+    names = list(state.stages)
+    following = names[names.index(stage) + 1] if stage != names[-1] else None
+    # without strokes on a photo, its mask is one black pixel, which is scaled
+    stages = _placed({**state.stages, brush: {**alone, "resize": True}}, brush, stage)
+    return replace(state, stages=_placed({**stages, join: joint}, join, following))
+
+
+def _name_for(state: State, stage: Mapping[str, Any], wanted: str) -> str:
+    """The name for a new stage: that of a removed one whose clicks it can take, which are kept, or else a free one."""
+    orphans = (
+        name
+        for clicks in state.clicks.values()
+        for name, made in clicks.items()
+        if name not in state.stages and bool(made.strokes) == is_brush(stage)
+    )
+    free = (name for name in (wanted, *(f"{wanted}_{number}" for number in range(2, 1000))) if name not in state.stages)
+    return (next(orphans, None) if made_by_clicks(stage) else None) or next(free)
 
 
 def with_second_pass(state: State, settings: Sequence[Mapping[str, Any]]) -> State:

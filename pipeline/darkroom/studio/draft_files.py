@@ -16,11 +16,13 @@ from darkroom.config.recipe_paths import label
 from darkroom.dataset import Dataset
 from darkroom.errors import OutputError, RecordError
 from darkroom.report.commands import recipe_command
+from darkroom.studio.brush import Painter
 from darkroom.studio.recipe_text import Written, plain
 from darkroom.system import strict_json
 from darkroom.system.files import Folder, writing
 
 RECIPE, MANIFEST, STUDIO, RUNS = "recipe.yaml", "photos.jsonl", "studio.json", "runs.jsonl"
+MASKS = "masks"  # the folder of painted masks
 
 _MAX_BYTES = 16_000_000  # of studio.json and of runs.jsonl
 
@@ -51,7 +53,13 @@ class DraftFiles:
         self._files = Folder(folder)
         self._last: dict[str, bytes] = {}
         self._dataset: Dataset | None = None
+        self._painter = Painter()
         self.shown: str | None = None
+
+    @property
+    def masks(self) -> Path:
+        """The folder of painted masks."""
+        return self.folder.absolute() / MASKS
 
     @property
     def recipe(self) -> str:
@@ -93,6 +101,10 @@ class DraftFiles:
 
     def write(self, written: Written, dataset: Dataset) -> None:
         """Save the draft. Files that would not change are left alone. Raises `OutputError` if that fails."""
+        for name, painting in written.paintings.items():
+            if not self._files.has(f"{MASKS}/{name}"):
+                with writing(self.folder / MASKS):
+                    self._files.write(f"{MASKS}/{name}", self._painter.file(painting))
         if written.rows is not None:  # first, so that the recipe never names a manifest that is not there
             self._replace(MANIFEST, written.manifest())
         self._replace(RECIPE, written.recipe(self.recipe, MANIFEST))
@@ -140,6 +152,11 @@ class DraftFiles:
             return False
 
 
+def masks_of(name: str) -> str:
+    """The folder in which painted masks are saved beside the recipe of a name."""
+    return f"{name}_masks"
+
+
 class SavedFiles:
     """Recipes and manifests that were saved for the user. A file that is not as it was saved is never overwritten.
 
@@ -151,33 +168,41 @@ class SavedFiles:
         self._folder = folder
         self._files = Folder(folder)
         self._digests: dict[str, str] = {}
+        self._painter = Painter()
 
     def save(self, written: Written, name: str) -> list[str]:
-        """Write a recipe, and its manifest if it needs one.
+        """Write a recipe, its manifest if it needs one, and painted masks into the folder `masks_of(name)`.
 
         Args:
             written: the draft; its relative paths start at the folder.
             name: of the recipe, and of the files without suffix.
 
         Returns:
-            the names of the files.
+            the names of the recipe and the manifest.
 
         Raises:
             OutputError: there is such a file already, or it cannot be written; nothing is overwritten.
         """
         recipe, manifest = f"{name}.yaml", f"{name}.jsonl"
         written = replace(written, name=name)
-        texts = {recipe: written.recipe(label(self._folder / recipe), manifest)}
+        texts = {recipe: written.recipe(label(self._folder / recipe), manifest).encode()}
         if written.rows is not None:
-            texts = {manifest: written.manifest(), **texts}  # first, as the recipe names it
-        for file in texts:
+            texts = {manifest: written.manifest().encode(), **texts}  # first, as the recipe names it
+        masks = {f"{masks_of(name)}/{file}": painting for file, painting in written.paintings.items()}
+        for file in (*masks, *texts):
             if self._files.holds(file) and not self._is_as_saved(file):
                 raise OutputError(f"{file}: exists already; choose another name")
-        for file, text in texts.items():
-            with writing(self._folder / file):
-                self._files.write(file, text.encode())
-            self._digests[file] = hashlib.sha256(text.encode()).hexdigest()
+        for file, painting in masks.items():
+            if not self._files.holds(file):
+                self._write(file, self._painter.file(painting))
+        for file, data in texts.items():
+            self._write(file, data)
         return list(reversed(texts))
+
+    def _write(self, file: str, data: bytes) -> None:
+        with writing(self._folder / file):
+            self._files.write(file, data)
+        self._digests[file] = hashlib.sha256(data).hexdigest()
 
     def _is_as_saved(self, file: str) -> bool:
         try:

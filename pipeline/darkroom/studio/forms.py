@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from darkroom.config.stage_defaults import MISSING, with_defaults
 from darkroom.stages import STAGES, Stage
+from darkroom.studio.brush import is_brush
 from darkroom.studio.clicks import click_parameters
 from darkroom.studio.recipe_text import summary_of
 
@@ -40,6 +41,7 @@ def _form(op: str, kind: type[Stage]) -> dict[str, Any]:
         "kind": "repaint" if kind.repaints else "gate" if kind.is_gate else "frame" if kind.frames else "mask",
         "needs_mask": kind.needs_mask,
         "clicks": bool(clicks),
+        "brush": is_brush({"op": op}),
         "parameters": [
             {"name": name, "help": schema["properties"][name]["description"]}
             | _value(schema["properties"][name])

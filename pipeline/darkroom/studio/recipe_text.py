@@ -15,10 +15,11 @@ from darkroom.dataset import Dataset, Photo
 from darkroom.dataset.table_rows import IMAGE
 from darkroom.resources import COMMAND
 from darkroom.stages import STAGES
-from darkroom.studio.clicks import Clicks, click_parameters
+from darkroom.studio.brush import Painting, is_brush
+from darkroom.studio.clicks import made_by_clicks
 
 if TYPE_CHECKING:
-    from darkroom.studio.draft import State
+    from darkroom.studio.state import State
 
 _WIDTH = 100  # characters of a stage on one line
 _COLUMN = 48  # where comments begin
@@ -35,6 +36,7 @@ class Written:
         dataset: the recipe's section `dataset`; `manifest` is left out if there is one: its file has no name yet.
         stages: as they are written.
         rows: the manifest's rows; None if the recipe needs no manifest.
+        paintings: the masks that it names, by the name of their file.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Written:
     dataset: Mapping[str, Any]
     stages: Mapping[str, Mapping[str, Any]]
     rows: list[dict[str, Any]] | None
+    paintings: Mapping[str, Painting]
 
     @classmethod
     def of(
@@ -51,23 +54,24 @@ class Written:
         dataset: Dataset,
         photos: Mapping[str, Photo],
         state: State,
-        start: Path,
+        folders: tuple[Path, str],
     ) -> Written:
-        """A draft as it stands; for the arguments see `Draft.written`."""
+        """A draft as it stands; for the arguments see `Draft.written`, whose `start` and `masks` are the folders."""
+        start, masks = folders
         columns = {stage: _columns(state, stage) for stage in state.clicked}
         if len(photos) == 1:
-            clicks = {stage: own.parameters(state.stages[stage]["op"]) for stage, own in _only(state, photos).items()}
+            clicks = state.from_clicks(next(iter(photos)), masks)
         elif state.clicks and any(any(of_photo.values()) for of_photo in state.clicks.values()):
             clicks = {
                 stage: {key: f"${{item.{column}}}" for key, column in columns[stage].items()} for stage in columns
             }
-            rows = [row for photo in photos.values() if (row := _row(photo, state, columns))]
+            rows = [row for photo in photos.values() if (row := _row(photo, state, columns, masks))]
             stages = {stage: {**given, **clicks.get(stage, {})} for stage, given in state.stages.items()}
-            return cls(name, rest, {"folder": _shown(_root(photos), start)}, stages, rows)
+            return cls(name, rest, {"folder": _shown(_root(photos), start)}, stages, rows, state.paintings())
         else:
-            clicks = {stage: own.parameters(state.stages[stage]["op"]) for stage, own in state.common.items()}
+            clicks = state.from_clicks("", masks)
         stages = {stage: {**given, **clicks.get(stage, {})} for stage, given in state.stages.items()}
-        return cls(name, rest, plain(dataset, start), stages, None)
+        return cls(name, rest, plain(dataset, start), stages, None, state.paintings())
 
     def recipe(self, path: str, manifest: str) -> str:
         """The recipe file.
@@ -125,27 +129,23 @@ def _stage_lines(name: str, stage: Mapping[str, Any]) -> list[str]:
 
 def _columns(state: State, stage: str) -> dict[str, str]:
     """The manifest column of each parameter that is made by clicks; named after the stage if several have such."""
-    names = click_parameters(state.stages[stage]["op"])
+    names = made_by_clicks(state.stages[stage])
+    if is_brush(state.stages[stage]):
+        return {name: re.sub(r"\W", "_", f"{stage}_mask") for name in names}
     alone = len(state.clicked) == 1
     return {name: name if alone else re.sub(r"\W", "_", f"{stage}_{name}") for name in names}
 
 
-def _row(photo: Photo, state: State, columns: Mapping[str, Mapping[str, str]]) -> dict[str, Any] | None:
-    """The manifest's row of a photo; None if a stage has no clicks on it."""
-    clicks = state.clicks_on(photo.name)
-    if not all(clicks.values()):
+def _row(photo: Photo, state: State, columns: Mapping[str, Mapping[str, str]], masks: str) -> dict[str, Any] | None:
+    """The manifest's row of a photo; None if a stage waits for clicks on it."""
+    if not state.takes(photo.name):
         return None
+    clicks = state.from_clicks(photo.name, masks)
     row: dict[str, Any] = {IMAGE: photo.name, **photo.item}
     for stage, names in columns.items():
-        values = clicks[stage].parameters(state.stages[stage]["op"])
         default = {"choose": "score"}
-        row |= {column: values.get(name, default.get(name, [])) for name, column in names.items()}
+        row |= {column: clicks[stage].get(name, default.get(name, [])) for name, column in names.items()}
     return row
-
-
-def _only(state: State, photos: Mapping[str, Photo]) -> Mapping[str, Clicks]:
-    (name,) = photos
-    return state.clicks_on(name)
 
 
 def _root(photos: Mapping[str, Photo]) -> Path:

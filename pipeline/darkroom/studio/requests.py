@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from darkroom.studio import draft
 from darkroom.studio.photos import VIEW_SIDE, Box
+from darkroom.studio.state import State
 from darkroom.system import strict_json
 
 if TYPE_CHECKING:
@@ -33,21 +34,30 @@ async def body_of(request: Request) -> Mapping[str, Any]:
     return body
 
 
-def made_change(change: Mapping[str, Any]) -> Callable[[draft.State], draft.State]:
+def made_change(change: Mapping[str, Any]) -> Callable[[State], State]:
     """A change of the draft, from its description."""
     stage, before = str(change.get("stage")), change.get("before")
     parameter = str(change.get("parameter"))
     before = None if before is None else str(before)
-    makers: dict[str, Callable[[draft.State], draft.State]] = {
+    makers: dict[str, Callable[[State], State]] = {
         "set": lambda state: draft.with_parameter(state, stage, parameter, change.get("value")),
         "reset": lambda state: draft.without_parameter(state, stage, parameter),
         "add": lambda state: draft.with_stage(state, str(change.get("op")), before),
         "remove": lambda state: draft.without_stage(state, stage),
         "move": lambda state: draft.with_stage_moved(state, stage, before),
+        "brush": lambda state: draft.with_brush(state, None if change.get("stage") is None else stage, _how(change)),
     }
     if not isinstance(change.get("do"), str) or change["do"] not in makers:
         raise ValueError(f"change.do: one of {', '.join(makers)}, second_pass, undo")
     return makers[str(change["do"])]
+
+
+def _how(change: Mapping[str, Any]) -> str:
+    """How a painted mask joins that of a stage."""
+    how = change.get("how", "instead")
+    if how not in ("instead", "union", "difference"):
+        raise ValueError("change.how: instead, union or difference")
+    return str(how)
 
 
 def revision_of(body: Mapping[str, Any]) -> int:

@@ -23,14 +23,16 @@ from darkroom.planning.preflight import check
 from darkroom.session.prepare import prepare_given
 from darkroom.stages import STAGES
 from darkroom.store import FOLDER, Store
+from darkroom.studio.brush import is_brush
 from darkroom.studio.clicks import Clicks
-from darkroom.studio.draft import Draft, State, with_clicks, with_second_pass
-from darkroom.studio.draft_files import DraftRun, SavedFiles
+from darkroom.studio.draft import Draft, with_clicks, with_second_pass
+from darkroom.studio.draft_files import DraftRun, SavedFiles, masks_of
 from darkroom.studio.draft_runs import DraftRuns
 from darkroom.studio.forms import forms
 from darkroom.studio.photos import Box, Photos, mask_view, scaled_box
 from darkroom.studio.preview import Look, Preview
 from darkroom.studio.review import RunFolder
+from darkroom.studio.state import State
 from darkroom.studio.work import Progress, Work
 from darkroom.studio.worker import Urgency, Worker
 from darkroom.system.interrupts import raise_if_interrupted
@@ -141,7 +143,8 @@ class Studio:
     def click(self, index: int, revision: int, stage: str, clicks: Clicks) -> dict[str, Any]:
         """Set the clicks on a photo; see `Draft.change`. Returns the revision, and what is still wrong."""
         name = self.photos[index].name
-        self.change(revision, lambda state: with_clicks(state, name, stage, clicks))
+        made = clicks.on(self.photos.open(index).size) if clicks.strokes else clicks
+        self.change(revision, lambda state: with_clicks(state, name, stage, made))
         self.runs.forget(name)
         self.tell({"type": "photo", "index": index, "state": self._state_of(index)})
         state = self.draft.state
@@ -156,7 +159,7 @@ class Studio:
 
     def save(self, name: str) -> dict[str, Any]:
         """Write the recipe into the current folder. Raises `OutputError` rather than overwrite a file."""
-        names = self._saved.save(self.draft.written(self.draft.state, self._folder), name)
+        names = self._saved.save(self.draft.written(self.draft.state, self._folder, masks_of(name)), name)
         manifest = names[1] if len(names) > 1 else None
         return {"recipe": names[0], "manifest": manifest, "command": self.draft.files.command_for(names[0])}
 
@@ -266,9 +269,11 @@ class Studio:
 
     def _need_clicks(self, photo: str, until: str, state: State) -> None:
         """Raise `NoClicks` if a stage up to this one still waits for clicks on a photo."""
-        clicks = state.clicks_on(photo)
-        for name in state.stages:
-            if name in clicks and not clicks[name]:
+        waiting = state.waiting(photo)
+        for name, stage in state.stages.items():
+            if name in waiting and is_brush(stage):
+                raise NoClicks("paint the mask with the brush")
+            if name in waiting:
                 raise NoClicks(f"click on the photo to tell `{name}` what to cut out")
             if name == until:
                 return

@@ -3,7 +3,7 @@
 import { getJson } from "./api.js";
 import { Emitter } from "./dom.js";
 
-const NONE = { points: [], negative: [], boxes: [], choose: null };
+const NONE = { points: [], negative: [], boxes: [], choose: null, strokes: [] };
 
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
