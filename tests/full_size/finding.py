@@ -30,6 +30,7 @@ REPOSITORIES = {
     "sam3": "facebook/sam3",
     "grounding_dino": "IDEA-Research/grounding-dino-tiny",
     "owlv2": "google/owlv2-base-patch16-ensemble",
+    "rt_detr_v2": "PekingU/rtdetr_v2_r50vd",
     "depth_anything": DEPTH,
     "dpt": "Intel/dpt-large",
     "vitmatte": VITMATTE,
@@ -66,6 +67,15 @@ def write_owlv2(folder: Path) -> None:
     tokenizer = tf.CLIPTokenizer.from_pretrained(folder)
     tf.Owlv2Processor(tf.Owlv2ImageProcessor(), tokenizer).save_pretrained(folder)
     _network(folder, tf.Owlv2ForObjectDetection, tf.Owlv2Config(vision_config={"image_size": 960}))
+
+
+def write_rt_detr_v2(folder: Path) -> None:
+    """The size of the published one for COCO, which has 80 classes."""
+    backbone = tf.RTDetrResNetConfig(out_features=["stage2", "stage3", "stage4"])
+    names = {number: "car" if number == 2 else f"class {number}" for number in range(80)}
+    config = tf.RTDetrV2Config(backbone_config=backbone, id2label=names)
+    _network(folder, tf.RTDetrV2ForObjectDetection, config)
+    tf.RTDetrImageProcessor().save_pretrained(folder)
 
 
 def write_depth_anything(folder: Path) -> None:
@@ -117,6 +127,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "sam3": write_sam3,
     "grounding_dino": write_grounding_dino,
     "owlv2": write_owlv2,
+    "rt_detr_v2": write_rt_detr_v2,
     "depth_anything": write_depth_anything,
     "dpt": write_dpt,
     "vitmatte": write_vitmatte,

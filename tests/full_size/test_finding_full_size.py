@@ -27,7 +27,7 @@ def _one(kind: str, folder: Path) -> dict[str, object]:
     return told
 
 
-@pytest.mark.parametrize("kind", ["sam3", "grounding_dino", "owlv2"])
+@pytest.mark.parametrize("kind", ["sam3", "grounding_dino", "owlv2", "rt_detr_v2"])
 def test_finders(kind: str, tmp_path: Path) -> None:
     told = _one(kind, tmp_path)
     assert told["finite"] and told["mask"] == [300, 512]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from darkroom.errors import PhotoError
 from darkroom.imaging.compositing import to_working_crop
-from darkroom.imaging.crops import LARGEST_ASPECT, Crop, CropPlanner, shapes
+from darkroom.imaging.crops import LARGEST_ASPECT, Crop, CropPlanner, numbered_regions, of_region, shapes
 
 # Height and width of Podell et al., SDXL, 2023 (arXiv 2307.01952), appendix I, one way round.
 SDXL = """512 2048, 512 1984, 512 1920, 512 1856, 576 1792, 576 1728, 576 1664, 640 1600, 640 1536, 704 1472, 704 1408,
@@ -166,8 +167,25 @@ def test_crops_of_all_shapes_have_few_sizes_and_share_batches():
     assert len(set(sizes)) <= 20
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**31), st.sampled_from([1.0, 1.5, 4.0]))
+def test_each_region_has_a_crop_that_repaints_it_alone(seed, context):
+    rng = np.random.default_rng(seed)
+    alpha = rng.integers(1, 256, (90, 120), np.uint8) * (cv2.blur(rng.random((90, 120)), (9, 9)) > 0.52)
+    alpha[4, 5] = 255
+    numbers = numbered_regions(alpha)
+    crops = CropPlanner(alpha.shape, 64, 8, context).plan("each", alpha)
+    assert [crop.region for crop in crops] == list(range(1, numbers.max() + 1))
+    parts = [of_region(crop, numbers, alpha) for crop in crops]
+    assert np.array_equal(sum(part.astype(int) for part in parts), alpha)
+    for crop, part in zip(crops, parts, strict=True):
+        assert part.any() and not part.sum() - part[crop.slices].sum()
+        assert cv2.connectedComponents((part > 0).astype(np.uint8), connectivity=8)[0] == 2
+
+
 def test_a_mask_of_noise_is_refused_as_regions_and_told_what_to_do():
     alpha = np.zeros((200, 200), np.uint8)
     alpha[::3, ::3] = 255
-    with pytest.raises(PhotoError, match=r"has 4489 regions, more than 1000: .*`crop: mask`"):
-        CropPlanner(alpha.shape, 64, 8, 1.5).plan("regions", alpha)
+    for mode in ("regions", "each"):
+        with pytest.raises(PhotoError, match=r"has 4489 regions, more than 1000: .*`crop: mask`"):
+            CropPlanner(alpha.shape, 64, 8, 1.5).plan(mode, alpha)

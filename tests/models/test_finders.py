@@ -11,12 +11,25 @@ import numpy as np
 import pytest
 
 from darkroom.errors import SetupError
+from darkroom.models import Memory, ModelNames, Models
+from darkroom.models.finder_info import class_problem
 from darkroom.models.finders import load_finder
-from support.tiny_finders import write_grounding_dino, write_owlv2, write_sam3
+from support.tiny_finders import (
+    write_d_fine,
+    write_detr,
+    write_grounding_dino,
+    write_owlv2,
+    write_rt_detr_v2,
+    write_sam3,
+    write_yolos,
+)
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
 WRITERS = pytest.mark.parametrize(
     "write", [write_sam3, write_owlv2, write_grounding_dino], ids=lambda one: one.__name__
+)
+BY_CLASS = pytest.mark.parametrize(
+    "write", [write_rt_detr_v2, write_d_fine, write_yolos, write_detr], ids=lambda one: one.__name__
 )
 
 
@@ -54,11 +67,70 @@ def test_sam3_encodes_a_photo_once_for_all_phrases(tmp_path: Path) -> None:
     assert len(calls) == 1
 
 
+@BY_CLASS
+def test_a_detector_finds_the_classes_that_it_knows_and_no_others(write: Callable, tmp_path: Path) -> None:
+    find = load_finder(write(tmp_path / "model"), "cpu", BoxFiller, nullcontext())
+    calls: list[int] = []
+    find._boxes._network.register_forward_hook(lambda *_: calls.append(1))
+    every = find(PHOTO, ["face", "hand", "left foot"])
+    assert len(calls) == 1 and len(every.scores) and (np.diff(every.scores) <= 0).all()
+    assert every.mask(0).shape == (60, 90) and every.mask(0).any()
+    alone = [find(PHOTO, [phrase]) for phrase in ("a face", "the HAND", "Left  foot")]
+    assert max(float(one.scores[0]) for one in alone if len(one.scores)) == every.scores[0]
+    assert sum(len(one.scores) for one in alone) >= len(every.scores)  # boxes of two classes may be one object
+    assert not len(find(PHOTO, ["a nose"]).scores)
+
+
+def test_a_class_that_a_detector_lacks_is_named_before_anything_is_loaded(tmp_path: Path) -> None:
+    folder = write_yolos(tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    assert class_problem(folder, "A  face") is class_problem(folder, "left foot") is None
+    assert class_problem(folder, "a fase") == "knows no class 'a fase'; did you mean 'face'?"
+    assert class_problem(folder, "zebra") == "knows no class 'zebra'; valid: face, hand, left foot"
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"] = {str(number): f"thing {number}" for number in range(365)}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert str(class_problem(folder, "zebra")).endswith("thing 10, thing 11 and 353 more")
+    for wrong in (None, [], {}, {"0": 1}, {"zero": "face"}, {"0": " "}):
+        (folder / "config.json").write_text(json.dumps({**config, "id2label": wrong}))
+        with pytest.raises(SetupError, match="should name the detector's classes in id2label"):
+            class_problem(folder, "face")
+    for text in ("[]", "{", "[" * 100_000, '{"model_type": ["yolos"]}'):
+        (folder / "config.json").write_text(text)
+        with pytest.raises(SetupError, match=r"no config\.json|holds"):
+            class_problem(folder, "face")
+
+
+def test_weights_that_do_not_fit_the_classes_are_refused(tmp_path: Path) -> None:
+    folder = write_yolos(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "id2label": {"0": "face"}}))
+    with pytest.raises(SetupError) as caught:
+        load_finder(folder, "cpu", BoxFiller, nullcontext())
+    assert len(str(caught.value).splitlines()) == 1
+    (folder / "model.safetensors").write_bytes(b"\xff" * 99)
+    with pytest.raises(SetupError, match="cannot be read as yolos weights"):
+        load_finder(folder, "cpu", BoxFiller, nullcontext())
+
+
+def test_a_detectors_files_are_a_part_of_keys_and_records(tmp_path: Path) -> None:
+    folder = write_yolos(tmp_path / "model")
+    models = Models(ModelNames(find=str(folder), sam="miniature"), Memory(), "cpu")
+    before = models.identity("find")
+    assert before["weights"].startswith("sha256:") and before["sam"] == models.identity("sam")
+    assert models.describe(["find"])["weights"]["find"]["weights"] == before["weights"]
+    other = write_detr(tmp_path / "other")
+    assert Models(ModelNames(find=str(other), sam="miniature"), Memory(), "cpu").identity("find") != before
+
+
 def test_other_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"no config\.json"):
         load_finder(tmp_path, "cpu", BoxFiller, nullcontext())
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    with pytest.raises(SetupError, match=r"'bert'; models\.find takes grounding-dino, owlv2, sam3"):
+    with pytest.raises(
+        SetupError,
+        match=r"'bert'; models\.find takes d_fine, detr, grounding-dino, owlv2, rt_detr, rt_detr_v2, sam3, yolos",
+    ):
         load_finder(tmp_path, "cpu", BoxFiller, nullcontext())
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "owlv2"}))
     with pytest.raises(SetupError, match="cannot be read as owlv2 weights"):

@@ -67,12 +67,14 @@ VALID_WITH: Mapping[tuple[str, str], Mapping[str, Any]] = {  # what goes with on
 ANY = str(MINIATURE_WEIGHTS / "clipseg")  # any weights
 CONTROLS = {"canny": ANY, "depth": ANY}
 _COLOURS = st.sampled_from(["white", "#000", "#f4f4f4"])
+_SHARES = st.floats(0, 1).map(lambda number: number + 0.0)
 WORDS: Mapping[tuple[str, str], st.SearchStrategy[Any]] = {  # where hardly any other text is valid
     ("frame", "aspect"): st.sampled_from(["1:1", "4:5", "16:9"]),
     ("frame", "size"): st.tuples(st.integers(1, 20_000), st.integers(1, 20_000)),
     ("background", "colour"): _COLOURS,
     ("background", "gradient"): st.lists(_COLOURS, min_size=2, max_size=4),
     ("frame", "fill"): st.sampled_from(["edge", "mirror", "transparent", "white", "#000"]),
+    ("find", "area"): st.tuples(_SHARES, _SHARES).map(sorted) | st.none(),
     ("inpaint", "control"): st.none() | st.dictionaries(st.sampled_from(["canny", "depth"]), st.floats(0, 2)),
 }
 PARAMETERS = [(op, name) for op, kind in STAGES.items() if not kind.is_gate for name in kind.__pydantic_fields__]

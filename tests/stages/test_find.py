@@ -10,14 +10,18 @@ import pytest
 from PIL import Image
 
 from darkroom.errors import Stopped
+from darkroom.imaging.crops import CropPlanner, numbered_regions
 from darkroom.imaging.edit import Edit
 from darkroom.models.interfaces import Instances
 from darkroom.stages.find import Find
+from darkroom.stages.inpaint import Inpaint, region_seed
+from darkroom.stages.refine import Refine
 from miniature.evaluate import iou, miniatures
 from miniature.examples import Example
 from support.fake_models import stage_models
 from support.in_process import CliInProcess
 from support.runs import journal
+from support.tiny_finders import write_yolos
 
 DOGS = Example(7, (768, 512), "meadow", (("dog", "brown"), ("dog", "black")), "").scene()
 TRUTH = [thing.mask for thing in DOGS.objects]
@@ -40,6 +44,24 @@ def test_the_miniature_finds_both_dogs_and_no_car() -> None:
     assert not Find(phrase="a car").apply(edit, models).mask.any()
 
 
+def test_each_object_gets_its_own_repaint_and_nothing_else_changes() -> None:
+    """`find` and `crop: each`, as in recipes/detail_each.yaml: every repaint is the one that its object gets alone."""
+    models, edit = miniatures(), Edit(DOGS.image, DOGS.image)
+    found = Refine(grow=2, feather=3).apply(Find(phrase="a dog", min_score=0.3, at_most=5).apply(edit, models), models)
+    numbers = numbered_regions(found.mask)
+    assert numbers.max() == 2 and len(CropPlanner(numbers.shape, 256, 8, 3).plan("regions", found.mask)) == 1
+    paint = {"prompt": "a photo of a white dog", "steps": 6, "strength": 0.5, "crop": "each", "context": 3}
+    after = Inpaint(seed=7, **paint).apply(found, models)
+    expected = DOGS.image
+    for region in (1, 2):
+        alone = found.with_mask(np.where(numbers == region, found.mask, 0))
+        painted = Inpaint(seed=region_seed(7, region - 1), **paint).apply(alone, models).image
+        assert (painted != DOGS.image).any(axis=2)[alone.mask == 255].mean() > 0.5
+        expected = np.where((numbers == region)[..., None], painted, expected)
+    assert np.array_equal(after.image, expected) and after.outside_max_diff() == 0
+    assert np.array_equal(after.image[found.mask == 0], DOGS.image[found.mask == 0])
+
+
 def three(image: np.ndarray, phrases: tuple[str, ...]) -> Instances:
     """Three stripes; the last is the widest, and the first is the surest."""
     columns = np.arange(image.shape[1])[None].repeat(image.shape[0], axis=0)
@@ -56,6 +78,10 @@ def three(image: np.ndarray, phrases: tuple[str, ...]) -> Instances:
         ({"choose": "best"}, [0, 1]),
         ({"choose": "largest", "min_score": 0}, [*range(10, 20)]),
         ({"index": 2}, [4, 5]),
+        ({"at_most": 1}, [0, 1]),
+        ({"min_score": 0, "area": [0.2, 1]}, [*range(10, 20)]),
+        ({"min_score": 0, "area": [0, 0.2], "at_most": 2}, [0, 1, 4, 5]),
+        ({"area": [0.2, 1]}, []),
     ],
 )
 def test_choices(given: dict, columns: list[int]) -> None:
@@ -66,6 +92,18 @@ def test_choices(given: dict, columns: list[int]) -> None:
     with pytest.raises(Stopped, match="no object number 3: 2 found") as stopped:
         Find(phrase="x", index=3).apply(Edit(photo, photo), models)
     assert stopped.value.policy == "skip"
+
+
+def test_a_detector_without_the_class_is_refused_before_the_run(tmp_path: Path, quick_cli: CliInProcess) -> None:
+    folder = write_yolos(tmp_path / "detector")
+    Image.fromarray(DOGS.image).save(quick_cli.folder / "dogs.png")
+    (quick_cli.folder / "mine.yaml").write_text(
+        RECIPE.replace("photos", "dogs.png").replace("a dog", "[a face, a fool]")
+    )
+    refused = quick_cli("recipe=mine.yaml", f"models.find={folder}", "models.sam=miniature", "outputs=none")
+    assert refused.returncode == 2 and not (quick_cli.folder / "none").exists()
+    problem = f"models.find={folder} knows no class 'a fool'; valid: face, hand, left foot"
+    assert f"mine.yaml: stages.find.phrase: {problem}" in refused.stderr
 
 
 RECIPE = """

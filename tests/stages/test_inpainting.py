@@ -58,7 +58,7 @@ def test_nothing_outside_the_mask_changes_from_file_to_file_in_any_number_of_pas
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.data(), SIZES, st.sampled_from(["mask", "regions", "photo"]))
+@given(st.data(), SIZES, st.sampled_from(["mask", "regions", "each", "photo"]))
 def test_where_the_mask_is_white_nothing_of_the_old_picture_is_left(data, size, crop):
     mask = data.draw(masks(*size))
     one, other = (Inpaint(prompt="x", crop=crop).apply(edit_of(*size, mask, seed=s), stage_models()) for s in (1, 2))

@@ -69,7 +69,7 @@ WRONG = [
     ("diffedit_repaint", {"reference": "a horse"}, "prompt"),
     ("diffedit_repaint", {"prompt": "a", "ratio": 1.5}, "less than or equal to 1"),
     ("diffedit_repaint", {"prompt": "a", "steps": 4, "ratio": 0.2}, "runs no step at all"),
-    ("inpaint", {"prompt": "a", "crop": True}, "'mask', 'regions' or 'photo'"),
+    ("inpaint", {"prompt": "a", "crop": True}, "'mask', 'regions', 'each' or 'photo'"),
     ("inpaint", {"prompt": "a", "harmonise": "laplace"}, "'none', 'mean_std', 'histogram' or 'poisson'"),
     ("inpaint", {"prompt": "a", "blend": 300}, "less than or equal to 250"),
     ("mask_file", {}, "exactly one of `folder: ...`, `file: ...` and `alpha: true`"),

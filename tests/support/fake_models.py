@@ -176,6 +176,9 @@ class FakeModels:
     def batch_size(self) -> int:
         return self.diffusion.batch_size
 
+    def phrase_problem(self, phrase: str) -> str | None:
+        return None
+
     def summary(self, kinds: Iterable[str], loras: Iterable[str] = ()) -> str:
         return "models that are not there"
 

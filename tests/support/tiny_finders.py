@@ -95,6 +95,63 @@ def write_grounding_dino(folder: Path) -> Path:
     return _write(folder, tf.GroundingDinoForObjectDetection(config), processor)
 
 
+_CLASSES = {0: "face", 1: "hand", 2: "Left foot"}
+_DETR = {
+    "d_model": 32,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 32,
+    "decoder_ffn_dim": 32,
+    "decoder_layers": 2,
+    "num_queries": 20,
+    "id2label": _CLASSES,
+}
+_HYBRID = {**_DETR, "encoder_hidden_dim": 32, "encoder_in_channels": [16, 32, 64], "decoder_in_channels": [32, 32, 32]}
+
+
+def write_rt_detr_v2(folder: Path) -> Path:
+    """RT-DETR v2 for pictures of 64 px."""
+    backbone = tf.RTDetrResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 16, 32, 64], depths=[1, 1, 1, 1], out_features=["stage2", "stage3", "stage4"]
+    )
+    network = tf.RTDetrV2ForObjectDetection(tf.RTDetrV2Config(backbone_config=backbone, **_HYBRID))
+    return _write(folder, network, tf.RTDetrImageProcessor(size={"height": 64, "width": 64}))
+
+
+def write_d_fine(folder: Path) -> Path:
+    """D-FINE for pictures of 64 px."""
+    backbone = tf.HGNetV2Config(
+        embedding_size=8,
+        hidden_sizes=[8, 16, 32, 64],
+        depths=[1, 1, 1, 1],
+        stem_channels=[3, 8, 8],
+        stage_in_channels=[8, 8, 16, 32],
+        stage_mid_channels=[8, 8, 16, 16],
+        stage_out_channels=[8, 16, 32, 64],
+        stage_num_blocks=[1, 1, 1, 1],
+        stage_numb_of_layers=[1, 1, 1, 1],
+        out_features=["stage2", "stage3", "stage4"],
+    )
+    network = tf.DFineForObjectDetection(tf.DFineConfig(backbone_config=backbone, **_HYBRID))
+    return _write(folder, network, tf.RTDetrImageProcessor(size={"height": 64, "width": 64}))
+
+
+def write_yolos(folder: Path) -> Path:
+    """YOLOS for pictures of 64 px."""
+    config = tf.YolosConfig(
+        **_LAYERS, num_hidden_layers=2, image_size=[64, 64], num_detection_tokens=20, id2label=_CLASSES
+    )
+    processor = tf.YolosImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
+    return _write(folder, tf.YolosForObjectDetection(config), processor)
+
+
+def write_detr(folder: Path) -> Path:
+    """DETR for pictures of about 64 px, with a ResNet of transformers' own."""
+    backbone = tf.ResNetConfig(embedding_size=8, hidden_sizes=[8, 8, 16, 16], depths=[1] * 4, out_features=["stage4"])
+    network = tf.DetrForObjectDetection(tf.DetrConfig(backbone_config=backbone, encoder_layers=1, **_DETR))
+    return _write(folder, network, tf.DetrImageProcessor(size={"shortest_edge": 64, "longest_edge": 96}))
+
+
 def _write(folder: Path, network: torch.nn.Module, processor: object) -> Path:
     torch.manual_seed(0)
     for tensor in network.parameters():

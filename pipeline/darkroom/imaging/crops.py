@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from darkroom.errors import PhotoError
 
-CropMode = Literal["mask", "regions", "photo"]
+CropMode = Literal["mask", "regions", "each", "photo"]
 
 # The longest shape that SDXL was trained on: 512 x 2048 (Podell et al., arXiv 2307.01952, appendix I). A narrower crop
 # is widened to it where the photo has room.
@@ -32,6 +32,7 @@ class Crop:
     Attributes:
         x0, y0, x1, y1: edges in pixels of the photo, x1 and y1 exclusive; always inside it.
         width, height: of the working picture, in pixels.
+        region: the number (`numbered_regions`) of the only region of the mask that is repainted in it; 0 for all.
     """
 
     x0: int
@@ -40,6 +41,7 @@ class Crop:
     y1: int
     width: int
     height: int
+    region: int = 0
 
     @classmethod
     def whole(cls, shape: tuple[int, ...]) -> Crop:
@@ -91,15 +93,16 @@ class CropPlanner:
     context: float = 1.0
 
     def plan(self, mode: CropMode, mask: np.ndarray) -> list[Crop]:
-        """The crops to work on. Every white pixel lies in exactly one crop, together with its whole region.
+        """The crops to work on. Every white pixel is repainted in exactly one crop, together with its whole region.
 
         Args:
             mode: `mask`, one crop around everything white; `regions`, one around each connected region, but a common
-                one for regions that would be visible in each other's crop; `photo`, the whole photo.
+                one for regions that would be visible in each other's crop; `each`, one around each, whatever else is
+                visible in it; `photo`, the whole photo.
             mask: (H, W) uint8, not 0 everywhere.
 
         Returns:
-            One crop; for `regions` one or more, ordered by the upper edge of the white in them.
+            One crop; for `regions` and `each` one or more, ordered by the upper edge of the white in them.
 
         Raises:
             PhotoError: a crop would be more than `LARGEST_ASPECT` times as long as wide because the photo has no room;
@@ -111,13 +114,15 @@ class CropPlanner:
         if mode == "mask":
             x0, y0, width, height = cv2.boundingRect(white)
             return [self._around(np.array([y0, x0, y0 + height, x0 + width]))]
-        regions = _regions(white)
-        if len(regions) > MOST_REGIONS:
+        boxes = _boxes(white)
+        if len(boxes) > MOST_REGIONS:
             raise PhotoError(
-                f"the mask has {len(regions)} regions, more than {MOST_REGIONS}: drop specks with "
+                f"the mask has {len(boxes)} regions, more than {MOST_REGIONS}: drop specks with "
                 "`refine: {open: 2}`, or set `crop: mask`"
             )
-        return self._apart(regions)
+        if mode == "each":
+            return [replace(self._around(box), region=place + 1) for place, box in enumerate(boxes)]
+        return self._apart(boxes)
 
     def photo(self) -> Crop:
         """The whole photo. Raises `PhotoError` if it is more than `LARGEST_ASPECT` times as long as wide."""
@@ -183,11 +188,41 @@ class CropPlanner:
         return Crop(x0, y0, x0 + columns, y0 + rows, width, height)
 
 
-def _regions(white: np.ndarray) -> np.ndarray:
+def numbered_regions(mask: np.ndarray) -> np.ndarray:
+    """The number of the region of each pixel, (H, W) uint16: 8-connected regions above 0, from 1, from top to bottom.
+
+    Args:
+        mask: (H, W) uint8 with at most `MOST_REGIONS` regions.
+    """
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 0).astype(np.uint8), connectivity=8)
+    numbers = np.zeros(len(stats), np.uint16)
+    numbers[1 + _order(stats)] = np.arange(1, len(stats))
+    numbered: np.ndarray = numbers[labels]
+    return numbered
+
+
+def of_region(crop: Crop, numbers: np.ndarray | None, values: np.ndarray) -> np.ndarray:
+    """Values of a mask, (H, W), that are 0 where another region than that of the crop is.
+
+    Args:
+        crop: any; one without a region takes all values as they are.
+        numbers: see `numbered_regions`; None if no crop has a region.
+        values: (H, W).
+    """
+    return values if numbers is None else np.where(numbers == crop.region, values, 0)
+
+
+def _boxes(white: np.ndarray) -> np.ndarray:
     """(N, 4) boxes (y0, x0, y1, x1) of the 8-connected regions above 0, from top to bottom."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(white, connectivity=8)
     x0, y0, width, height = stats[1:, :4].T  # 0 is the background
-    return np.stack([y0, x0, y0 + height, x0 + width], axis=1)[np.lexsort((x0, y0))]
+    boxes: np.ndarray = np.stack([y0, x0, y0 + height, x0 + width], axis=1)[_order(stats)]
+    return boxes
+
+
+def _order(stats: np.ndarray) -> np.ndarray:
+    """The places of the regions among those of OpenCV's statistics, from top to bottom, and left to right."""
+    return np.lexsort((stats[1:, cv2.CC_STAT_LEFT], stats[1:, cv2.CC_STAT_TOP]))
 
 
 def _union(boxes: np.ndarray) -> np.ndarray:

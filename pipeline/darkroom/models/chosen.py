@@ -133,6 +133,20 @@ class ChosenModels:
         problem = reference_problem(self._reference_files(), self.checkpoint_info)
         return f"models.reference={self._name(REFERENCE)} {problem}" if problem else None
 
+    def phrase_problem(self, phrase: str) -> str | None:
+        """Why the model of `find` cannot look for a phrase; None if it can. Loads no weights.
+
+        Raises:
+            SetupError: its files are missing or damaged.
+        """
+        name = self._name("find")
+        if name == BY_CLIPSEG:
+            return None
+        from darkroom.models.finder_info import class_problem
+
+        problem = class_problem(self._find("find").path, phrase)
+        return f"models.find={name} {problem}" if problem else None
+
     def require(self, kinds: Iterable[ModelKind]) -> None:
         """Check that the weights of these models are on this machine, without loading them.
 
@@ -237,9 +251,9 @@ class ChosenModels:
             return ()
         if self._name(kind) == BY_CLIPSEG:
             return ("clipseg", "sam")
-        from darkroom.models.finders import kind_of
+        from darkroom.models.finder_info import SAM3, kind_of
 
-        return () if kind_of(self._find(kind).path) == "sam3" else ("sam",)
+        return () if kind_of(self._find(kind).path) == SAM3 else ("sam",)
 
     def _device_of(self, kind: ModelKind) -> str:
         if kind == "matting":

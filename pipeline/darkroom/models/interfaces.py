@@ -48,9 +48,16 @@ class Instances(NamedTuple):
         count = min(int((self.scores >= (self.usual if score is None else score)).sum()), most)
         return self._replace(scores=self.scores[:count], areas=self.areas[:count])
 
+    def within(self, low: float, high: float) -> Instances:
+        """Those whose area is in this range."""
+        kept = np.flatnonzero((self.areas >= low) & (self.areas <= high))
+        return self._replace(
+            scores=self.scores[kept], areas=self.areas[kept], mask=lambda number: self.mask(int(kept[number]))
+        )
+
 
 class FindModel(Protocol):
-    """Finds the objects that phrases name: `finders.Sam3` or `finders.Detector`."""
+    """Finds the objects that phrases name: `finders.Sam3` or `detectors.Detector`."""
 
     def __call__(self, image: np.ndarray, phrases: Sequence[str]) -> Instances:
         """The objects of all phrases together.

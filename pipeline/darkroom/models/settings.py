@@ -71,7 +71,8 @@ class ModelNames(SettingsGroup):
             or a folder.
         upscale: `lanczos`, or a path to a network that `spandrel` knows.
         lama: `big-lama`, or a path.
-        find: `clipseg`, or SAM 3, Grounding DINO or OWLv2: a Hub repository such as `facebook/sam3`, or a folder.
+        find: `clipseg`, or SAM 3, Grounding DINO, OWLv2 or a detector of faces or other classes: a Hub repository such
+            as `facebook/sam3`, or a folder.
         depth: `auto`, a Hub repository of a depth network of transformers, such as
             `depth-anything/Depth-Anything-V2-Small-hf`, or a folder.
         reference: `auto`, or an IP-Adapter: the path of a `.safetensors` file with a folder `image_encoder` beside it,

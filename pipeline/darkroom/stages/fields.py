@@ -133,6 +133,21 @@ def _flag(value: Any) -> Any:
     return value
 
 
+def bounds(value: Any) -> tuple[float, float]:
+    """A pair of numbers, [low, high]. Raises `ValueError` if it is none."""
+    if not (isinstance(value, list | tuple) and len(value) == 2 and all(map(is_number, value))):
+        raise ValueError(f"should be [low, high], 2 numbers; got {value!r:.60}")
+    if not 0 <= value[0] <= value[1]:
+        raise ValueError(f"should be [low, high] with 0 <= low <= high; got {value!r:.60}")
+    return tuple(value)
+
+
+def _shares(value: Any) -> tuple[float, float]:
+    if bounds(value)[1] > 1:
+        raise ValueError(f"shares of the photo go from 0 to 1; got {value!r:.60}")
+    return bounds(value)
+
+
 def rgb_of(colour: str) -> tuple[int, int, int]:
     """A colour such as `"#f0f0f0"` or `white` as RGB, 0 to 255. Raises `ValueError` if it is none."""
     try:
@@ -201,6 +216,7 @@ Steps = Annotated[
     BeforeValidator(_steps),
     WithJsonSchema({"type": "whole number or list of them"}),
 ]
+Shares = Annotated[tuple[float, float], BeforeValidator(_shares), WithJsonSchema({"type": "[low, high], 0 to 1"})]
 Colour = Annotated[str, BeforeValidator(_colour), WithJsonSchema({"type": "colour"})]
 Colours = Annotated[
     str | tuple[str, ...], BeforeValidator(_colours), WithJsonSchema({"type": "colour or list of colours"})

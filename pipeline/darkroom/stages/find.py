@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from darkroom.errors import Stopped
 from darkroom.stages.base import Problem, Stage, stage
-from darkroom.stages.fields import Share, Texts, as_tuple, foreign_syntax_warnings
+from darkroom.stages.fields import Share, Shares, Texts, as_tuple, foreign_syntax_warnings
 from darkroom.stages.instances import find_by_heat
 from darkroom.stages.markers import EachValue
 
@@ -52,6 +52,11 @@ class Find(Stage):
         None,
         description="Minimum score of an object, which is how sure the model is; `null`: what is usual for the model.",
     )
+    area: Shares | None = Field(
+        None,
+        description="Allowed range of an object's area, as a share of the photo; with a detector, that of its box.",
+    )
+    at_most: int = Field(_MOST, ge=1, le=_MOST, description="Take at most so many objects, those with the best scores.")
     choose: Literal["all", "best", "largest"] = Field(
         "all", description="Which of the objects: `all`, the one with the `best` score, or the `largest`."
     )
@@ -72,6 +77,12 @@ class Find(Stage):
             raise ValueError("give either `index` or `choose`")
         return self
 
+    def refusals(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.refusals`: a detector with a list of classes does not know a phrase."""
+        for phrase in as_tuple(self.phrase):
+            if problem := models.phrase_problem(phrase):
+                yield "phrase", problem
+
     def warnings(self, models: Models) -> Iterator[Problem]:
         """See `Stage.warnings`: phrases with the syntax of another tool."""
         yield from foreign_syntax_warnings("phrase", self.phrase)
@@ -81,6 +92,7 @@ class Find(Stage):
         shown = edit.flattened
         find = models.find or (lambda image, phrases: find_by_heat(models, image, phrases))
         found = find(shown, as_tuple(self.phrase)).at_least(self.min_score, _MOST)
+        found = found.within(*(self.area or (0, 1))).at_least(0, self.at_most)
         masks = [found.mask(number) for number in self._chosen(found)]
         union = np.logical_or.reduce(masks) if masks else np.zeros(shown.shape[:2], bool)
         confidence = min((float(found.scores[number]) for number in self._chosen(found)), default=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ from darkroom.errors import EmptyMask, PhotoError, Stopped
 from darkroom.imaging.masks import to_float
 from darkroom.stages.base import Stage, stage
 from darkroom.stages.baseline import FEWEST_PHOTOS, Baseline
-from darkroom.stages.fields import Share, is_number
+from darkroom.stages.fields import Share, Shares, bounds
 from darkroom.stages.markers import ComparesPhotos, NeedsConfidence
 
 if TYPE_CHECKING:
@@ -25,22 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("darkroom")
 
 
-def _bounds(value: Any) -> tuple[float, float]:
-    if not (isinstance(value, list | tuple) and len(value) == 2 and all(map(is_number, value))):
-        raise ValueError(f"should be [low, high], 2 numbers; got {value!r:.60}")
-    if not 0 <= value[0] <= value[1]:
-        raise ValueError(f"should be [low, high] with 0 <= low <= high; got {value!r:.60}")
-    return tuple(value)
-
-
-def _shares(value: Any) -> tuple[float, float]:
-    if _bounds(value)[1] > 1:
-        raise ValueError(f"shares of the photo go from 0 to 1; got {value!r:.60}")
-    return _bounds(value)
-
-
-Shares = Annotated[tuple[float, float], BeforeValidator(_shares), WithJsonSchema({"type": "[low, high], 0 to 1"})]
-Counts = Annotated[tuple[int, int], BeforeValidator(_bounds), WithJsonSchema({"type": "[low, high]"})]
+Counts = Annotated[tuple[int, int], BeforeValidator(bounds), WithJsonSchema({"type": "[low, high]"})]
 
 
 @stage

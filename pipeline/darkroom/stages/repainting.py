@@ -12,7 +12,7 @@ from pydantic import Field
 
 from darkroom.errors import EmptyMask
 from darkroom.imaging.compositing import WorkingCrop, inward_ramp, paste, to_working_crop
-from darkroom.imaging.crops import Crop, CropMode, CropPlanner
+from darkroom.imaging.crops import Crop, CropMode, CropPlanner, numbered_regions, of_region
 from darkroom.imaging.harmonise import Harmoniser, harmonised
 from darkroom.imaging.layers import Layers, in_band, with_band
 from darkroom.imaging.seam import seam_figures
@@ -39,8 +39,8 @@ class Repainting(Stage):
     resolution: Resolution = None
     crop: CropMode = Field(
         "mask",
-        description="What the model sees: a crop around the `mask`, one crop for each of its `regions`, or "
-        "the whole `photo`.",
+        description="What the model sees: a crop around the `mask`; one for each of its `regions`, where close ones "
+        "share a crop; one for `each` region, however close; or the whole `photo`.",
     )
     context: float = Field(
         1.5, ge=1, le=100, description="Side of the crop divided by the side of the masked area: 1 is a tight crop."
@@ -110,7 +110,15 @@ class Repainting(Stage):
         # Next to the subject's rim, a model continues the subject. With half a latent cell of the rim hidden, it did so
         # on 1.5 % of the pixels around it instead of 3.3 % (`miniature/evaluate_rim.py`); `paste` keeps the rim.
         grow = models.diffusion.multiple // 2 if self._layers(edit) else 0
-        return [(crop, to_working_crop(image, mask, crop, grow)) for crop in planner.plan(self.crop, mask)]
+        numbers = self._numbers(mask)
+        return [
+            (crop, to_working_crop(image, of_region(crop, numbers, mask), crop, grow))
+            for crop in planner.plan(self.crop, mask)
+        ]
+
+    def _numbers(self, mask: np.ndarray) -> np.ndarray | None:
+        """See `of_region`."""
+        return numbered_regions(mask) if self.crop == "each" else None
 
     def _layers(self, edit: Edit) -> Layers | None:
         """The edit's layers, if the blend mask is the mask that they belong to."""
@@ -124,17 +132,18 @@ class Repainting(Stage):
             (crop, harmonised(before.image, before.mask, picture, self.harmonise)) for crop, before, picture in painted
         ]
         image = with_band(edit.image, layers.outside, mask) if layers else edit.image
+        numbers = self._numbers(mask)
         for crop, picture in pictures:
-            image = paste(image, blend_mask, crop, picture, edit.opacity)
+            image = paste(image, of_region(crop, numbers, blend_mask), crop, picture, edit.opacity)
         if layers:
-            layers = Layers(inside=_band_of(pictures, mask), outside=layers.outside)
+            layers = Layers(inside=_band_of(pictures, mask, numbers), outside=layers.outside)
         after = edit.with_image(image, blend_mask, layers)
         return replace(after, figures=seam_figures(edit.flattened, after.flattened, blend_mask))
 
 
-def _band_of(pictures: Sequence[tuple[Crop, np.ndarray]], mask: np.ndarray) -> np.ndarray:
-    """The model's pictures in the band of a mask, black elsewhere, (H, W, 3) uint8."""
+def _band_of(pictures: Sequence[tuple[Crop, np.ndarray]], mask: np.ndarray, numbers: np.ndarray | None) -> np.ndarray:
+    """The model's pictures in the band of a mask, black elsewhere, (H, W, 3) uint8. For `numbers` see `of_region`."""
     whole, everywhere = np.zeros((*mask.shape, 3), np.uint8), np.full_like(mask, 255)
     for crop, picture in pictures:
-        whole = paste(whole, everywhere, crop, picture)
+        whole = paste(whole, of_region(crop, numbers, everywhere), crop, picture)
     return in_band(whole, mask)
