@@ -52,10 +52,10 @@ def test_auto_on_a_gpu_is_the_file_that_fits(monkeypatch: pytest.MonkeyPatch, to
 
 
 def test_workers_share_the_cores_of_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("darkroom.models.usable_cores", lambda: 6)
+    monkeypatch.setattr("darkroom.models.loaded.usable_cores", lambda: 6)
     found = [Models(ModelNames(), Memory(threads=threads), device="cpu").workers for threads in (1, 2, 4, 12)]
     assert found == [6, 3, 1, 1]
-    monkeypatch.setattr("darkroom.models.usable_cores", lambda: 64)
+    monkeypatch.setattr("darkroom.models.loaded.usable_cores", lambda: 64)
     assert Models(ModelNames(), Memory(threads=1), device="cpu").workers == 8
     assert Models(ModelNames(), Memory(threads=1, workers=20), device="cpu").workers == 20
 

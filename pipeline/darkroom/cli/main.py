@@ -14,6 +14,7 @@ from darkroom.config.shipped_recipes import available
 from darkroom.errors import DarkroomError, OutputError, RecipeError
 from darkroom.resources import COMMAND
 from darkroom.system.interrupts import raise_if_interrupted
+from darkroom.system.start_up import uncollected, without_pixels
 
 if TYPE_CHECKING:
     from darkroom.config.jobs import Job, RefusedJob
@@ -96,6 +97,13 @@ def _studio(words: list[str]) -> int:
 
 
 def _compose(given: argparse.Namespace) -> int:
+    with uncollected(), without_pixels():
+        jobs = _jobs(given)
+    return DONE if jobs is None else _run(jobs)
+
+
+def _jobs(given: argparse.Namespace) -> Sequence[Job | RefusedJob] | None:
+    """The jobs that a command line asks for; None if it asked for something to print."""
     from darkroom.config import recipe_yaml
     from darkroom.config.compose import check_single, complete, compose
     from darkroom.config.override_errors import check_words
@@ -103,21 +111,23 @@ def _compose(given: argparse.Namespace) -> int:
 
     if given.shell_completion:
         complete(given.words)
-        return DONE
+        return None
     check_words(given.words)
     if given.cfg:
         if given.multirun:
             raise RecipeError("command line: --cfg job shows one job; leave out -m")
         check_single(given.words)
         print(recipe_yaml.dump(compose(given.words).config), end="")
-        return DONE
-    return _run(prepare_sweep(given.words) if given.multirun else [prepare(given.words)])
+        return None
+    return prepare_sweep(given.words) if given.multirun else [prepare(given.words)]
 
 
 def _run(jobs: Sequence[Job | RefusedJob]) -> int:
     from darkroom.config.jobs import RefusedJob
-    from darkroom.session.dry_run import dry_run
-    from darkroom.session.session import run, runnable, store_of
+
+    with uncollected():
+        from darkroom.session.dry_run import dry_run
+        from darkroom.session.session import run, runnable, store_of
 
     refused = [job.error for job in jobs if isinstance(job, RefusedJob)]
     for error in dict.fromkeys(refused):

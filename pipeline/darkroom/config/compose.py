@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +190,7 @@ def expand(overrides: Sequence[str]) -> list[tuple[str, ...]]:
     parsed = _parsed(overrides)
     _check_count(parsed)
     try:
-        (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+        (jobs,) = BasicSweeper.split_arguments(list(parsed), max_batch_size=None)
     except Exception as error:
         raise_if_interrupted()
         raise explain(error, overrides, _read) from error
@@ -244,9 +244,14 @@ def _version_base() -> Iterator[None]:
             version.VersionBase.instance().setbase(before)
 
 
-def _parsed(overrides: Sequence[str]) -> list[Override]:
+def _parsed(overrides: Sequence[str]) -> tuple[Override, ...]:
+    return _parsed_once(tuple(overrides))
+
+
+@lru_cache(maxsize=1)
+def _parsed_once(overrides: tuple[str, ...]) -> tuple[Override, ...]:
     try:
-        return OverridesParser.create(config_loader=_loader()).parse_overrides(list(overrides))
+        return tuple(OverridesParser.create(config_loader=_loader()).parse_overrides(list(overrides)))
     except Exception as error:
         raise_if_interrupted()
         raise explain(error, overrides, _read) from error

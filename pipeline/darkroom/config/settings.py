@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache, partial
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict
 from pydantic.dataclasses import dataclass as pydantic_dataclass
@@ -15,8 +15,10 @@ from darkroom.config import recipe_form
 from darkroom.config.result_name import checked_template
 from darkroom.dataset import Dataset
 from darkroom.errors import RecipeError, collect_errors, suggest
-from darkroom.models import Memory, ModelNames, Models
-from darkroom.models.settings import SettingsGroup
+from darkroom.models.settings import Memory, ModelNames, SettingsGroup
+
+if TYPE_CHECKING:
+    from darkroom.models import Models
 
 KEYS = ("models", "memory", "engine", "device", "results", "outputs", "dry_run", "strict", "profile", "until", "limit")
 
@@ -187,4 +189,6 @@ def _switch(config: Mapping[str, Any], key: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _models(weights: ModelNames, memory: Memory, device: str) -> Models:
+    from darkroom.models import Models  # which a refused recipe does not need
+
     return Models(weights, memory, device)

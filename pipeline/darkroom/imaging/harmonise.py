@@ -132,7 +132,8 @@ def _membrane(free: np.ndarray, values: np.ndarray) -> np.ndarray:
     return solution
 
 
-_UPPER, _LOWER, _LEFT, _RIGHT = np.s_[:-1, :], np.s_[1:, :], np.s_[:, :-1], np.s_[:, 1:]
+_ALL, _FRONT, _BACK = slice(None), slice(-1), slice(1, None)
+_UPPER, _LOWER, _LEFT, _RIGHT = (_FRONT, _ALL), (_BACK, _ALL), (_ALL, _FRONT), (_ALL, _BACK)
 _NEIGHBOURS = ((_UPPER, _LOWER), (_LOWER, _UPPER), (_LEFT, _RIGHT), (_RIGHT, _LEFT))
 
 _METHODS: Mapping[str, Callable[..., np.ndarray]] = MappingProxyType(

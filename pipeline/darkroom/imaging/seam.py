@@ -55,10 +55,11 @@ def _lab(pixels: np.ndarray) -> np.ndarray:
     """(N, 3) uint8 sRGB as CIE Lab under D65, from the definitions; OpenCV's tables are off by up to 0.2."""
     values = pixels / 255
     linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    relative = linear @ _TO_XYZ / _TO_XYZ.sum(axis=0)  # relative to white
+    to_xyz = np.array(_TO_XYZ)
+    relative = linear @ to_xyz / to_xyz.sum(axis=0)  # relative to white
     roots = np.where(relative > (6 / 29) ** 3, np.cbrt(relative), relative * (29 / 6) ** 2 / 3 + 4 / 29)
     x, y, z = roots.T
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
 
 
-_TO_XYZ = np.array([[0.4124, 0.2126, 0.0193], [0.3576, 0.7152, 0.1192], [0.1805, 0.0722, 0.9505]])  # IEC 61966-2-1
+_TO_XYZ = (0.4124, 0.2126, 0.0193), (0.3576, 0.7152, 0.1192), (0.1805, 0.0722, 0.9505)  # IEC 61966-2-1

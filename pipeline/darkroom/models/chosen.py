@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from darkroom.errors import SetupError, suggest
 from darkroom.models.device import choose_device, resolve_memory, resolve_threads
-from darkroom.models.loading import ModelKind
 from darkroom.models.loras import Loras
 from darkroom.models.names import (
     BY_CLIPSEG,
@@ -23,6 +22,7 @@ from darkroom.models.names import (
     LANCZOS,
     REFERENCE,
     SDXL,
+    ModelKind,
 )
 from darkroom.models.reference_info import ReferenceFiles, find_reference, reference_problem
 from darkroom.models.settings import Memory, ModelNames

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     )
     from darkroom.models.sam import KeepEmbedding
 
-ModelKind = str
-"""A kind of model, such as `sam`; or one of several of a group, such as `controls.canny`."""
-
 
 class Loading(NamedTuple):
     """What a loader needs.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+ModelKind = str
+"""A kind of model, such as `sam`; or one of several of a group, such as `controls.canny`."""
+
 SCHEDULERS = (
     "default",
     "ddim",

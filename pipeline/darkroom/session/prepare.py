@@ -15,7 +15,6 @@ from darkroom.config.recipe import check_dataset, parse
 from darkroom.config.recipe_form import is_name
 from darkroom.config.settings import Settings
 from darkroom.errors import DarkroomError, RecipeError, collect_errors
-from darkroom.planning.preflight import check, check_outputs
 
 T = TypeVar("T")
 
@@ -91,7 +90,9 @@ def _checked(composed: Composed, folder: Path, sweep: Path | None) -> Job:
         lambda: Settings.parse(config),
         lambda: _outputs(config),
     )
-    from darkroom.record.result_names import check_names  # which takes long to import, and a refused recipe needs not
+    # These take their time to import, and a refused recipe does not need them.
+    from darkroom.planning.preflight import check, check_outputs
+    from darkroom.record.result_names import check_names
 
     check_dataset(recipe, source, overridden)
     check_outputs(recipe, settings.results)

@@ -9,10 +9,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from darkroom.imaging.compositing import WorkingCrop, inward_ramp
-from darkroom.models import InpaintRequest
 from darkroom.models.foreign_syntax import Syntax
 from darkroom.models.names import MOST_STEPS, SCHEDULERS
 from darkroom.models.prompts import Prompt, compel_error, compel_warnings
+from darkroom.models.request import InpaintRequest
 from darkroom.stages.base import GenerationSummary, Problem, stage
 from darkroom.stages.fields import (
     Flag,
