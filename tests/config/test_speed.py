@@ -61,6 +61,17 @@ def test_its_lora_is_added_to_those_of_the_recipe() -> None:
     assert loras({"ink": 0.5}, "stages.inpaint.lora=null") is None
 
 
+def test_a_list_takes_the_place_of_a_mapping_and_a_mapping_that_of_a_list() -> None:
+    """Hydra alone merges both, and fails."""
+    mixed = {**PLAIN, "lora": {"ink": 1}, "control": {"canny": 0.5}}
+    assert painted(mixed, "stages.inpaint.lora=[{ink: 0.5}, {}]")["lora"] == [{"ink": 0.5}, {}]
+    assert painted({**PLAIN, "lora": [{"ink": 0.5}, {}]}, "stages.inpaint.lora={dusk: 1}")["lora"] == {"dusk": 1}
+    assert painted(mixed, "stages.inpaint.lora={dusk: 1}")["lora"] == {"ink": 1, "dusk": 1}
+    painted(mixed, "stages.inpaint.control=[{canny: 0.5}, {canny: 1}]")
+    with pytest.raises(RecipeError, match=r"stages\.inpaint"):
+        painted(mixed, "stages.inpaint=[1]")
+
+
 @pytest.mark.parametrize("key", ["steps", "guidance_scale", "scheduler", "lora"])
 def test_a_prompt_with_settings_of_its_own_is_refused(key: str) -> None:
     stage = {"prompt": ["snow", {"prompt": "rain", key: 5}]}
@@ -105,10 +116,11 @@ def test_the_record_holds_plain_values_and_needs_no_preset(quick_cli: CliInProce
         "stages: {car: {op: sam, points: [[330, 300]]}, inpaint: {prompt: snow, steps: 20, strength: 0.99}}\n"
     )
     words = ("recipe=own.yaml", "models=miniature", "speed=lightning4")
-    missing = quick_cli(*words)
-    assert missing.returncode == 2
-    (line,) = missing.stderr.splitlines()
-    assert line.endswith("get it: hf download ByteDance/SDXL-Lightning sdxl_lightning_4step_lora.safetensors")
+    other = quick_cli(*words)
+    assert other.returncode == 2
+    (line,) = other.stderr.splitlines()
+    assert "speed=lightning4: its LoRA is for Stable Diffusion XL, and models.inpaint is miniature: leave" in line
+    assert "models.loras.lightning4" in line
 
     made = quick_cli(*words, f"models.loras.lightning4={lora}", "stages.inpaint.steps=2")
     assert made.returncode == 0, made.stderr

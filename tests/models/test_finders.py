@@ -15,6 +15,7 @@ from darkroom.models import Memory, ModelNames, Models
 from darkroom.models.finder_info import class_problem
 from darkroom.models.finders import load_finder
 from support.tiny_finders import (
+    BoxFiller,
     write_d_fine,
     write_detr,
     write_grounding_dino,
@@ -31,16 +32,6 @@ WRITERS = pytest.mark.parametrize(
 BY_CLASS = pytest.mark.parametrize(
     "write", [write_rt_detr_v2, write_d_fine, write_yolos, write_detr], ids=lambda one: one.__name__
 )
-
-
-class BoxFiller:
-    """In place of SAM: the whole box is the object."""
-
-    def masks(self, image, points, labels, box):
-        masks = np.zeros((3, *image.shape[:2]), bool)
-        x0, y0, x1, y1 = np.round(box).astype(int)
-        masks[1, y0:y1, x0:x1] = True
-        return masks, np.array([0.1, 0.9, 0.2])
 
 
 @WRITERS

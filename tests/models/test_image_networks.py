@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from spandrel.architectures.Compact import Compact
 
-from darkroom.errors import SetupError
+from darkroom.errors import PhotoError, SetupError
 from darkroom.imaging.edit import Edit
 from darkroom.models import image_networks
 from darkroom.models.image_networks import load_lama, load_upscaler
@@ -58,6 +58,13 @@ def test_the_delivered_picture_is_enlarged_and_the_edit_is_not(tmp_path):
     plain = Upscale(scale=3).apply(Edit(image, image), stage_models())
     np.testing.assert_array_equal(plain.enlarged, lanczos)
     assert np.abs(after.enlarged[..., :3].astype(int) - lanczos).max() > 8  # the network has had a say
+
+
+def test_what_is_too_large_is_told_in_terms_of_the_photo():
+    wide = np.zeros((10, 3000, 3), np.uint8)
+    with pytest.raises(PhotoError, match=r"`scale: 8` makes a picture of 3000 x 10 px too large; at most 6\.66"):
+        Upscale(scale=8).apply(Edit(wide, wide), stage_models())
+    assert Upscale(scale=6.66).apply(Edit(wide, wide), stage_models()).enlarged.shape[1] == 19_980
 
 
 def test_other_files_are_refused(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,16 @@ _DAMAGE = {
         "unet.mid_block.nothing.lora_B.weight": tensors[_NAME].T.contiguous(),
     },
     "is [32, 64] in models.inpaint": lambda tensors: {**tensors, _NAME: tensors[_NAME][:, :5].contiguous()},
-    "unknown tensor": lambda tensors: {**tensors, "unet.conv_in.lora_C.weight": torch.zeros(2, 2)},
-    "DoRA": lambda tensors: {**tensors, "unet.conv_in.lora_magnitude_vector": torch.zeros(2)},
+    "conv_in.lora_C.weight: is no tensor of a LoRA": lambda tensors: {
+        **tensors,
+        "unet.conv_in.lora_C.weight": torch.zeros(2, 2),
+    },
+    "DoRA is not supported": lambda tensors: {**tensors, "unet.conv_in.lora_magnitude_vector": torch.zeros(2)},
+    "lora_unet_x.lokr_w1: LoKr is not supported": lambda _: {"lora_unet_x.lokr_w1": torch.zeros(2, 2)},
+    "lora_unet_x.lora_up.weight: this tensor is missing": lambda _: {"lora_unet_x.lora_down.weight": torch.zeros(2, 2)},
+    "x.alpha: should be one number; its shape is [3]": lambda tensors: {**tensors, "x.alpha": torch.zeros(3)},
+    "is float32 of shape [128]": lambda tensors: {name: tensor.flatten() for name, tensor in tensors.items()},
+    "is int32 of shape [4, 32]": lambda tensors: {name: tensor.int() for name, tensor in tensors.items()},
 }
 
 
@@ -135,6 +144,36 @@ def test_damaged_files_are_refused_in_one_line(tiny_folder: Path, tmp_path: Path
     save_file(_DAMAGE[problem](load_file(file)), file)
     line = models_with(tiny_folder / "sdxl-inpaint", ink=file).loras.problem("ink")
     assert line and problem in line and str(file) in line and "\n" not in line
+
+
+@pytest.mark.fault(
+    "Repaints",
+    "a LoRA that is cut off, with a damaged header or PEFT configuration, of another method, or a pipe or folder",
+    "one line before the run names the file, the tensor and what would be right",
+)
+def test_what_is_no_whole_file_is_refused_in_one_line(tiny_folder: Path, tmp_path: Path) -> None:
+    whole = write_lora(tmp_path / "whole.safetensors", tiny_folder / "sdxl-inpaint", "peft", parts=("unet",))
+    data, tensors = whole.read_bytes(), load_file(whole)
+    cases: dict[str, tuple[bytes, str]] = {
+        "cut": (data[:-100], "is no whole safetensors file"),
+        "empty": (b"", "is no whole safetensors file"),
+        "header": (data[:8] + b"x" + data[9:], "is no whole safetensors file (invalid JSON in header"),
+        "long": (b"\xff" * 8 + data[8:], "is no whole safetensors file (header too large); get the LoRA again"),
+    }
+    for name, config in {"broken": "[1,", "list": "[1, 2]", "words": '{"unet.lora_alpha": "x"}'}.items():
+        save_file(tensors, tmp_path / "config.safetensors", {"lora_adapter_metadata": config})
+        reason = "unet.lora_alpha in its header should be a number" if name == "words" else "is no JSON mapping"
+        cases[name] = ((tmp_path / "config.safetensors").read_bytes(), reason)
+    files = {name: tmp_path / f"{name}.safetensors" for name in (*cases, "pipe", "folder")}
+    for name, (content, _) in cases.items():
+        files[name].write_bytes(content)
+    os.mkfifo(files["pipe"])
+    files["folder"].mkdir()
+    loras = models_with(tiny_folder / "sdxl-inpaint", **files).loras
+    for name in files:
+        line = str(loras.problem(name))
+        assert str(files[name]) in line and "\n" not in line
+        assert cases.get(name, ((), "is a folder, pipe or device, not a file"))[1] in line
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -150,7 +189,7 @@ def test_only_safetensors_are_opened(tiny_folder: Path, tmp_path: Path) -> None:
     text.write_text("no tensors here")
     loras = models_with(tiny_folder / "sdxl", ink=pickled, text=text, none=tmp_path / "none.safetensors").loras
     assert "only .safetensors is loaded" in str(loras.problem("ink"))
-    assert "cannot be read as a LoRA" in str(loras.problem("text"))
+    assert "is no whole safetensors file" in str(loras.problem("text"))
     assert "no such file" in str(loras.problem("none"))
     assert "did you mean 'ink'?" in str(loras.problem("inck"))
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from transformers import VitDetConfig, VitMatteConfig, VitMatteForImageMatting, VitMatteImageProcessor
 
 from darkroom.errors import SetupError
 from darkroom.imaging.masks import to_uint8
@@ -18,27 +16,11 @@ from darkroom.models import Memory, ModelNames, Models
 from darkroom.stages.matte import Matte
 from miniature.edge_scenes import edge_scene, mask_as_sam_makes_it
 from support.fake_models import edit_of
+from support.tiny_matting import write_vitmatte
 
 
 def models(matting: str) -> Models:
     return Models(ModelNames(matting=matting), Memory(), "cpu")
-
-
-def vitmatte(folder: Path) -> Path:
-    """A tiny ViTMatte with random weights, as `save_pretrained` writes it."""
-    backbone = VitDetConfig(
-        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, num_channels=4, image_size=64,
-        pretrain_image_size=64,
-        window_block_indices=[0], residual_block_indices=[], use_relative_position_embeddings=True, window_size=2,
-        out_features=["stage2"],
-    )  # fmt: skip
-    config = VitMatteConfig(
-        backbone_config=backbone, hidden_size=16, convstream_hidden_sizes=[4, 8, 12], fusion_hidden_sizes=[16, 12, 8, 4]
-    )
-    torch.manual_seed(0)
-    VitMatteForImageMatting(config).save_pretrained(folder)
-    VitMatteImageProcessor().save_pretrained(folder)
-    return folder
 
 
 def disc() -> np.ndarray:
@@ -59,7 +41,7 @@ def test_closed_form_has_little_more_than_half_the_error_of_the_mask_around_fur(
 
 def test_vitmatte_finds_alpha_in_the_band_alone_and_gives_the_networks_own_answer(tmp_path: Path) -> None:
     mask = disc()
-    loaded = models(str(vitmatte(tmp_path / "weights")))
+    loaded = models(str(write_vitmatte(tmp_path / "weights")))
     found = Matte(band=0.05).apply(edit_of(*mask.shape, mask), loaded)
     band = (found.mask > 0) & (found.mask < 255)
     distance = np.abs(np.hypot(*np.meshgrid(np.arange(130) - 60, np.arange(90) - 45)) - 30)
@@ -74,7 +56,7 @@ def test_vitmatte_finds_alpha_in_the_band_alone_and_gives_the_networks_own_answe
 def test_weights_that_are_missing_or_of_another_kind_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"vitmatte-small.*103 MB.*hf download"):
         models("hustvl/vitmatte-small-composition-1k").require(["matting"])
-    folder = vitmatte(tmp_path / "weights")
+    folder = write_vitmatte(tmp_path / "weights")
     (folder / "config.json").write_text(json.dumps({"model_type": "clipseg"}))
     for wrong in (folder, tmp_path):
         with pytest.raises(SetupError, match="ViTMatte"):
@@ -82,7 +64,7 @@ def test_weights_that_are_missing_or_of_another_kind_are_one_line(tmp_path: Path
 
 
 def test_results_are_kept_apart(tmp_path: Path) -> None:
-    folder = vitmatte(tmp_path / "weights")
+    folder = write_vitmatte(tmp_path / "weights")
     identities = [models(name).identity("matting") for name in ("guided", "closed_form", str(folder))]
     assert len({str(each) for each in identities}) == 3
     assert models("guided").matting is None

@@ -29,8 +29,9 @@ def test_every_file_of_the_group_is_complete_and_valid(group: type[ModelNames | 
 
 def test_all_problems_are_told_at_once_and_by_name() -> None:
     with pytest.raises(RecipeError) as caught:
-        Memory.parse({"dtyp": "fp16", "batch_size": 0, "offload": "modl"})
+        Memory.parse({"dtyp": "fp16", "batch_size": 0, "offload": "modl", "threads": 1000})
     told = str(caught.value)
+    assert "memory.threads: 1000 should be less than or equal to 256 or 'auto'" in told
     assert "memory.dtyp: unknown key, did you mean 'dtype'?" in told
     assert "memory.batch_size: 0" in told
     assert "memory.offload: 'modl' should be 'auto', 'none', 'model', 'sequential' or 'group'" in told

@@ -80,7 +80,7 @@ def test_a_lora_that_has_moved_is_found_by_its_content(
     shutil.rmtree(folder / "weights")
     done = quick_cli(run)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert f"{folder}/ink.safetensors: no such file for the LoRA 'ink'" in done.stderr
+    assert f"models.loras.ink={folder}/ink.safetensors: no such file" in done.stderr
 
 
 def test_a_table_names_loras_and_the_record_knows_their_content(quick_cli: CliInProcess) -> None:

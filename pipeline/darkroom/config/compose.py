@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -106,6 +106,7 @@ class Composed:
         file: the recipe file; None for a recipe that a program gives.
         overridden: the dotted keys that the overrides give.
         overrides: the overrides, each with one value.
+        speed: the preset whose own LoRA is used; None without one.
     """
 
     config: dict[str, Any]
@@ -113,6 +114,7 @@ class Composed:
     file: Path | None
     overridden: frozenset[str]
     overrides: tuple[str, ...]
+    speed: str | None
     _hydra: DictConfig
 
     def files(self, folder: Path) -> dict[str, str]:
@@ -139,8 +141,7 @@ def compose(overrides: Sequence[str]) -> Composed:
     speed.check_words(overrides)
     try:
         with _version_base():
-            words = [f"++{word}" if _OPEN.match(word) else word for word in overrides]
-            composed = _loader().load_configuration("config", words, RunMode.RUN, from_shell=False)
+            composed = _loader().load_configuration("config", _words(overrides), RunMode.RUN, from_shell=False)
     except Exception as error:
         raise_if_interrupted()
         raise explain(error, overrides, _read) from error
@@ -156,14 +157,15 @@ def compose(overrides: Sequence[str]) -> Composed:
     recipe = _recipe(choice)
     file = recipe if isinstance(recipe, Path) else None
     source = recipe_paths.label(file) if file else "recipe"
-    speed.apply_speed(config, str(hydra.runtime.choices.get(speed.GROUP)), source, overridden | _inner_keys(overrides))
+    preset = str(hydra.runtime.choices.get(speed.GROUP))
+    used = speed.apply_speed(config, preset, source, overridden | _inner_keys(overrides))
     config = stage_order.place_stages(config, "command line")
     recipe_paths.make_paths_absolute(config, Path.cwd())
     prompts_file.read_prompt_files(config)
     photo_lists.read_photo_lists(config)
     wildcards.read_wildcard_files(config)
     seeds.draw_seeds(config)
-    return Composed(config, source, file, overridden, tuple(overrides), hydra)
+    return Composed(config, source, file, overridden, tuple(overrides), used, hydra)
 
 
 def compose_given(recipe: Recipe, overrides: Sequence[str]) -> Composed:
@@ -255,6 +257,30 @@ def _parsed_once(overrides: tuple[str, ...]) -> tuple[Override, ...]:
     except Exception as error:
         raise_if_interrupted()
         raise explain(error, overrides, _read) from error
+
+
+def _words(overrides: Sequence[str]) -> list[str]:
+    """The overrides as Hydra needs them: it cannot replace a mapping by a list, or a list by a mapping, in one step."""
+    parsed = _parsed(overrides)
+    several = [each for each in parsed if isinstance(each.value(), Mapping | list)]
+    choice = next((str(each.value()) for each in parsed if each.key_or_group == GROUP), "")
+    written: Any = {}
+    if several:
+        with suppress(RecipeError):  # Hydra will report it
+            written = _read(choice)
+    words = []
+    for word, each in zip(overrides, parsed, strict=True):
+        if each in several and _replaces(each.value(), written, each.key_or_group.split(".")):
+            words.append(f"{each.key_or_group}=null")
+        words.append(f"++{word}" if _OPEN.match(word) else word)
+    return words
+
+
+def _replaces(value: Any, written: Any, keys: Sequence[str]) -> bool:
+    """Whether a list takes the place of a mapping that a recipe has at these keys, or a mapping that of a list."""
+    for key in keys:
+        written = written.get(key) if isinstance(written, Mapping) else None
+    return isinstance(written, Mapping | list) and isinstance(written, list) != isinstance(value, list)
 
 
 def _inner_keys(overrides: Sequence[str]) -> frozenset[str]:

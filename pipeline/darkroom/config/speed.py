@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from darkroom.config.recipe import origin
 from darkroom.config.stage_defaults import op_of
 from darkroom.errors import RecipeError
 from darkroom.stages import STAGES
+from darkroom.stages.named_values import names_in
+
+if TYPE_CHECKING:
+    from darkroom.models import Models
 
 GROUP = "speed"
 
 _OP = "inpaint"
+_SDXL_FEATURES = 2048  # of its prompts' embeddings; Stable Diffusion 1 has 768, the miniature 128
 _KEYS = ("steps", "guidance_scale", "scheduler", "lora")
 _WITHIN = re.compile(rf"[+~]*{GROUP}\.|[+]+{GROUP}=")
 
@@ -25,7 +30,7 @@ def check_words(words: Sequence[str]) -> None:
         raise RecipeError(f"command line: {word}: {known}")
 
 
-def apply_speed(config: dict[str, Any], name: str, source: str, overridden: Collection[str]) -> None:
+def apply_speed(config: dict[str, Any], name: str, source: str, overridden: Collection[str]) -> str | None:
     """Put the preset's values into a composed configuration, so that its snapshot needs no preset.
 
     The preset comes before the recipe, and the command line before the preset. LoRAs are added to those that are there.
@@ -37,12 +42,15 @@ def apply_speed(config: dict[str, Any], name: str, source: str, overridden: Coll
         source: the recipe, as error lines name it.
         overridden: the dotted keys that the command line gives.
 
+    Returns:
+        the name, if stages use the preset's own LoRA; None for a LoRA that the settings put in its place.
+
     Raises:
         RecipeError: no stage takes the preset, or a part of one sets its own values of these keys.
     """
     preset = config.pop(GROUP, None)
     if not preset:
-        return
+        return None
     stages = config.get("stages")
     found = dict(_stages(stages)) if isinstance(stages, Mapping) else {}
     if not found:
@@ -54,8 +62,31 @@ def apply_speed(config: dict[str, Any], name: str, source: str, overridden: Coll
         given = {word.removeprefix(f"stages.{key}.").split(".")[0] for word in overridden}
         stage.update(_values(preset, stage, given))
     models = config.get("models")
-    if isinstance(models, dict):
-        models["loras"] = {**preset["loras"], **(models.get("loras") or {})}
+    if not isinstance(models, dict):
+        return None  # reported when the settings are checked
+    models["loras"] = {**preset["loras"], **(models.get("loras") or {})}
+    used = {lora for stage in found.values() for lora in names_in(stage.get("lora"))}
+    is_own = (models["loras"][lora] == place for lora, place in preset["loras"].items() if lora in used)
+    return name if any(is_own) else None
+
+
+def check_painter(name: str, models: Models) -> None:
+    """Make sure that the painter is an SDXL, which the LoRAs of all presets are for, before anyone downloads them.
+
+    Args:
+        name: of the preset.
+        models: the chosen ones.
+
+    Raises:
+        RecipeError: it is another model.
+        SetupError: it is not there.
+    """
+    models.require(["inpaint"])
+    if models.checkpoint_info.config("unet").get("cross_attention_dim") != _SDXL_FEATURES:
+        painter = models.resolved_settings()["models"]["inpaint"]
+        advice = f"leave {GROUP}= out, choose models=sdxl, or set models.loras.{name} to a LoRA for this model"
+        line = f"its LoRA is for Stable Diffusion XL, and models.inpaint is {painter}: {advice}"
+        raise RecipeError(f"command line: {GROUP}={name}: {line}")
 
 
 def _stages(stages: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

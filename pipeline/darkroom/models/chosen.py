@@ -121,7 +121,10 @@ class ChosenModels:
         from darkroom.models.control_info import control_problem
 
         files = self._find(f"{CONTROLS}.{name}")
-        problem = control_problem(name, files.path, self.checkpoint_info)
+        try:
+            problem = control_problem(name, files.path, self.checkpoint_info)
+        except SetupError as error:
+            raise SetupError(f"models.controls.{name}={error}") from None
         return f"models.controls.{name}={files.name} {problem}" if problem else None
 
     def reference_problem(self) -> str | None:
@@ -288,7 +291,7 @@ class ChosenModels:
     def _find(self, kind: ModelKind) -> ModelFiles:
         if kind == REFERENCE:
             return self._reference_files()
-        return find_weights(kind.partition(".")[0], self._name(kind))
+        return find_weights(kind, self._name(kind))
 
     def _name(self, kind: ModelKind) -> str:
         group, _, name = kind.partition(".")

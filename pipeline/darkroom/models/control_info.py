@@ -42,6 +42,10 @@ def control_class(folder: Path) -> str:
 
 def read_config(folder: Path) -> dict[str, Any]:
     """The configuration of a control model. Raises `SetupError` if it cannot be read."""
+    if not folder.is_dir():
+        raise SetupError(f"{folder}: is a file; a control model is a folder as diffusers saves it, or a Hub repository")
+    if not (folder / "config.json").is_file():
+        raise SetupError(f"{folder}: has no config.json; diffusers saves a control model with one")
     with as_setup_error(folder, "a control model"):
         content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if not isinstance(content, dict):

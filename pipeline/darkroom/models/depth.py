@@ -10,7 +10,7 @@ import numpy as np
 
 from darkroom.errors import PhotoError
 from darkroom.models.side_by_side import Turns
-from darkroom.models.transformers_folder import load_folder
+from darkroom.models.transformers_folder import load_folder, prepared
 
 _DISTANCES = ("zoedepth", "glpn", "depth_pro", "prompt_depth_anything")
 """Architectures (`model_type`) that give distances; all others give nearness, but for metric Depth Anything."""
@@ -42,12 +42,12 @@ class DepthModel:
             (H, W) uint8: 255 is the nearest point of the photo, 0 the farthest.
 
         Raises:
-            PhotoError: the network returned NaN.
+            PhotoError: the network returned NaN, or the photo is too long and thin for it.
         """
         import torch
 
         with self._turns, torch.inference_mode():
-            inputs = self._processor(images=image, return_tensors="pt").to(self._network.device)
+            inputs = prepared(self._processor, image).to(self._network.device)
             small = self._network(**inputs).predicted_depth[:, None].float()
             full = torch.nn.functional.interpolate(small, image.shape[:2], mode="bicubic", align_corners=False)
             values = full[0, 0].cpu().numpy()

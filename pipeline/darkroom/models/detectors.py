@@ -11,6 +11,7 @@ import numpy as np
 from darkroom.models.finder_info import numbers_of
 from darkroom.models.interfaces import Instances, SamModel
 from darkroom.models.side_by_side import Turns
+from darkroom.models.transformers_folder import prepared
 
 if TYPE_CHECKING:
     from transformers import GroundingDinoForObjectDetection, Owlv2ForObjectDetection
@@ -78,7 +79,7 @@ class PhraseBoxes:
     def _of_phrase(self, image: np.ndarray, phrase: str) -> tuple[np.ndarray, np.ndarray]:
         import torch
 
-        inputs = self._processor(images=image, text=[[phrase.lower()]], return_tensors="pt").to(self._network.device)
+        inputs = prepared(self._processor, image, text=[[phrase.lower()]]).to(self._network.device)
         with self._turns, torch.inference_mode():
             outputs = self._network(**inputs)
         (found,) = self._processor.post_process_grounded_object_detection(
@@ -107,7 +108,7 @@ class ClassBoxes:
         """See `Boxes`; the network sees the photo once for all phrases."""
         import torch
 
-        inputs = self._processor(images=image, return_tensors="pt").to(self._network.device)
+        inputs = prepared(self._processor, image).to(self._network.device)
         with self._turns, torch.inference_mode():
             outputs = self._network(**inputs)
         (found,) = self._processor.post_process_object_detection(

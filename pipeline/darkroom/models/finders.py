@@ -14,7 +14,7 @@ from darkroom.models.finder_info import BY_CLASS, BY_PHRASE, SAM3, classes_of, k
 from darkroom.models.image_cache import ImageCache
 from darkroom.models.interfaces import FindModel, Instances, SamModel
 from darkroom.models.side_by_side import Turns
-from darkroom.models.transformers_folder import load_folder
+from darkroom.models.transformers_folder import load_folder, prepared
 
 if TYPE_CHECKING:
     from transformers import Sam3Model
@@ -59,7 +59,7 @@ class Sam3:
     def _encoded(self, image: np.ndarray) -> Any:
         import torch
 
-        pixels = self._processor(images=image, return_tensors="pt").pixel_values.to(self._network.device)
+        pixels = prepared(self._processor, image).pixel_values.to(self._network.device)
         with self._turns, torch.inference_mode():
             return self._network.get_vision_features(pixel_values=pixels)
 

@@ -26,8 +26,17 @@ _MAX_TENSORS = 20_000
 _TEXT_ENCODERS = {"text_encoder": "CLIPTextModel", "text_encoder_2": "CLIPTextModelWithProjection"}
 _FAMILIES = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 2048: "Stable Diffusion XL"}
 _PROMPT_LAYER = re.compile(r"attn2\.to_[kv]$")  # its inputs are the prompt's embeddings, whose width tells the family
+_STRANGE = "is no tensor of a LoRA for a UNet or its text encoders"
 _WEIGHT = re.compile(r"(.+)\.lora_([AB])\.weight")
 _METADATA = "lora_adapter_metadata"  # diffusers writes PEFT's configuration there
+# Parts of the names of tensors of other methods, and what people call these.
+_OTHER_METHODS = {
+    "dora_scale": "DoRA",
+    "lora_magnitude": "DoRA",
+    "lokr_": "LoKr",
+    "hada_": "LoHa",
+    "oft_": "OFT",
+}
 
 
 class Layer(NamedTuple):
@@ -54,18 +63,22 @@ def read_tensors(file: Path) -> tuple[dict[str, torch.Tensor], Mapping[str, str]
     Raises:
         SetupError: it is no safetensors file, too large, empty, or damaged.
     """
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     if file.suffix != ".safetensors":
         raise SetupError(f"{file}: only .safetensors is loaded; a pickled LoRA can run code")
     with as_setup_error(file, "a LoRA"):
         if file.stat().st_size > MAX_BYTES:
             raise SetupError(f"{file}: {file.stat().st_size / 1e9:.0f} GB is no LoRA; the limit is 4 GB")
-        with safe_open(file, "pt") as content:
-            names = list(content.keys())
-            if not 0 < len(names) <= _MAX_TENSORS:
-                raise SetupError(f"{file}: holds {len(names)} tensors; a LoRA has 2 to {_MAX_TENSORS}")
-            return {name: content.get_tensor(name) for name in names}, content.metadata() or {}
+        try:
+            with safe_open(file, "pt") as content:
+                names = list(content.keys())
+                if not 0 < len(names) <= _MAX_TENSORS:
+                    raise SetupError(f"{file}: holds {len(names)} tensors; a LoRA has 2 to {_MAX_TENSORS}")
+                return {name: content.get_tensor(name) for name in names}, content.metadata() or {}
+        except SafetensorError as error:
+            reason = str(error).removeprefix("Error while deserializing header: ").partition(", expected")[0]
+            raise SetupError(f"{file}: is no whole safetensors file ({reason:.100}); get the LoRA again") from error
 
 
 def layers_of(tensors: Tensors, texts: Mapping[str, str], unet_config: Any, has_two_encoders: bool) -> Layers:
@@ -82,18 +95,23 @@ def layers_of(tensors: Tensors, texts: Mapping[str, str], unet_config: Any, has_
     """
     from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
-    if strange := next((name for name in tensors if "dora_scale" in name or "lora_magnitude" in name), None):
-        raise ValueError(f"{strange}: DoRA is not supported")
+    _refuse_other_methods(tensors)
     loader, options = (
         (StableDiffusionXLPipeline, {"unet_config": unet_config}) if has_two_encoders else (StableDiffusionPipeline, {})
     )
-    converted, _ = loader.lora_state_dict(dict(tensors), **options)
+    try:
+        converted, _ = loader.lora_state_dict(dict(tensors), **options)
+    except KeyError as error:  # of a pair
+        raise ValueError(f"{error.args[0]}: this tensor is missing") from None
     written = {id(tensor): name for name, tensor in tensors.items()}  # renaming keeps the tensors themselves
     pairs: dict[tuple[str, str], dict[str, torch.Tensor]] = {}
     for component, name, tensor in _by_peft_name(converted):
         match = _WEIGHT.fullmatch(name)
         if not match:
-            raise ValueError(f"{written.get(id(tensor), name)}: unknown tensor")
+            raise ValueError(f"{written.get(id(tensor), name)}: {_STRANGE}")
+        if tensor.dim() not in (2, 4) or not tensor.is_floating_point():
+            kind = f"{str(tensor.dtype).removeprefix('torch.')} of shape {list(tensor.shape)}"
+            raise ValueError(f"{written.get(id(tensor), name)}: is {kind}; a LoRA has matrices or kernels of floats")
         pairs.setdefault((component, match[1]), {})[match[2]] = tensor
     alphas = _alphas_in(texts)
     layers = {}
@@ -101,7 +119,7 @@ def layers_of(tensors: Tensors, texts: Mapping[str, str], unet_config: Any, has_
         if set(pair) != {"A", "B"}:
             raise ValueError(f"{'.'.join(place)}: one of the two weights is missing")
         down, up = pair["A"], pair["B"]
-        rank = len(down) if down.dim() else 0
+        rank = len(down)
         own = tensors.get(written.get(id(down), "").replace("lora_down.weight", "alpha"))
         alpha = float(own) if own is not None and own.numel() == 1 else alphas(*place, rank)
         layers[place] = Layer(tuple(down.shape), tuple(up.shape), alpha)
@@ -117,12 +135,12 @@ def misfit(layers: Layers, shapes: Mapping[tuple[str, str], tuple[int, ...]]) ->
     """
     for (component, name), layer in layers.items():
         place = f"{component}.{name}"
-        if layer.down[:1] == (0,) or not math.isfinite(layer.alpha):
+        if not layer.down[0] or not math.isfinite(layer.alpha):
             return f"{place}: rank {layer.down[0]} with alpha {layer.alpha:g} is no LoRA"
         shape = next((shapes[component, each] for each in names_of(name) if (component, each) in shapes), None)
         if shape is None:
             return f"{_made_for(layers, shapes)}models.inpaint has no layer {place}"
-        rank = layer.down[0] if layer.down else 0
+        rank = layer.down[0]
         fitting = (rank, *shape[1:]), (shape[0], rank, *[1] * len(shape[2:]))
         if (layer.down, layer.up) != fitting:
             asked = " and ".join(str(list(size)) for size in (layer.down, layer.up))
@@ -152,9 +170,17 @@ def check(file: Path, checkpoint: Path) -> str | None:
     except SetupError as error:
         return str(error)
     if not problem:
-        broken = (name for name, tensor in tensors.items() if not torch.isfinite(tensor).all())
+        broken = (name for name, tensor in tensors.items() if not torch.isfinite(tensor.float()).all())
         problem = next((f"{name} holds NaN or infinity" for name in broken), None)
     return f"{file}: {problem}" if problem else None
+
+
+def _refuse_other_methods(tensors: Tensors) -> None:
+    for name, tensor in tensors.items():
+        if method := next((method for part, method in _OTHER_METHODS.items() if part in name), None):
+            raise ValueError(f"{name}: {method} is not supported, only LoRA")
+        if name.endswith(".alpha") and tensor.numel() != 1:
+            raise ValueError(f"{name}: should be one number; its shape is {list(tensor.shape)}")
 
 
 def _by_peft_name(converted: Tensors) -> Iterator[tuple[str, str, torch.Tensor]]:
@@ -167,7 +193,7 @@ def _by_peft_name(converted: Tensors) -> Iterator[tuple[str, str, torch.Tensor]]
     for key, tensor in converted.items():
         component, _, rest = key.partition(".")
         if component != "unet" and component not in _TEXT_ENCODERS:
-            raise ValueError(f"{key}: unknown tensor")
+            raise ValueError(f"{key}: {_STRANGE}")
         parts.setdefault(component, {})[rest] = tensor
     for component, part in parts.items():
         if component == "unet":
@@ -209,15 +235,20 @@ def _config(folder: Path) -> dict[str, Any]:
 
 def _alphas_in(texts: Mapping[str, str]) -> Any:
     """A function (component, layer, rank) to alpha, from the PEFT configuration in a header, if there is one."""
-    given = json.loads(texts.get(_METADATA, "{}"))
+    try:
+        given = dict(json.loads(texts.get(_METADATA, "{}")))
+    except (ValueError, TypeError, RecursionError):
+        raise ValueError(f"{_METADATA} in its header is no JSON mapping") from None
 
     def alpha(component: str, name: str, rank: int) -> float:
         if given.get(f"{component}.use_dora"):
-            raise ValueError(f"{component}: DoRA is not supported")
+            raise ValueError(f"{component}: DoRA is not supported, only LoRA")
         found: Any = given.get(f"{component}.lora_alpha", rank)
-        for pattern, value in (given.get(f"{component}.alpha_pattern") or {}).items():
+        for pattern, value in dict(given.get(f"{component}.alpha_pattern") or {}).items():
             if f".{name}".endswith(f".{pattern.removeprefix('^')}"):
                 found = value
+        if not isinstance(found, int | float):
+            raise ValueError(f"{component}.lora_alpha in its header should be a number; it is {found!r:.40}")
         # PEFT's `use_rslora` divides by the square root of the rank instead (arXiv 2312.03732).
         return float(found) * (math.sqrt(rank) if given.get(f"{component}.use_rslora") else 1.0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -143,8 +144,9 @@ def _candidates(known: Iterable[str]) -> Iterator[Path]:
 
 def _existing(name: str, path: Path) -> Path:
     if not _is_file(path):
-        takes = "models.loras takes a path to a .safetensors file, or owner/repository/file.safetensors"
-        raise SetupError(f"{path}: no such file for the LoRA '{name}' ({takes})")
+        takes = "takes the path of a .safetensors file, or owner/repository/file.safetensors"
+        problem = "is a folder, pipe or device, not a file" if os.path.lexists(path) else "no such file"
+        raise SetupError(f"models.loras.{name}={path}: {problem}; models.loras {takes}")
     return path
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from darkroom.errors import PhotoError
 from darkroom.models.side_by_side import Turns
-from darkroom.models.transformers_folder import load_folder
+from darkroom.models.transformers_folder import load_folder, prepared
 
 if TYPE_CHECKING:
     from transformers import VitMatteForImageMatting, VitMatteImageProcessor
@@ -62,9 +62,9 @@ class VitMatte:
         """See `ClosedForm.alpha`."""
         import torch
 
-        prepared = self._processor(images=image, trimaps=trimap, return_tensors="pt")
+        inputs = prepared(self._processor, image, trimaps=trimap)
         with self._turns, torch.inference_mode():
-            alphas = self._network(pixel_values=prepared["pixel_values"].to(self._network.device)).alphas
+            alphas = self._network(pixel_values=inputs["pixel_values"].to(self._network.device)).alphas
         height, width = trimap.shape  # the processor pads to the right and at the bottom
         alpha: np.ndarray = alphas[0, 0, :height, :width].float().clamp(0, 1).cpu().numpy()
         return alpha

@@ -124,7 +124,7 @@ class Memory(SettingsGroup):
     workers: Annotated[int, Field(ge=1, le=64)] | _Auto = "auto"
     channels_last: bool | _Auto = "auto"
     compile: bool | _Auto = "auto"
-    threads: Annotated[int, Field(ge=1, le=1024)] | _Auto = "auto"
+    threads: Annotated[int, Field(ge=1, le=256)] | _Auto = "auto"
 
 
 def _wrong_values(group: str, error: ValidationError) -> list[str]:

@@ -1,11 +1,13 @@
-"""Loads a transformers network and its processor from a folder, in fp32. Nothing is downloaded."""
+"""Loads a transformers network and its processor from a folder, in fp32, and prepares photos. Downloads nothing."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from darkroom.errors import SetupError
+import numpy as np
+
+from darkroom.errors import PhotoError, SetupError
 from darkroom.models.library_logging import silence_libraries
 from darkroom.models.load_errors import as_setup_error
 
@@ -31,3 +33,20 @@ def load_folder(folder: Path, kind: str, network: Any, processor: Any) -> tuple[
     if report["missing_keys"]:  # transformers fills them with noise
         raise SetupError(f"{folder}: lacks tensors: {', '.join(sorted(report['missing_keys'])[:3])} ...")
     return loaded.eval(), prepared
+
+
+def prepared(processor: Any, image: np.ndarray, **more: Any) -> Any:
+    """A photo as its network takes it, as a mapping of tensors.
+
+    Args:
+        processor: the network's.
+        image: (H, W, 3) uint8 RGB.
+        more: what else the processor takes, such as `text`.
+
+    Raises:
+        PhotoError: the photo is too long and thin for the network.
+    """
+    try:  # the format is said, as the rows of a photo of 3 rows could be its channels
+        return processor(images=image, input_data_format="channels_last", return_tensors="pt", **more)
+    except ValueError:  # a side would have 0 px
+        raise PhotoError(f"{image.shape[1]} x {image.shape[0]} px is too long and thin for the model") from None

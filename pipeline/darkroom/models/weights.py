@@ -109,8 +109,8 @@ def find_weights(kind: str, name: str) -> ModelFiles:
     """Find weights by the name that the settings give.
 
     Args:
-        kind: `sam`, `clipseg`, `inpaint`, `subject`, `matting`, `upscale`, `lama`, `depth`, `find` or
-            `controls`.
+        kind: `sam`, `clipseg`, `inpaint`, `subject`, `matting`, `upscale`, `lama`, `depth`, `find`, or
+            `controls.NAME` for a control model.
         name: `miniature`, a SAM size, `grabcut`, a network of `rembg`, `guided`, `closed_form`, `lanczos`, `big-lama`,
             a path, or a Hub repository in the local Hugging Face cache.
 
@@ -125,8 +125,9 @@ def find_weights(kind: str, name: str) -> ModelFiles:
         return NoFiles(name)
     if kind in ("upscale", "lama"):
         return _image_network(kind, name)
+    group = kind.partition(".")[0]
     if name == "miniature":
-        return ModelFiles(name, _existing(MINIATURE_WEIGHTS / _MINIATURE_FOLDERS[kind], "part of Darkroom"))
+        return ModelFiles(name, _existing(MINIATURE_WEIGHTS / _MINIATURE_FOLDERS[group], "part of Darkroom"))
     if kind == "sam" and name in SAM_CHECKPOINTS:
         return ModelFiles(name, _sam_checkpoint(name))
     if _looks_like_path(name) or (kind == "sam" and "/" not in name):
@@ -265,7 +266,7 @@ def _curl(name: str, url: str) -> str:
 def _in_cache(kind: str, repository: str) -> ModelFiles:
     if repository.count("/") != 1:
         raise SetupError(f"models.{kind}={repository}: neither a path that exists nor a Hub repository")
-    folders = [folder for file in _TOP_FILES[kind] if (folder := cached_folder(repository, file))]
+    folders = [folder for file in _TOP_FILES[kind.partition(".")[0]] if (folder := cached_folder(repository, file))]
     if not folders:
         raise not_cached("weights", repository)
     return ModelFiles(repository, folders[0], commit=folders[0].name)

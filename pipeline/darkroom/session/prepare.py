@@ -14,6 +14,7 @@ from darkroom.config.jobs import Job, RefusedJob
 from darkroom.config.recipe import check_dataset, parse
 from darkroom.config.recipe_form import is_name
 from darkroom.config.settings import Settings
+from darkroom.config.speed import check_painter
 from darkroom.errors import DarkroomError, RecipeError, collect_errors
 
 T = TypeVar("T")
@@ -97,6 +98,8 @@ def _checked(composed: Composed, folder: Path, sweep: Path | None) -> Job:
     check_dataset(recipe, source, overridden)
     check_outputs(recipe, settings.results)
     check_names(recipe, settings.results)
+    if composed.speed:
+        check_painter(composed.speed, settings.models())
     warnings = check(recipe, settings.models(), settings.strict, source, overridden)
     return Job(recipe, settings, folder, composed.files(folder), config, composed.overrides, sweep, warnings)
 

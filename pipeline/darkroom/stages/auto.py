@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from darkroom.imaging.masks import to_uint8
 from darkroom.stages.base import Problem, Stage, stage
-from darkroom.stages.fields import OptionalTexts, Point, Share, Units, foreign_syntax_warnings
+from darkroom.stages.fields import OptionalPhrases, Point, Share, Units, foreign_syntax_warnings
 from darkroom.stages.geometry import check_fractions, points_in_pixels
 from darkroom.stages.heatmap import Space, find_heatmap, mean_under, soft_iou
 
@@ -46,10 +46,10 @@ class Auto(Stage):
         None, description="With `nearest`: the point to measure from, [x, y]; `null` is the centre of the photo."
     )
     units: Units = "pixels"
-    phrase: OptionalTexts = Field(
+    phrase: OptionalPhrases = Field(
         (), description="With `text`: what to take, such as `the car`; one phrase or several."
     )
-    without: OptionalTexts = Field(
+    without: OptionalPhrases = Field(
         (), description="With `text`: similar-looking things to avoid; one phrase or several."
     )
     combine: Space = "logit"

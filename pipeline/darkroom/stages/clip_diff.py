@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from darkroom.stages.base import Problem, Stage, stage
-from darkroom.stages.fields import Texts, Threshold, foreign_syntax_warnings
+from darkroom.stages.fields import Phrases, Threshold, foreign_syntax_warnings
 from darkroom.stages.heatmap import find_heatmap, mask_from_heatmap
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ class ClipDiff(Stage):
     uses: ClassVar[tuple[ModelKind, ...]] = ("clipseg",)
     reports_confidence: ClassVar[bool] = True
 
-    source: Texts = Field(description="What the photo shows, such as `horse`; one phrase or several.")
-    target: Texts = Field(description="What it must not be confused with, such as `zebra`; one phrase or several.")
+    source: Phrases = Field(description="What the photo shows, such as `horse`; one phrase or several.")
+    target: Phrases = Field(description="What it must not be confused with, such as `zebra`; one phrase or several.")
     threshold: Threshold | None = Field(
         0.3,  # a difference is lower than either heatmap; IoU .74 for the miniature's horse beside a zebra
         description="Minimum difference for a white pixel; `otsu`, `p90` and `null` work as in `text`.",

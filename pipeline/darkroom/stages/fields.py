@@ -79,8 +79,15 @@ def _texts(value: Any) -> Any:
     return tuple(map(str, several)) if isinstance(value, list | tuple) else str(value)
 
 
-def _texts_or_none(value: Any) -> Any:
-    return () if value in ([], ()) else _texts(value)
+def _phrases(value: Any) -> Any:
+    several = value if isinstance(value, list | tuple) else (value,)
+    if any(isinstance(phrase, str) and not phrase.strip() for phrase in several):
+        raise ValueError(f"should name something, such as `a car`; got {value!r:.60}")
+    return _texts(value)
+
+
+def _phrases_or_none(value: Any) -> Any:
+    return () if value in ([], (), "") else _phrases(value)
 
 
 def _whole(value: Any) -> Any:
@@ -202,8 +209,9 @@ Threshold = Annotated[
     float | str, BeforeValidator(_threshold), WithJsonSchema({"type": "number, 0 to 1, `otsu`, or `p0` to `p100`"})
 ]
 Texts = Annotated[str | tuple[str, ...], BeforeValidator(_texts), WithJsonSchema({"type": "text or list of texts"})]
-OptionalTexts = Annotated[
-    str | tuple[str, ...], BeforeValidator(_texts_or_none), WithJsonSchema({"type": "text or list of texts"})
+Phrases = Annotated[str | tuple[str, ...], BeforeValidator(_phrases), WithJsonSchema({"type": "text or list of texts"})]
+OptionalPhrases = Annotated[
+    str | tuple[str, ...], BeforeValidator(_phrases_or_none), WithJsonSchema({"type": "text or list of texts"})
 ]
 Seeds = Annotated[
     int | tuple[int, ...],

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from darkroom.errors import Stopped
 from darkroom.stages.base import Problem, Stage, stage
-from darkroom.stages.fields import Share, Shares, Texts, as_tuple, foreign_syntax_warnings
+from darkroom.stages.fields import Phrases, Share, Shares, as_tuple, foreign_syntax_warnings
 from darkroom.stages.instances import find_by_heat
 from darkroom.stages.markers import EachValue
 
@@ -47,7 +47,7 @@ class Find(Stage):
     uses: ClassVar[tuple[ModelKind, ...]] = ("find",)
     reports_confidence: ClassVar[bool] = True
 
-    phrase: Texts = Field(description="What to find, such as `a car`; objects of several phrases count alike.")
+    phrase: Phrases = Field(description="What to find, such as `a car`; objects of several phrases count alike.")
     min_score: Share | None = Field(
         None,
         description="Minimum score of an object, which is how sure the model is; `null`: what is usual for the model.",
@@ -67,8 +67,8 @@ class Find(Stage):
         WithJsonSchema({"type": "number or list of numbers, or {count: N}"}),
     ] = Field(
         None,
-        description="Take the object with this number; 1 has the best score. A list makes a picture for each, and "
-        "`{count: 3}` is [1, 2, 3]. Pictures of objects that are not there are skipped.",
+        description=f"Take the object with this number, 1 to {_MOST}; 1 has the best score. A list makes a picture "
+        "for each, and `{count: 3}` is [1, 2, 3]. Pictures of objects that are not there are skipped.",
     )
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from darkroom.stages.fields import Texts, Threshold, as_tuple
+from darkroom.stages.fields import Phrases, Threshold, as_tuple
 
 if TYPE_CHECKING:
     from darkroom.imaging.edit import Edit
@@ -28,7 +28,7 @@ Space = Annotated[
 _MAX_PROBABILITY = np.float32(1 - 1e-6)  # the odds of float32 probabilities closer to 1 are too coarse
 
 
-def find_heatmap(models: Models, image: np.ndarray, wanted: Texts, unwanted: Texts, space: Space) -> np.ndarray:
+def find_heatmap(models: Models, image: np.ndarray, wanted: Phrases, unwanted: Phrases, space: Space) -> np.ndarray:
     """How much each pixel shows the wanted phrases and not the unwanted ones; see `combine_heatmaps`.
 
     Args:

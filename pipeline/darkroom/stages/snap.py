@@ -11,7 +11,7 @@ from pydantic import Field
 
 from darkroom.imaging.masks import depth
 from darkroom.stages.base import Problem, Stage, stage
-from darkroom.stages.fields import OptionalTexts, Texts, Threshold, foreign_syntax_warnings
+from darkroom.stages.fields import OptionalPhrases, Phrases, Threshold, foreign_syntax_warnings
 from darkroom.stages.heatmap import Space, apply_threshold, find_heatmap, mean_under, soft_iou
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ class Snap(Stage):
     uses: ClassVar[tuple[ModelKind, ...]] = ("clipseg", "sam")
     reports_confidence: ClassVar[bool] = True
 
-    phrase: Texts = Field(description="What to find, such as `the car`; of several phrases, the strongest counts.")
-    without: OptionalTexts = Field(
+    phrase: Phrases = Field(description="What to find, such as `the car`; of several phrases, the strongest counts.")
+    without: OptionalPhrases = Field(
         (), description="Similar-looking things to avoid, such as `the truck`; one phrase or several."
     )
     combine: Space = "logit"

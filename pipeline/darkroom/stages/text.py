@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from darkroom.stages.base import Problem, Stage, stage
-from darkroom.stages.fields import OptionalTexts, Texts, Threshold, foreign_syntax_warnings
+from darkroom.stages.fields import OptionalPhrases, Phrases, Threshold, foreign_syntax_warnings
 from darkroom.stages.heatmap import Space, find_heatmap, mask_from_heatmap
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ class Text(Stage):
     uses: ClassVar[tuple[ModelKind, ...]] = ("clipseg",)
     reports_confidence: ClassVar[bool] = True
 
-    phrase: Texts = Field(description="What to find, such as `the car`; of several phrases, the strongest counts.")
-    without: OptionalTexts = Field(
+    phrase: Phrases = Field(description="What to find, such as `the car`; of several phrases, the strongest counts.")
+    without: OptionalPhrases = Field(
         (), description="Similar-looking things to avoid, such as `the truck`; one phrase or several."
     )
     combine: Space = "logit"

@@ -11,7 +11,8 @@ import numpy as np
 from pydantic import Field
 
 from darkroom.errors import PhotoError
-from darkroom.imaging.framing import MAX_SCALE, Framing, enlarged, framed
+from darkroom.imaging.framing import MAX_SCALE, MAX_SIDE, Framing, enlarged, framed
+from darkroom.imaging.unreadable import MAX_PIXELS
 from darkroom.stages.base import Stage, stage
 
 if TYPE_CHECKING:
@@ -71,5 +72,15 @@ def _larger(framing: Framing, scale: float) -> Framing:
         product = math.nextafter(1, 2)
     try:
         return replace(framing, scale=product, width=width, height=height)
-    except PhotoError as error:
-        raise PhotoError(f"enlarged {scale:g} times: {error}") from None
+    except PhotoError:
+        most = _most(framing)
+        advice = f"at most {most:.4g}" if most > 1 else "leave `upscale` out"
+        size = f"{framing.width} x {framing.height} px"
+        raise PhotoError(f"`scale: {scale:g}` makes a picture of {size} too large; {advice}") from None
+
+
+def _most(framing: Framing) -> float:
+    """How many times a picture can be enlarged, rounded down to hundredths."""
+    sides, pixels = (framing.width, framing.height), framing.width * framing.height
+    most = min(MAX_SIDE / max(sides), math.sqrt(MAX_PIXELS / pixels), MAX_SCALE / framing.scale, MAX_SCALE)
+    return math.floor(most * 100) / 100
