@@ -19,7 +19,7 @@ from support.in_process import CliInProcess
 from support.lora_files import write_lora
 from support.runs import CAR, journal
 
-PRESETS = sorted(file.stem for file in (CONF / "speed").glob("*.yaml") if file.stem != "none")
+PRESETS = sorted(file.stem for file in (CONF / "speed").glob("*.yaml") if "loras" in file.read_text())
 KEYS = ("steps", "guidance_scale", "scheduler", "strength", "lora")
 PLAIN = {"prompt": "snow", "steps": 20, "guidance_scale": 5, "scheduler": "unipc"}
 
@@ -38,6 +38,17 @@ def test_a_preset_sets_valid_values_of_all_its_keys(name: str) -> None:
     assert made["steps"] == int(name[-1]) and made["guidance_scale"] == 1 and made["strength"] == 1
     assert made["scheduler"] in ("lcm", "tcd", "euler_trailing", "ddim_trailing") and made["lora"] == {name: 1}
     assert painted(PLAIN, "speed=none") == painted(PLAIN) != made
+
+
+def test_a_painter_brings_a_preset_without_a_lora() -> None:
+    made = painted({**PLAIN, "lora": {"ink": 0.5}}, "models=flux2_klein")
+    assert made == {"steps": 4, "guidance_scale": 1, "scheduler": "default", "strength": 1, "lora": {"ink": 0.5}}
+    assert painted(PLAIN, "models=flux2_klein", "stages.inpaint.steps=8")["steps"] == 8
+    assert painted(PLAIN, "models=flux2_klein", "speed=none") == painted(PLAIN)
+    masks = {"dataset": {"images": str(CAR)}, "stages": {"car": {"op": "sam", "points": [[330, 300]]}}}
+    assert "speed" not in compose_given(masks, ["models=flux2_klein"]).config
+    with pytest.raises(RecipeError, match="speed=klein4: the recipe has no `inpaint` stage"):
+        compose_given(masks, ["models=flux2_klein", "speed=klein4"])
 
 
 def test_the_command_line_comes_before_the_preset_and_the_preset_before_the_recipe() -> None:

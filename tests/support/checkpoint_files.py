@@ -46,12 +46,15 @@ def _merges() -> Iterator[tuple[str, str]]:
 
 def random_state(model: torch.nn.Module, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """Weights for a model on the meta device, scaled so that signals neither vanish nor explode."""
-    return {name: _random(name, tensor.shape, dtype) for name, tensor in model.state_dict().items()}
+    return {
+        name: _random(name, tensor.shape, dtype if tensor.is_floating_point() else tensor.dtype)
+        for name, tensor in model.state_dict().items()
+    }
 
 
 def _random(name: str, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
     if len(shape) < 2:
-        return torch.full(shape, 1.0 if name.endswith("weight") else 0.0, dtype=dtype)
+        return torch.full(shape, 1 if name.endswith(("weight", "running_var")) else 0, dtype=dtype)
     count = math.prod(shape)
     tile = (_TILE[:count] * math.prod(shape[1:]) ** -0.5).to(dtype)
     return tile.repeat(math.ceil(count / len(tile)))[:count].clone().reshape(shape)  # frees the larger storage

@@ -1,4 +1,7 @@
-"""`speed=NAME`: a preset of `conf/speed/` that sets steps, guidance, scheduler and LoRA of all `inpaint` stages."""
+"""`speed=NAME`: a preset of `conf/speed/` that sets steps, guidance, scheduler and LoRA of all `inpaint` stages.
+
+Some `models=NAME` bring one with them.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,6 @@ GROUP = "speed"
 
 _OP = "inpaint"
 _SDXL_FEATURES = 2048  # of its prompts' embeddings; Stable Diffusion 1 has 768, the miniature 128
-_KEYS = ("steps", "guidance_scale", "scheduler", "lora")
 _WITHIN = re.compile(rf"[+~]*{GROUP}\.|[+]+{GROUP}=")
 
 
@@ -35,6 +37,8 @@ def apply_speed(config: dict[str, Any], name: str, source: str, overridden: Coll
 
     The preset comes before the recipe, and the command line before the preset. LoRAs are added to those that are there.
     `strength` becomes 1, with which all steps run, where it is still the default.
+
+    A preset that comes with `models=NAME` changes nothing in a recipe that does not repaint.
 
     Args:
         config: changed in place: its key `speed`, the values of the preset, is taken out.
@@ -53,9 +57,9 @@ def apply_speed(config: dict[str, Any], name: str, source: str, overridden: Coll
         return None
     stages = config.get("stages")
     found = dict(_stages(stages)) if isinstance(stages, Mapping) else {}
-    if not found:
+    if not found and GROUP in overridden:
         raise RecipeError(f"command line: {GROUP}={name}: the recipe has no `{_OP}` stage")
-    problems = [problem for key, stage in found.items() for problem in _problems(key, stage, name)]
+    problems = [problem for key, stage in found.items() for problem in _problems(key, stage, name, preset)]
     if problems:
         raise RecipeError([f"{origin(key, source, overridden)}: {key}: {text}" for key, text in problems])
     for key, stage in found.items():
@@ -64,9 +68,10 @@ def apply_speed(config: dict[str, Any], name: str, source: str, overridden: Coll
     models = config.get("models")
     if not isinstance(models, dict):
         return None  # reported when the settings are checked
-    models["loras"] = {**preset["loras"], **(models.get("loras") or {})}
+    loras = preset.get("loras", {})
+    models["loras"] = {**loras, **(models.get("loras") or {})}
     used = {lora for stage in found.values() for lora in names_in(stage.get("lora"))}
-    is_own = (models["loras"][lora] == place for lora, place in preset["loras"].items() if lora in used)
+    is_own = (models["loras"][lora] == place for lora, place in loras.items() if lora in used)
     return name if any(is_own) else None
 
 
@@ -82,7 +87,8 @@ def check_painter(name: str, models: Models) -> None:
         SetupError: it is not there.
     """
     models.require(["inpaint"])
-    if models.checkpoint_info.config("unet").get("cross_attention_dim") != _SDXL_FEATURES:
+    info = models.checkpoint_info
+    if info.family.is_flow or info.config("unet").get("cross_attention_dim") != _SDXL_FEATURES:
         painter = models.resolved_settings()["models"]["inpaint"]
         advice = f"leave {GROUP}= out, choose models=sdxl, or set models.loras.{name} to a LoRA for this model"
         line = f"its LoRA is for Stable Diffusion XL, and models.inpaint is {painter}: {advice}"
@@ -95,20 +101,20 @@ def _stages(stages: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, stage
 
 
-def _problems(name: str, stage: Mapping[str, Any], preset: str) -> Iterator[tuple[str, str]]:
+def _problems(name: str, stage: Mapping[str, Any], preset: str, values: Collection[str]) -> Iterator[tuple[str, str]]:
     prompts = stage.get("prompt")
     for index, entry in enumerate(prompts if isinstance(prompts, list) else ()):
-        for key in _KEYS:
+        for key in values:
             if isinstance(entry, Mapping) and key in entry:
                 yield f"stages.{name}.prompt[{index}].{key}", f"{GROUP}={preset} sets it for all prompts; take it out"
-    if isinstance(stage.get("lora"), str):
+    if "lora" in values and isinstance(stage.get("lora"), str):
         yield f"stages.{name}.lora", f"{stage['lora']} cannot be joined with the LoRA of {GROUP}={preset}"
 
 
 def _values(preset: Mapping[str, Any], stage: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
     """What the preset changes of a stage, some of whose parameters the command line gives."""
     values = {key: preset[key] for key in ("steps", "guidance_scale", "scheduler") if key not in given}
-    if stage.get("lora") is not None or "lora" not in given:
+    if "lora" in preset and (stage.get("lora") is not None or "lora" not in given):
         values["lora"] = _joined(stage.get("lora"), preset["lora"], "lora" in given)
     default = STAGES[_OP].__pydantic_fields__["strength"].default
     if "strength" not in given and stage.get("strength", default) == default:

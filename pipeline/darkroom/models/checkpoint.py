@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darkroom.errors import SetupError
-from darkroom.models.checkpoint_formats import COMPONENTS, PIPELINE_SETTINGS, pipeline_class, read_index
+from darkroom.models.checkpoint_formats import WITH_WEIGHTS, known_family, pipeline_class, pipeline_settings, read_index
 from darkroom.models.load_errors import as_setup_error
 from darkroom.models.single_file import load_single_file
 from darkroom.models.weights import ModelFiles, not_cached
@@ -31,30 +31,34 @@ def load_pipeline(files: ModelFiles, dtype: torch.dtype) -> Pipeline:
     Raises:
         SetupError: files are missing or damaged, or the checkpoint is of another kind.
     """
-    with as_setup_error(files.path, "a Stable Diffusion checkpoint"):
-        pipe = load_single_file(files.path, dtype) if files.path.is_file() else _load_folder(files, dtype)
-    for name in COMPONENTS:
+    if files.path.is_file():
+        with as_setup_error(files.path, "a Stable Diffusion checkpoint"):
+            pipe = load_single_file(files.path, dtype)
+    else:
+        with as_setup_error(files.path, "a diffusers checkpoint"):
+            index = read_index(files.path)
+        with as_setup_error(files.path, f"a {known_family(index).title} checkpoint"):
+            pipe = _load_folder(files, index, dtype)
+    for name in WITH_WEIGHTS:
         component = getattr(pipe, name, None)
         if component is not None and any(tensor.is_meta for tensor in component.parameters()):
             raise SetupError(f"{files.path}: {name} lacks tensors")
     return pipe
 
 
-def _load_folder(files: ModelFiles, dtype: torch.dtype) -> Pipeline:
+def _load_folder(files: ModelFiles, index: Mapping[str, Any], dtype: torch.dtype) -> Pipeline:
     import diffusers
 
-    index = read_index(files.path)
-    present = [name for name in COMPONENTS if index.get(name, [None])[0]]
+    present = [name for name in WITH_WEIGHTS if index.get(name, [None])[0]]
     variant = _variant(files, present, dtype)
-    components = {name: _load_component(files.path / name, COMPONENTS[name], variant, dtype) for name in present}
-    class_name = pipeline_class(index)
-    pipe: Pipeline = getattr(diffusers, class_name).from_pretrained(
-        files.path, local_files_only=True, **components, **PIPELINE_SETTINGS[class_name]
+    components = {name: _load_component(files.path / name, index[name], variant, dtype) for name in present}
+    pipe: Pipeline = getattr(diffusers, pipeline_class(index)).from_pretrained(
+        files.path, local_files_only=True, **components, **pipeline_settings(index)
     )
     return pipe
 
 
-def _load_component(folder: Path, class_path: tuple[str, str], variant: str | None, dtype: torch.dtype) -> Any:
+def _load_component(folder: Path, class_path: Sequence[str], variant: str | None, dtype: torch.dtype) -> Any:
     """One component, loaded by itself: as part of a pipeline, both libraries fill missing tensors with noise."""
     import diffusers
     import transformers

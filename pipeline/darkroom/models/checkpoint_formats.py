@@ -1,4 +1,4 @@
-"""The checkpoints that inpainting accepts: Stable Diffusion 1, 2 and XL, identified by their `model_index.json`."""
+"""The checkpoints that inpainting accepts, identified by their `model_index.json`."""
 
 from __future__ import annotations
 
@@ -8,26 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from darkroom.errors import SetupError
+from darkroom.models.painter_families import PainterFamily, family_of
 
-_XL, _SD = "StableDiffusionXLInpaintPipeline", "StableDiffusionInpaintPipeline"
-_CLASSES = {"StableDiffusionXLPipeline": _XL, _XL: _XL, "StableDiffusionPipeline": _SD, _SD: _SD}
 _LIBRARIES = ("diffusers", "transformers", "stable_diffusion", None)
 
-PIPELINE_SETTINGS: dict[str, dict[str, Any]] = {
-    # The invisible watermark turns itself on where its package is installed, and changes pixels.
-    _XL: {"add_watermarker": False},
-    # The safety checker of SD 1.5 replaces pictures by black ones.
-    _SD: {"safety_checker": None, "requires_safety_checker": False},
-}
-"""The arguments of each pipeline class."""
-
-COMPONENTS: dict[str, tuple[str, str]] = {
-    "unet": ("diffusers", "UNet2DConditionModel"),
-    "vae": ("diffusers", "AutoencoderKL"),
-    "text_encoder": ("transformers", "CLIPTextModel"),
-    "text_encoder_2": ("transformers", "CLIPTextModelWithProjection"),
-}
-"""The components with weights; in every accepted checkpoint they have this library and class."""
+WITH_WEIGHTS = ("unet", "transformer", "vae", "text_encoder", "text_encoder_2")
+"""The parts of a checkpoint that have weights."""
 
 
 def read_index(folder: Path) -> dict[str, Any]:
@@ -41,18 +27,33 @@ def read_index(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise SetupError(f"{folder}: holds no model_index.json, so it is no diffusers folder")
     index: dict[str, Any] = json.loads(file.read_text())
-    if index.get("_class_name") not in _CLASSES:
-        raise SetupError(f"{folder}: is for {index.get('_class_name')}; inpainting takes Stable Diffusion 1, 2 and XL")
+    family = family_of(index)
+    if family is None:
+        known = "Stable Diffusion 1, 2 and XL, and FLUX.2 Klein"
+        raise SetupError(f"{folder}: is for {index.get('_class_name')}; inpainting takes {known}")
     for name, value in index.items():
-        if isinstance(value, list) and not _is_accepted(name, value):
+        if isinstance(value, list) and not _is_accepted(name, value, family):
             raise SetupError(f"{file}: {name} is {'.'.join(map(str, value))}, which Darkroom does not load")
     return index
 
 
+def known_family(index: Mapping[str, Any]) -> PainterFamily:
+    """The family of an index that `read_index` has accepted."""
+    family = family_of(index)
+    assert family is not None
+    return family
+
+
 def pipeline_class(index: Mapping[str, Any]) -> str:
     """The name of the inpainting pipeline for an index; the index of a text-to-image checkpoint names another."""
-    return _CLASSES[index["_class_name"]]
+    return known_family(index).pipelines[index["_class_name"]]
 
 
-def _is_accepted(name: str, class_path: list[Any]) -> bool:
-    return class_path[0] in _LIBRARIES and (name not in COMPONENTS or tuple(class_path) == COMPONENTS[name])
+def pipeline_settings(index: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of the inpainting pipeline for an index."""
+    return known_family(index).settings.get(pipeline_class(index), {})
+
+
+def _is_accepted(name: str, class_path: list[Any], family: PainterFamily) -> bool:
+    accepted = family.components.get(name)
+    return class_path[0] in _LIBRARIES and (not accepted or ".".join(map(str, class_path)) in accepted)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darkroom.errors import SetupError
-from darkroom.models.checkpoint_formats import read_index
+from darkroom.models.checkpoint_formats import known_family, read_index
 from darkroom.models.load_errors import as_setup_error
 from darkroom.models.single_file import configuration
 
@@ -30,13 +31,16 @@ class CheckpointInfo:
 
     Attributes:
         folder: holds the configuration of the components and the tokenizers.
+        family: of painters, which says what recipes can ask of it.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with as_setup_error(path, "a Stable Diffusion checkpoint"):
+        with as_setup_error(path, "a diffusers checkpoint" if path.is_dir() else "a Stable Diffusion checkpoint"):
             self.folder = path if path.is_dir() else configuration(path)
             self._index = read_index(self.folder)
+        self.family = known_family(self._index)
+        self._kind = f"a {self.family.title} checkpoint"
 
     @cached_property
     def channels(self) -> int:
@@ -45,7 +49,7 @@ class CheckpointInfo:
 
     def config(self, component: str) -> dict[str, Any]:
         """The configuration of a component, such as `unet`."""
-        with as_setup_error(self._path, "a Stable Diffusion checkpoint"):
+        with as_setup_error(self._path, self._kind):
             return _read(self.folder / component / "config.json")
 
     @property
@@ -53,16 +57,27 @@ class CheckpointInfo:
         """The number of text encoders: 2 for SDXL, else 1."""
         return sum(bool(self._index.get(name, [None])[0]) for name in ("text_encoder", "text_encoder_2"))
 
-    def max_tokens(self, encoder: int) -> int:
-        """The number of tokens of a text that a text encoder (0 or 1) reads: 75 in all published checkpoints."""
+    def unsupported(self, parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """The parameters of a stage that this checkpoint lacks (`PainterFamily.unsupported`)."""
+        return list(self.family.unsupported(parameters, self._index))
+
+    def max_tokens(self, encoder: int) -> int | None:
+        """The number of tokens of a text that a text encoder (0 or 1) reads; None for all.
+
+        75 in all published checkpoints of Stable Diffusion.
+        """
+        if self.family.max_tokens != 0:
+            return self.family.max_tokens
         return self._number(f"{_tokenizer_folder(encoder)}/tokenizer_config.json", "model_max_length") - len(_SPECIAL)
 
     def truncated_text(self, text: str, encoder: int = 0) -> str:
         """The end of a text that a text encoder does not read, from the first word that does not fit; usually empty."""
         folder, limit = self.folder / _tokenizer_folder(encoder), self.max_tokens(encoder)
-        if text.isascii() and len(text) <= limit:
+        if limit is None or (text.isascii() and len(text) <= limit):
             return ""  # a token has at least one letter
-        with as_setup_error(self._path, "a Stable Diffusion checkpoint"):
+        if self.family.is_flow and not (folder / "tokenizer.json").is_file():
+            return ""  # the other files do not say how the text is split
+        with as_setup_error(self._path, self._kind):
             valid = text.encode(errors="replace").decode()  # JSON can hold half of a surrogate pair
             offsets = clip_tokenizer(folder).encode(valid, add_special_tokens=False).offsets
         start = offsets[limit][0] if len(offsets) > limit else len(text)
@@ -71,7 +86,7 @@ class CheckpointInfo:
         return text[start:]
 
     def _number(self, name: str, key: str) -> int:
-        with as_setup_error(self._path, "a Stable Diffusion checkpoint"):
+        with as_setup_error(self._path, self._kind):
             value = _read(self.folder / name).get(key)
             if not isinstance(value, int):
                 raise SetupError(f"{self._path}: {name} lacks {key}")

@@ -21,9 +21,11 @@ from darkroom.models.names import (
     IP_ADAPTERS,
     LANCZOS,
     REFERENCE,
+    SD15,
     SDXL,
     ModelKind,
 )
+from darkroom.models.painter_families import STABLE_DIFFUSION, PainterFamily
 from darkroom.models.reference_info import ReferenceFiles, find_reference, reference_problem
 from darkroom.models.settings import Memory, ModelNames
 from darkroom.models.subject_networks import GRABCUT, SMALLEST
@@ -59,6 +61,7 @@ _LIBRARIES: dict[ModelKind, tuple[str, ...]] = {
     "depth": ("torch", "transformers"),
     "find": ("torch", "transformers"),
 }
+_ASKED_BY = {CONTROLS: "control", REFERENCE: "reference"}  # the parameter of `inpaint`
 _MATTING_LIBRARIES: dict[str, tuple[str, ...]] = {GUIDED: (), CLOSED_FORM: ("pymatting",)}  # they run on the CPU
 
 
@@ -83,10 +86,19 @@ class ChosenModels:
         self._asked = device
         self.device = choose_device(device)
         self._weights = weights
-        resolved = resolve_memory(memory, self.device)
+        resolved = resolve_memory(memory, self.device, self._painter())
         miniature = {self._name(kind) for kind in _ON_GPU} == {"miniature"}
         self.memory = replace(resolved, threads=resolve_threads(resolved.threads, miniature))
         self.loras = Loras(weights.loras, lambda: self.checkpoint_info.folder)
+
+    def _painter(self) -> PainterFamily:
+        """The family of the inpainting model; Stable Diffusion if its files are missing, as `require` reports that."""
+        if self._name("inpaint") in ("miniature", SDXL, SD15):
+            return STABLE_DIFFUSION
+        try:
+            return self.checkpoint_info.family
+        except SetupError:
+            return STABLE_DIFFUSION
 
     @property
     def batch_size(self) -> int:
@@ -289,6 +301,9 @@ class ChosenModels:
         return find_reference(self._name(REFERENCE))
 
     def _find(self, kind: ModelKind) -> ModelFiles:
+        asked_by = _ASKED_BY.get(kind.partition(".")[0])
+        if asked_by and (lacking := self._painter().limits.get(asked_by)):
+            raise SetupError(f"models.{kind}: {self._painter().title} {lacking}")
         if kind == REFERENCE:
             return self._reference_files()
         return find_weights(kind, self._name(kind))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from darkroom.errors import SetupError
+from darkroom.models.painter_families import STABLE_DIFFUSION, PainterFamily
 from darkroom.models.settings import Memory
 from darkroom.system.cores import threads_asked, usable_cores
 from darkroom.system.files import open_file
@@ -54,11 +55,17 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def resolve_memory(memory: Memory, device: str) -> Memory:
+def resolve_memory(memory: Memory, device: str, painter: PainterFamily = STABLE_DIFFUSION) -> Memory:
     """The settings with a value for the device in place of every `auto`, except that of `threads`.
 
     The limits are estimates for SDXL at 1024 px (7 GB of weights in fp16, the VAE decoding in fp32), not
     measured.
+
+    Args:
+        memory: as asked for.
+        device: as `choose_device` returns it.
+        painter: the family of the painter. Flow transformers overflow in fp16 and take bf16 instead, paint one picture
+            at a time, and have no convolutions for `channels_last`.
 
     Raises:
         SetupError: the device does not support a setting.
@@ -72,6 +79,9 @@ def resolve_memory(memory: Memory, device: str) -> Memory:
         resolved = replace(resolved, compile=False)
     if device == "cpu" and memory.channels_last == "auto":  # without compiling, it takes 5 % longer on a CPU
         resolved = replace(resolved, channels_last=resolved.compile)
+    if painter.is_flow:
+        dtype = "bf16" if resolved.dtype == "fp16" else resolved.dtype
+        return replace(resolved, dtype=dtype, batch_size=1, channels_last=False)
     return resolved
 
 

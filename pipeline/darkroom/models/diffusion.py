@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from darkroom.errors import PhotoError, SetupError
+from darkroom.errors import PhotoError
 from darkroom.models.adapters import Adapters
 from darkroom.models.checkpoint import load_pipeline
 from darkroom.models.ddim_inversion import invert_and_decode
 from darkroom.models.diffedit_mask import DiffEditMask
 from darkroom.models.library_logging import silence_libraries
+from darkroom.models.load_errors import as_compile_error
 from darkroom.models.loras import Loras, LoraState
 from darkroom.models.offload import apply_memory_settings, torch_dtype
 from darkroom.models.prompts import EncodedPrompt, Prompt, encode_prompt
@@ -211,15 +212,10 @@ class Diffusion:
 
         padded = [*items, *[items[-1]] * (self.batch_size - len(items))]
         try:
-            with self._own_pipe() as pipe:
+            with as_compile_error(), self._own_pipe() as pipe:
                 return work(pipe, padded)[: len(items)]
         except torch.OutOfMemoryError:
             return None  # the caller continues outside this clause, whose traceback keeps tensors alive
-        except torch._dynamo.exc.TorchDynamoException as error:
-            reason = str(error).strip().splitlines()[0]
-            raise SetupError(
-                f"memory.compile=true: torch.compile fails: {reason:.200}; use memory.compile=false"
-            ) from error
 
     def _halve_batch_size(self) -> None:
         """For the rest of the run."""

@@ -1,4 +1,4 @@
-"""Turns whatever a parser of weights raises into one line."""
+"""Turns whatever a parser of weights, or a compiler of networks, raises into one line."""
 
 from __future__ import annotations
 
@@ -29,3 +29,21 @@ def as_setup_error(path: Path, kind: str) -> Iterator[None]:
         raise_if_interrupted()
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise SetupError(f"{path}: cannot be read as {kind}: {reason[:200]}") from error
+
+
+@contextmanager
+def as_compile_error() -> Iterator[None]:
+    """Wrap the use of a network that may be compiled when it is first used.
+
+    Raises:
+        SetupError: torch.compile fails.
+    """
+    import torch
+
+    try:
+        yield
+    except torch._dynamo.exc.TorchDynamoException as error:
+        reason = str(error).strip().splitlines()[0]
+        raise SetupError(
+            f"memory.compile=true: torch.compile fails: {reason:.200}; use memory.compile=false"
+        ) from error

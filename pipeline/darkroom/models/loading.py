@@ -73,6 +73,12 @@ def clipseg(how: Loading) -> ClipSeg:
 
 
 def diffusion(how: Loading) -> DiffusionModel:
+    from darkroom.models.checkpoint_info import CheckpointInfo
+
+    if CheckpointInfo(how.files.path).family.is_flow:
+        from darkroom.models.flow_painters import load_flow_painter
+
+        return load_flow_painter(how.files, how.memory, how.device, how.turns)
     from darkroom.models.diffusion import load_diffusion
     from darkroom.models.miniature.upscaled_diffusion import at_native_size
 

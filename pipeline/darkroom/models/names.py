@@ -47,6 +47,7 @@ DEPTH = "depth-anything/Depth-Anything-V2-Small-hf"
 CLIPSEG = "CIDAS/clipseg-rd64-refined"
 SDXL = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
 SD15 = "stable-diffusion-v1-5/stable-diffusion-inpainting"
+KLEIN = "black-forest-labs/FLUX.2-klein-4B"
 
 CONTROLS = "controls"
 """The group of settings that names control models; `controls.canny` is the kind of model of one of them."""

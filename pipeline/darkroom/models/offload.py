@@ -39,14 +39,19 @@ def apply_memory_settings(pipe: Pipeline, memory: Memory, device: str) -> None:
 
     torch.backends.cudnn.deterministic = True  # the same picture every time
     if memory.channels_last:
-        pipe.unet.to(memory_format=torch.channels_last)
+        network_of(pipe).to(memory_format=torch.channels_last)
     try:
         _apply(pipe, memory, device)
     except torch.OutOfMemoryError:
         raise SetupError(f"memory.offload={memory.offload}: does not fit into {device}; try memory=low") from None
     if memory.compile:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(user_cache_path("darkroom") / "compiled"))
-        pipe.unet.compile_repeated_blocks(fullgraph=True, dynamic=False)
+        network_of(pipe).compile_repeated_blocks(fullgraph=True, dynamic=False)
+
+
+def network_of(pipe: Any) -> Any:
+    """The network of a pipeline that denoises: its UNet or its transformer."""
+    return getattr(pipe, "unet", None) or pipe.transformer
 
 
 def place_beside(net: Any, memory: Memory, device: str) -> Callable[[], None]:

@@ -67,7 +67,7 @@ def repaint(
             pipe.maybe_free_model_hooks()  # which the pipeline itself does only at its end
             raise
     return [
-        _to_uint8(picture if _is_picture(picture) else _decode_in_fp32(pipe, latent, request))
+        to_uint8(picture if is_picture(picture) else _decode_in_fp32(pipe, latent, request))
         for request, picture, latent in zip(requests, pictures, latents, strict=True)
     ]
 
@@ -116,16 +116,16 @@ def _decode_in_fp32(pipe: Pipeline, latent: torch.Tensor, request: InpaintReques
         vae.to(dtype)
         pipe.maybe_free_model_hooks()
         picture: np.ndarray = pipe.image_processor.postprocess(decoded, output_type="np")[0]
-        if _is_picture(picture):
+        if is_picture(picture):
             return picture
     raise PhotoError(f"the model produced no picture for seed {request.seed}: NaN or a single colour")
 
 
-def _is_picture(pixels: np.ndarray) -> bool:
+def is_picture(pixels: np.ndarray) -> bool:
     """Whether the pixels are finite and not all of one colour; after clipping, an overflow is one colour."""
     return bool(np.isfinite(pixels).all()) and bool(np.ptp(pixels) > 0)
 
 
-def _to_uint8(pixels: np.ndarray) -> np.ndarray:
+def to_uint8(pixels: np.ndarray) -> np.ndarray:
     """Floats in [0, 1] as uint8, rounded as diffusers rounds them."""
     return (pixels * 255).round().astype(np.uint8)

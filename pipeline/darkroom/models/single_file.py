@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from darkroom.errors import SetupError
-from darkroom.models.checkpoint_formats import PIPELINE_SETTINGS, pipeline_class, read_index
+from darkroom.models.checkpoint_formats import pipeline_class, pipeline_settings, read_index
 from darkroom.models.weights import SMALL_FILES, cached_folder, download_command
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ def load_single_file(file: Path, dtype: torch.dtype) -> Pipeline:
     import diffusers
 
     config = configuration(file)
-    class_name = pipeline_class(read_index(config))
+    index = read_index(config)
     # Without `config`, diffusers downloads the configuration, even with local_files_only.
-    pipe: Pipeline = getattr(diffusers, class_name).from_single_file(
-        str(file), config=str(config), dtype=dtype, local_files_only=True, **PIPELINE_SETTINGS[class_name]
+    pipe: Pipeline = getattr(diffusers, pipeline_class(index)).from_single_file(
+        str(file), config=str(config), dtype=dtype, local_files_only=True, **pipeline_settings(index)
     )
     return pipe
 

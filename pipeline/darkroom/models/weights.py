@@ -20,6 +20,7 @@ from darkroom.models.names import (
     CONTROLS,
     DEPTH,
     GUIDED,
+    KLEIN,
     LAMA,
     LANCZOS,
     SAM_CHECKPOINTS,
@@ -33,6 +34,8 @@ from darkroom.resources import CHECKOUT, install_command
 SMALL_FILES = ("*.json", "*.txt")
 """The files of a repository that hold configuration and vocabulary."""
 
+_CHAT_TEMPLATES = "*.jinja"  # how a language model's prompt is wrapped
+
 MINIATURE_WEIGHTS = Path(__file__).parent / "miniature" / "weights"
 """A folder for each miniature model, part of the package."""
 
@@ -40,9 +43,15 @@ _MINIATURE_FOLDERS = {"sam": "sam", "clipseg": "clipseg", "inpaint": "sdxl_inpai
 _SAM_URL = "https://dl.fbaipublicfiles.com/segment_anything"
 
 _SAM_SIZES = {"vit_b": "375 MB", "vit_l": "1.2 GB", "vit_h": "2.6 GB"}
-_SIZES = {CLIPSEG: "0.6 GB", VITMATTE: "103 MB", DEPTH: "99 MB", SDXL: "7 GB", SD15: "2.7 GB"}
+_SIZES = {CLIPSEG: "0.6 GB", VITMATTE: "103 MB", DEPTH: "99 MB", SDXL: "7 GB", SD15: "2.7 GB", KLEIN: "16 GB"}
 # Repositories hold several copies of the weights; this is the one to download.
-_DOWNLOADS = {SDXL: "*.fp16.safetensors", SD15: "*.fp16.safetensors", CLIPSEG: "*.bin"}
+_IN_FOLDERS = (_CHAT_TEMPLATES, "*/*.safetensors")  # the file at the top holds the same network for other programs
+_DOWNLOADS = {
+    SDXL: ("*.fp16.safetensors",),
+    SD15: ("*.fp16.safetensors",),
+    CLIPSEG: ("*.bin",),
+    KLEIN: _IN_FOLDERS,
+}
 _WEIGHT_FILES = (".safetensors", ".bin", ".pth", ".onnx")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _TOP_FILES = {
@@ -165,7 +174,7 @@ def cached_folder(repository: str, file: str) -> Path | None:
 
 def download_command(repository: str, *patterns: str) -> str:
     """The shell command that downloads these files of a repository into the cache, or all that a model needs."""
-    chosen = patterns or (*SMALL_FILES, _DOWNLOADS.get(repository, "*.safetensors"))
+    chosen = patterns or (*SMALL_FILES, *_DOWNLOADS.get(repository, ("*.safetensors",)))
     return " ".join(["hf download", repository, *(f"--include '{pattern}'" for pattern in chosen)])
 
 
@@ -301,6 +310,8 @@ def _digest(path: Path) -> str:
         with path.open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest()
     total = hashlib.sha256()
-    for file in sorted(file for pattern in (*SMALL_FILES, "*.safetensors", "*.bin") for file in path.rglob(pattern)):
+    for file in sorted(
+        file for pattern in (*SMALL_FILES, _CHAT_TEMPLATES, "*.safetensors", "*.bin") for file in path.rglob(pattern)
+    ):
         total.update(f"{file.relative_to(path).as_posix()} {_digest(file)}\n".encode())
     return total.hexdigest()

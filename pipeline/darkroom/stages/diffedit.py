@@ -13,7 +13,13 @@ from darkroom.imaging.compositing import to_working_crop
 from darkroom.imaging.crops import CropPlanner
 from darkroom.models.request import DiffEditMaskRequest
 from darkroom.stages.base import Problem, Stage, stage
-from darkroom.stages.fields import Resolution, Share, foreign_syntax_warnings, truncation_warnings
+from darkroom.stages.fields import (
+    Resolution,
+    Share,
+    foreign_syntax_warnings,
+    needs_stable_diffusion,
+    truncation_warnings,
+)
 from darkroom.stages.heatmap import mask_from_heatmap
 from darkroom.stages.markers import RandomSeed
 
@@ -58,6 +64,11 @@ class DiffEdit(Stage):
         if self.reference == self.query:
             raise ValueError("`reference` and `query` are the same text, so there is nothing to find")
         return self
+
+    def refusals(self, models: Models) -> Iterator[Problem]:
+        """See `Stage.refusals`: painters whose predictions cannot be compared."""
+        if models.checkpoint_info.family.is_flow:
+            yield "", needs_stable_diffusion(models)
 
     def warnings(self, models: Models) -> Iterator[Problem]:
         """See `Stage.warnings`: prompts that are cut off, or have the syntax of another tool."""

@@ -11,7 +11,15 @@ from pydantic import Field, model_validator
 from darkroom.imaging.compositing import WorkingCrop
 from darkroom.models.request import DiffEditRequest
 from darkroom.stages.base import GenerationSummary, Problem, stage
-from darkroom.stages.fields import Steps, Texts, as_tuple, foreign_syntax_warnings, scalar, truncation_warnings
+from darkroom.stages.fields import (
+    Steps,
+    Texts,
+    as_tuple,
+    foreign_syntax_warnings,
+    needs_stable_diffusion,
+    scalar,
+    truncation_warnings,
+)
 from darkroom.stages.markers import EachValue
 from darkroom.stages.repainting import Repainting
 
@@ -69,7 +77,9 @@ class DiffEditRepaint(Repainting):
 
     def refusals(self, models: Models) -> Iterator[Problem]:
         """See `Stage.refusals`: inpainting checkpoints, which see the photo itself and would copy it."""
-        if models.checkpoint_info.channels != 4:
+        if models.checkpoint_info.family.is_flow:
+            yield "", needs_stable_diffusion(models)
+        elif models.checkpoint_info.channels != 4:
             has = f"models.inpaint has {models.checkpoint_info.channels}: give another, or repaint with `inpaint`"
             yield "", f"needs a text-to-image checkpoint, with 4 channels; {has}"
 

@@ -244,6 +244,11 @@ def scalar(value: T | tuple[T, ...]) -> T:
     return value
 
 
+def needs_stable_diffusion(models: Models) -> str:
+    """Why an op that takes Stable Diffusion apart refuses another painter."""
+    return f"needs a Stable Diffusion checkpoint; models.inpaint is {models.checkpoint_info.family.title}"
+
+
 def truncation_warnings(
     models: Models, key: str, text: str, remedy: str, encoder: int = 0
 ) -> Iterator[tuple[str, str]]:

@@ -129,7 +129,12 @@ class Inpaint(Referenced):
         )
 
     def refusals(self, models: Models) -> Iterator[Problem]:
-        """See `Stage.refusals`: prompts that compel misreads, or a second prompt without a second text encoder."""
+        """See `Stage.refusals`: what the painter lacks, prompts that compel misreads, or a second prompt without a
+        second text encoder.
+        """
+        if lacking := models.checkpoint_info.unsupported(vars(self)):
+            yield from lacking
+            return
         yield from super().refusals(models)
         if self.prompt_syntax == "compel":
             for key, text in self._texts().items():
@@ -149,7 +154,8 @@ class Inpaint(Referenced):
             if self.prompt_syntax == "compel":
                 yield from ((key, line) for line in compel_warnings(text))
             else:
-                remedy = "shorten it, or let `prompt_syntax: compel` read all of it"
+                compel = ", or let `prompt_syntax: compel` read all of it"
+                remedy = f"shorten it{'' if models.checkpoint_info.family.is_flow else compel}"
                 yield from truncation_warnings(models, key, text, remedy, encoder=int(key.endswith("_2")))
         if self.negative_prompt and not self.guided:
             yield "negative_prompt", f"has no effect: `guidance_scale` is {self.guidance_scale:g}, and must be above 1"

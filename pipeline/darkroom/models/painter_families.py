@@ -1,0 +1,109 @@
+"""The families of painters: which checkpoints are theirs, and what recipes can ask of them. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+_XL, _SD = "StableDiffusionXLInpaintPipeline", "StableDiffusionInpaintPipeline"
+
+_ONLY_STABLE_DIFFUSION = {
+    "lora": "takes no LoRA in Darkroom; Stable Diffusion does",
+    "control": "takes no control models in Darkroom; Stable Diffusion does",
+    "reference": "takes no reference pictures in Darkroom; Stable Diffusion does",
+    "prompt_syntax": "reads `plain` prompts only",
+    "scheduler": "has one sampler, `default`",
+    "soft_mask": "repaints every pixel that is not black; leave it out",
+}
+_UNUSED = (None, False, "plain", "default")  # values that ask for nothing
+
+
+@dataclass(frozen=True)
+class PainterFamily:
+    """Checkpoints that one adapter loads.
+
+    Attributes:
+        title: as messages call it.
+        pipelines: the inpainting pipeline of diffusers, by the class that `model_index.json` names.
+        components: the classes that parts of a checkpoint may have, `library.Class`; parts that are not listed may have
+            any class of diffusers and transformers.
+        settings: the arguments of each pipeline class.
+        limits: what each parameter of `inpaint` that the family lacks is refused with.
+        resolution: the least and the greatest working size in px.
+        max_tokens: the tokens of a prompt that are read; 0 for what the tokenizer's settings say, None for all.
+        is_flow: whether it is a flow transformer, which `flow_painters.FlowPainter` runs, or Stable Diffusion.
+    """
+
+    title: str
+    pipelines: Mapping[str, str]
+    components: Mapping[str, tuple[str, ...]]
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
+    limits: Mapping[str, str] = field(default_factory=lambda: MappingProxyType(_ONLY_STABLE_DIFFUSION))
+    resolution: tuple[int, int] = (64, 4096)
+    max_tokens: int | None = 0
+    is_flow: bool = True
+
+    def unsupported(self, parameters: Mapping[str, Any], index: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """The parameters of a stage that this family lacks, each with the reason in one line.
+
+        Args:
+            parameters: of a stage that repaints, scalar.
+            index: the checkpoint's `model_index.json`.
+        """
+        for key, reason in self.limits.items():
+            if (value := parameters.get(key)) and value not in _UNUSED:
+                yield key, f"{self.title} {reason}"
+        least, most = self.resolution
+        if (size := parameters.get("resolution")) and not least <= size <= most:
+            sizes = f"at {least} px only" if least == most else f"at {least} to {most} px"
+            yield "resolution", f"{self.title} works {sizes}; leave it out"
+        if index.get("is_distilled") and (guidance := parameters.get("guidance_scale", 1)) > 1:
+            ignored = f"this {self.title} is distilled and would ignore {guidance:g}"
+            yield "guidance_scale", f"{ignored}; set 1 and few steps, or let speed=klein4 set them"
+
+
+STABLE_DIFFUSION = PainterFamily(
+    title="Stable Diffusion",
+    pipelines={"StableDiffusionXLPipeline": _XL, _XL: _XL, "StableDiffusionPipeline": _SD, _SD: _SD},
+    components={
+        "unet": ("diffusers.UNet2DConditionModel",),
+        "vae": ("diffusers.AutoencoderKL",),
+        "text_encoder": ("transformers.CLIPTextModel",),
+        "text_encoder_2": ("transformers.CLIPTextModelWithProjection",),
+    },
+    settings={
+        # The invisible watermark turns itself on where its package is installed, and changes pixels.
+        _XL: {"add_watermarker": False},
+        # The safety checker of SD 1.5 replaces pictures by black ones.
+        _SD: {"safety_checker": None, "requires_safety_checker": False},
+    },
+    limits={},
+    is_flow=False,
+)
+
+_QWEN_TOKENIZER = ("transformers.Qwen2TokenizerFast", "transformers.Qwen2Tokenizer")
+_FLOW_SCHEDULER = ("diffusers.FlowMatchEulerDiscreteScheduler",)
+
+FLUX2_KLEIN = PainterFamily(
+    title="FLUX.2 Klein",
+    pipelines=dict.fromkeys(("Flux2KleinPipeline", "Flux2KleinInpaintPipeline"), "Flux2KleinInpaintPipeline"),
+    components={
+        "transformer": ("diffusers.Flux2Transformer2DModel",),
+        "vae": ("diffusers.AutoencoderKLFlux2",),
+        "text_encoder": ("transformers.Qwen3ForCausalLM",),
+        "tokenizer": _QWEN_TOKENIZER,
+        "scheduler": _FLOW_SCHEDULER,
+    },
+    resolution=(64, 1024),  # its pipeline scales larger pictures down
+    max_tokens=512 - 12,  # without those of the chat around the prompt
+)
+
+FAMILIES = (STABLE_DIFFUSION, FLUX2_KLEIN)
+
+
+def family_of(index: Mapping[str, Any]) -> PainterFamily | None:
+    """The family of a checkpoint's `model_index.json`; None if no adapter knows it."""
+    name = index.get("_class_name")
+    return next((family for family in FAMILIES if name in family.pipelines), None)

@@ -1,0 +1,232 @@
+"""Painters that are flow transformers: the pictures of plain diffusers, and what they lack is told before a run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from darkroom.errors import Cancelled, PhotoError, SetupError
+from darkroom.models import Memory, Models
+from darkroom.models.device import resolve_memory
+from darkroom.models.painter_families import FLUX2_KLEIN
+from darkroom.models.prompts import Prompt
+from darkroom.models.request import InpaintRequest
+from darkroom.stages import STAGES
+from darkroom.system.watching import watched
+from support.tiny_models import models_of, request_of
+from support.tiny_painters import PAINTERS, plain_picture, write_painter
+
+DISTILLED = "flux2_klein"
+
+
+@pytest.fixture(scope="module")
+def painters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny checkpoint of each of `PAINTERS`."""
+    folder = tmp_path_factory.mktemp("painters")
+    for kind in PAINTERS:
+        write_painter(folder / kind, kind)
+    return folder
+
+
+@pytest.fixture(params=PAINTERS)
+def painter(request: pytest.FixtureRequest, painters: Path) -> Path:
+    """Each of the tiny checkpoints in turn."""
+    return painters / request.param
+
+
+def ask(seed: int = 7, **changes: object) -> InpaintRequest:
+    """A request of 64 x 96 px, which is not square and has a hole in its mask."""
+    asked = request_of(seed, guidance_scale=1.0, **changes)
+    image, mask = np.tile(asked.image, (2, 2, 1))[:64, :96], np.pad(asked.mask, ((8, 16), (16, 16)))
+    return replace(asked, image=image, mask=mask)
+
+
+def test_on_a_cpu_it_is_the_picture_of_plain_diffusers(painter: Path) -> None:
+    painted = models_of(painter).diffusion
+    guided = replace(ask(3), guidance_scale=4.0, prompt=Prompt("a red car", negative="a dog"))
+    asked = [ask(), ask(strength=0.6), *([] if painter.name == DISTILLED else [guided])]
+    pictures = painted.inpaint(asked)
+    for request, picture in zip(asked, pictures, strict=True):
+        assert picture.shape == request.image.shape and picture.dtype == np.uint8
+        assert np.array_equal(picture, plain_picture(painter, request))
+
+
+def test_seeds_and_prompts_show_and_company_does_not(painter: Path) -> None:
+    painted = models_of(painter).diffusion
+    asked = [ask(1), ask(2), ask(1, prompt=Prompt("a blue sky"))]
+    together = painted.inpaint(asked)
+    assert len({picture.tobytes() for picture in together}) == 3
+    for request, picture in reversed(list(zip(asked, together, strict=True))):
+        assert np.array_equal(painted.inpaint([request])[0], picture)
+    offloaded = models_of(painter, offload="group").diffusion
+    assert np.array_equal(offloaded.inpaint(asked[:1])[0], together[0])
+
+
+def test_guidance_and_a_negative_prompt_show(painters: Path) -> None:
+    for kind in PAINTERS:
+        if kind == DISTILLED:
+            continue
+        plain = ask()
+        guided = replace(plain, guidance_scale=4.0)
+        away = replace(guided, prompt=Prompt("a red car", negative="a dog"))
+        pictures = models_of(painters / kind).diffusion.inpaint([plain, guided, away])
+        assert len({picture.tobytes() for picture in pictures}) == 3, kind
+
+
+def test_half_precision_is_bf16_and_one_picture_at_a_time(painters: Path) -> None:
+    resolved = resolve_memory(Memory(dtype="fp16", batch_size=4, channels_last=True), "cpu", FLUX2_KLEIN)
+    assert (resolved.dtype, resolved.batch_size, resolved.channels_last) == ("bf16", 1, False)
+    models = models_of(painters / DISTILLED, dtype="fp16", batch_size=4)
+    assert models.batch_size == models.identity("inpaint")["batch_size"] == 1
+    exact = models_of(painters / DISTILLED).diffusion.inpaint([ask()])[0]
+    (near,) = models.diffusion.inpaint([ask()])
+    assert models.diffusion.describe()["dtype"] == "bfloat16"
+    assert 0 < np.abs(near.astype(int) - exact).mean() < 8
+
+
+def test_it_stops_between_two_steps(painters: Path) -> None:
+    def stop(done: int, _of: int) -> None:
+        if done == 2:
+            raise Cancelled("stop")
+
+    with pytest.raises(Cancelled), watched(stop):
+        models_of(painters / DISTILLED).diffusion.inpaint([ask(steps=4)])
+
+
+def test_no_picture_and_no_memory_cost_a_photo(painters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    diffusion = models_of(painters / DISTILLED).diffusion
+    pipe = diffusion._pipe  # type: ignore[attr-defined]
+    with torch.no_grad():
+        pipe.vae.decoder.conv_out.bias.fill_(float("nan"))
+    with pytest.raises(PhotoError, match="no picture for seed 7"):
+        diffusion.inpaint([ask()])
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(pipe.transformer, "forward", full)
+    with pytest.raises(PhotoError, match="memory=low"):
+        diffusion.inpaint([ask()])
+
+
+@pytest.mark.parametrize(
+    ("op", "given", "key"),
+    [
+        ("inpaint", {"lora": {"ink": 1.0}}, "lora"),
+        ("inpaint", {"control": {"canny": 0.5}}, "control"),
+        ("inpaint", {"reference": "car.png"}, "reference"),
+        ("inpaint", {"prompt_syntax": "compel"}, "prompt_syntax"),
+        ("inpaint", {"scheduler": "euler"}, "scheduler"),
+        ("inpaint", {"soft_mask": True}, "soft_mask"),
+        ("inpaint", {"negative_prompt": "", "negative_prompt_2": "a dog"}, "negative_prompt_2"),
+        ("diffedit", {"reference": "a horse", "query": "a zebra"}, ""),
+        ("diffedit_repaint", {}, ""),
+    ],
+)
+def test_what_a_painter_lacks_is_refused_by_name_without_its_weights(
+    painter: Path, tmp_path: Path, op: str, given: dict[str, object], key: str
+) -> None:
+    small = tmp_path / "small"
+    shutil.copytree(painter, small, ignore=shutil.ignore_patterns("*.safetensors"))
+    prompt = {} if op == "diffedit" else {"prompt": "a red car"}
+    guidance = {"guidance_scale": 1.0} if op == "inpaint" else {}
+    stage = STAGES[op](**prompt, **guidance, **given)
+    problems = list(stage.refusals(models_of(small)))
+    assert [name for name, _ in problems] == [key]
+    assert models_of(small).checkpoint_info.family.title in problems[0][1] or key.endswith("_2")
+    plain = STAGES["inpaint"](prompt="a red car", guidance_scale=1.0, negative_prompt="a dog")
+    assert not list(plain.refusals(models_of(small)))
+
+
+def test_a_distilled_painter_refuses_guidance_and_a_guided_one_does_not(painters: Path) -> None:
+    stage = STAGES["inpaint"](prompt="a red car", guidance_scale=3.0)
+    for kind in PAINTERS:
+        problems = [key for key, _ in stage.refusals(models_of(painters / kind))]
+        assert problems == (["guidance_scale"] if kind == DISTILLED else []), kind
+
+
+def test_controls_and_references_are_refused_before_their_weights_are_looked_for(painters: Path) -> None:
+    for kind in ("controls.canny", "reference"):
+        with pytest.raises(SetupError, match=rf"models\.{kind}: FLUX.2 Klein takes no"):
+            models_of(painters / DISTILLED).require([kind])
+
+
+def test_a_prompt_that_is_cut_off_is_told(painters: Path) -> None:
+    stage = STAGES["inpaint"](prompt="a car " * 200, guidance_scale=1.0)
+    ((key, text),) = stage.warnings(models_of(painters / DISTILLED))
+    assert key == "prompt" and "reads 500 tokens" in text and "compel" not in text
+    cut = stage.prompt[
+        : len(stage.prompt) - len(models_of(painters / DISTILLED).checkpoint_info.truncated_text(stage.prompt))
+    ]
+    assert len(cut) == 500  # a token is a byte of this tokenizer
+
+
+def test_the_chat_template_is_a_part_of_the_identity(painters: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(painters / DISTILLED, other)
+    assert _weights(models_of(other)) == _weights(models_of(painters / DISTILLED))
+    template = other / "tokenizer" / "chat_template.jinja"
+    template.write_text(template.read_text().replace("user", "person") + " ")
+    shutil.copytree(other, tmp_path / "third")
+    assert _weights(models_of(tmp_path / "third")) != _weights(models_of(painters / DISTILLED))
+
+
+def _weights(models: Models) -> str:
+    weights: str = models.identity("inpaint")["weights"]
+    return weights
+
+
+TRANSFORMER = Path("transformer/diffusion_pytorch_model.safetensors")
+
+
+def _truncated(folder: Path) -> None:
+    (folder / TRANSFORMER).write_bytes((folder / TRANSFORMER).read_bytes()[:-1000])
+
+
+def _no_weights(folder: Path) -> None:
+    (folder / TRANSFORMER).unlink()
+
+
+def _other_encoder(folder: Path) -> None:
+    _index(folder, "text_encoder", ["transformers", "CLIPTextModel"])
+
+
+def _foreign_code(folder: Path) -> None:
+    _index(folder, "scheduler", ["my_code", "FlowMatchEulerDiscreteScheduler"])
+
+
+def _no_text_encoder(folder: Path) -> None:
+    _index(folder, "text_encoder", [None, None])
+
+
+def _index(folder: Path, key: str, value: object) -> None:
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, key: value}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (_truncated, "cannot be read as a FLUX.2 Klein checkpoint"),
+        (_no_weights, "lacks the .safetensors of transformer"),
+        (_other_encoder, "text_encoder is transformers.CLIPTextModel, which Darkroom does not load"),
+        (_foreign_code, "scheduler is my_code.FlowMatchEulerDiscreteScheduler, which Darkroom does not load"),
+        (_no_text_encoder, "text_encoder is None.None, which Darkroom does not load"),
+    ],
+)
+def test_a_damaged_or_foreign_folder_is_refused_in_one_line(
+    painters: Path, tmp_path: Path, spoil: Callable[[Path], None], reason: str
+) -> None:
+    folder = tmp_path / "spoilt"
+    shutil.copytree(painters / DISTILLED, folder)
+    spoil(folder)
+    with pytest.raises(SetupError) as caught:
+        models_of(folder).diffusion  # noqa: B018
+    assert reason in str(caught.value) and str(folder) in str(caught.value) and "\n" not in str(caught.value)

@@ -1,0 +1,156 @@
+"""Tiny checkpoints with random weights of the painters that are no Stable Diffusion, in their published layouts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+import transformers
+from PIL import Image
+
+from darkroom.models import InpaintRequest
+from support.checkpoint_files import write_part
+
+_SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+_BYTES = [*range(33, 127), *range(161, 173), *range(174, 256)]  # those that byte-level BPE writes as themselves
+TOKENS = 256 + len(_SPECIAL)
+CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% if enable_thinking is false %}<think>\n\n</think>\n\n"
+    "{% endif %}{% endif %}"
+)
+
+_TEXT = {
+    "vocab_size": TOKENS,
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 8,
+    "max_position_embeddings": 2048,
+    "tie_word_embeddings": True,
+}
+_VAE = {
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+    "block_out_channels": [8, 8, 8, 8],
+    "layers_per_block": 1,
+    "norm_num_groups": 4,
+    "latent_channels": 4,
+}
+_FLOW = {"shift": 3.0, "use_dynamic_shifting": True}
+
+Part = tuple[str, str, dict[str, Any]]
+"""Library, class and settings of a component."""
+
+FLUX2_KLEIN: dict[str, Part] = {
+    "transformer": (
+        "diffusers",
+        "Flux2Transformer2DModel",
+        {
+            "in_channels": 16,
+            "num_layers": 1,
+            "num_single_layers": 1,
+            "attention_head_dim": 16,
+            "num_attention_heads": 2,
+            "joint_attention_dim": 3 * 16,
+            "timestep_guidance_channels": 16,
+            "axes_dims_rope": [4, 4, 4, 4],
+            "guidance_embeds": False,
+        },
+    ),
+    "vae": ("diffusers", "AutoencoderKLFlux2", _VAE),
+    # Klein reads the hidden layers 9, 18 and 27.
+    "text_encoder": ("transformers", "Qwen3ForCausalLM", {**_TEXT, "num_hidden_layers": 28}),
+    "tokenizer": ("transformers", "Qwen2TokenizerFast", {}),
+    "scheduler": ("diffusers", "FlowMatchEulerDiscreteScheduler", _FLOW),
+}
+
+PAINTERS: dict[str, tuple[str, dict[str, Part], dict[str, Any]]] = {
+    "flux2_klein": ("Flux2KleinPipeline", FLUX2_KLEIN, {"is_distilled": True}),
+    "flux2_klein_base": ("Flux2KleinPipeline", FLUX2_KLEIN, {"is_distilled": False}),
+}
+"""By kind: the class of the pipeline that it is published for, its components, and other entries of its index."""
+
+
+def write_painter(folder: Path, kind: str) -> Path:
+    """Write a tiny checkpoint of one of `PAINTERS`."""
+    class_name, parts, others = PAINTERS[kind]
+    return write_parts(folder, class_name, parts, others)
+
+
+def write_parts(
+    folder: Path,
+    class_name: str,
+    parts: Mapping[str, Part],
+    others: Mapping[str, Any],
+    dtype: torch.dtype = torch.float32,
+) -> Path:
+    """Write a diffusers folder of these components, one after the other."""
+    index: dict[str, Any] = {"_class_name": class_name, "_diffusers_version": "0.37.0", **others}
+    for name, (library, kind, settings) in parts.items():
+        index[name] = [library, kind]
+        _write(folder / name, library, kind, settings, dtype)
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2))
+    return folder
+
+
+def _write(folder: Path, library: str, kind: str, settings: Mapping[str, Any], dtype: torch.dtype) -> None:
+    if kind.startswith("Qwen2Tokenizer"):
+        write_qwen_tokenizer(folder)
+    elif kind.endswith("Scheduler"):
+        getattr(diffusers, kind)(**settings).save_config(folder)
+    else:
+        with torch.device("meta"):
+            model = _build(library, kind, settings)
+        write_part(folder, model, None, dtype)
+
+
+def _build(library: str, kind: str, settings: Mapping[str, Any]) -> torch.nn.Module:
+    if library == "diffusers":
+        return getattr(diffusers, kind)(**settings)
+    network = getattr(transformers, kind)
+    return network(network.config_class(**settings))
+
+
+def write_qwen_tokenizer(folder: Path) -> None:
+    """A byte-level Qwen tokenizer without merges, in the published files, with a chat template of a file of its own."""
+    letters = [chr(code) for code in [*_BYTES, *range(256, 256 + 256 - len(_BYTES))]]
+    vocabulary = {token: index for index, token in enumerate([*letters, *_SPECIAL])}
+    tokenizer = transformers.Qwen2Tokenizer(vocab=vocabulary, merges=[], pad_token=_SPECIAL[0], eos_token=_SPECIAL[2])
+    tokenizer.add_tokens(list(_SPECIAL), special_tokens=True)
+    tokenizer.chat_template = CHAT
+    tokenizer.save_pretrained(folder)
+
+
+def plain_picture(folder: Path, request: InpaintRequest) -> np.ndarray:
+    """The picture that somebody gets who only knows the documentation of diffusers."""
+    class_name = PAINTERS[folder.name][0].removesuffix("Pipeline") + "InpaintPipeline"
+    pipe = getattr(diffusers, class_name).from_pretrained(folder)
+    return np.asarray(
+        pipe(
+            prompt=request.prompt.text,
+            **_GUIDANCE[class_name](pipe, request),
+            image=Image.fromarray(request.image),
+            mask_image=Image.fromarray(request.mask.astype(np.uint8) * 255),
+            num_inference_steps=request.steps,
+            strength=request.strength,
+            generator=torch.Generator("cpu").manual_seed(request.seed),
+        ).images[0]
+    )
+
+
+def _of_klein(pipe: Any, request: InpaintRequest) -> dict[str, Any]:
+    """It takes a negative prompt as embeddings only."""
+    negative = request.prompt.negative
+    with torch.no_grad():
+        embeds = None if negative is None else pipe.encode_prompt(negative)[0]
+    return {"guidance_scale": request.guidance_scale, "negative_prompt_embeds": embeds}
+
+
+_GUIDANCE = {"Flux2KleinInpaintPipeline": _of_klein}
