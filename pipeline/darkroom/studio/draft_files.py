@@ -188,7 +188,7 @@ class SavedFiles:
         texts = {recipe: written.recipe(label(self._folder / recipe), manifest).encode()}
         if written.rows is not None:
             texts = {manifest: written.manifest().encode(), **texts}  # first, as the recipe names it
-        masks = {f"{masks_of(name)}/{file}": painting for file, painting in written.paintings.items()}
+        masks = {f"{masks_of(name)}/{file}": painting for file, painting in written.named_paintings().items()}
         for file in (*masks, *texts):
             if self._files.holds(file) and not self._is_as_saved(file):
                 raise OutputError(f"{file}: exists already; choose another name")

@@ -36,7 +36,7 @@ class Written:
         dataset: the recipe's section `dataset`; `manifest` is left out if there is one: its file has no name yet.
         stages: as they are written.
         rows: the manifest's rows; None if the recipe needs no manifest.
-        paintings: the masks that it names, by the name of their file.
+        paintings: all masks of the draft, by the name of their file.
     """
 
     name: str
@@ -93,6 +93,12 @@ class Written:
         for name, stage in self.stages.items():
             lines += _stage_lines(name, stage)
         return "\n".join(lines) + "\n"
+
+    def named_paintings(self) -> dict[str, Painting]:
+        """The masks that the files name: not those of photos that wait for clicks."""
+        values = [value for each in (*self.stages.values(), *(self.rows or ())) for value in each.values()]
+        names = {value.rpartition("/")[2] for value in values if isinstance(value, str)}
+        return {name: painting for name, painting in self.paintings.items() if name in names}
 
     def manifest(self) -> str:
         """The manifest file, in JSON Lines."""

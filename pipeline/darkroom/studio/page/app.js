@@ -1,6 +1,7 @@
 // Starts the page, and wires its parts together.
 
 import { connection, listen } from "./api.js";
+import { Brush } from "./brush.js";
 import { PhotoCanvas } from "./canvas.js";
 import { Clicks } from "./clicks.js";
 import { Emitter, byId, fillIcons, toast } from "./dom.js";
@@ -26,7 +27,8 @@ const mask = new MaskLoop(draft, canvas);
 const photos = new Photos();
 const stages = new Stages(draft);
 const results = new Results(draft, jobs);
-const editor = new Editor({ draft, canvas, gestures, clicks, mask, photos, stages, results });
+const brush = new Brush({ draft, canvas, gestures, clicks, stages });
+const editor = new Editor({ draft, canvas, gestures, clicks, brush, mask, photos, stages, results });
 const paint = new PaintPanel(draft, stages, jobs);
 const review = new Review({ draft, jobs, openPhoto });
 new TopBar(draft, jobs, (run) => openTab("review", run));
@@ -112,8 +114,10 @@ const EDIT_KEYS = {
   f: toggleFullScreen,
   p: () => byId("paint").click(),
   c: () => results.toggleCompare(),
-  "]": () => results.step(1),
-  "[": () => results.step(-1),
+  "]": () => (brush.isActive ? brush.resize(1) : results.step(1)),
+  "[": () => (brush.isActive ? brush.resize(-1) : results.step(-1)),
+  d: () => brush.toggle(),
+  e: () => brush.toggleErasing(),
   Escape: escape,
   "Ctrl+s": save,
   "?": help,

@@ -2,6 +2,7 @@
 
 import { Emitter } from "./dom.js";
 import { drawBox, drawDivider, drawMask, drawPicture, drawPoint } from "./drawing.js";
+import { drawBrush, drawStrokes } from "./strokes.js";
 import { Viewport } from "./viewport.js";
 
 export const MASK_MODES = ["overlay", "outline", "mask", "off"];
@@ -15,8 +16,11 @@ export class PhotoCanvas extends Emitter {
   divider = 0.5; // share of the canvas's width
   masks = []; // the whole mask, then perhaps the part in sight at full sharpness
   mode = "overlay";
-  clicks = null; // {points, negative, boxes}
-  preview = null; // a box being drawn, or a shape being moved
+  clicks = null; // {points, negative, boxes, strokes}
+  brush = null; // {radius, erase}, if the mask is painted
+  pointer = null; // where the brush is, [x, y] in photo px
+  ahead = []; // strokes that the masks do not have yet
+  preview = null; // a box or stroke being drawn, or a shape being moved
   hidden = false; // before/after: nothing but the photo
   #due = false;
   #afterFrame = [];
@@ -128,14 +132,34 @@ export class PhotoCanvas extends Emitter {
 
   #drawWork() {
     const { context, viewport } = this;
-    if (this.mode !== "off")
-      for (const mask of this.masks) drawMask(context, viewport, mask, this.mode, mask === this.masks.at(-1));
+    const strokes = this.preview?.stroke ? [...this.ahead, this.preview.stroke] : this.ahead;
+    if (this.mode !== "off" && strokes.length) context.drawImage(this.#painted(strokes), 0, 0);
+    else if (this.mode !== "off") this.#drawMasks(context);
+    if (this.brush && this.pointer) drawBrush(context, viewport, this.preview?.stroke ?? this.brush, this.pointer);
     if (!this.clicks || this.mode === "mask") return;
     const shapes = this.preview?.shapes ?? this.clicks;
     for (const box of shapes.boxes) drawBox(context, viewport, box);
     if (this.preview?.box) drawBox(context, viewport, this.preview.box, true);
     for (const point of shapes.points) drawPoint(context, viewport, point, true);
     for (const point of shapes.negative) drawPoint(context, viewport, point, false);
+  }
+
+  #drawMasks(context) {
+    for (const mask of this.masks) drawMask(context, this.viewport, mask, this.mode, mask === this.masks.at(-1));
+  }
+
+  /** The mask with strokes on it, alone on a canvas of the same size. */
+  #painted(strokes) {
+    const layer = new OffscreenCanvas(this.element.width, this.element.height);
+    const context = layer.getContext("2d");
+    this.#drawMasks(context);
+    const start = this.viewport.toCanvas(0, 0);
+    const { photo, scale } = this.viewport;
+    context.beginPath();
+    context.rect(start.x, start.y, photo.width * scale, photo.height * scale);
+    context.clip();
+    drawStrokes(context, this.viewport, strokes, this.mode);
+    return layer;
   }
 }
 

@@ -33,6 +33,17 @@ export class Draft extends Emitter {
     return this.ops[stage.op];
   }
 
+  /** Whether the mask of a stage is painted on the page: a `mask_file` that names no mask. */
+  isBrush(stage) {
+    const { file, folder, alpha } = stage.parameters;
+    return this.op(stage).brush && !file && !folder && !alpha;
+  }
+
+  /** Whether a stage is made on the canvas, by clicks or by the brush. */
+  isMarked(stage) {
+    return this.op(stage).clicks || this.isBrush(stage);
+  }
+
   async load() {
     const before = this.#traffic;
     const state = await getJson("/api/studio", { cache: "no-store" });

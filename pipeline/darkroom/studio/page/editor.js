@@ -23,7 +23,7 @@ export class Editor {
   #opened = 0; // counts, to drop answers about photos that are no longer shown
 
   constructor(parts) {
-    Object.assign(this, parts); // draft, canvas, gestures, clicks, mask, photos, stages, results
+    Object.assign(this, parts); // draft, canvas, gestures, clicks, brush, mask, photos, stages, results
     this.#listen();
     this.#listenToMask();
     this.#listenToGestures();
@@ -59,6 +59,7 @@ export class Editor {
     this.gestures.on("hover", (at) => this.#hover(at));
     this.gestures.on("divide", () => (byId("divider").value = this.canvas.divider));
     this.gestures.on("double", () => {
+      if (this.canvas.brush) return; // two dabs
       this.clicks.takeBackDoubleClick();
       this.canvas.moved((viewport) => viewport.fit());
     });
@@ -85,6 +86,7 @@ export class Editor {
     const thumbnail = this.photos.thumbnail(photo.index);
     if (thumbnail) picture.preview(thumbnail, photo);
     this.canvas.masks = [];
+    this.canvas.ahead = [];
     tellCoverage({});
     this.canvas.setPhoto(photo.width, photo.height);
     this.clicks.load(photo.index, photo.clicks);
@@ -177,6 +179,7 @@ export class Editor {
     const choose = stage ? (this.clicks.of(stage.name).choose ?? stage.parameters.choose ?? "score") : null;
     this.#updateChoices(stage, choose);
     const isOnPhoto = !this.results.shown;
+    this.brush.update(stage, isOnPhoto);
     byId("clear").disabled = !isOnPhoto || !stage || !countOf(this.clicks.of(stage.name));
     byId("undo").disabled = !isOnPhoto || !this.clicks.canUndo;
     byId("redo").disabled = !isOnPhoto || !this.clicks.canRedo;
@@ -209,7 +212,7 @@ export class Editor {
 
   /** Nothing happens to clicks while a result covers them. */
   clear() {
-    if (!this.results.shown) this.#change({ points: [], negative: [], boxes: [] }, performance.now());
+    if (!this.results.shown) this.#change({ points: [], negative: [], boxes: [], strokes: [] }, performance.now());
   }
 
   undo() {
@@ -284,6 +287,7 @@ export class Editor {
   #showMask({ mask, info, since, sharp }) {
     const whole = sharp ? this.canvas.masks[0] : mask;
     if (!whole) return;
+    if (!sharp && this.mask.isNewest) this.canvas.ahead = [];
     whole.coveredBy = sharp ? mask.box : null;
     this.canvas.masks = sharp ? [whole, mask] : [mask];
     this.canvas.redraw(since === null ? null : () => this.#measure(since));
@@ -308,10 +312,11 @@ export class Editor {
     const clicked = this.stages.clickable;
     const empty = isEmpty || (clicked !== null && !countOf(this.clicks.of(clicked.name)));
     this.canvas.masks = [];
+    this.canvas.ahead = [];
     this.canvas.redraw();
     tellCoverage({});
     if (!this.draft.stages.length) return say("The recipe is empty. Add a stage.", "hint");
-    const canClick = empty && clicked;
+    const canClick = empty && clicked && !this.draft.isBrush(clicked);
     this.stages.fail(this.stages.selected, empty ? null : message);
     return say(canClick ? "Click the object, or drag a box around it." : message, empty ? "hint" : "error");
   }
@@ -323,4 +328,5 @@ export class Editor {
   }
 }
 
-const countOf = ({ points, negative, boxes }) => points.length + negative.length + boxes.length;
+const countOf = ({ points, negative, boxes, strokes }) =>
+  points.length + negative.length + boxes.length + strokes.length;

@@ -1,4 +1,4 @@
-// Mouse, pen and wheel on the canvas, as what the user means: click, box, move, remove, pan, zoom.
+// Mouse, pen, finger and wheel on the canvas, as what the user means: click, box, stroke, move, remove, pan, zoom.
 
 import { Emitter, clamp } from "./dom.js";
 import { boxBetween, hitShape, isOverPhoto, moveShape, pointAt } from "./shapes.js";
@@ -7,8 +7,8 @@ const STILL = 4; // CSS px: a press that moves less is a click
 const BORDER = 24; // CSS px: clicks this near beside the photo count as clicks on its border
 
 /**
- * Emits `click` {point, negative}, `box` {box}, `remove` {hit}, `shapes` {shapes} after a move, each with `since`, the time of
- * the event in ms; also `hover` {x, y} | null, `double`, `divide`, and `plain`
+ * Emits `click` {point, negative}, `box` {box}, `stroke` {points, erase}, `remove` {hit}, `shapes` {shapes} after a move, each
+ * with `since`, the time of the event in ms; also `hover` {x, y} | null, `double`, `divide`, and `plain`
  * for a click where the canvas takes no clicks.
  */
 export class Gestures extends Emitter {
@@ -22,8 +22,8 @@ export class Gestures extends Emitter {
     element.addEventListener("pointerdown", (event) => this.#down(event));
     element.addEventListener("pointermove", (event) => this.#move(event));
     element.addEventListener("pointerup", (event) => this.#up(event));
-    element.addEventListener("pointercancel", () => this.#stop());
-    element.addEventListener("pointerleave", () => this.emit("hover", null));
+    element.addEventListener("pointercancel", (event) => event.pointerId === this.#press?.pointer && this.#stop());
+    element.addEventListener("pointerleave", () => this.#leave());
     element.addEventListener("contextmenu", (event) => event.preventDefault());
     element.addEventListener("dblclick", () => this.emit("double"));
     element.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
@@ -47,16 +47,20 @@ export class Gestures extends Emitter {
     if (!this.canvas.hasPhoto || this.#press) return;
     this.canvas.element.focus({ preventScroll: true });
     const start = this.#at(event);
-    this.#press = { button: event.button, start, last: start, moved: false, kind: this.#kind(event, start), hit: null };
+    const { button, pointerId } = event;
+    this.#press = { button, pointer: pointerId, start, last: start, moved: false, kind: null, hit: null };
+    this.#press.kind = this.#kind(event, start);
     if (this.#press.kind === "mark") this.#press.hit = hitShape(this.canvas, start);
+    if (this.#press.kind === "paint") this.#beginStroke(event);
     this.canvas.element.setPointerCapture(event.pointerId);
-    if (event.button === 1) event.preventDefault(); // no automatic scrolling
+    if (button === 1) event.preventDefault(); // no automatic scrolling
     if (this.#press.kind === "divide") this.#divide(start);
   }
 
   #kind(event, start) {
     if (event.button === 1 || this.#space) return "pan";
     if (this.canvas.isComparing) return "divide";
+    if (this.canvas.brush) return "paint";
     return this.canvas.clicks && (event.button === 0 || this.#isNear(start)) ? "mark" : "pan";
   }
 
@@ -68,10 +72,39 @@ export class Gestures extends Emitter {
     return point.x >= -border && point.y >= -border && point.x <= width + border && point.y <= height + border;
   }
 
+  /** Shift, the right button and the other end of a pen erase. */
+  #beginStroke(event) {
+    const isEraser = event.button === 2 || event.button === 5 || event.shiftKey;
+    const { radius, erase } = this.canvas.brush;
+    this.canvas.preview = { stroke: { points: [this.#placeOf(event)], radius, erase: erase || isEraser } };
+    this.canvas.redraw();
+  }
+
+  #placeOf(event) {
+    const at = this.#at(event);
+    const { x, y } = this.canvas.viewport.toPhoto(at.x, at.y);
+    return [x, y];
+  }
+
+  #continueStroke(event) {
+    const events = event.getCoalescedEvents?.() ?? []; // all places since the last frame
+    this.canvas.preview.stroke.points.push(...(events.length ? events : [event]).map((each) => this.#placeOf(each)));
+  }
+
+  #leave() {
+    this.canvas.pointer = null;
+    if (this.canvas.brush) this.canvas.redraw();
+    this.emit("hover", null);
+  }
+
   #move(event) {
+    const press = this.#press;
+    if (press && event.pointerId !== press.pointer) return; // a second finger
     const at = this.#at(event);
     this.emit("hover", this.canvas.hasPhoto ? this.canvas.viewport.toPhoto(at.x, at.y) : null);
-    const press = this.#press;
+    this.canvas.pointer = this.#placeOf(event);
+    if (this.canvas.brush) this.canvas.redraw();
+    if (press?.kind === "paint") return this.#continueStroke(event);
     if (!press) return;
     const still = STILL * this.canvas.viewport.ratio;
     press.moved ||= Math.hypot(at.x - press.start.x, at.y - press.start.y) > still;
@@ -97,12 +130,14 @@ export class Gestures extends Emitter {
 
   #up(event) {
     const press = this.#press;
-    if (!press || event.button !== press.button) return;
+    if (!press || event.button !== press.button || event.pointerId !== press.pointer) return;
     const { preview } = this.canvas;
+    if (event.pointerType === "touch") this.canvas.pointer = null;
     this.#stop();
     if (press.kind === "pan" && !press.moved && press.button === 0 && !this.canvas.clicks) this.emit("plain");
-    if (press.kind !== "mark") return;
     const since = event.timeStamp;
+    if (press.kind === "paint" && preview?.stroke) this.emit("stroke", { ...preview.stroke, since });
+    if (press.kind !== "mark") return;
     if (preview?.shapes) this.emit("shapes", { shapes: preview.shapes, since });
     else if (preview?.box) this.emit("box", { box: preview.box, since });
     else if (!press.moved && this.#isNear(press.start)) this.#click(press, event, since);

@@ -18,7 +18,9 @@ export function hintFor({ flag, confidence }, { op, clicks, changes }) {
   if (flag) return [flag, "warning"];
   if (op === "sam" && clicks && confidence && confidence < UNSURE)
     return ["Not good? Add a click, drag a box, or try the stage `subject` for photographs.", "hint"];
-  if (clicks && changes > 0 && changes < LESSON)
+  if (op === "mask_file" && clicks && changes > 0 && changes < LESSON)
+    return ["Right button or Shift: erase. `[` and `]`: another size.", "hint"];
+  if (op !== "mask_file" && clicks && changes > 0 && changes < LESSON)
     return ["Right click: not this. Drag: a box. Click a point to remove it.", "hint"];
   return [null, "hint"];
 }

@@ -19,13 +19,23 @@ const HELP = [
   [
     "Mask",
     [
-      ["Ctrl + Z, z", "undo the last click"],
+      ["Ctrl + Z, z", "undo the last click or stroke"],
       ["Ctrl + Shift + Z", "redo"],
-      ["x", "remove all clicks"],
+      ["x", "remove all clicks and strokes"],
       ["1, 2, 3", "SAM's smallest, middle and largest mask"],
       ["s", "SAM's best mask"],
       ["m", "overlay, outline, black and white, off"],
       ["b, held", "before and after"],
+    ],
+  ],
+  [
+    "Brush",
+    [
+      ["d", "paint the mask with a brush, or click again"],
+      ["Drag, click", "paint"],
+      ["Right button, or Shift + drag", "erase"],
+      ["e", "paint or erase by default"],
+      ["[ ], with the brush", "smaller and larger brush"],
     ],
   ],
   [

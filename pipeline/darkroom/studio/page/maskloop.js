@@ -27,6 +27,11 @@ export class MaskLoop extends Emitter {
     return this.#target.photo;
   }
 
+  /** Whether there is no newer wish than the mask that was shown last. */
+  get isNewest() {
+    return this.#wish === null;
+  }
+
   /** From now on, the mask of another photo or up to another stage is wanted; answers about the old one are dropped. */
   aim(photo, stage) {
     if (photo !== this.#target.photo || stage !== this.#target.stage) this.#target = { photo, stage };

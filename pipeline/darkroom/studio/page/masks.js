@@ -5,6 +5,9 @@ import { outlineOf } from "./outline.js";
 const TINT = [205, 60, 255]; // violet: few things in photographs have it
 const OPACITY = 0.45;
 
+/** The tint of white, as CSS. */
+export const TINTED = `rgba(${TINT.join(", ")}, ${OPACITY})`;
+
 const TINTS = new Uint32Array(256).map((_, value) => {
   const alpha = Math.round(value * OPACITY);
   return ((alpha << 24) | (TINT[2] << 16) | (TINT[1] << 8) | TINT[0]) >>> 0;

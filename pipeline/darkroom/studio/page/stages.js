@@ -37,10 +37,12 @@ export class Stages extends Emitter {
     if (isOther && !quiet) this.emit("select", { stage: name });
   }
 
-  /** The stage that the canvas's clicks belong to: the selected one, or the nearest one that takes clicks. */
+  /** The stage that clicks and strokes belong to: the selected one, a painted one that it joins, or the nearest one. */
   get clickable() {
-    const takes = (stage) => this.#draft.op(stage).clicks;
+    const takes = (stage) => this.#draft.isMarked(stage);
     if (this.stage && takes(this.stage)) return this.stage;
+    const joined = this.stage?.op === "combine" ? this.#draft.stage(this.stage.parameters.mask) : null;
+    if (joined && this.#draft.isBrush(joined)) return joined;
     const index = this.#draft.stages.indexOf(this.stage);
     return this.#draft.stages.slice(0, index + 1).findLast(takes) ?? this.#draft.stages.find(takes) ?? null;
   }
@@ -70,7 +72,7 @@ export class Stages extends Emitter {
     const { stages } = this.#draft;
     return (
       (
-        stages.find((stage) => this.#draft.op(stage).clicks) ??
+        stages.find((stage) => this.#draft.isMarked(stage)) ??
         stages.find((stage) => this.#draft.op(stage).kind === "mask") ??
         stages[0]
       )?.name ?? null
@@ -148,6 +150,7 @@ export class Stages extends Emitter {
     const question = () => {
       const stage = this.#draft.stage(name);
       if (this.#draft.op(stage).clicks) return `Remove ${name} and its clicks?`;
+      if (this.#draft.isBrush(stage)) return `Remove ${name} and its strokes?`;
       return Object.keys(stage.parameters).length ? "Remove?" : null;
     };
     askTwice(remove, question, () => this.#draft.change({ do: "remove", stage: name }));
@@ -185,7 +188,10 @@ export class Stages extends Emitter {
     const note = hasPaintPanel(op)
       ? [el("p", { class: "note" }, "Prompt, seeds, steps and guidance are below, in Paint.")]
       : [];
-    const clicks = op.clicks ? [el("p", { class: "note" }, "Click on the photo. Each photo has its own clicks.")] : [];
+    const how = op.clicks
+      ? "Click on the photo. Each photo has its own clicks."
+      : "Paint on the photo with the brush, or name a file or a folder of masks.";
+    const clicks = op.clicks || op.brush ? [el("p", { class: "note" }, how)] : [];
     return [
       ...clicks,
       ...note,
