@@ -20,12 +20,12 @@ WINDOW = {"width": 1200, "height": 750}
 OBJECTS = {"dog.png": (440, 330), "horse.png": (380, 300), "car.png": (330, 360)}
 
 
-def take(desk: Desk, name: str) -> None:
+def take(desk: Desk, name: str, quality: int = 82) -> None:
     """Save what the window shows as `docs/pictures/studio/NAME.jpg`."""
     desk.page.mouse.move(600, 12)
     desk.page.wait_for_timeout(6000)  # until messages are gone and the mask is sharp
     with Image.open(BytesIO(desk.page.screenshot())) as image:
-        image.convert("RGB").save(FOLDER / f"{name}.jpg", quality=82, optimize=True)
+        image.convert("RGB").save(FOLDER / f"{name}.jpg", quality=quality, optimize=True)
 
 
 def work(desk: Desk) -> None:
@@ -55,6 +55,22 @@ def work(desk: Desk) -> None:
     take(desk, "review")
 
 
+def brush(desk: Desk) -> None:
+    """A stroke that adds to the mask of a car."""
+    desk.open_photo("car.png")
+    desk.mark(*OBJECTS["car.png"])
+    desk.press("d")
+    desk.tap("brush-union")
+    desk.page.get_by_test_id("stage-with_brush").wait_for()
+    places = [desk.ask(f"darkroom.toScreen({x}, {y})") for x, y in ((150, 446), (260, 452), (520, 446))]
+    for number, at in enumerate(places):
+        desk.page.mouse.move(at["x"], at["y"], steps=10)
+        if number == 0:
+            desk.page.mouse.down()
+    desk.page.mouse.up()
+    take(desk, "brush", quality=68)
+
+
 def main() -> None:
     """Start the studio on the examples, as somebody does who has just cloned the repository, and work."""
     FOLDER.mkdir(exist_ok=True)
@@ -64,6 +80,10 @@ def main() -> None:
         with headless_browser() as browser, StudioProcess(Cli(ROOT), *words) as studio:
             assert not isinstance(browser, str), browser
             work(Desk(browser.new_page(viewport=WINDOW), studio))
+        shutil.rmtree(OUTPUTS / "studio")
+        with headless_browser() as browser, StudioProcess(Cli(ROOT), *words) as studio:
+            assert not isinstance(browser, str), browser
+            brush(Desk(browser.new_page(viewport=WINDOW), studio))
     finally:
         shutil.rmtree(OUTPUTS)
 

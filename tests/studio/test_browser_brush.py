@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,7 +16,7 @@ from darkroom.imaging.strokes import Stroke, painted
 from studio.conftest import OpenDesk
 from support.in_process import CliInProcess
 from support.runs import Cli, journal, pixels
-from support.studio import Desk, StudioProcess, wait_for
+from support.studio import PATIENCE, Desk, StudioProcess, wait_for
 
 SIZE = (1500, 1000)
 STAGES = "{drawn: {op: mask_file}, background: {colour: white}}"
@@ -139,6 +142,34 @@ def test_a_stroke_is_seen_at_once_and_again_when_the_mask_is_there(studio: Studi
         route.continue_()
     tab.wait(f"darkroom.latencies.length > {before}")
     assert np.abs(shown() - ahead).max() <= 2, "the mask looks like the stroke did"
+
+
+@pytest.mark.fault(
+    "The studio",
+    "strokes in a request of another web site, of over 1 MB, or malformed",
+    "refused; what was painted stays",
+)
+def test_hostile_requests_paint_nothing(studio: StudioProcess, desk: OpenDesk) -> None:
+    tab = fresh(studio, desk)
+    drag(tab, [(100, 100), (200, 100)])
+    before = saved(studio, 1)
+
+    def post(strokes: Any, **headers: str) -> int:
+        body = {"revision": studio.get("/api/studio")["revision"], "stage": "drawn", "strokes": strokes}
+        headers = {"Content-Type": "application/json", **headers}
+        request = urllib.request.Request(studio.address + "api/photos/0/clicks", json.dumps(body).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    good = [{"points": [[1, 1]], "radius": 2}]
+    assert post(good, Origin="http://evil.example") == 403
+    assert post([{**good[0], "points": [[1, 1]] * 130_000}]) == 422
+    assert post([{**good[0], "radius": 1e12}]) == post([{**good[0], "points": "../../etc"}]) == post({"a": 1}) == 422
+    assert saved(studio, 1) == before
+    assert post(good) == 200
 
 
 def test_a_finger_paints_and_a_second_one_does_not(studio: StudioProcess, desk: OpenDesk) -> None:

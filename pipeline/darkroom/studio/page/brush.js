@@ -38,15 +38,17 @@ export class Brush {
   /** Shows the brush if clicks on the canvas belong to a stage that is painted. */
   update(stage, isOnPhoto) {
     const isActive = stage !== null && this.draft.isBrush(stage);
-    this.canvas.brush = isActive && this.canvas.clicks ? { radius: this.radius, erase: this.#isErasing } : null;
+    const { radius } = this;
+    const brush = { radius, erase: this.#isErasing, takesAway: this.stages.stage?.parameters.how === "difference" };
+    this.canvas.brush = isActive && this.canvas.clicks ? brush : null;
     byId("brush").disabled = !isOnPhoto;
     byId("brush").setAttribute("aria-pressed", String(isActive));
     byId("brush-tools").hidden = !isActive;
     byId("brush-paint").setAttribute("aria-pressed", String(!this.#isErasing));
     byId("brush-erase").setAttribute("aria-pressed", String(this.#isErasing));
-    byId("brush-radius").value = Math.log(this.radius) / Math.log(LARGEST);
-    byId("brush-radius").setAttribute("aria-valuetext", `${this.radius} px`);
-    byId("brush-size").textContent = `${this.radius} px`;
+    byId("brush-radius").value = Math.log(radius) / Math.log(LARGEST);
+    byId("brush-radius").setAttribute("aria-valuetext", `${radius} px`);
+    byId("brush-size").textContent = `${radius} px`;
   }
 
   /** Key `[` or `]`: a smaller or larger brush, by a pixel at least. */

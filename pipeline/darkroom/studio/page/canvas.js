@@ -17,7 +17,7 @@ export class PhotoCanvas extends Emitter {
   masks = []; // the whole mask, then perhaps the part in sight at full sharpness
   mode = "overlay";
   clicks = null; // {points, negative, boxes, strokes}
-  brush = null; // {radius, erase}, if the mask is painted
+  brush = null; // {radius, erase, takesAway}, if the mask is painted
   pointer = null; // where the brush is, [x, y] in photo px
   ahead = []; // strokes that the masks do not have yet
   preview = null; // a box or stroke being drawn, or a shape being moved
@@ -158,7 +158,7 @@ export class PhotoCanvas extends Emitter {
     context.beginPath();
     context.rect(start.x, start.y, photo.width * scale, photo.height * scale);
     context.clip();
-    drawStrokes(context, this.viewport, strokes, this.mode);
+    drawStrokes(context, this.viewport, strokes, this.mode, Boolean(this.brush?.takesAway));
     return layer;
   }
 }

@@ -37,18 +37,23 @@ function distanceTo([ax, ay], [bx, by], [x, y]) {
   return Math.hypot(x - ax - share * dx, y - ay - share * dy);
 }
 
-/** Draws strokes onto a picture of the mask alone, which an erasing stroke makes transparent, or black in mode `mask`. */
-export function drawStrokes(context, viewport, strokes, mode) {
+/**
+ * Draws strokes onto a picture of the mask alone, which an erasing stroke makes transparent, or black in mode `mask`. Where the
+ * mask is without the strokes (`takesAway`), painting does so; what erasing gives back only the server knows.
+ */
+export function drawStrokes(context, viewport, strokes, mode, takesAway) {
   for (const stroke of strokes) {
-    if (mode === "mask") {
-      drawLine(context, viewport, stroke, stroke.erase ? "#000" : "#fff");
-      continue;
-    }
-    context.globalCompositeOperation = "destination-out";
-    drawLine(context, viewport, stroke, "#000");
-    context.globalCompositeOperation = "source-over";
-    if (!stroke.erase) drawLine(context, viewport, stroke, TINTED);
+    if (takesAway && stroke.erase) continue;
+    drawStroke(context, viewport, stroke, mode, stroke.erase || takesAway);
   }
+}
+
+function drawStroke(context, viewport, stroke, mode, isGone) {
+  if (mode === "mask") return drawLine(context, viewport, stroke, isGone ? "#000" : "#fff");
+  context.globalCompositeOperation = "destination-out";
+  drawLine(context, viewport, stroke, "#000");
+  context.globalCompositeOperation = "source-over";
+  return isGone ? undefined : drawLine(context, viewport, stroke, TINTED);
 }
 
 function drawLine(context, viewport, { points, radius }, colour) {
