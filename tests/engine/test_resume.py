@@ -23,10 +23,11 @@ from PIL import Image
 from darkroom.models import Models
 from darkroom.provenance.verify import verify
 from darkroom.record.run_log import run_log
+from darkroom.system.files import Folder
 from darkroom.system.locks import locked
 from support.in_process import CliInProcess
 from support.run_content import DRAWN, finished
-from support.runs import ROOT, Cli, environment, journal, run
+from support.runs import ROOT, Cli, environment, journal, masks_only, run
 
 SEEDS = [[3, 4, 5]]  # one run; `kill_points.py` has the rest of its recipe, and paints two in a batch
 SWEEP = [[3], [4]]  # a sweep of two runs
@@ -441,6 +442,45 @@ def test_a_finished_run_can_be_resumed_and_stays_what_it_is(driver: Driver, whol
     again = driver.resume("outputs/run")
     assert again.code == SOME_FAILED and not again.batches
     assert finished(driver.outputs / "run") == whole.content
+
+
+@pytest.mark.fault(
+    "Processes and disks",
+    "a disk that is full when only the contact sheet or the page is missing, of a run or a sweep",
+    "one line, exit code 4; all results are there, and resume=latest writes the reports",
+)
+@pytest.mark.parametrize("words", [(), ("-m", "stages.thing.iterations=1,2")], ids=["run", "sweep"])
+@pytest.mark.parametrize("full", ["contact_sheet.png", "index.html"])
+def test_reports_without_room_are_written_by_a_resume(
+    words: Sequence[str], full: str, quick_cli: CliInProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [*masks_only(quick_cli, 2), *words]
+    write = Folder.write
+
+    def no_room(folder: Folder, path: str, *content: Any) -> None:
+        if path == full:
+            raise OSError(28, "No space left on device")
+        write(folder, path, *content)
+
+    def fails(*words: str) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Folder, "write", no_room)
+            done = quick_cli(*words)
+        assert done.returncode == 4
+        (line,) = (line for line in done.stderr.splitlines() if "cannot be written" in line)
+        assert full in line and line.endswith("the results are complete, and resume=latest writes the reports")
+        assert not (quick_cli.run_folder() / "index.html").exists()
+
+    fails(*command)
+    before = {path: path.read_bytes() for path in quick_cli.run_folder().rglob("*.png") if path.name != full}
+    assert sum(path.parent.name == "results" for path in before) == (4 if words else 2)
+    assert quick_cli("resume=latest").returncode == 0
+    fails(f"resume={quick_cli.run_folder()}")  # the page of the earlier attempt does not stand in for the new one
+    assert quick_cli("resume=latest").returncode == 0
+    assert {"contact_sheet.png", "index.html"} <= {path.name for path in quick_cli.run_folder().iterdir()}
+    assert all(path.read_bytes() == content for path, content in before.items())
+    refused = quick_cli("resume=latest")
+    assert refused.returncode == 2 and "all of them finished" in refused.stderr
 
 
 @pytest.mark.fault("Resuming", "two resumes of one run at once", "the second is refused")

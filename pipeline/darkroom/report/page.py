@@ -36,6 +36,7 @@ from darkroom.report.redaction import Redactor
 from darkroom.report.sheet import SHEET, further_sheets
 from darkroom.system.files import Folder, writing
 
+PAGE = "index.html"
 MAX_PICTURES = 20_000  # per file; further pictures go into further files
 
 _TEMPLATE = Path(__file__).with_name("template")
@@ -120,7 +121,7 @@ def run_page(run_dir: Path) -> Path:
         OutputError: the folder cannot be read or written.
     """
     folder = run_dir.absolute()
-    with writing(folder / "index.html"):
+    with writing(folder / PAGE):
         facts = facts_or_nothing(folder)
         photos = [counted(facts["totals"]["photos"], "photo")] if "totals" in facts else []
         name, summary = str(facts.get("name") or folder.name), [*_summary(facts), *photos]
@@ -130,7 +131,7 @@ def run_page(run_dir: Path) -> Path:
 def sweep_page(sweep_dir: Path) -> Path:
     """Write `index.html` into a sweep's folder, with the pictures of all its runs; see `run_page`."""
     folder = sweep_dir.absolute()
-    with writing(folder / "index.html"):
+    with writing(folder / PAGE):
         sweep = Sweep.read(folder)
         runs = [_Run(job.folder, f"{job.folder.name}/", facts_or_nothing(job.folder), job) for job in sweep.jobs]
         summary = [*_summary(sweep.facts), counted(len(runs), "run")]
@@ -157,7 +158,7 @@ def _write(report: _Report) -> Path:
     for _, line in report.pictures():
         statuses[line["status"]] += 1
         flagged += bool(line.get("flags"))
-    names = ["index.html", *(f"index_{number}.html" for number in range(2, -(-statuses.total() // MAX_PICTURES) + 1))]
+    names = [PAGE, *(f"index_{number}.html" for number in range(2, -(-statuses.total() // MAX_PICTURES) + 1))]
     common = report.redactor.redact(_common_data(report, names, statuses, flagged))
     pictures = enumerate(report.pictures(), start=1)
     files = Folder(report.folder)
@@ -166,7 +167,7 @@ def _write(report: _Report) -> Path:
     for path in report.folder.glob("index_*.html"):  # of an earlier report with more pictures
         if _FURTHER_PAGE.fullmatch(path.name) and path.name not in names:
             files.remove(path.name)
-    return report.folder / "index.html"
+    return report.folder / PAGE
 
 
 def _common_data(report: _Report, names: Sequence[str], statuses: Counter[str], flagged: int) -> dict[str, Any]:
@@ -188,7 +189,7 @@ def _common_data(report: _Report, names: Sequence[str], statuses: Counter[str], 
 def _run_data(run: _Run) -> dict[str, Any]:
     if run.job is None:
         return {"folder": ""}
-    page = f"{run.within}index.html" if (run.folder / "index.html").is_file() else None
+    page = f"{run.within}{PAGE}" if (run.folder / PAGE).is_file() else None
     return {"folder": run.folder.name, "values": dict(run.job.values), "page": page}
 
 

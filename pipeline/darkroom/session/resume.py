@@ -12,9 +12,10 @@ from darkroom.config.recipe import Recipe, check_dataset, parse
 from darkroom.config.settings import Results, Settings
 from darkroom.errors import RecipeError, RecordError, collect_errors
 from darkroom.planning.preflight import check, check_outputs
-from darkroom.record import RUN, SWEEP, read_facts, read_sweep, resolved_config
+from darkroom.record import RUN, SWEEP, keeps_results_only, read_facts, read_sweep, resolved_config
 from darkroom.record.result_names import check_names
 from darkroom.record.schema import JobLine, ModelRecord, Start
+from darkroom.report import PAGE
 from darkroom.system.files import Folder
 
 CredentialPaths = tuple[str | None, str | None]
@@ -45,7 +46,7 @@ def jobs_to_resume(folder: Path, credentials: CredentialPaths = (None, None)) ->
 
 
 def latest_stopped(outputs: Path) -> Path:
-    """The folder of the latest run or sweep that has not finished.
+    """The folder of the latest run or sweep that has not finished, or has written no report.
 
     Raises:
         RecordError: there is none.
@@ -131,11 +132,13 @@ def _stopped(folder: Path) -> datetime | None:
         if Folder(folder).holds(RUN):
             facts = read_facts(folder)
             started, statuses = facts["started"], [str(facts["status"])]
+            wants_page = not keeps_results_only(facts)
         else:
             sweep = read_sweep(folder)
             started, statuses = sweep["started"], [str(job["status"]) for job in sweep["jobs"]]
+            wants_page = any(Folder(folder / job["folder"]).holds(PAGE) for job in sweep["jobs"])
     except RecordError:
         return None
-    if all(status in ("done", "failed") for status in statuses):
+    if all(status in ("done", "failed") for status in statuses) and (Folder(folder).holds(PAGE) or not wants_page):
         return None
     return datetime.fromisoformat(started).astimezone()

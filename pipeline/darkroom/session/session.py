@@ -24,11 +24,11 @@ from darkroom.record.naming import RESULTS
 from darkroom.record.record import claim_folder
 from darkroom.record.run_log import run_log
 from darkroom.record.sweep import SweepEntry, outputs_folder, write_sweep
-from darkroom.report import contact_sheet, run_page, sweep_page, sweep_sheet
+from darkroom.report import PAGE, contact_sheet, run_page, sweep_page, sweep_sheet
 from darkroom.session.profile_files import profiled
 from darkroom.store import FOLDER, Store
 from darkroom.store.digests import remembered_digests
-from darkroom.system.files import writing
+from darkroom.system.files import Folder, writing
 from darkroom.system.locks import locked
 from darkroom.system.profiling import spanned
 
@@ -101,7 +101,7 @@ def _run(jobs: Jobs, folder: Path, store: Store, on_screen: bool) -> bool:
                 _report(jobs, sweep)
             raise
         _log_work(log, runs, store)
-        reports = _report(jobs, sweep)
+        reports = _final_report(jobs, sweep)
         _log_totals(log, jobs, runs)
         for name, path in {"sweep folder" if sweep else "run folder": folder, **reports}.items():
             log.info("%s %s", f"{name}:".ljust(14), path)
@@ -143,6 +143,17 @@ def _sweep_job(job: Job | RefusedJob) -> SweepEntry:
     if isinstance(job, RefusedJob):
         return SweepEntry(job.folder, job.words, {}, {}, job.error)
     return SweepEntry(job.folder, job.words, job.config, job.files)
+
+
+def _final_report(jobs: Jobs, sweep: Path | None) -> dict[str, Path]:
+    """`_report`. If it fails, old pages go: to `resume=latest`, a run without a page has not ended."""
+    try:
+        return _report(jobs, sweep)
+    except OutputError as error:
+        for folder in filter(None, (sweep, *(job.folder for job in runnable(jobs)))):
+            with suppress(OSError):
+                Folder(folder).remove(PAGE)
+        raise OutputError(f"{error}; the results are complete, and resume=latest writes the reports") from None
 
 
 @spanned("report")
