@@ -95,7 +95,11 @@ def test_the_run_folder_is_that_of_a_local_run_whatever_dies(cli: Cli) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.fault("Ray", "Ctrl-C, and later `kill -9` of the process that holds the run", "resumed to the same bytes")
+@pytest.mark.fault(
+    "Ray",
+    "Ctrl-C, and later `kill -9` of the process that holds the run",
+    "resumed to the same bytes, with Ray or with engine=local",
+)
 def test_stopped_and_resumed_the_bytes_are_the_same(cli: Cli) -> None:
     local = contents(run(cli, "local", "stages.paint.pause=0.5"))
     words = ("recipe=recipe.yaml", "device=cpu", "engine=ray", "stages.paint.pause=0.5")
@@ -106,7 +110,7 @@ def test_stopped_and_resumed_the_bytes_are_the_same(cli: Cli) -> None:
         process.communicate()
         assert process.returncode == (130 if stop == signal.SIGINT else -9)
         words = (f"resume={folder}",)
-    assert cli(*words).returncode == _SOME_FAILED
+    assert cli(*words, "engine=local").returncode == _SOME_FAILED
     assert contents(folder) == local
     assert not [line for line in processes() if str(cli.folder) in line]
 

@@ -113,6 +113,20 @@ def test_a_worker_without_the_store_sends_its_files(tmp_path: Path, photos: Path
     assert all(store.get(step["key"]) for line in found for step in line["steps"])
 
 
+def test_a_store_of_its_own_does_not_grow_without_limit(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, _ = run_on_workers(tmp_path / "shared/run", photos, 2)
+    monkeypatch.setattr("darkroom.cluster.worker._OWN_BYTES", 0)
+    for number in range(6):
+        Image.new("RGB", (32, 24), (number, 9, 9)).save(photos / f"c{number}.png")
+    found, pool = run_on_workers(tmp_path / "own/run", photos, 2, seen=tmp_path / "nowhere/.store")
+    assert bare(found)[: len(expected)] == bare(expected) and len(found) == 32
+    store, own = Store(tmp_path / "own/.store"), pool._worker._store
+    assert all(store.get(step["key"]) for line in found for step in line["steps"])
+    assert 0 < len(list(own.entries())) < len(list(store.entries())) / 4  # those of the last task
+
+
 def test_a_worker_without_the_store_computes_nothing_that_the_store_has(tmp_path: Path, photos: Path) -> None:
     expected, _ = run_on_workers(tmp_path / "first", photos, 2)
     found, pool = run_on_workers(tmp_path / "second", photos, 2, seen=tmp_path / "nowhere/.store")

@@ -133,6 +133,9 @@ CHANGES: dict[str, tuple[Callable[[World], object], int, int, str]] = {
         lambda w: (w.root / "photos/car.jpg").rename(w.root / "x.jpg"), FINE, FINE, "attempt: car~jpg/3_erase.png",
     ),
     "a photo is added": (lambda w: edit(w.root / "photos/car.webp"), FINE, FINE, "picture 3 of 4: car.webp: done"),
+    "a photo is added beside one of its name": (
+        lambda w: edit(w.root / "photos/dog.jpg"), FINE, FINE, "picture 3 of 4: dog.jpg: done",
+    ),
     "results are retouched": (retouch, FINE, SOME_FAILED, "results/dog.png: has changed since it was written; left"),
     "own files lie in the folder": (leave_files_of_ones_own, FINE, FINE, "picture 3 of 3: dog.png: done"),
 }  # fmt: skip
@@ -285,6 +288,25 @@ def test_a_photo_in_another_format_gets_a_folder_of_its_own(world: World) -> Non
     assert command_line(world.root, f"resume={world.run}") == FINE
     assert {line["photo"]: line["folder"] for line in journal(world.run)}["dog.bmp"] == "dog~2"
     assert not verify(world.run).problems
+
+
+@pytest.mark.fault(
+    "Resuming",
+    "a photo of the same name in another format appears beside one that is done",
+    "it gets a folder and a result of its own; those of the first keep their names and bytes",
+)
+@pytest.mark.parametrize("added", ["dog.jpg", "dog.webp", "DOG.bmp"])
+def test_a_second_photo_of_a_name_takes_nothing_from_the_first(world: World, added: str) -> None:
+    world.start("folder", finished=True)
+    before = world.files()
+    edit(world.root / "photos" / added)
+    draw_mask(world.root / f"vm/{Path(added).stem}.png", 10)
+    assert command_line(world.root, f"resume={world.run}") == FINE
+    after = world.files()
+    assert {path: after[path] for path in before} == before
+    folders = {line["photo"]: (line["folder"], line["delivered"]) for line in journal(world.run)}
+    assert folders["dog.png"] == ("dog", "results/dog.png") and len(set(folders.values())) == 4
+    assert folders[added][0].startswith(f"{Path(added).stem}~") and not verify(world.run).problems
 
 
 @pytest.mark.fault("Run folders", "an output folder that contains files", "refused before anything is written")

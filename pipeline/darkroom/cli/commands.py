@@ -68,17 +68,18 @@ def _given(words: Sequence[str]) -> dict[str, str]:
 
 def _resume(place: str, options: Options) -> bool:
     from darkroom.config.jobs import RefusedJob
-    from darkroom.session.resume import jobs_to_resume, latest_stopped
+    from darkroom.session.resume import GivenNow, jobs_to_resume, latest_stopped
     from darkroom.session.session import run as run_jobs
     from darkroom.session.session import runnable
 
     if "outputs" in options and place != "latest":
         raise RecipeError(f"command line: outputs: only for resume=latest; {place} is a path already")
+    if options.get("engine", "local") not in ("local", "ray"):
+        raise RecipeError(f"command line: engine={options['engine']}: local or ray")
     folder = latest_stopped(_outputs(options)) if place == "latest" else _folder(place)
     certificate, key = (_path(options[name]) if name in options else None for name in _CREDENTIALS)
-    jobs = jobs_to_resume(
-        folder.resolve(), (certificate, key)
-    )  # the store lies beside the folder, not beside a link to it
+    # The store lies beside the folder, not beside a link to it.
+    jobs = jobs_to_resume(folder.resolve(), GivenNow(certificate, key, options.get("engine")))
     for job in jobs:
         if isinstance(job, RefusedJob):
             print(f"{job.folder.name}: {'; '.join(job.error.splitlines())}", file=sys.stderr)
@@ -213,7 +214,7 @@ _COMMANDS: dict[str, Callable[[str, dict[str, str]], bool]] = {
     "store": _store,
 }
 _ALLOWED: dict[str, tuple[str, ...]] = {
-    "resume": ("outputs", *_CREDENTIALS),
+    "resume": ("outputs", "engine", *_CREDENTIALS),
     "reproduce": ("tolerance", "device", "models.*", "memory.*"),
     "verify": (),
     "export": ("to", "label", "object", "shard_mb"),

@@ -100,7 +100,7 @@ def _connected() -> Iterator[None]:
     try:
         import ray
     except ImportError:
-        raise SetupError(f"engine=ray: needs a package: {install_command('ray')}") from None
+        raise SetupError(f"engine=ray: needs a package: {install_command('ray')}; or give engine=local") from None
 
     with _folder() as folder:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}

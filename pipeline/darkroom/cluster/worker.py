@@ -25,6 +25,8 @@ from darkroom.record import metadata
 from darkroom.store import FOLDER, Result, Store
 from darkroom.system.memory import peak_memory
 
+_OWN_BYTES = 2 << 30  # files in a worker's own store, above which it is emptied: the head has them all
+
 _log = logging.getLogger("darkroom")
 
 
@@ -60,6 +62,7 @@ class Worker:
     def run(self, shares: Sequence[Share], lent: Lent) -> Done:
         """Compute the pictures of some shares, save for what is lent."""
         started = time.monotonic()
+        self._make_room()
         self._take(lent)
         waited, before = started - self._free_since, self._work()
         catchers = [_Catcher(shares, number) for number in range(len(shares[0].trees))]
@@ -77,6 +80,11 @@ class Worker:
             return Done(work=work, log=lines, error=error)
         pictures = [[picture for catcher in catchers for picture in catcher.of(share)] for share in shares]
         return Done(pictures, work, *self._unsent(pictures), lines)
+
+    def _make_room(self) -> None:
+        """Empty a store of its own that has grown large; what a later share needs of it is lent, or computed again."""
+        if self._sent is not None and sum(size for _, size, _ in self._store.blobs()) > _OWN_BYTES:
+            self._store.clear()
 
     def _take(self, lent: Lent) -> None:
         for name, data in lent.blobs.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from darkroom.config.jobs import Job, RefusedJob
 from darkroom.config.recipe import Recipe, check_dataset, parse
@@ -18,19 +18,32 @@ from darkroom.record.schema import JobLine, ModelRecord, Start
 from darkroom.report import PAGE
 from darkroom.system.files import Folder
 
-CredentialPaths = tuple[str | None, str | None]
-"""Paths of a C2PA certificate and its key."""
+
+class GivenNow(NamedTuple):
+    """What the command line says of a run that is resumed.
+
+    Attributes:
+        certificate: absolute path of the C2PA certificate; a record from a stranger may name any.
+        key: absolute path of its key.
+        engine: `local` or `ray`; None for what the run began with.
+    """
+
+    certificate: str | None = None
+    key: str | None = None
+    engine: str | None = None
 
 
-def jobs_to_resume(folder: Path, credentials: CredentialPaths = (None, None)) -> list[Job | RefusedJob]:
+_NOTHING = GivenNow()
+
+
+def jobs_to_resume(folder: Path, given: GivenNow = _NOTHING) -> list[Job | RefusedJob]:
     """The job of a run folder, or all jobs of a sweep, with the settings that they began with.
 
     A damaged run of a sweep is refused; the others are resumed.
 
     Args:
         folder: the run or sweep folder.
-        credentials: absolute paths of the certificate and key that the user gives now; a record from a stranger may
-            name any.
+        given: what the user says now.
 
     Raises:
         RecordError: the folder holds no run, its record is damaged, or a model's weights are no longer the same.
@@ -38,8 +51,8 @@ def jobs_to_resume(folder: Path, credentials: CredentialPaths = (None, None)) ->
             credentials than these.
     """
     if not (folder / SWEEP).is_file():
-        return [_begun(folder, None, credentials)]
-    jobs = [_job_of_sweep(folder, line, credentials) for line in read_sweep(folder)["jobs"]]
+        return [_begun(folder, None, given)]
+    jobs = [_job_of_sweep(folder, line, given) for line in read_sweep(folder)["jobs"]]
     if not jobs:
         raise RecordError(f"{folder / SWEEP}: holds no runs")
     return jobs
@@ -64,24 +77,24 @@ def newest_first(outputs: Path) -> list[Path]:
     return sorted((path.parent for name in (RUN, SWEEP) for path in outputs.glob(f"*/{name}")), reverse=True)
 
 
-def _job_of_sweep(sweep: Path, line: JobLine, credentials: CredentialPaths) -> Job | RefusedJob:
+def _job_of_sweep(sweep: Path, line: JobLine, given: GivenNow) -> Job | RefusedJob:
     folder, error = sweep / line["folder"], line["error"] or f"has no {RUN}; start a new run"
     try:
         if Folder(folder).holds(RUN):
-            return _begun(folder, sweep, credentials)
+            return _begun(folder, sweep, given)
         if "start" in line:
-            return _waiting(folder, sweep, line["start"], credentials)
+            return _waiting(folder, sweep, line["start"], given)
     except RecordError as damaged:
         error = str(damaged)
     words = tuple(f"{key}={value}" for key, value in line["values"].items())
     return RefusedJob(folder, words, error, sweep)
 
 
-def _begun(folder: Path, sweep: Path | None, credentials: CredentialPaths) -> Job:
+def _begun(folder: Path, sweep: Path | None, given: GivenNow) -> Job:
     """The job of a run folder, as it was recorded."""
     facts = read_facts(folder)
     config = resolved_config(facts)
-    recipe, settings, warnings = _checked(config, f"{folder / RUN}: config", credentials)
+    recipe, settings, warnings = _checked(config, f"{folder / RUN}: config", given)
     now, then = settings.models().describe(recipe.models(), recipe.loras()), facts["models"]
     _check_same(now["weights"], then.get("weights", {}), f"{folder}: models.")
     _check_same(now.get("loras", {}), then.get("loras", {}), f"{folder}: models.loras.")
@@ -97,26 +110,26 @@ def _check_same(now: Mapping[str, Any], then: Mapping[str, ModelRecord], prefix:
             raise RecordError(f"{prefix}{name}={recorded.get('name')} {advice}")
 
 
-def _waiting(folder: Path, sweep: Path, start: Start, credentials: CredentialPaths) -> Job:
+def _waiting(folder: Path, sweep: Path, start: Start, given: GivenNow) -> Job:
     """The job of a sweep that was stopped before the job began."""
-    recipe, settings, warnings = _checked(start["config"], f"{sweep / SWEEP}: {folder.name}", credentials)
+    recipe, settings, warnings = _checked(start["config"], f"{sweep / SWEEP}: {folder.name}", given)
     words = tuple(start["overrides"])
     return Job(recipe, settings, folder, start["files"], start["config"], words, sweep, warnings)
 
 
-def _checked(
-    config: Mapping[str, Any], source: str, credentials: CredentialPaths
-) -> tuple[Recipe, Settings, tuple[str, ...]]:
+def _checked(config: Mapping[str, Any], source: str, given: GivenNow) -> tuple[Recipe, Settings, tuple[str, ...]]:
     """Recipe and settings of a record, checked like new ones, and the warnings."""
+    if given.engine:
+        config = {**config, "engine": {"kind": given.engine, "cpus": "auto"}}
     recipe, settings = collect_errors(lambda: parse(config, source), lambda: Settings.parse(config))
-    _check_credentials(settings.results, source, credentials)
+    _check_credentials(settings.results, source, (given.certificate, given.key))
     check_dataset(recipe, source)
     check_outputs(recipe, settings.results)
     check_names(recipe, settings.results)
     return recipe, settings, check(recipe, settings.models(), settings.strict, source)
 
 
-def _check_credentials(results: Results, source: str, given: CredentialPaths) -> None:
+def _check_credentials(results: Results, source: str, given: tuple[str | None, str | None]) -> None:
     recorded = (results.c2pa_certificate, results.c2pa_key)
     if recorded == given:
         return

@@ -178,6 +178,14 @@ class Store:
         with writing(self.folder):
             self.files.remove(_entry_path(key))
 
+    def clear(self) -> None:
+        """Remove all results and blobs. No other process may use the store. Raises `OutputError` if one stays."""
+        with writing(self.folder):
+            for path in [path for path, *_ in (*self.entries(), *self.blobs())]:
+                self.files.remove(path)
+        with self._checked_lock:
+            self._checked.clear()
+
     @property
     def has_any_unverified(self) -> bool:
         """Whether `put_unverified` has been called."""
