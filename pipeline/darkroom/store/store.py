@@ -181,7 +181,7 @@ class Store:
     def clear(self) -> None:
         """Remove all results and blobs. No other process may use the store. Raises `OutputError` if one stays."""
         with writing(self.folder):
-            for path in [path for path, *_ in (*self.entries(), *self.blobs())]:
+            for path in [*(path for path, _ in self.entries()), *(path for path, *_ in self.blobs())]:
                 self.files.remove(path)
         with self._checked_lock:
             self._checked.clear()
