@@ -302,7 +302,7 @@ class Patched:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(darkroom.models.chosen, "choose_device", lambda wanted: wanted)
-        monkeypatch.setattr(darkroom.models.chosen, "resolve_memory", lambda memory, device: memory)
+        monkeypatch.setattr(darkroom.models.chosen, "resolve_memory", lambda memory, *_: memory)
         self.set = monkeypatch.setattr
 
     def memory(self, device: str = "cuda", **changes: Any) -> Models:
@@ -341,6 +341,7 @@ class Patched:
         (lambda patched: patched.memory("mps"), 4),
         (lambda patched: patched.memory("cpu"), 4),
         (lambda patched: patched.memory(dtype="bf16"), 7),
+        (lambda patched: patched.memory(weights="int8"), 7),
         (lambda patched: patched.memory(batch_size=2), 7),
         (lambda patched: patched.ran_out_of_memory(), 7),
         (lambda patched: patched.memory(vae_slicing=False), 7),

@@ -191,6 +191,7 @@ class ChosenModels:
         if kind == "inpaint":
             memory = asdict(self.memory)
             numerics = {key: memory[key] for key in ("dtype", "vae_slicing", "vae_tiling", "channels_last", "compile")}
+            numerics["kept_in"] = memory["weights"]
             numerics["batch_size"] = self.batch_size  # smaller than the setting once a GPU ran out of memory
         if self._uses_torch(kind) and self._device_of(kind) == "cpu":
             numerics["threads"] = self.memory.threads

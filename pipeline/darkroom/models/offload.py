@@ -10,6 +10,7 @@ from platformdirs import user_cache_path
 
 from darkroom.errors import SetupError
 from darkroom.models.settings import Memory
+from darkroom.models.small_weights import keep_small
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +26,7 @@ def torch_dtype(memory: Memory) -> torch.dtype:
 
 
 def apply_memory_settings(pipe: Pipeline, memory: Memory, device: str) -> None:
-    """Move a pipeline to its device, or let its parts take turns there.
+    """Move a pipeline to its device, or let its parts take turns there, with weights in as many bits as asked for.
 
     Args:
         pipe: a loaded pipeline, on the CPU.
@@ -38,6 +39,8 @@ def apply_memory_settings(pipe: Pipeline, memory: Memory, device: str) -> None:
     import torch
 
     torch.backends.cudnn.deterministic = True  # the same picture every time
+    if memory.weights != "full":
+        keep_small(network_of(pipe), memory.weights)
     if memory.channels_last:
         network_of(pipe).to(memory_format=torch.channels_last)
     try:

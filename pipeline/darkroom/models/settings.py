@@ -103,6 +103,8 @@ class Memory(SettingsGroup):
 
     Attributes:
         dtype: dtype of the inpainting model. SAM and CLIPSeg are small and always fp32.
+        weights: how the inpainting model keeps those of the network that denoises: `full` (in `dtype`), or in fewer
+            bits, which changes pictures (`small_weights.keep_small`).
         offload: how the inpainting model shares the device: `none` (all of it stays there), `model` (whole components
             take turns), `sequential` or `group` (layers take turns).
         vae_slicing: decode the pictures of a batch one by one.
@@ -117,6 +119,7 @@ class Memory(SettingsGroup):
 
     group = "memory"
     dtype: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    weights: Literal["full", "int8", "nf4"] = "full"
     offload: Literal["auto", "none", "model", "sequential", "group"] = "auto"
     vae_slicing: bool | _Auto = "auto"
     vae_tiling: bool | _Auto = "auto"
