@@ -71,6 +71,8 @@ def write_part(folder: Path, model: torch.nn.Module, variant: str | None, dtype:
         model.config.architectures = [type(model).__name__]
         model.config.save_pretrained(folder)
         name = "model"
+        if getattr(model.config, "tie_word_embeddings", False):
+            state.pop("lm_head.weight", None)  # published files have it once
         if type(model).__name__ == "CLIPTextModel":  # transformers 5 dropped the prefix; published files have it
             state = {f"text_model.{key}": tensor for key, tensor in state.items()}
     save_file(state, folder / f"{name}{f'.{variant}' if variant else ''}.safetensors", metadata={"format": "pt"})

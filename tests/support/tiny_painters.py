@@ -17,8 +17,9 @@ from darkroom.models import InpaintRequest
 from support.checkpoint_files import write_part
 
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+_VISION = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 _BYTES = [*range(33, 127), *range(161, 173), *range(174, 256)]  # those that byte-level BPE writes as themselves
-TOKENS = 256 + len(_SPECIAL)
+TOKENS = 256 + len(_SPECIAL) + len(_VISION)
 CHAT = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% if enable_thinking is false %}<think>\n\n</think>\n\n"
@@ -71,9 +72,88 @@ FLUX2_KLEIN: dict[str, Part] = {
     "scheduler": ("diffusers", "FlowMatchEulerDiscreteScheduler", _FLOW),
 }
 
+Z_IMAGE: dict[str, Part] = {
+    "transformer": (
+        "diffusers",
+        "ZImageTransformer2DModel",
+        {
+            "in_channels": 4,
+            "dim": 32,
+            "n_layers": 1,
+            "n_refiner_layers": 1,
+            "n_heads": 2,
+            "n_kv_heads": 2,
+            "cap_feat_dim": 16,
+            "axes_dims": [4, 6, 6],
+            "axes_lens": [1024, 64, 64],
+        },
+    ),
+    "vae": ("diffusers", "AutoencoderKL", {**_VAE, "scaling_factor": 0.3611, "shift_factor": 0.1159}),
+    "text_encoder": ("transformers", "Qwen3Model", {**_TEXT, "num_hidden_layers": 2}),
+    "tokenizer": ("transformers", "Qwen2Tokenizer", {}),
+    "scheduler": ("diffusers", "FlowMatchEulerDiscreteScheduler", {"shift": 3.0}),
+}
+
+QWEN_IMAGE_EDIT: dict[str, Part] = {
+    "transformer": (
+        "diffusers",
+        "QwenImageTransformer2DModel",
+        {
+            "in_channels": 16,
+            "out_channels": 4,
+            "num_layers": 1,
+            "attention_head_dim": 16,
+            "num_attention_heads": 2,
+            "joint_attention_dim": 16,
+            "axes_dims_rope": [4, 6, 6],
+        },
+    ),
+    "vae": (
+        "diffusers",
+        "AutoencoderKLQwenImage",
+        {
+            "base_dim": 8,
+            "z_dim": 4,
+            "dim_mult": [1, 1, 1, 1],
+            "num_res_blocks": 1,
+            "latents_mean": [0.1, -0.1, 0.2, 0.0],
+            "latents_std": [1.0, 2.0, 1.5, 0.5],
+        },
+    ),
+    "text_encoder": (
+        "transformers",
+        "Qwen2_5_VLForConditionalGeneration",
+        {
+            "text_config": {
+                **_TEXT,
+                "num_hidden_layers": 2,
+                "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [1, 1, 2]},
+            },
+            "vision_config": {
+                "depth": 1,
+                "hidden_size": 16,
+                "intermediate_size": 32,
+                "num_heads": 2,
+                "out_hidden_size": 16,
+                "fullatt_block_indexes": [0],
+            },
+            "vision_start_token_id": 259,
+            "vision_end_token_id": 260,
+            "image_token_id": 261,
+            "video_token_id": 262,
+            "tie_word_embeddings": True,
+        },
+    ),
+    "tokenizer": ("transformers", "Qwen2Tokenizer", {}),
+    "processor": ("transformers", "Qwen2VLProcessor", {}),
+    "scheduler": ("diffusers", "FlowMatchEulerDiscreteScheduler", _FLOW),
+}
+
 PAINTERS: dict[str, tuple[str, dict[str, Part], dict[str, Any]]] = {
     "flux2_klein": ("Flux2KleinPipeline", FLUX2_KLEIN, {"is_distilled": True}),
     "flux2_klein_base": ("Flux2KleinPipeline", FLUX2_KLEIN, {"is_distilled": False}),
+    "z_image": ("ZImagePipeline", Z_IMAGE, {}),
+    "qwen_image_edit": ("QwenImageEditPipeline", QWEN_IMAGE_EDIT, {}),
 }
 """By kind: the class of the pipeline that it is published for, its components, and other entries of its index."""
 
@@ -103,6 +183,8 @@ def write_parts(
 def _write(folder: Path, library: str, kind: str, settings: Mapping[str, Any], dtype: torch.dtype) -> None:
     if kind.startswith("Qwen2Tokenizer"):
         write_qwen_tokenizer(folder)
+    elif kind == "Qwen2VLProcessor":
+        _write_processor(folder)
     elif kind.endswith("Scheduler"):
         getattr(diffusers, kind)(**settings).save_config(folder)
     else:
@@ -121,28 +203,37 @@ def _build(library: str, kind: str, settings: Mapping[str, Any]) -> torch.nn.Mod
 def write_qwen_tokenizer(folder: Path) -> None:
     """A byte-level Qwen tokenizer without merges, in the published files, with a chat template of a file of its own."""
     letters = [chr(code) for code in [*_BYTES, *range(256, 256 + 256 - len(_BYTES))]]
-    vocabulary = {token: index for index, token in enumerate([*letters, *_SPECIAL])}
+    vocabulary = {token: index for index, token in enumerate([*letters, *_SPECIAL, *_VISION])}
     tokenizer = transformers.Qwen2Tokenizer(vocab=vocabulary, merges=[], pad_token=_SPECIAL[0], eos_token=_SPECIAL[2])
-    tokenizer.add_tokens(list(_SPECIAL), special_tokens=True)
+    tokenizer.add_tokens([*_SPECIAL, *_VISION], special_tokens=True)
     tokenizer.chat_template = CHAT
     tokenizer.save_pretrained(folder)
 
 
+def _write_processor(folder: Path) -> None:
+    """What shows a picture to Qwen's language model: at most 112 x 112 px of it."""
+    write_qwen_tokenizer(folder)
+    tokenizer = transformers.Qwen2Tokenizer.from_pretrained(folder)
+    sizes = {"shortest_edge": 56 * 56, "longest_edge": 112 * 112}
+    images = transformers.Qwen2VLImageProcessor(size=sizes)
+    transformers.Qwen2VLProcessor(images, tokenizer, transformers.Qwen2VLVideoProcessor()).save_pretrained(folder)
+
+
 def plain_picture(folder: Path, request: InpaintRequest) -> np.ndarray:
-    """The picture that somebody gets who only knows the documentation of diffusers."""
+    """The picture that somebody gets who only knows the documentation of diffusers, at the size of the request."""
     class_name = PAINTERS[folder.name][0].removesuffix("Pipeline") + "InpaintPipeline"
     pipe = getattr(diffusers, class_name).from_pretrained(folder)
-    return np.asarray(
-        pipe(
-            prompt=request.prompt.text,
-            **_GUIDANCE[class_name](pipe, request),
-            image=Image.fromarray(request.image),
-            mask_image=Image.fromarray(request.mask.astype(np.uint8) * 255),
-            num_inference_steps=request.steps,
-            strength=request.strength,
-            generator=torch.Generator("cpu").manual_seed(request.seed),
-        ).images[0]
-    )
+    photo = Image.fromarray(request.image)
+    picture = pipe(
+        prompt=request.prompt.text,
+        **_GUIDANCE[class_name](pipe, request),
+        image=photo,
+        mask_image=Image.fromarray(request.mask.astype(np.uint8) * 255),
+        num_inference_steps=request.steps,
+        strength=request.strength,
+        generator=torch.Generator("cpu").manual_seed(request.seed),
+    ).images[0]
+    return np.asarray(picture.resize(photo.size, Image.Resampling.LANCZOS))  # a copy where the size is the same
 
 
 def _of_klein(pipe: Any, request: InpaintRequest) -> dict[str, Any]:
@@ -153,4 +244,18 @@ def _of_klein(pipe: Any, request: InpaintRequest) -> dict[str, Any]:
     return {"guidance_scale": request.guidance_scale, "negative_prompt_embeds": embeds}
 
 
-_GUIDANCE = {"Flux2KleinInpaintPipeline": _of_klein}
+def _of_z_image(_pipe: Any, request: InpaintRequest) -> dict[str, Any]:
+    """Its scale counts from 0: the prediction, and so many times its difference from the unwanted one."""
+    return {"guidance_scale": request.guidance_scale - 1, "negative_prompt": request.prompt.negative}
+
+
+def _of_qwen(_pipe: Any, request: InpaintRequest) -> dict[str, Any]:
+    negative = request.prompt.negative
+    return {"true_cfg_scale": request.guidance_scale, "negative_prompt": " " if negative is None else negative}
+
+
+_GUIDANCE = {
+    "Flux2KleinInpaintPipeline": _of_klein,
+    "ZImageInpaintPipeline": _of_z_image,
+    "QwenImageEditInpaintPipeline": _of_qwen,
+}

@@ -31,7 +31,7 @@ Any parameter can be given on the command line:
     limit=3   dataset.only='[reds/,"car*"]'          the first photos; some of them; dataset.exclude, all others
     ~stages.invert                                  leave a stage out
     until=refine                                    stop after a stage and show the masks, before any repaint
-    models=auto|sdxl|sd15|flux2_klein|miniature     which models
+    models=auto|sdxl|sd15|flux2_klein|z_image|...   which models
     speed=none|lcm4|lightning8|hyper8|tcd4          few steps without guidance, by a LoRA for SDXL
     memory=auto|fast|balanced|low                   low is meant for 8 GB cards
     engine=ray                                      on all GPUs or cores, or on the Ray cluster at RAY_ADDRESS

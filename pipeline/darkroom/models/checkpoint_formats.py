@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from darkroom.errors import SetupError
-from darkroom.models.painter_families import PainterFamily, family_of
+from darkroom.models.painter_families import FAMILIES, PainterFamily, family_of
 
 _LIBRARIES = ("diffusers", "transformers", "stable_diffusion", None)
 
@@ -29,7 +29,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     index: dict[str, Any] = json.loads(file.read_text())
     family = family_of(index)
     if family is None:
-        known = "Stable Diffusion 1, 2 and XL, and FLUX.2 Klein"
+        known = ", ".join(each.title for each in FAMILIES)
         raise SetupError(f"{folder}: is for {index.get('_class_name')}; inpainting takes {known}")
     for name, value in index.items():
         if isinstance(value, list) and not _is_accepted(name, value, family):

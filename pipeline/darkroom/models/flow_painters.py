@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _Encode = Callable[[str], Any]
 """Makes the embeddings of a text, as the pipeline takes them."""
+_Arguments = Callable[[_Encode, InpaintRequest], dict[str, Any]]
+"""Makes the pipeline's arguments for prompt and guidance."""
 
 
 class FlowPainter:
@@ -57,7 +59,7 @@ class FlowPainter:
         self._turns = turns or nullcontext()
         self._lock = RLock()
         self._base_scheduler = pipe.scheduler
-        self._prompts = _PROMPTS[type(pipe).__name__]
+        self._arguments, self._options = _CALLS[type(pipe).__name__]
         self._encode = lru_cache(maxsize=16)(self._encode_afresh)  # one prompt, many seeds
 
     def inpaint(self, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
@@ -120,7 +122,7 @@ class FlowPainter:
             "generator": torch.Generator("cpu").manual_seed(request.seed),
             "num_inference_steps": request.steps,
             "strength": request.strength,
-            **self._prompts(self._encode, request),
+            **self._arguments(self._encode, request),
         }
         with span("denoise"):
             try:
@@ -136,7 +138,7 @@ class FlowPainter:
         import torch
 
         with torch.no_grad():
-            return self._pipe.encode_prompt(prompt=[text], device=self._pipe._execution_device)[0]
+            return self._pipe.encode_prompt(prompt=[text], device=self._pipe._execution_device, **self._options)[0]
 
 
 def _after_step(pipe: Any, step: int, _timestep: int, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -154,12 +156,36 @@ def _klein(encode: _Encode, request: InpaintRequest) -> dict[str, Any]:
     }
 
 
-_PROMPTS: Mapping[str, Callable[[_Encode, InpaintRequest], dict[str, Any]]] = {"Flux2KleinInpaintPipeline": _klein}
-"""The arguments for prompt and guidance, by the class of the pipeline."""
+def _z_image(encode: _Encode, request: InpaintRequest) -> dict[str, Any]:
+    """Its own scale counts from 0: so many times the difference of both predictions is added to the wanted one."""
+    guided = request.guidance_scale > 1
+    return {
+        "prompt_embeds": encode(request.prompt.text),
+        "negative_prompt_embeds": encode(request.prompt.negative or "") if guided else None,
+        "guidance_scale": request.guidance_scale - 1 if guided else 0.0,
+    }
+
+
+def _qwen_image_edit(_encode: _Encode, request: InpaintRequest) -> dict[str, Any]:
+    """The prompt is encoded together with the picture, so nothing is kept; " " is the model card's empty prompt."""
+    negative = " " if request.prompt.negative is None else request.prompt.negative
+    return {
+        "prompt": request.prompt.text,
+        "negative_prompt": negative if request.guidance_scale > 1 else None,
+        "true_cfg_scale": max(request.guidance_scale, 1.0),
+    }
+
+
+_CALLS: Mapping[str, tuple[_Arguments, Mapping[str, Any]]] = {
+    "Flux2KleinInpaintPipeline": (_klein, {}),
+    "ZImageInpaintPipeline": (_z_image, {"do_classifier_free_guidance": False}),
+    "QwenImageEditInpaintPipeline": (_qwen_image_edit, {}),
+}
+"""By the class of the pipeline: how it takes prompt and guidance, and the options of its `encode_prompt`."""
 
 
 def _resized(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A uint8 picture at (height, width): pipelines scale pictures of more than 1024 x 1024 px down."""
+    """A uint8 picture at (height, width): some pipelines choose the size themselves."""
     if picture.shape[:2] == shape:
         return picture
     return np.asarray(Image.fromarray(picture).resize(shape[::-1], Image.Resampling.LANCZOS))

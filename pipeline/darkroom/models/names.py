@@ -48,6 +48,8 @@ CLIPSEG = "CIDAS/clipseg-rd64-refined"
 SDXL = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
 SD15 = "stable-diffusion-v1-5/stable-diffusion-inpainting"
 KLEIN = "black-forest-labs/FLUX.2-klein-4B"
+Z_IMAGE = "Tongyi-MAI/Z-Image-Turbo"
+QWEN_IMAGE_EDIT = "Qwen/Qwen-Image-Edit"
 
 CONTROLS = "controls"
 """The group of settings that names control models; `controls.canny` is the kind of model of one of them."""

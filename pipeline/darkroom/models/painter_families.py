@@ -100,7 +100,36 @@ FLUX2_KLEIN = PainterFamily(
     max_tokens=512 - 12,  # without those of the chat around the prompt
 )
 
-FAMILIES = (STABLE_DIFFUSION, FLUX2_KLEIN)
+Z_IMAGE = PainterFamily(
+    title="Z-Image",
+    pipelines=dict.fromkeys(("ZImagePipeline", "ZImageInpaintPipeline"), "ZImageInpaintPipeline"),
+    components={
+        "transformer": ("diffusers.ZImageTransformer2DModel",),
+        "vae": ("diffusers.AutoencoderKL",),
+        "text_encoder": ("transformers.Qwen3Model", "transformers.Qwen3ForCausalLM"),
+        "tokenizer": _QWEN_TOKENIZER,
+        "scheduler": _FLOW_SCHEDULER,
+    },
+    resolution=(64, 2048),
+    max_tokens=512 - 8,
+)
+
+QWEN_IMAGE_EDIT = PainterFamily(
+    title="Qwen-Image-Edit",
+    pipelines=dict.fromkeys(("QwenImageEditPipeline", "QwenImageEditInpaintPipeline"), "QwenImageEditInpaintPipeline"),
+    components={
+        "transformer": ("diffusers.QwenImageTransformer2DModel",),
+        "vae": ("diffusers.AutoencoderKLQwenImage",),
+        "text_encoder": ("transformers.Qwen2_5_VLForConditionalGeneration",),
+        "tokenizer": _QWEN_TOKENIZER,
+        "processor": ("transformers.Qwen2VLProcessor", "transformers.Qwen2_5_VLProcessor"),
+        "scheduler": _FLOW_SCHEDULER,
+    },
+    resolution=(1024, 1024),  # its pipeline scales every picture to this area
+    max_tokens=None,
+)
+
+FAMILIES = (STABLE_DIFFUSION, FLUX2_KLEIN, Z_IMAGE, QWEN_IMAGE_EDIT)
 
 
 def family_of(index: Mapping[str, Any]) -> PainterFamily | None:

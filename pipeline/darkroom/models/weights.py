@@ -23,10 +23,12 @@ from darkroom.models.names import (
     KLEIN,
     LAMA,
     LANCZOS,
+    QWEN_IMAGE_EDIT,
     SAM_CHECKPOINTS,
     SD15,
     SDXL,
     VITMATTE,
+    Z_IMAGE,
 )
 from darkroom.models.subject_networks import GRABCUT, NETWORKS, RELEASES, SMALLEST
 from darkroom.resources import CHECKOUT, install_command
@@ -43,7 +45,16 @@ _MINIATURE_FOLDERS = {"sam": "sam", "clipseg": "clipseg", "inpaint": "sdxl_inpai
 _SAM_URL = "https://dl.fbaipublicfiles.com/segment_anything"
 
 _SAM_SIZES = {"vit_b": "375 MB", "vit_l": "1.2 GB", "vit_h": "2.6 GB"}
-_SIZES = {CLIPSEG: "0.6 GB", VITMATTE: "103 MB", DEPTH: "99 MB", SDXL: "7 GB", SD15: "2.7 GB", KLEIN: "16 GB"}
+_SIZES = {
+    CLIPSEG: "0.6 GB",
+    VITMATTE: "103 MB",
+    DEPTH: "99 MB",
+    SDXL: "7 GB",
+    SD15: "2.7 GB",
+    KLEIN: "about 16 GB",
+    Z_IMAGE: "about 33 GB",
+    QWEN_IMAGE_EDIT: "about 58 GB",
+}
 # Repositories hold several copies of the weights; this is the one to download.
 _IN_FOLDERS = (_CHAT_TEMPLATES, "*/*.safetensors")  # the file at the top holds the same network for other programs
 _DOWNLOADS = {
@@ -51,6 +62,8 @@ _DOWNLOADS = {
     SD15: ("*.fp16.safetensors",),
     CLIPSEG: ("*.bin",),
     KLEIN: _IN_FOLDERS,
+    Z_IMAGE: _IN_FOLDERS,
+    QWEN_IMAGE_EDIT: _IN_FOLDERS,
 }
 _WEIGHT_FILES = (".safetensors", ".bin", ".pth", ".onnx")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
