@@ -190,6 +190,24 @@ def test_a_finger_paints_and_a_second_one_does_not(studio: StudioProcess, desk: 
     assert min(xs) == pytest.approx(400.5, abs=3) and max(xs) == pytest.approx(600.5, abs=3)
 
 
+@pytest.mark.slow
+@pytest.mark.fault(
+    "The studio", "`kill -9` of the server between two strokes; a stroke while it is gone", "all strokes are kept"
+)
+def test_after_kill_minus_9_all_strokes_are_there(cli: Cli, desk: OpenDesk) -> None:
+    with opened(cli) as studio:
+        tab = desk(studio)
+        drag(tab, [(300, 300), (400, 400)])
+        first = saved(studio, 1)
+        studio.kill()
+        drag(tab, [(600, 600), (700, 650)], button="right")  # nobody is there to hear it
+        tab.page.get_by_test_id("banner").wait_for(state="visible")
+        studio.restart()
+        strokes = saved(studio, 2)
+        assert strokes[:1] == first and strokes[1].erase
+        assert mask_on_disk(studio, strokes).any()
+
+
 def test_the_brush_adds_to_clicks_and_the_command_line_makes_the_same_mask(
     quick_cli: CliInProcess, desk: OpenDesk
 ) -> None:

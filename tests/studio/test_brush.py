@@ -95,6 +95,27 @@ def test_strokes_open_as_they_were_and_can_be_taken_back(tmp_path: Path) -> None
             assert np.array_equal(look(again, "drawn", index=index)[0], mask_of((LINE,)))
 
 
+def test_what_was_begun_on_a_photo_outlives_the_studio(tmp_path: Path) -> None:
+    """Each stage of the recipe waits for something on each photo."""
+    photos(tmp_path / "photos")
+    recipe(tmp_path, "{thing: {op: grabcut}, drawn: {op: mask_file}, background: {colour: white}}")
+    begun = {0: ("drawn", Clicks(strokes=(LINE,))), 1: ("thing", Clicks(points=((9, 9),), negative=((3, 3),)))}
+    for run_photos in (0, 1):
+        with studio(tmp_path, BRUSHED) as made:
+            for index, (stage, clicks) in begun.items():
+                click(made, index, stage, clicks)
+            click(made, 2, "drawn", Clicks(strokes=(HOLE,)))
+            if run_photos:
+                click(made, 1, "drawn", Clicks(strokes=(LINE,)))
+            assert made.draft.photos_of_run(made.draft.state) == run_photos
+            before = [made.draft.state.clicks_on(made.photos[index].name) for index in range(3)]
+        with studio(tmp_path, BRUSHED) as again:
+            found = [again.draft.state.clicks_on(again.photos[index].name) for index in range(3)]
+            assert [{name: each.plain() for name, each in clicks.items()} for clicks in found] == [
+                {name: each.plain() for name, each in clicks.items()} for clicks in before
+            ]
+
+
 @pytest.mark.parametrize("how", ["union", "difference"])
 def test_a_brush_adds_to_what_clicks_found_or_takes_away(quick_cli: CliInProcess, how: str) -> None:
     """A photo without strokes takes part with what its clicks found."""

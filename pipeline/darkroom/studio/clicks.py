@@ -56,6 +56,11 @@ class Clicks:
             strokes_of(given.get("strokes") or []),
         )
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether there is nothing on the photo, not even what alone makes no mask."""
+        return not (self.points or self.negative or self.boxes or self.strokes)
+
     @cached_property
     def painting(self) -> Painting:
         """What the strokes paint."""

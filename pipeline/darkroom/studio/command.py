@@ -92,11 +92,19 @@ def opened(words: Sequence[str]) -> Iterator[Studio]:
         if files.exists():  # what the words say of stages was said when it began
             settings_words = filter(_SETTINGS.match, words)
             config = compose([word("recipe", str(files.folder / RECIPE)), *settings_words]).config
-        rows = {photo.name: photo for photo in _dataset(config).photos()}  # with the columns of the draft's manifest
+        rows = {photo.name: photo for photo in _drawn_on(config, files)}
         photos = [_usable(rows.get(photo.name, photo)) for photo in _each_once(dataset)]
         draft = Draft(files, str(config["name"]), dataset, photos, config)
         draft.save(draft.state)
         yield Studio(draft, Photos(photos), settings, outputs, list(filter(_SETTINGS.match, words)))
+
+
+def _drawn_on(config: Mapping[str, Any], files: DraftFiles) -> Iterator[Photo]:
+    """The photos with the columns of the draft's manifest, and those that wait for more clicks."""
+    dataset, begun = _dataset(config), files.begun()
+    yield from dataset.photos()
+    if begun and dataset.manifest:
+        yield from Dataset(manifest=str(begun), folder=dataset.folder).photos()
 
 
 def _require_packages() -> None:

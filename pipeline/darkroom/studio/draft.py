@@ -3,6 +3,7 @@
 outputs/studio/NAME/recipe.yaml        the recipe, which the command line can run at any time
 outputs/studio/NAME/photos.jsonl       its manifest: one line for each photo with clicks
 outputs/studio/NAME/masks/*.png        what was painted with the brush
+outputs/studio/NAME/begun.jsonl        photos with clicks at some stages that wait for others
 outputs/studio/NAME/photos-*.jsonl     the manifests of runs, as they were when these began
 outputs/studio/NAME/studio.json        where all photos are, and which is shown
 outputs/studio/NAME/runs.jsonl         the runs that were started from it

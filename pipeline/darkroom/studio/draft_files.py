@@ -17,11 +17,12 @@ from darkroom.dataset import Dataset
 from darkroom.errors import OutputError, RecordError
 from darkroom.report.commands import recipe_command
 from darkroom.studio.brush import Painter
-from darkroom.studio.recipe_text import Written, plain
+from darkroom.studio.recipe_text import Written, as_lines, plain
 from darkroom.system import strict_json
 from darkroom.system.files import Folder, writing
 
 RECIPE, MANIFEST, STUDIO, RUNS = "recipe.yaml", "photos.jsonl", "studio.json", "runs.jsonl"
+BEGUN = "begun.jsonl"  # the manifest of photos that wait for more clicks
 MASKS = "masks"  # the folder of painted masks
 
 _MAX_BYTES = 16_000_000  # of studio.json and of runs.jsonl
@@ -94,6 +95,10 @@ class DraftFiles:
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError):
             raise RecordError(f"{self.folder / STUDIO}: is damaged; delete it to begin anew") from None
 
+    def begun(self) -> Path | None:
+        """The manifest of photos that wait for more clicks; None if there are none."""
+        return self.folder / BEGUN if self._files.has(BEGUN) else None
+
     def show(self, photo: str) -> None:
         """Remember the photo that is shown."""
         self.shown = photo
@@ -107,6 +112,8 @@ class DraftFiles:
                     self._files.write(f"{MASKS}/{name}", self._painter.file(painting))
         if written.rows is not None:  # first, so that the recipe never names a manifest that is not there
             self._replace(MANIFEST, written.manifest())
+        if written.begun or self._files.has(BEGUN):
+            self._replace(BEGUN, as_lines(written.begun))
         self._replace(RECIPE, written.recipe(self.recipe, MANIFEST))
         self._dataset = dataset
         self._write_studio()

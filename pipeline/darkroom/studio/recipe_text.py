@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ class Written:
         dataset: the recipe's section `dataset`; `manifest` is left out if there is one: its file has no name yet.
         stages: as they are written.
         rows: the manifest's rows; None if the recipe needs no manifest.
+        begun: rows of photos that wait for more clicks, which the recipe leaves out.
         paintings: all masks of the draft, by the name of their file.
     """
 
@@ -44,6 +45,7 @@ class Written:
     dataset: Mapping[str, Any]
     stages: Mapping[str, Mapping[str, Any]]
     rows: list[dict[str, Any]] | None
+    begun: list[dict[str, Any]]
     paintings: Mapping[str, Painting]
 
     @classmethod
@@ -65,13 +67,14 @@ class Written:
             clicks = {
                 stage: {key: f"${{item.{column}}}" for key, column in columns[stage].items()} for stage in columns
             }
-            rows = [row for photo in photos.values() if (row := _row(photo, state, columns, masks))]
+            rows = [_row(photo, state, columns, masks) for photo in photos.values() if state.takes(photo.name)]
+            begun = [_row(photo, state, columns, masks) for photo in photos.values() if state.is_begun(photo.name)]
             stages = {stage: {**given, **clicks.get(stage, {})} for stage, given in state.stages.items()}
-            return cls(name, rest, {"folder": _shown(_root(photos), start)}, stages, rows, state.paintings())
+            return cls(name, rest, {"folder": _shown(_root(photos), start)}, stages, rows, begun, state.paintings())
         else:
             clicks = state.from_clicks("", masks)
         stages = {stage: {**given, **clicks.get(stage, {})} for stage, given in state.stages.items()}
-        return cls(name, rest, plain(dataset, start), stages, None, state.paintings())
+        return cls(name, rest, plain(dataset, start), stages, None, [], state.paintings())
 
     def recipe(self, path: str, manifest: str) -> str:
         """The recipe file.
@@ -102,7 +105,12 @@ class Written:
 
     def manifest(self) -> str:
         """The manifest file, in JSON Lines."""
-        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows or ())
+        return as_lines(self.rows or ())
+
+
+def as_lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows in JSON Lines."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def summary_of(op: str) -> str:
@@ -142,16 +150,14 @@ def _columns(state: State, stage: str) -> dict[str, str]:
     return {name: name if alone else re.sub(r"\W", "_", f"{stage}_{name}") for name in names}
 
 
-def _row(photo: Photo, state: State, columns: Mapping[str, Mapping[str, str]], masks: str) -> dict[str, Any] | None:
-    """The manifest's row of a photo; None if a stage waits for clicks on it."""
-    if not state.takes(photo.name):
-        return None
+def _row(photo: Photo, state: State, columns: Mapping[str, Mapping[str, str]], masks: str) -> dict[str, Any]:
+    """The manifest's row of a photo. A stage that waits for strokes has no column in it."""
     clicks = state.from_clicks(photo.name, masks)
     row: dict[str, Any] = {IMAGE: photo.name, **photo.item}
     for stage, names in columns.items():
-        default = {"choose": "score"}
+        default = {"choose": "score", "file": None}
         row |= {column: clicks[stage].get(name, default.get(name, [])) for name, column in names.items()}
-    return row
+    return {column: value for column, value in row.items() if value is not None or column in photo.item}
 
 
 def _root(photos: Mapping[str, Photo]) -> Path:

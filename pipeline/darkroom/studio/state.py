@@ -46,6 +46,10 @@ class State:
         """Whether a photo has the clicks that a run needs, and some at all."""
         return any(self.clicks_on(photo).values()) and not self.waiting(photo)
 
+    def is_begun(self, photo: str) -> bool:
+        """Whether there is something on a photo, but less than a run needs."""
+        return not self.takes(photo) and not all(clicks.is_blank for clicks in self.clicks_on(photo).values())
+
     def is_joined(self, stage: str) -> bool:
         """Whether a stage is a painted mask that a `combine` joins with another mask."""
         joins = (each for each in self.stages.values() if each["op"] == "combine" and each.get("mask") == stage)
