@@ -87,7 +87,7 @@ def test_the_run_folder_is_that_of_a_local_run_whatever_dies(cli: Cli) -> None:
     local, found = contents(run(cli, "local", *words)), contents(ray)
     lost = [line for line in found["journal"] if line["photo"] == "4.png"]
     assert [line["status"] for line in lost] == ["failed"] * 3
-    assert all("2 workers have died of it" in line["error"] for line in lost)
+    assert all("2 workers died while computing it" in line["error"] for line in lost)
     assert found["journal"][: -len(lost)] == local["journal"]
     assert {name: found[name] for name in local if "/" in name} == {name: local[name] for name in local if "/" in name}
     assert sum(actor["died"] for actor in actors(ray)) == 3

@@ -1,4 +1,4 @@
-"""Damages one to three things on a desk, as strangers, disks and old versions do."""
+"""Ways to damage a file, as strangers, disks and old versions do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import struct
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,6 @@ from PIL import Image, PngImagePlugin
 
 from fuzz.desk import Desk
 
-RECIPE_OF = {"table": "csv.yaml", "lines": "jsonl.yaml"}
-TABLE_OF = {"table": "list.csv", "lines": "list.jsonl"}
 RAW = "@raw@"  # replaced by one of TOKENS, which are no JSON values
 TOKENS = (
     "1e999",
@@ -244,6 +244,47 @@ def change_texts(rng: random.Random, desk: Desk, path: Path) -> str:
     return f"text: {told}"
 
 
+def change_book(rng: random.Random, desk: Desk, path: Path) -> str:
+    """Damage one file within a workbook."""
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    name = rng.choice([each for each in parts if each.endswith(".xml")])
+    part = path.with_name("part")
+    part.write_bytes(parts[name])
+    told = change_bytes(rng, desk, part)
+    if rng.random() < 0.6:
+        text = parts[name].decode()
+        new = rng.choice((*TEXTS, *TOKENS, *places(desk), "1048577", "XFE9", "&x;", "<v>", "<!DOCTYPE x>"))
+        numbers = [at for at in range(len(text)) if text[at] in '0123456789"']
+        at = rng.choice(numbers or [0])
+        part.write_bytes((text[:at] + new + text[at + 1 :]).encode(errors="surrogatepass"))
+        told = f"at {at}: {new[:40]!r}"
+    parts[name] = part.read_bytes()
+    part.unlink()
+    path.unlink()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as book:
+        for each, data in parts.items():
+            book.writestr(each, data)
+    return f"{name}: {told}"
+
+
+def change_weights(rng: random.Random, desk: Desk, path: Path) -> str:
+    """Damage the header of a safetensors file, whose first 8 bytes are its length."""
+    data = path.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    header, told = damage_data(rng, desk, json.loads(data[8 : 8 + length]))
+    if isinstance(header, dict) and rng.random() < 0.3:
+        config, told = damage_data(rng, desk, {"unet.lora_alpha": 4, "unet.alpha_pattern": {"to_q": 2}, "unet.r": 4})
+        header["__metadata__"] = {"lora_adapter_metadata": dump(rng, config, told)[0].decode()}
+    text, told = dump(rng, header, told)
+    if rng.random() < 0.05:
+        length = rng.choice((0, 2**63, 2**64 - 1))
+        rewrite(path, struct.pack("<Q", length) + data[8:])
+        return f"header of {length} bytes"
+    rewrite(path, struct.pack("<Q", len(text)) + text + data[8 + length :])
+    return f"header: {told}"
+
+
 def replace_file(rng: random.Random, desk: Desk, path: Path) -> str:
     """Replace a file or folder by something else."""
     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
@@ -277,59 +318,3 @@ def rewrite(path: Path, data: bytes) -> None:
     """Replace a file; other hard links keep the old content."""
     path.unlink()
     path.write_bytes(data)
-
-
-def targets(rng: random.Random, desk: Desk, kind: str) -> list[tuple[Path, Sequence[Damage]]]:
-    """Files of a run and the files behind it, each with the kinds of damage that fit."""
-    run = desk.runs[kind]
-    folders = sorted(path.parent for path in run.glob("*/run.json")) or [run]
-    one = rng.choice(folders)
-    anything: list[Damage] = [change_bytes, replace_file]
-    found: list[tuple[Path, Sequence[Damage]]] = []
-    for name in ("journal.jsonl", "journal.earlier.jsonl"):
-        found += [(one / name, [change_line] * 5 + [change_paths] * 4 + anything)] * 4
-    found += [(one / "run.json", [change_json] * 5 + [change_paths] * 2 + anything)] * 5
-    found += [(run / "sweep.json", [change_json] * 5 + anything)] * 4
-    entries = sorted(desk.outputs.glob(".store/results/*/*"))
-    found += [(rng.choice(entries), [change_json] * 4 + anything) for _ in range(4)]
-    pictures = sorted(one.glob("*/*.png")) + sorted(one.glob("results/*"))
-    found += [(rng.choice(pictures), [change_texts, *anything]) for _ in range(2)]
-    found += [(rng.choice(sorted(desk.outputs.glob(".store/blobs/*/*"))), anything) for _ in range(2)]
-    found += [(one / "recipe.yaml", [change_yaml] * 3 + anything)] * 2
-    found += [
-        (desk.desk / name, [change_yaml] * 4 + anything) for name in (RECIPE_OF.get(kind, "mine.yaml"), "paint.yaml")
-    ]
-    if kind in RECIPE_OF:
-        table = desk.desk / "photos" / TABLE_OF[kind]
-        found += [(table, [change_csv if kind == "table" else change_line] * 4 + anything)] * 6
-    found += [(desk.desk / "prompts.txt", anything)]
-    found += [(rng.choice(sorted(desk.desk.glob(f"{name}/*"))), anything) for name in ("photos", "masks")]
-    parts = ("results", "thumbnails", "run.log", "index.html", "index_2.html", "contact_sheet.png", ".hydra", "a", "x")
-    found += [(one / rng.choice(parts), [replace_file]) for _ in range(5)]
-    found += [(run / "run.log", [replace_file])] * 2
-    store = desk.outputs / ".store"
-    inner = [store, store / "blobs", store / "results", store / "damaged", *sorted(store.glob("[br]*/*"))]
-    found += [(rng.choice(inner), [replace_file])]
-    return [each for each in found if _is_ours(each[0]) or (each[1] == [replace_file] and _is_ours(each[0].parent))]
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether this is a real file or folder of the desk; damage leaves links and pipes behind."""
-    return str(path) == os.path.realpath(path) and (path.is_file() or path.is_dir())
-
-
-def damage(rng: random.Random, desk: Desk, kind: str) -> str:
-    """Damage one to three files; returns a description."""
-    told = []
-    if rng.random() < 0.3:
-        (desk.runs[kind] / "out").symlink_to(desk.root / "canary")
-        told.append(f"{kind}/out is a link to canary")
-    for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        name = "what"
-        try:
-            path, ways = rng.choice(targets(rng, desk, kind))
-            name = str(path.relative_to(desk.desk)).replace(desk.runs[kind].name, kind)
-            told.append(f"{name} {rng.choice(ways)(rng, desk, path)}")
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
-            told.append(f"{name} was damaged before ({type(error).__name__})")
-    return "; ".join(told)

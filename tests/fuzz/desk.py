@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from openpyxl import Workbook
 from PIL import Image
 
 from darkroom.cli import main as cli
+from darkroom.models.weights import MINIATURE_WEIGHTS
 
 MEMORY = 3 * 2**30  # bytes that a trial may allocate
 Tree = dict[str, tuple[Any, ...]]
@@ -32,9 +34,16 @@ RECIPES = {
     "stages: {cut: {op: grabcut, box: [4, 4, 20, 20], iterations: 1}, refine: {grow: 0}, erase: }\n",
     "csv.yaml": "dataset: {manifest: photos/list.csv}\n" + MASKED.replace("grow: 1", 'grow: "${item.grow}"'),
     "jsonl.yaml": "dataset: {manifest: photos/list.jsonl}\n" + MASKED.replace("grow: 1", 'grow: "${item.grow}"'),
+    "xlsx.yaml": "dataset: {manifest: photos/list.xlsx}\n" + MASKED.replace("grow: 1", 'grow: "${item.grow}"'),
+    "steered.yaml": "dataset: {images: photos/a.png}\nstages:\n  mask: {op: mask_file, folder: masks}\n"
+    "  inpaint: {prompt: mars, lora: {ink: 1}, control: {depth: 0.5}, control_images: {depth: photos/a.png}}\n",
     "paint.yaml": "dataset: {images: photos/a.png}\n"
     "stages: {mask: {op: mask_file, folder: masks}, inpaint: {prompts_file: prompts.txt}}\n",
 }
+STEERED = (
+    "recipe=steered.yaml dry_run=true models=miniature models.loras.ink=ink.safetensors models.controls.depth=control"
+)
+WEIGHTS = "diffusion_pytorch_model.safetensors"  # of a control model
 AROUND = ("desk", "canary", "home", "tmp")
 
 
@@ -83,15 +92,24 @@ class Desk:
         (desk.desk / "photos/list.csv").write_text("image,grow,note\na.png,1,one\nc.png,0,two\n")
         rows = [{"image": name, "grow": 1, "note": ["x", 1]} for name in ("a.png", "b.jpg")]
         (desk.desk / "photos/list.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
+        book = Workbook()
+        for row in (("image", "grow", "note"), ("a.png", 1, "one"), ("c.png", 0, "two")):
+            book.active.append(row)
+        book.save(desk.desk / "photos/list.xlsx")
+        shutil.copy(MINIATURE_WEIGHTS / "loras/dusk.safetensors", desk.desk / "ink.safetensors")
+        shutil.copytree(MINIATURE_WEIGHTS / "outlines", desk.desk / "control")
         (desk.desk / "prompts.txt").write_text("mars\n# no prompt\na (red:1.2) car\n")
         for kind, words in {
             "user": ["recipe=cut.yaml"],
             "run": ["recipe=mine.yaml"],
             "table": ["recipe=csv.yaml"],
             "lines": ["recipe=jsonl.yaml"],
+            "book": ["recipe=xlsx.yaml"],
             "sweep": ["-m", "recipe=mine.yaml", "stages.refine.grow=0,2"],
         }.items():
             desk._make(kind, [*words, "device=cpu"])
+        with contextlib.redirect_stdout(io.StringIO()):  # imports what checks LoRAs before memory is limited
+            assert command_line(desk.desk, *STEERED.split()) == 0
         desk._make_stopped()
         desk.built = desk.finished()
         (root / "pristine").mkdir()

@@ -16,8 +16,8 @@ from typing import Any
 
 from darkroom.errors import DarkroomError
 from darkroom.report import contact_sheet, run_page, sweep_page, sweep_sheet
-from fuzz.damage import RECIPE_OF, damage
-from fuzz.desk import Desk, Tree, command_line
+from fuzz.desk import STEERED, Desk, Tree, command_line
+from fuzz.targets import RECIPE_OF, damage
 
 ENDS_WELL = (0, 2, 3, 4)
 Command = tuple[str, Callable[[], int]]
@@ -59,6 +59,7 @@ def commands(desk: Desk, kind: str, told: str) -> list[Command]:
     ]
     lines += ["resume=latest"] * (kind == "stopped")
     lines += ["recipe=paint.yaml dry_run=true models=miniature"] * ("paint.yaml" in told or "prompts.txt" in told)
+    lines += [STEERED] * ("ink.safetensors" in told or "control" in told)
     lines += [f"recipe={run / 'recipe.yaml'} device=cpu"] * ("recipe.yaml" in told)
 
     def ask(line: str) -> Command:
@@ -155,7 +156,7 @@ def trial(desk: Desk, seed: int, seconds: float, say: Callable[[str], None] = la
     """Restore the desk, damage it, run all commands in random order; returns the findings."""
     rng = random.Random(seed)
     desk.restore()
-    kind = rng.choice(("run", "run", "stopped", "stopped", "sweep", "sweep", "table", "lines"))
+    kind = rng.choice(("run", "run", "stopped", "stopped", "sweep", "sweep", "table", "lines", "book"))
     told = damage(rng, desk, kind)
     say(f"damage: {told!r}")
     asked = commands(desk, kind, told)

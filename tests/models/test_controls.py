@@ -141,7 +141,7 @@ def test_what_is_no_control_model_is_told_in_one_line(checkpoints, tmp_path: Pat
         ("file", f"^models.controls.file={tmp_path}/net.safetensors: is a file; a control model is a folder"),
         ("above", f"^models.controls.above={tmp_path}: has no config.json"),
         ("code", "lacks diffusion_pytorch_model.safetensors; other formats are not loaded"),
-        ("vae", "is a AutoencoderKL; a control is a ControlNetModel, ControlNetUnionModel or T2IAdapter"),
+        ("vae", "holds AutoencoderKL; a control is a ControlNetModel, ControlNetUnionModel or T2IAdapter"),
         ("cany", "models.controls.cany: names no control model; set it to a folder or a repository"),
     ):
         with pytest.raises(SetupError, match=line):

@@ -177,7 +177,7 @@ class Pool:
         if not place.problems:
             member.place = place
             if not place.shares_store:
-                log.info("%s: does not see the store with this user's key; its results are sent", place.machine)
+                log.info("%s: sees another store, or has another store.key; it sends its results here", place.machine)
             if not place.is_safe:
                 self._on_unsafe()
             return

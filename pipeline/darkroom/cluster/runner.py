@@ -119,7 +119,7 @@ class ClusterRunner:
         if task.deaths < _DEATHS:
             log.warning("a worker has died; trying again: %s", ", ".join(share.photo.name for share in task.shares))
             return task.singly()
-        task.fail(PhotoError(f"given up: {task.deaths} workers have died of it; they may lack memory"))
+        task.fail(PhotoError(f"given up: {task.deaths} workers died while computing it; they may lack memory"))
         return ()
 
 

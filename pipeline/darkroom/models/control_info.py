@@ -34,7 +34,8 @@ def control_class(folder: Path) -> str:
     """
     name = str(read_config(folder).get("_class_name"))
     if name not in (CONTROLNET, UNION, ADAPTER):
-        raise SetupError(f"{folder}: is a {name}; a control is a ControlNetModel, ControlNetUnionModel or T2IAdapter")
+        holds = name if name != "None" else "no model of diffusers"
+        raise SetupError(f"{folder}: holds {holds:.60}; a control is a {CONTROLNET}, {UNION} or {ADAPTER}")
     if not any(folder.glob("diffusion_pytorch_model*.safetensors")):
         raise SetupError(f"{folder}: lacks diffusion_pytorch_model.safetensors; other formats are not loaded")
     return name
@@ -64,7 +65,13 @@ def control_problem(name: str, folder: Path, painter: CheckpointInfo) -> str | N
     Raises:
         SetupError: a configuration cannot be read.
     """
-    kind, config, unet = control_class(folder), read_config(folder), painter.config("unet")
+    kind, config = control_class(folder), read_config(folder)
+    with as_setup_error(folder, "a control model"):  # values of the wrong type
+        return _problem(name, kind, config, painter)
+
+
+def _problem(name: str, kind: str, config: Mapping[str, Any], painter: CheckpointInfo) -> str | None:
+    unet = painter.config("unet")
     if kind == ADAPTER:
         return _adapter_problem(config, unet, painter.config("vae"))
     if kind == UNION:

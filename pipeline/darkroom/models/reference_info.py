@@ -62,6 +62,11 @@ def reference_problem(files: ReferenceFiles, painter: CheckpointInfo) -> str | N
     Raises:
         SetupError: a file cannot be read.
     """
+    with as_setup_error(files.path, "an IP-Adapter"):  # tensors of the wrong shape
+        return _problem(files, painter)
+
+
+def _problem(files: ReferenceFiles, painter: CheckpointInfo) -> str | None:
     shapes = _shapes(files.path)
     keys = [key for key in shapes if key.startswith("ip_adapter.") and key.endswith("to_k_ip.weight")]
     if not keys or not any(key.startswith("image_proj.") for key in shapes):
