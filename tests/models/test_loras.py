@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -199,3 +201,21 @@ def test_a_repository_that_is_not_cached_says_how_to_get_it(cache: Path) -> None
         find_lora("fast", "ByteDance/SDXL-Lightning/sdxl_lightning_8step_lora.safetensors")
     with pytest.raises(SetupError, match=r"hf download owner/name pytorch_lora_weights.safetensors"):
         find_lora("fast", "owner/name")
+
+
+@pytest.mark.slow  # imports diffusers and transformers anew
+def test_two_threads_can_be_the_first_to_check_a_lora(tiny_folder: Path) -> None:
+    """As in the studio, where the page asks again while it is being answered."""
+    script = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from darkroom.models.lora_file import shapes_of
+with ThreadPoolExecutor(3) as pool:
+    print(*(len(shapes) for shapes, _ in pool.map(shapes_of, [Path(sys.argv[1])] * 3)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tiny_folder / "sd15-inpaint")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(set(done.stdout.split())) == 1

@@ -10,6 +10,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -93,11 +94,12 @@ def layers_of(tensors: Tensors, texts: Mapping[str, str], unet_config: Any, has_
     Raises:
         ValueError: it holds something else than pairs of LoRA weights.
     """
-    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
-
+    diffusers = _library("diffusers")
     _refuse_other_methods(tensors)
     loader, options = (
-        (StableDiffusionXLPipeline, {"unet_config": unet_config}) if has_two_encoders else (StableDiffusionPipeline, {})
+        (diffusers.StableDiffusionXLPipeline, {"unet_config": unet_config})
+        if has_two_encoders
+        else (diffusers.StableDiffusionPipeline, {})
     )
     try:
         converted, _ = loader.lora_state_dict(dict(tensors), **options)
@@ -203,19 +205,26 @@ def _by_peft_name(converted: Tensors) -> Iterator[tuple[str, str, torch.Tensor]]
         yield from ((component, key, tensor) for key, tensor in renamed.items())
 
 
+def _library(name: str) -> Any:
+    """A library that puts another module in its own place while it is imported.
+
+    The studio checks recipes in several threads. An `import` statement that waits for that of another thread gets the
+    first module, which has no attributes; this gets the second one.
+    """
+    return import_module(name)
+
+
 def shapes_of(checkpoint: Path) -> tuple[dict[tuple[str, str], tuple[int, ...]], Any]:
     """The shapes of the weights of all layers by component and name, and the UNet's configuration.
 
     A component without a name, with an empty shape, says that it exists.
     """
-    import diffusers
     import torch
-    import transformers
 
+    diffusers, transformers = _library("diffusers"), _library("transformers")
     shapes: dict[tuple[str, str], tuple[int, ...]] = {}
     with torch.device("meta"):
-        unet: Any = diffusers.UNet2DConditionModel
-        networks = {"unet": unet.from_config(_config(checkpoint / "unet"))}
+        networks = {"unet": diffusers.UNet2DConditionModel.from_config(_config(checkpoint / "unet"))}
         for component, kind in _TEXT_ENCODERS.items():
             if (checkpoint / component).is_dir():
                 config = transformers.CLIPTextConfig(**_config(checkpoint / component))
