@@ -147,7 +147,7 @@ def test_names_of_files_fit_into_a_file_system(tmp_path: Path) -> None:
     while step.children:
         step = step.children[0]
         variants += f"_{step.variant}"
-    made = f"{step.index}_{step.name}_mask{variants}.png"
+    made = f"{step.place}_{step.name}_mask{variants}.png"
     (tmp_path / made).touch()
     assert 180 < len(made.encode()) < 255
     stages[LETTER * 31] = {"op": "invert"}

@@ -140,7 +140,8 @@ def models(memory: Memory | None = None, device: str = "cpu") -> Models:
     return Models(ModelNames(**names, controls=CONTROLS), memory or Memory(), device)
 
 
-KEYS = Keys(models())
+MODELS = models()
+KEYS = Keys(MODELS)
 
 
 def non_key_fields(kind: type[Stage]) -> list[str]:
@@ -148,8 +149,8 @@ def non_key_fields(kind: type[Stage]) -> list[str]:
     return [name for name in kind.__pydantic_fields__ if name in unkeyed]
 
 
-def key_of(op: str, stage: Stage) -> str:
-    return KEYS.step(op, stage, "the parent's", {"car": "one mask's", "other": "one mask's"}, "photo.png")
+def key_of(op: str, stage: Stage, keys: Keys = KEYS) -> str:
+    return keys.step(op, stage, "the parent's", {"car": "one mask's", "other": "one mask's"}, "photo.png")
 
 
 @pytest.mark.parametrize("op, name", [pair for pair in PARAMETERS if pair not in (*PLACES, BOTH_OR_NONE, LORA)])
@@ -159,8 +160,17 @@ def test_every_parameter_is_part_of_the_key(op: str, name: str, data: st.DataObj
     field = STAGES[op].__pydantic_fields__[name]
     drawn = WORDS[op, name] if (op, name) in WORDS else values(field.annotation, field.metadata)
     others = VALID_WITH.get((op, name), VALID[op])
-    one, other = (a_stage(op, {**others, name: data.draw(drawn)}) for _ in range(2))
+    first, second = data.draw(drawn), data.draw(drawn)
+    one, other = (a_stage(op, {**others, name: value}) for value in (first, second))
     assert (key_of(op, one) == key_of(op, other)) == (one == other)
+    changed = one.with_values({name: second})
+    assert repr(changed) == repr(other), "checked alone, a parameter is what it is in a new stage"
+    assert key_of(op, changed or one) == key_of(op, other, Keys(MODELS)), "earlier stages do not change a key"
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"steps": "many"}, {"prompt": None}, {"negative_prompt_2": "rain"}])
+def test_a_changed_stage_is_checked(wrong: Mapping[str, Any]) -> None:
+    assert Inpaint(prompt="mars").with_values({"prompt": "venus", **wrong}) is None
 
 
 def test_loras_are_part_of_the_key_by_content_and_weight_alone(tmp_path: Path) -> None:
@@ -237,7 +247,7 @@ def below(
     """The keys of a tree, each with its stage's place in the recipe."""
     for step in steps:
         key = keys.step(step.op, step.stage, parent, above, name)
-        yield step.index, key
+        yield step.place, key
         content = output_key(step.stage, key, parent)
         yield from below(keys, step.children, content, above | {step.name: content}, name)
 

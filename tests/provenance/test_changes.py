@@ -358,7 +358,7 @@ def test_a_dry_run_says_why_too(desk: Desk) -> None:
     config = {"dataset": {"images": str(desk.photos)}, "stages": stages}
     ready = job(desk.outputs / "dry", config, desk.models)
     before = sorted(desk.outputs.rglob("*"))
-    report = dry_run([ready], store_of([ready]))
+    report = dry_run([ready], store_of([ready])).text
     assert "since run0: stages.refine.grow: 2 -> 5" in report.splitlines()
     assert "inpaint         12 to compute         0 in the store" in report
     assert "time: about 0:00:00, memory: " in report and sorted(desk.outputs.rglob("*")) == before

@@ -69,7 +69,9 @@ def jobs(photos: Path, models: FakeModels, number: int) -> list[Job]:
 
 def plan(ready: Sequence[Job], store: Store) -> dict[str, tuple[int, int]]:
     """What a dry run tells by op: to compute, in the store."""
-    lines = re.findall(r"^  (\w+) +([\d,]+) to compute +([\d,]+) in the store$", dry_run(ready, store), re.MULTILINE)
+    lines = re.findall(
+        r"^  (\w+) +([\d,]+) to compute +([\d,]+) in the store$", dry_run(ready, store).text, re.MULTILINE
+    )
     return {op: (int(todo.replace(",", "")), int(there.replace(",", ""))) for op, todo, there in lines}
 
 
@@ -81,7 +83,7 @@ def test_it_tells_what_a_run_then_computes(batch_size: int, photos: Path, tmp_pa
     some = run_jobs(first[1:2], store)[0].work["computed"]
     between = plan(first, store)
     assert all(between[op] == (todo - some.get(op, 0), some.get(op, 0)) for op, (todo, _) in before.items())
-    text = dry_run(others := jobs(photos, models, 1), store)
+    text = dry_run(others := jobs(photos, models, 1), store).text
     runs = run_jobs(others, store)
     assert runs[0].work["computed"] == {op: todo for op, (todo, _) in between.items() if todo}
     assert plan(first, store) == {op: (0, todo) for op, (todo, _) in before.items()}
@@ -90,7 +92,7 @@ def test_it_tells_what_a_run_then_computes(batch_size: int, photos: Path, tmp_pa
 
 
 def test_it_names_what_cannot_be_done(photos: Path, tmp_path: Path) -> None:
-    lines = dry_run(jobs(photos, FakeModels(), 0), Store(tmp_path / "outputs/.store")).splitlines()
+    lines = dry_run(jobs(photos, FakeModels(), 0), Store(tmp_path / "outputs/.store")).text.splitlines()
     told = [line for line in lines if line.startswith("  cannot be made: ")]
     reasons = (
         "twin of a.png: one mask ",
@@ -108,13 +110,13 @@ def test_it_names_no_more_than_a_few_and_lets_no_name_steer_the_terminal(tmp_pat
     for number in range(8):
         (folder / f"\udcff\x1b[31m{number}\n.png").symlink_to("nowhere")
     config = {"dataset": {"images": str(folder)}, "stages": {"m": {"op": "grabcut", "box": [1, 1, 2, 2]}}}
-    text = dry_run([job(tmp_path / "outputs/0", config, FakeModels())], Store(tmp_path / "outputs/.store"))
+    text = dry_run([job(tmp_path / "outputs/0", config, FakeModels())], Store(tmp_path / "outputs/.store")).text
     assert text.encode().count(b"\n") == 8 and "\x1b" not in text
     assert text.startswith("8 photos, 0 pictures\n")
     assert "... and 3 more photos with pictures that cannot be made" in text
     shutil.rmtree(folder)
     folder.mkdir()
-    text = dry_run([job(tmp_path / "outputs/1", config, FakeModels())], Store(tmp_path / "outputs/.store"))
+    text = dry_run([job(tmp_path / "outputs/1", config, FakeModels())], Store(tmp_path / "outputs/.store")).text
     assert text.startswith("0 photos, 0 pictures\nmodels: none to load")
 
 
@@ -136,7 +138,7 @@ def test_it_tells_for_each_kind_of_models_what_has_to_be_loaded(photos: Path, tm
     store = Store(tmp_path / "outputs/.store")
     run_jobs(jobs(photos, one, 0)[:1], store)
     mixed = [jobs(photos, one, 1)[0], jobs(photos, other, 2)[0]]
-    models = [line for line in dry_run(mixed, store).splitlines() if line.startswith("models: ")]
+    models = [line for line in dry_run(mixed, store).text.splitlines() if line.startswith("models: ")]
     assert [line.partition(";")[0] for line in models] == [
         "models: none to load",
         "models: clipseg, inpaint to load, 10 MB",
@@ -178,13 +180,13 @@ def test_it_estimates_the_disk_space_of_a_first_run(tmp_path: Path) -> None:
     config["stages"] = {"m": {"op": "text", "phrase": "the left half"}, "paint": {**PAINT, "prompt": "x", "seed": 1}}
     ready = job(tmp_path / "outputs/run", config, FakeModels())
     store = Store(tmp_path / "outputs/.store")
-    line = next(line for line in dry_run([ready], store).splitlines() if line.startswith("disk: "))
+    line = next(line for line in dry_run([ready], store).text.splitlines() if line.startswith("disk: "))
     found = re.fullmatch(r"disk: about (\d) MB, judging by the photos' sizes; [\d.,]+ [GM]B free", line)
     assert found, line
     run_session([ready])
     files = {path.stat().st_ino: path.stat().st_size for path in (tmp_path / "outputs").rglob("*") if path.is_file()}
     assert 0.5 < float(found[1]) * 1e6 / sum(files.values()) < 2
-    assert "disk" not in dry_run([ready], store), "everything is there"
+    assert "disk" not in dry_run([ready], store).text, "everything is there"
 
 
 def test_it_warns_if_the_disk_is_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,10 +143,10 @@ def test_a_dry_run_says_the_same_with_remembered_digests_and_listed_results(
     shutil.copy(folder / "1.png", folder / "twin.png")
     read.clear()
     changed = recipe("changed", wide={"op": "refine", "grow": 2})
-    quick = dry_run([changed], store)
+    quick = dry_run([changed], store).text
     assert sorted(path.name for path in read) == ["gone.png", "new.png", "twin.png"]
     (store.folder / FILE).unlink()
-    assert dry_run([changed], store) == quick and len(read) == 3 + 9
+    assert dry_run([changed], store).text == quick and len(read) == 3 + 9
     assert re.search(r"text +1 to compute +6 in the store", quick) and "gone.png: cannot be read" in quick
 
     opened: list[str] = []
@@ -154,7 +154,7 @@ def test_a_dry_run_says_the_same_with_remembered_digests_and_listed_results(
     monkeypatch.setattr(Store, "has", lambda self, key: opened.append(key) or has(self, key))
     monkeypatch.setattr(listing, "_FEW", 2)
     monkeypatch.setattr(listing, "VERIFIED", 5)
-    listed = dry_run([changed], store).splitlines()
+    listed = dry_run([changed], store).text.splitlines()
     assert len(opened) == 5
     assert [line for line in listed if not line.startswith("  in the store: ")] == quick.splitlines()
 

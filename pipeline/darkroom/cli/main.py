@@ -129,14 +129,14 @@ def _run(jobs: Sequence[Job | RefusedJob]) -> int:
         from darkroom.session.dry_run import dry_run
         from darkroom.session.session import run, runnable, store_of
 
-    refused = [job.error for job in jobs if isinstance(job, RefusedJob)]
+    refused, ready = [job.error for job in jobs if isinstance(job, RefusedJob)], runnable(jobs)
+    if any(job.settings.dry_run for job in ready):
+        counted = dry_run(ready, store_of(jobs))
+        refused += counted.errors
+        print(counted.text, end="\n" if counted.text else "")
+        ready = []
     for error in dict.fromkeys(refused):
         print(error, file=sys.stderr)
-    ready = runnable(jobs)
-    if not ready:
-        return USAGE
-    if any(job.settings.dry_run for job in ready):
-        print(dry_run(ready, store_of(jobs)))
-    elif not run(jobs):
+    if ready and not run(jobs):
         return SOME_FAILED
     return USAGE if refused else DONE

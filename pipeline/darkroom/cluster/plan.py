@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, islice, pairwise
 from typing import NamedTuple
 
@@ -176,7 +176,7 @@ def _in_common(all_paths: Sequence[Sequence[Step]]) -> tuple[Step, ...]:
     common: tuple[Step, ...] = ()
     for steps in reversed(list(zip(*all_paths, strict=False))):
         alike = all(
-            replace(step, children=(), variant="") == replace(steps[0], children=(), variant="") for step in steps
+            step._replace(children=(), variant="") == steps[0]._replace(children=(), variant="") for step in steps
         )
-        common = (replace(steps[0], children=common),) if alike else ()
+        common = (steps[0]._replace(children=common),) if alike else ()
     return common

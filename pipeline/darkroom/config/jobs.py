@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ class Job:
         sweep: the folder of the sweep that the job belongs to; None for a job by itself.
         warnings: one line for each part of the recipe that has no effect or that the models will ignore.
         begun: the run folder holds an earlier attempt.
+        unchecked: the photos' own parameters have not been checked against the models: a dry run does so as it counts.
+        source: see `recipe.parse`.
+        overridden: see `recipe.parse`.
     """
 
     recipe: Recipe
@@ -37,6 +40,9 @@ class Job:
     sweep: Path | None
     warnings: Sequence[str] = ()
     begun: bool = False
+    unchecked: bool = False
+    source: str = ""
+    overridden: Collection[str] = ()
 
     @property
     def columns(self) -> set[str]:

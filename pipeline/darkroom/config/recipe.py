@@ -63,6 +63,11 @@ class Recipe:
             return None
         return list(dict.fromkeys(name for part in parts for name in part.kind.loras_of(part.parameters)))
 
+    @property
+    def per_photo(self) -> bool:
+        """Whether each photo has stages of its own."""
+        return any(spec.per_photo for spec in self.stages)
+
     def columns(self) -> set[str]:
         """The names of the columns that its stages use."""
         return {name for spec in self.stages for name in spec.columns}

@@ -142,13 +142,29 @@ class StageSpec:
 
     @cached_property
     def _constant(self) -> dict[str, Any]:
-        """The parameters; those that refer to columns are still to be filled in, and keep their places."""
+        """The parameters; those of `_changing` are still to be filled in, and keep their places."""
         waiting = self.column_parameters
-        return {key: None if key in waiting else fill_in(value, {}) for key, value in self.parameters.items()}
+        constant = {key: None if key in waiting else fill_in(value, {}) for key, value in self.parameters.items()}
+        return self._with_seeds(self._with_places(constant), None)
+
+    @cached_property
+    def _own_seeds(self) -> frozenset[str]:
+        """The parameters that are seeds of the photo."""
+        return frozenset(key for key, rule in self._seed_rules(self.parameters).items() if rule.per_photo)
+
+    @cached_property
+    def _multiplying(self) -> frozenset[str]:
+        """The parameters that refer to columns and make a picture for each value of a list."""
+        return self.column_parameters.intersection(self.kind.fields_with(EachValue))
+
+    @cached_property
+    def _built(self) -> list[Stage]:
+        """The first stage for a photo, which the others resemble; empty before."""
+        return []
 
     @cached_property
     def _shared(self) -> Stage:
-        return self.kind(**self._filled_in({}, ""))
+        return self.kind(**self._with_seeds(self._constant, ""))
 
     def _part(self, key: str, index: int, item: Any) -> StageSpec:
         """The stage for one item of a list."""
@@ -159,7 +175,15 @@ class StageSpec:
         return StageSpec(self.name, self.op, parameters, self.start, {name: f"{place}.{name}" for name in (key, *item)})
 
     def _build_from(self, item: Mapping[str, Any], digest: str | None) -> Stage:
-        parameters = self._filled_in(item, digest)
+        changing = self._changing(item, digest)
+        multiplied = any(isinstance(changing[key], list | tuple) for key in self._multiplying)
+        if self._built and not multiplied and (stage := self._built[0].with_values(changing)):
+            return stage
+        stage = self._build_new(self._constant | changing)
+        self._built[:] = [stage]
+        return stage
+
+    def _build_new(self, parameters: Mapping[str, Any]) -> Stage:
         if (count := self.kind.count_variants(parameters)) > MAX_PICTURES:
             raise PhotoError(too_many_pictures(count))
         try:
@@ -170,14 +194,18 @@ class StageSpec:
                 raise
             return self.kind(**{**parameters, **numbers})
 
-    def _filled_in(self, item: Mapping[str, Any], digest: str | None) -> dict[str, Any]:
-        """The parameters with columns and seeds filled in, and paths made absolute."""
+    def _changing(self, item: Mapping[str, Any], digest: str | None) -> dict[str, Any]:
+        """The parameters that differ between photos, with columns and seeds filled in, and paths made absolute."""
         filled = {key: fill_in(self.parameters[key], item) for key in self.column_parameters}
-        parameters = self._constant | filled
-        for key in self.kind.fields_with(PathField):
-            if self.start and key in parameters:
-                parameters[key] = _absolute(parameters[key], self.start)
-        return self._with_seeds(parameters, digest)
+        filled |= {key: self.parameters[key] for key in self._own_seeds}
+        return self._with_seeds(self._with_places(filled), digest)
+
+    def _with_places(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Parameters with absolute paths, instead of those relative to the folder of a manifest."""
+        paths = [key for key in self.kind.fields_with(PathField) if key in parameters]
+        if self.start and paths:
+            return parameters | {key: _absolute(parameters[key], self.start) for key in paths}
+        return parameters
 
     def _with_seeds(self, parameters: Mapping[str, Any], digest: str | None) -> dict[str, Any]:
         """Parameters with numbers in the place of valid rules for seeds."""
@@ -224,14 +252,14 @@ def too_many_pictures(count: int | str) -> str:
 
 def fill_in(value: Any, item: Mapping[str, Any]) -> Any:
     """A value with manifest columns filled in: `${item.x}` alone becomes the column's value, inside text its text."""
+    if isinstance(value, str):
+        alone = _ITEM.fullmatch(value)
+        return _column(alone[1], item) if alone else _ITEM.sub(lambda match: str(_column(match[1], item)), value)
     if isinstance(value, Mapping):
         return {key: fill_in(inner, item) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [fill_in(inner, item) for inner in value]
-    if not isinstance(value, str):
-        return value
-    alone = _ITEM.fullmatch(value)
-    return _column(alone[1], item) if alone else _ITEM.sub(lambda match: str(_column(match[1], item)), value)
+    return value
 
 
 def _column(name: str, item: Mapping[str, Any]) -> Any:

@@ -277,7 +277,7 @@ def _files_of(folder: str, results: Sequence[StepResult]) -> PictureFiles:
         if found.step is None:
             files.add_photo(found.key, found.result)
         else:
-            files.add_step(f"{found.step.index}_{found.step.name}", found.step.variant, found.key, found.result)
+            files.add_step(f"{found.step.place}_{found.step.name}", found.step.variant, found.key, found.result)
         files.flags += [found.flag] if found.flag else []
     return files
 

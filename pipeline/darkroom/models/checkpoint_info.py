@@ -41,6 +41,7 @@ class CheckpointInfo:
             self._index = read_index(self.folder)
         self.family = known_family(self._index)
         self._kind = f"a {self.family.title} checkpoint"
+        self._most_tokens: dict[int, int] = {}
 
     @cached_property
     def channels(self) -> int:
@@ -68,13 +69,17 @@ class CheckpointInfo:
         """
         if self.family.max_tokens != 0:
             return self.family.max_tokens
-        return self._number(f"{_tokenizer_folder(encoder)}/tokenizer_config.json", "model_max_length") - len(_SPECIAL)
+        if encoder not in self._most_tokens:
+            number = self._number(f"{_tokenizer_folder(encoder)}/tokenizer_config.json", "model_max_length")
+            self._most_tokens[encoder] = number - len(_SPECIAL)
+        return self._most_tokens[encoder]
 
     def truncated_text(self, text: str, encoder: int = 0) -> str:
         """The end of a text that a text encoder does not read, from the first word that does not fit; usually empty."""
-        folder, limit = self.folder / _tokenizer_folder(encoder), self.max_tokens(encoder)
+        limit = self.max_tokens(encoder)
         if limit is None or (text.isascii() and len(text) <= limit):
             return ""  # a token has at least one letter
+        folder = self.folder / _tokenizer_folder(encoder)
         if self.family.is_flow and not (folder / "tokenizer.json").is_file():
             return ""  # the other files do not say how the text is split
         with as_setup_error(self._path, self._kind):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from importlib.metadata import version
+from operator import is_
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +41,7 @@ class Keys:
         self._libraries = _ENCODE(_libraries())
         self._identity = cache(lambda kind, batch_size: _ENCODE(models.identity(kind)))
         self._facts = ByIdentity(_facts)
-        self._print = lru_cache(maxsize=20_000)(self._fingerprint)
+        self._encoded: dict[type[Stage], _Encoded] = {}
 
     def photo(self, digest: str) -> str:
         """The key of a photo as decoded.
@@ -67,7 +68,7 @@ class Keys:
         size = self._models.batch_size
         fingerprint = facts.prints.get(size)
         if fingerprint is None:
-            fingerprint = facts.prints[size] = self._print(op, stage, size)
+            fingerprint = facts.prints[size] = self._fingerprint(op, stage, size)
         inputs = [parent, fingerprint]
         if facts.masks:
             inputs += [above.get(name, "") for name in facts.masks]
@@ -77,15 +78,46 @@ class Keys:
         return hashlib.sha256(f'["{parts}"]'.encode()).hexdigest()  # JSON of hexadecimal texts
 
     def _fingerprint(self, op: str, stage: Stage, batch_size: int) -> str:
-        """The hash of a step without its input. `batch_size`, which can change during a run, is an argument so that the
-        cache notices.
-        """
+        """The hash of a step without its input. `batch_size` can change during a run."""
         models = [self._identity(kind, batch_size) for kind in stage.models()]
         if loras := stage.loras():
             models += map(_ENCODE, self._models.lora_identity(loras))
-        start, values = _ENCODE((op, stage.version)).removesuffix("]"), _ENCODE(parameters(stage))
-        text = f"{start},{values},[{','.join(models)}],{self._libraries}]"  # as JSON, of parts that are encoded once
+        latest = self._encoded.setdefault(type(stage), _Encoded((), (), []))
+        encoded = self._encoded[type(stage)] = latest.followed_by(parameters(stage))
+        text = f'["{op}",{stage.version},{{{",".join(encoded.texts)}}},[{",".join(models)}],{self._libraries}]'  # JSON
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+class _Encoded(NamedTuple):
+    """Parameters as JSON.
+
+    Attributes:
+        names: theirs, sorted.
+        values: theirs.
+        texts: of name and value.
+    """
+
+    names: Sequence[str]
+    values: Sequence[Any]
+    texts: list[str]
+
+    def followed_by(self, parameters: Mapping[str, Any]) -> _Encoded:
+        """The parameters of the next stage of this op; a value that is the very one of this stage is not encoded again,
+        such as all but the prompts of a table's rows.
+        """
+        names, values = tuple(parameters), tuple(parameters.values())
+        if names != self.names:
+            return _Encoded(names, values, list(map(_pair, names, values)))
+        texts = self.texts.copy()
+        for index, is_same in enumerate(map(is_, values, self.values)):
+            if not is_same:
+                texts[index] = _pair(names[index], values[index])
+        return _Encoded(names, values, texts)
+
+
+def _pair(name: str, value: Any) -> str:
+    """A parameter in the JSON of an object."""
+    return f"{_ENCODE(name)}:{_ENCODE(value)}"
 
 
 class _Facts(NamedTuple):
@@ -104,9 +136,10 @@ class _Facts(NamedTuple):
 
 def _facts(stage: Stage) -> _Facts:
     paths = stage.fields_with(PathField)
+    masks = stage.needed_masks() if stage.fields_with(StageName) else ()
     overridden = type(stage).input_files is not Stage.input_files
     reads_files = any(getattr(stage, name) is not None for name in paths) or (overridden and not paths)
-    return _Facts(stage.needed_masks(), reads_files, {})
+    return _Facts(masks, reads_files, {})
 
 
 def output_key(stage: Stage, key: str, parent: str) -> str:
@@ -121,14 +154,24 @@ def output_key(stage: Stage, key: str, parent: str) -> str:
 
 
 def parameters(stage: Stage) -> dict[str, Any]:
-    """The parameters of a stage that are part of cache keys; empty for a gate."""
-    if stage.is_gate:
-        return {}
-    paths = {name for marker in (PathField, FileNamePart, StageName) for name in stage.fields_with(marker)}
-    left_out = paths.union(stage.fields_with(LoraNames))
-    values = {name: getattr(stage, name) for name in stage.__pydantic_fields__}
-    names = {key: list(values[key]) for key in paths if isinstance(values[key], Mapping)}
-    return {key: value for key, value in values.items() if key not in left_out} | names
+    """The parameters of a stage that are part of cache keys, in the order of their names; empty for a gate.
+
+    Of files and stages that are given by name, as in `{depth: depth.png}`, the names are part.
+    """
+    by_value, by_name = _parts_of_keys(type(stage))
+    given = vars(stage)
+    values = {key: given[key] for key in by_value}
+    named = [key for key in by_name if given[key] is not None and isinstance(given[key], Mapping)]
+    return dict(sorted((values | {key: list(given[key]) for key in named}).items())) if named else values
+
+
+@cache
+def _parts_of_keys(kind: type[Stage]) -> tuple[Sequence[str], Sequence[str]]:
+    """The parameters whose values are part of cache keys, sorted, and those whose names can be."""
+    if kind.is_gate:
+        return (), ()
+    paths = {name for marker in (PathField, FileNamePart, StageName) for name in kind.fields_with(marker)}
+    return sorted(kind.__pydantic_fields__.keys() - paths.union(kind.fields_with(LoraNames))), sorted(paths)
 
 
 def content(path: Path) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from darkroom.config.recipe import Recipe
 from darkroom.config.stage_spec import StageSpec
@@ -44,14 +44,13 @@ class GateCheck:
         return self.stage.check(self.name, figures, self.baseline)
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One stage with scalar parameters, and the steps that follow it.
 
     Pictures share their first steps in the tree: one mask, many repaints.
 
     Attributes:
-        index: position of the stage in the recipe, from 1; 0 is the photo itself.
+        place: position of the stage in the recipe, from 1; 0 is the photo itself.
         name: the stage's name in the recipe.
         op: its operation.
         stage: its parameters.
@@ -60,7 +59,7 @@ class Step:
         gate: decides whether a photo continues after this step; None if the stage is not a gate.
     """
 
-    index: int
+    place: int
     name: str
     op: str
     stage: Stage
@@ -82,10 +81,11 @@ class StepPlanner:
 
     def __init__(self, recipe: Recipe, baselines: Mapping[str, Baseline | None] = MappingProxyType({})) -> None:
         self._recipe = recipe
+        self._from_last = list(enumerate(recipe.stages, start=1))[::-1]
         self._baselines = baselines
         self._columns = recipe.columns()
         self._needs_digest = any(spec.needs_digest for spec in recipe.stages)
-        self.per_photo = any(spec.per_photo for spec in recipe.stages)
+        self.per_photo = recipe.per_photo
         self._tree: tuple[Step, ...] | None = None
         self._trees: OrderedDict[object, tuple[Step, ...]] = OrderedDict()
         self._shared: dict[str, _Variants] = {}
@@ -132,8 +132,8 @@ class StepPlanner:
     def _expand(self, item: Mapping[str, Any], digest: str | None) -> tuple[Step, ...]:
         children: tuple[Step, ...] = ()
         length = 0
-        for index, spec in reversed(list(enumerate(self._recipe.stages, start=1))):
-            variants = self._variants(spec, item, digest)
+        for index, spec in self._from_last:
+            variants = self._shared.get(spec.name) or self._variants(spec, item, digest)
             length += variants.length
             if length > _MAX_VARIANTS:
                 raise PhotoError(
@@ -141,18 +141,22 @@ class StepPlanner:
                     "use fewer lists, or smaller numbers such as seeds"
                 )
             children = tuple(
-                Step(index, spec.name, spec.op, stage, name, children, _gate_check(spec.name, stage, self._baselines))
-                for stage, name in variants.named
+                [
+                    Step(index, spec.name, spec.op, stage, name, children, self._gate(spec.name, stage))
+                    for stage, name in variants.named
+                ]
             )
         return children
 
     def _variants(self, spec: StageSpec, item: Mapping[str, Any], digest: str | None) -> _Variants:
         """The stages of a spec; those that are the same for all photos are made once."""
-        if spec.per_photo:
-            return self._make_variants(spec, item, digest)
-        if spec.name not in self._shared:
-            self._shared[spec.name] = self._make_variants(spec, item, digest)
-        return self._shared[spec.name]
+        variants = self._make_variants(spec, item, digest)
+        if not spec.per_photo:
+            self._shared[spec.name] = variants
+        return variants
+
+    def _gate(self, name: str, stage: Stage) -> GateCheck | None:
+        return GateCheck(name, stage, self._baselines.get(name)) if stage.is_gate else None
 
     def _make_variants(self, spec: StageSpec, item: Mapping[str, Any], digest: str | None) -> _Variants:
         variants = spec.variants(item, digest)
@@ -165,8 +169,7 @@ class StepPlanner:
         return _Variants([(stage, different[stage]) for stage in dict.fromkeys(filled)], length)
 
 
-@dataclass(frozen=True)
-class _Variants:
+class _Variants(NamedTuple):
     """The scalar stages of a spec for one photo.
 
     Attributes:
@@ -208,7 +211,7 @@ def without(steps: Sequence[Step], left_out: Iterator[bool]) -> tuple[Step, ...]
     for step in steps:
         children = without(step.children, left_out)
         if children or (not step.children and not next(left_out)):
-            kept.append(replace(step, children=children))
+            kept.append(step._replace(children=children))
     return tuple(kept)
 
 
@@ -228,10 +231,6 @@ def prompt_number(steps: Sequence[Step]) -> int:
     step = next(step for step in reversed(steps) if step.stage.summary())
     shown = _PROMPT.search(step.variant)
     return int(shown[1]) if shown else 1
-
-
-def _gate_check(name: str, stage: Stage, baselines: Mapping[str, Baseline | None]) -> GateCheck | None:
-    return GateCheck(name, stage, baselines.get(name)) if stage.is_gate else None
 
 
 def _variant_names(variants: Sequence[Stage]) -> list[str]:

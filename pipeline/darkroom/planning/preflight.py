@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -25,6 +25,7 @@ from darkroom.stages.base import Problem
 _MAX_ERRORS = 20  # lines of an error
 _MAX_WARNINGS = 1000  # that a run records
 _MAX_ROWS = 3  # of the manifest that a line names
+_MAX_PROBLEMS = 20_000  # different ones that are told apart: every row of a table may have its own
 
 
 def check(
@@ -49,79 +50,139 @@ def check(
         RecipeError: the models refuse every photo, or `strict` is set and there is any problem; with all of them. If
             they refuse some photos only, `planned` reports these one by one.
     """
-    models.require(recipe.models())
-    refused, doubtful = _Problems(recipe), _Problems(recipe)
-    find = _finder(models)
-    for place, tree in _plans(recipe, source):
-        found, warned = find(tree)
-        refused.add(place, found)
-        doubtful.add(place, warned)
-    doubts = [*recipe.unused, *doubtful.lines()]
-    wrong = [*refused.lines(), *doubts] if strict else refused.lines() if refused.everywhere else []
-    if wrong:
-        lines = [f"{origin(key, source, overridden)}: {key}: {text}" for key, text in wrong]
-        more = [f"... and {len(lines) - _MAX_ERRORS} more"] if len(lines) > _MAX_ERRORS else []
-        raise RecipeError([*lines[:_MAX_ERRORS], *more])
-    more = [f"... and {len(doubts) - _MAX_WARNINGS} more"] if len(doubts) > _MAX_WARNINGS else []
-    return (*(f"{key}: {text}" for key, text in doubts[:_MAX_WARNINGS]), *more)
+    preflight = Preflight(recipe, models)
+    if preflight.per_photo:
+        for photo in recipe.dataset.photos():
+            with suppress(PhotoError):  # the run reports it
+                preflight.plan(photo, unread=True)
+    return preflight.warnings(strict, source, overridden)
 
 
-_Found = tuple[Mapping[Problem, None], Mapping[Problem, None]]  # refusals and warnings
+class Preflight:
+    """Plans the photos of a recipe, and checks their stages against the models.
+
+    Args:
+        recipe: the recipe to check.
+        models: the chosen ones.
+
+    Attributes:
+        per_photo: whether each photo has stages of its own; otherwise `warnings` needs no photo.
+
+    Raises:
+        SetupError: weights are missing.
+    """
+
+    def __init__(self, recipe: Recipe, models: Models) -> None:
+        models.require(recipe.models())
+        self._recipe = recipe
+        self._planner = StepPlanner(recipe)
+        self._find = ByIdentity(_Finder(models))
+        self._refused, self._doubtful = _Problems(recipe), _Problems(recipe)
+        self._unplanned = ""
+        self.per_photo = self._planner.per_photo
+
+    def plan(self, photo: Photo, unread: bool = False) -> Sequence[Step]:
+        """The steps of a photo.
+
+        Args:
+            photo: the photo.
+            unread: see `StepPlanner.plan`.
+
+        Raises:
+            PhotoError: the models refuse a step, or there is no plan; names the row of the manifest, if there is one.
+        """
+        try:
+            if photo.problem:
+                raise PhotoError(photo.problem)
+            tree = self._planner.plan(photo, unread)
+        except PhotoError as error:
+            self._unplanned = self._unplanned or f"{photo.name}: {photo.located(error)}"
+            raise PhotoError(photo.located(error)) from None
+        if refused := self._add(photo.row, tree):
+            raise PhotoError(photo.located("; ".join(f"{key}: {text}" for key, text in refused)))
+        return tree
+
+    def warnings(self, strict: bool, source: str, overridden: Collection[str] = ()) -> tuple[str, ...]:
+        """The warnings of all photos that have been planned. See `check`."""
+        self._require_one(source)
+        doubts = [*self._recipe.unused, *self._doubtful.lines()]
+        wrong = self._refused.lines() if strict or self._refused.everywhere else []
+        if wrong := [*wrong, *doubts] if strict else wrong:
+            lines = [f"{origin(key, source, overridden)}: {key}: {text}" for key, text in wrong]
+            further = self._refused.further + (self._doubtful.further if strict else 0)
+            raise RecipeError([*lines[:_MAX_ERRORS], *_more(len(lines) + further - _MAX_ERRORS)])
+        shown = [f"{key}: {text}" for key, text in doubts[:_MAX_WARNINGS]]
+        return (*shown, *_more(len(doubts) + self._doubtful.further - _MAX_WARNINGS))
+
+    def _require_one(self, source: str) -> None:
+        """Make sure that a photo was planned, or could be."""
+        if not self.per_photo:
+            try:
+                self._add("", self._planner.tree({}))
+            except PhotoError as error:
+                raise RecipeError(f"{source}: stages: {error}") from None
+        elif self._unplanned and not self._refused.photos and self._recipe.columns() & BUILT_IN.keys():
+            raise RecipeError(f"{source}: stages: no photo has all columns that they use: {self._unplanned}")
+
+    def _add(self, place: str, tree: Sequence[Step]) -> Collection[Problem]:
+        """Check the tree of a photo. Returns why the models refuse it."""
+        refused, doubts = self._find(tree)
+        self._refused.add(place, refused)
+        self._doubtful.add(place, doubts)
+        return refused
 
 
-def _finder(models: Models) -> Callable[[Sequence[Step]], _Found]:
-    """Finds refusals and warnings of a tree; those of a tree or a stage that photos share are found once."""
+def _more(count: int) -> list[str]:
+    return [f"... and {count} more"] if count > 0 else []
 
-    def of_step(step: Step) -> _Found:
-        refusals = dict.fromkeys(_named(step.name, step.stage.refusals(models)))
-        if refusals:  # a stage that is refused needs no warnings
-            return refusals, {}
-        return {}, dict.fromkeys(_named(step.name, step.stage.warnings(models)))
 
-    def of_stage(stage: Stage) -> dict[str, _Found]:
-        return {}
+_Found = tuple[Collection[Problem], Collection[Problem]]  # refusals and warnings, without repetition
 
-    by_name = ByIdentity(of_stage)
 
-    def of_tree(tree: Sequence[Step]) -> _Found:
-        found: dict[Problem, None] = {}
-        warned: dict[Problem, None] = {}
+class _Finder:
+    """Finds refusals and warnings of a tree; those of a stage that photos share are found once."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self._by_name: ByIdentity[Stage, dict[str, _Found]] = ByIdentity(lambda stage: {})
+
+    def __call__(self, tree: Sequence[Step]) -> _Found:
+        """See above."""
+        refusals: dict[Problem, None] = {}
+        warnings: dict[Problem, None] = {}
         for step in _all(tree):
-            known = by_name(step.stage)
-            if step.name not in known:
-                known[step.name] = of_step(step)
-            found |= known[step.name][0]
-            warned |= known[step.name][1]
-        return found, warned
+            known = self._by_name(step.stage)
+            found = known.get(step.name)
+            if found is None:
+                found = known[step.name] = self._of_step(step)
+            refusals |= dict.fromkeys(found[0])
+            warnings |= dict.fromkeys(found[1])
+        return refusals, warnings
 
-    return ByIdentity(of_tree)
+    def _of_step(self, step: Step) -> _Found:
+        refused = list(_named(step.name, step.stage.refusals(self._models)))
+        # A stage that is refused needs no warnings.
+        return refused, [] if refused else list(_named(step.name, step.stage.warnings(self._models)))
 
 
-def planned(
-    photo: Photo, plan: Callable[[], Sequence[Step]], models: Models | Callable[[Sequence[Step]], str]
-) -> Sequence[Step]:
+def planned(photo: Photo, plan: Callable[[], Sequence[Step]], models: Models) -> Sequence[Step]:
     """The steps of a photo, after checking that the models do not refuse them.
 
     Args:
         photo: the photo to plan.
         plan: makes the steps, or raises `PhotoError`.
-        models: the chosen ones, or their `refusal_finder`.
+        models: the chosen ones.
 
     Raises:
         PhotoError: the models refuse a step, or there is no plan; names the row of the manifest, if there is one.
     """
     try:
         steps = plan()
-        if reason := models(steps) if callable(models) else _reason(models, steps):
+        if reason := _reason(models, steps):
             raise PhotoError(reason)
     except PhotoError as error:
         raise PhotoError(photo.located(error)) from None
     return steps
-
-
-def refusal_finder(models: Models) -> Callable[[Sequence[Step]], str]:
-    """Finds why the models refuse a tree, in one line; empty if they do not. The latest trees are remembered."""
-    return ByIdentity(partial(_reason, models))
 
 
 def _reason(models: Models, steps: Sequence[Step]) -> str:
@@ -163,19 +224,27 @@ def _waiting(spec: StageSpec) -> set[str]:
 
 
 class _Problems:
-    """Problems, and the photos that have them."""
+    """Problems, and the photos that have them.
+
+    Attributes:
+        photos: the number of all photos.
+        further: problems of photos beyond those that are told apart.
+    """
 
     def __init__(self, recipe: Recipe) -> None:
         self._waiting = {f"stages.{spec.name}.{key}" for spec in recipe.stages for key in _waiting(spec)}
-        self._photos = self._bad = 0
+        self.photos = self._bad = self.further = 0
         self._counts: Counter[Problem] = Counter()
         self._places: dict[Problem, list[str]] = {}
 
     def add(self, place: str, found: Collection[Problem]) -> None:
         """Add a photo, its row in the manifest and its problems."""
-        self._photos += 1
+        self.photos += 1
         self._bad += bool(found)
         for problem in found:
+            if len(self._counts) == _MAX_PROBLEMS and problem not in self._counts:
+                self.further += 1
+                continue
             self._counts[problem] += 1
             if self._counts[problem] <= _MAX_ROWS:
                 self._places.setdefault(problem, []).append(place)
@@ -183,7 +252,7 @@ class _Problems:
     @property
     def everywhere(self) -> bool:
         """Whether every photo has a problem."""
-        return self._photos > 0 and self._bad == self._photos
+        return 0 < self.photos == self._bad
 
     def lines(self) -> list[Problem]:
         """Every problem once; those from manifest columns with their rows."""
@@ -191,7 +260,7 @@ class _Problems:
 
     def _located(self, key: str, text: str) -> str:
         places, count = self._places[key, text], self._counts[key, text]
-        if count == self._photos and key not in self._waiting:
+        if count == self.photos and key not in self._waiting:
             return text
         more = f" and {count - len(places)} more" if count > len(places) else ""
         return f"{text} ({', '.join(places)}{more})"
@@ -210,29 +279,6 @@ def warnings(steps: Iterable[Step], models: Models) -> list[str]:
 def _named(name: str, problems: Iterable[Problem]) -> Iterator[Problem]:
     """The problems with full keys, such as `stages.inpaint.prompt`, in place of parameters."""
     return ((f"stages.{name}.{key}".rstrip("."), text) for key, text in problems)
-
-
-def _plans(recipe: Recipe, source: str) -> Iterator[tuple[str, Sequence[Step]]]:
-    """(row in the manifest, tree) of each photo; only one pair if no parameter refers to manifest columns."""
-    planner = StepPlanner(recipe)
-    if not planner.per_photo:  # without listing the photos
-        try:
-            yield "", planner.tree({})
-        except PhotoError as error:
-            raise RecipeError(f"{source}: stages: {error}") from None
-        return
-    first: str | None = None
-    planned_any = False
-    for photo in recipe.dataset.photos():
-        try:
-            tree = planner.plan(photo, unread=True)
-        except PhotoError as error:  # the run reports it
-            first = first or f"{photo.name}: {photo.located(error)}"
-        else:
-            planned_any = True
-            yield photo.row, tree
-    if first and not planned_any and recipe.columns() & BUILT_IN.keys():
-        raise RecipeError(f"{source}: stages: no photo has all columns that they use: {first}")
 
 
 def _all(level: Sequence[Step]) -> Iterator[Step]:

@@ -28,11 +28,11 @@ def with_words(name: str, stage: Stage, words: Words) -> Stage:
     Raises:
         PhotoError: a text from a table names an unknown wildcard.
     """
-    seeds = stage.fields_with(RandomSeed)
-    given = vars(stage) if seeds else {}
-    texts = {key: value for key, value in given.items() if isinstance(value, str) and "$" in value}
-    texts = {key: value for key, value in texts.items() if WILDCARD.search(value)}
-    if not texts:
+    seeds, given = stage.fields_with(RandomSeed), vars(stage)
+    texts = {
+        key: text for key, text in given.items() if isinstance(text, str) and "$" in text and WILDCARD.search(text)
+    }
+    if not texts or not seeds:
         return stage
     for key, text in texts.items():
         unknown = [each for each in WILDCARD.findall(text) if each not in words]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import NamedTuple
 
 from darkroom.config.jobs import Job
@@ -13,8 +12,8 @@ from darkroom.dataset import Photo
 from darkroom.errors import PhotoError
 from darkroom.imaging.codec import PhotoSize, read_size
 from darkroom.planning.cache_keys import Keys, output_key
-from darkroom.planning.plan import Step, StepPlanner
-from darkroom.planning.preflight import planned, refusal_finder
+from darkroom.planning.plan import Step
+from darkroom.planning.preflight import Preflight
 from darkroom.record.result_names import require_name
 from darkroom.session.disk_estimate import bytes_of_outputs, bytes_of_photo, bytes_of_result
 from darkroom.store.listing import ManyKeys
@@ -30,15 +29,24 @@ class PlannedJob:
     """The parts of a job that counting needs.
 
     Attributes:
+        job: the job.
+        preflight: plans and checks the photos.
         missing_ops: the ops of results that are not in the store, if no earlier job needs them; filled in by counting.
     """
 
     def __init__(self, job: Job) -> None:
-        self.planner = StepPlanner(job.recipe)
+        self.job = job
+        self.preflight = Preflight(job.recipe, job.settings.models())
         self.keys = Keys(job.settings.models())
         self.settings = job.settings
-        self.refused = refusal_finder(job.settings.models())
         self.missing_ops: dict[str, None] = {}
+
+    def warnings(self) -> Sequence[str]:
+        """The warnings, once all photos are counted. Raises `RecipeError` as `preflight.check` does."""
+        job = self.job
+        if not job.unchecked:
+            return job.warnings
+        return self.preflight.warnings(job.settings.strict, job.source, job.overridden)
 
 
 class _Counted(NamedTuple):
@@ -90,7 +98,7 @@ class Counts:
         self.photos += len(jobs)
         for job in jobs:
             try:
-                tree = planned(photo, partial(job.planner.plan, photo), job.refused)
+                tree = job.preflight.plan(photo)
                 require_name(job.settings.results, photo, tree)
                 self._add(photo, job, tree, problems)
             except PhotoError as error:

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from darkroom.config.jobs import Job
 from darkroom.config.settings import Settings
 from darkroom.dataset.dataset import lines_left_out
-from darkroom.errors import printable
+from darkroom.errors import RecipeError, printable
 from darkroom.provenance.differences import recomputation_causes
 from darkroom.provenance.earlier_runs import earlier_runs
 from darkroom.session.counts import SIZES_READ, Counts, PlannedJob
@@ -24,8 +24,20 @@ from darkroom.store.listing import VERIFIED, ManyKeys
 _EARLIER_RUNS = 20  # whose times per op give the estimate
 
 
-def dry_run(jobs: Sequence[Job], store: Store) -> str:
-    """The report of a dry run, one line per op, model and warning.
+class DryRun(NamedTuple):
+    """What a dry run says.
+
+    Attributes:
+        text: the report of all jobs that could run, one line per op, model and warning; empty if none could.
+        errors: why the others could not.
+    """
+
+    text: str
+    errors: list[str]
+
+
+def dry_run(jobs: Sequence[Job], store: Store) -> DryRun:
+    """Report what jobs would do.
 
     It reads the bytes of every photo that no earlier run has read unchanged, and decodes none. One photo's plan is in
     memory at a time. Results that photos or jobs share count once, unless 50,000 other results come between.
@@ -34,22 +46,46 @@ def dry_run(jobs: Sequence[Job], store: Store) -> str:
         jobs: that would run.
         store: with the results of earlier runs.
     """
-    counts = Counts(ManyKeys(store))
-    missing_ops: dict[Settings, dict[str, None]] = {}
-    waiting = list(jobs)
+    errors: list[str] = []
+    while jobs:
+        counts, planned = _count(jobs, store)
+        warnings: dict[str, None] = {}
+        refused = []
+        for job in planned:
+            try:
+                warnings |= dict.fromkeys(job.warnings())
+            except RecipeError as error:
+                refused.append(job.job)
+                errors.append(str(error))
+        if not refused:
+            return DryRun(_report(counts, planned, list(warnings), store), errors)
+        jobs = [job for job in jobs if job not in refused]  # which are counted anew: jobs share results
+    return DryRun("", errors)
+
+
+def _count(jobs: Sequence[Job], store: Store) -> tuple[Counts, list[PlannedJob]]:
+    """Count what some jobs would do; photos of several jobs are looked at once."""
+    counts, planned = Counts(ManyKeys(store)), [PlannedJob(job) for job in jobs]
+    waiting = planned
     while waiting:
-        same_photos = [job for job in waiting if job.recipe.dataset == waiting[0].recipe.dataset]
+        dataset = waiting[0].job.recipe.dataset
+        same_photos = [job for job in waiting if job.job.recipe.dataset == dataset]
         waiting = [job for job in waiting if job not in same_photos]
-        counted = [PlannedJob(job) for job in same_photos]
         with remembered_digests(store, save=False):
-            for photo in same_photos[0].recipe.dataset.photos():
-                counts.add(photo, counted)
-        for job in counted:
-            missing_ops.setdefault(job.settings, {}).update(job.missing_ops)
-    warnings = dict.fromkeys(f"warning: {line}" for job in jobs for line in job.warnings)
+            for photo in dataset.photos():
+                counts.add(photo, same_photos)
+    return counts, planned
+
+
+def _report(counts: Counts, planned: Sequence[PlannedJob], warnings: Sequence[str], store: Store) -> str:
+    missing_ops: dict[Settings, dict[str, None]] = {}
+    for one in planned:
+        missing_ops.setdefault(one.job.settings, {}).update(one.missing_ops)
+    jobs = [one.job for one in planned]
     left_out = lines_left_out([job.recipe.dataset for job in jobs], set().union(*(job.columns for job in jobs)))
     estimates = _estimates(counts, missing_ops, jobs, store)
-    return "\n".join(map(printable, [*_work(counts, jobs), *left_out, *estimates, *warnings]))
+    warned = [f"warning: {line}" for line in warnings]
+    return "\n".join(map(printable, [*_work(counts, jobs), *left_out, *estimates, *warned]))
 
 
 def _work(counts: Counts, jobs: Sequence[Job]) -> list[str]:

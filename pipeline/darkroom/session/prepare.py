@@ -100,8 +100,21 @@ def _checked(composed: Composed, folder: Path, sweep: Path | None) -> Job:
     check_names(recipe, settings.results)
     if composed.speed:
         check_painter(composed.speed, settings.models())
-    warnings = check(recipe, settings.models(), settings.strict, source, overridden)
-    return Job(recipe, settings, folder, composed.files(folder), config, composed.overrides, sweep, warnings)
+    unchecked = settings.dry_run and recipe.per_photo
+    warnings = () if unchecked else check(recipe, settings.models(), settings.strict, source, overridden)
+    return Job(
+        recipe,
+        settings,
+        folder,
+        composed.files(folder),
+        config,
+        composed.overrides,
+        sweep,
+        warnings,
+        unchecked=unchecked,
+        source=source,
+        overridden=overridden,
+    )
 
 
 def _outputs(config: dict[str, Any]) -> Path:

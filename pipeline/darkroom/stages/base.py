@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, dataclass_transform
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from darkroom.stages.markers import EachValue, Length, LinesFile, LoraNames, PathField, StageName, markers_of
@@ -87,6 +87,7 @@ class Stage(ABC):
 
     if TYPE_CHECKING:
         __pydantic_fields__: ClassVar[dict[str, FieldInfo]]
+        __pydantic_decorators__: ClassVar[Any]
 
     @classmethod
     def makes_mask(cls) -> bool:
@@ -139,7 +140,7 @@ class Stage(ABC):
         """
         names = self.fields_with(EachValue)
         values = [getattr(self, name) for name in names]
-        if not any(isinstance(value, tuple) for value in values):
+        if tuple not in map(type, values):
             return (self,)
         combinations = product(*(value if isinstance(value, tuple) else (value,) for value in values))
         return [
@@ -156,6 +157,42 @@ class Stage(ABC):
         defaults = cls.__pydantic_fields__
         values = [parameters.get(name, defaults[name].default) for name in cls.fields_with(EachValue)]
         return math.prod(len(value) for value in values if isinstance(value, list | tuple))
+
+    def with_values(self, values: Mapping[str, Any]) -> Self | None:
+        """A copy with other values of some parameters, which are checked like those of a new stage; the others are not
+        checked again. A million rows of a table take a fifth of the time.
+
+        Args:
+            values: by parameter, as a recipe gives them.
+
+        Returns:
+            None if there is something wrong with the copy: making a new stage finds out what.
+        """
+        copy = object.__new__(type(self))
+        given = copy.__dict__
+        given.update(self.__dict__)
+        try:
+            for name, value in values.items():
+                given[name] = self._checked(name)(value)
+            for check in self._checks_of_all():
+                copy = check(copy)
+        except ValueError:
+            return None
+        return copy
+
+    @classmethod
+    @cache
+    def _checked(cls, name: str) -> Callable[[Any], Any]:
+        """What checks and converts a value of one parameter."""
+        found = cls.__pydantic_fields__[name]
+        kind: Any = Annotated[(found.annotation, *found.metadata)] if found.metadata else found.annotation
+        return TypeAdapter(kind, config=_CONFIG).validate_python
+
+    @classmethod
+    @cache
+    def _checks_of_all(cls) -> tuple[Callable[[Any], Any], ...]:
+        """The checks of all parameters together, of this class and its bases."""
+        return tuple(one.func for one in cls.__pydantic_decorators__.model_validators.values())
 
     def at_scale(self, scale: float) -> Self:
         """The stage for a copy of the photo that is reduced by this factor: its lengths in pixels shrink with it.

@@ -23,6 +23,8 @@ def names_in(value: Any) -> tuple[str, ...]:
     Args:
         value: as a recipe or a record gives it, not yet checked.
     """
+    if value is None:  # most
+        return ()
     several = value if isinstance(value, list | tuple) else (value,)
     return tuple(dict.fromkeys(str(name) for each in several if isinstance(each, Mapping) for name in each))
 

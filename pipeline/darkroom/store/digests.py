@@ -114,8 +114,14 @@ def remembered_digests(store: Store, save: bool) -> Iterator[None]:
 
 def _hash(status: os.stat_result) -> bytes:
     """16 bytes that stand for what says whether a file has changed."""
-    fields = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    return hashlib.blake2b(_STATUS.pack(*(field & _MASK for field in fields)), digest_size=16).digest()
+    packed = _STATUS.pack(
+        status.st_dev & _MASK,
+        status.st_ino & _MASK,
+        status.st_size & _MASK,
+        status.st_mtime_ns & _MASK,
+        status.st_ctime_ns & _MASK,
+    )
+    return hashlib.blake2b(packed, digest_size=16).digest()
 
 
 def _sealed_text(records: bytes) -> str:

@@ -47,6 +47,8 @@ class ManyKeys:
         listing = self._listings.get(key[:2])
         if listing is None:
             listing = self._listings[key[:2]] = self._list(key[:2])
+        if not listing:
+            return False
         start = int(key[:16], 16)
         place = bisect_left(listing, start)
         return place < len(listing) and listing[place] == start
