@@ -25,8 +25,8 @@ _WILDCARD = dict.fromkeys(("plain", "compel"), "declare it in `wildcards:` and w
 _LORA = dict.fromkeys(("plain", "compel"), "use `lora: {NAME: 0.8}` in the stage")
 _KEYS = dict.fromkeys(("plain", "compel"), "use the parameters of the stage")
 _COMPEL = {"plain": "set `prompt_syntax: compel`"}
-_MARKS = re.compile(r'[<:{_(\[\\+")]|--')  # each form below needs one of these
 _JOINT_WORDS = {"BREAK", "AND", "ADDCOMM", "ADDBASE", "ADDCOL", "ADDROW"}
+_MARKS = re.compile(r'[<:{_(\[\\+")]|--|BREAK|A[ND]D')  # each form below, and each of these words, needs one of these
 _FLAGS = "ar|aspect|v|niji|no|s|stylize|style|q|quality|seed|chaos|c|iw|tile|stop|sref|cref|weird|raw|steps|cfg"
 
 
@@ -75,7 +75,6 @@ _FORMS = [
 ]
 
 
-@lru_cache(maxsize=1000)  # thousands of photos may share a negative prompt
 def find_foreign_syntax(text: str, syntax: Syntax | None) -> tuple[str, ...]:
     """A line for each piece of another tool's syntax in a text: the piece, its meaning there, the remedy.
 
@@ -85,8 +84,12 @@ def find_foreign_syntax(text: str, syntax: Syntax | None) -> tuple[str, ...]:
         text: a prompt, or a phrase that names what to find.
         syntax: of a prompt; None for a text without syntax.
     """
-    forms = _FORMS if _MARKS.search(text) else ()
-    found = [(match[0], form) for pattern, form in forms if syntax in form.syntaxes and (match := pattern.search(text))]
+    return _found(text, syntax) if _MARKS.search(text) else ()
+
+
+@lru_cache(maxsize=1000)  # thousands of photos may share a negative prompt
+def _found(text: str, syntax: Syntax | None) -> tuple[str, ...]:
+    found = [(match[0], form) for pattern, form in _FORMS if syntax in form.syntaxes and (match := pattern.search(text))]
     found += [(word, _Form("", "how web UIs join prompts", _JOINTS)) for word in _joint_words(text)]
     return tuple(
         f"`{piece}` is {form.meaning}, and is read as words here: {form.remedies.get(syntax or '', 'leave it out')}"
@@ -96,8 +99,6 @@ def find_foreign_syntax(text: str, syntax: Syntax | None) -> tuple[str, ...]:
 
 def _joint_words(text: str) -> Iterator[str]:
     """The first word such as BREAK, unless its neighbours are in capitals too, as on a sign."""
-    if not any(map(text.__contains__, _JOINT_WORDS)):
-        return
     words = [word.strip(",.;") for word in text.split()]
     for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
         if word in _JOINT_WORDS and not (before.isupper() or after.isupper()):

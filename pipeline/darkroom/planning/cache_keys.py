@@ -138,7 +138,7 @@ def _facts(stage: Stage) -> _Facts:
     paths = stage.fields_with(PathField)
     masks = stage.needed_masks() if stage.fields_with(StageName) else ()
     overridden = type(stage).input_files is not Stage.input_files
-    reads_files = any(getattr(stage, name) is not None for name in paths) or (overridden and not paths)
+    reads_files = any([getattr(stage, name) is not None for name in paths]) or (overridden and not paths)
     return _Facts(masks, reads_files, {})
 
 

@@ -155,8 +155,9 @@ class _Finder:
             found = known.get(step.name)
             if found is None:
                 found = known[step.name] = self._of_step(step)
-            refusals |= dict.fromkeys(found[0])
-            warnings |= dict.fromkeys(found[1])
+            if found[0] or found[1]:
+                refusals |= dict.fromkeys(found[0])
+                warnings |= dict.fromkeys(found[1])
         return refusals, warnings
 
     def _of_step(self, step: Step) -> _Found:
@@ -240,7 +241,9 @@ class _Problems:
     def add(self, place: str, found: Collection[Problem]) -> None:
         """Add a photo, its row in the manifest and its problems."""
         self.photos += 1
-        self._bad += bool(found)
+        if not found:
+            return
+        self._bad += 1
         for problem in found:
             if len(self._counts) == _MAX_PROBLEMS and problem not in self._counts:
                 self.further += 1
