@@ -89,7 +89,9 @@ def find_foreign_syntax(text: str, syntax: Syntax | None) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1000)  # thousands of photos may share a negative prompt
 def _found(text: str, syntax: Syntax | None) -> tuple[str, ...]:
-    found = [(match[0], form) for pattern, form in _FORMS if syntax in form.syntaxes and (match := pattern.search(text))]
+    found = [
+        (match[0], form) for pattern, form in _FORMS if syntax in form.syntaxes and (match := pattern.search(text))
+    ]
     found += [(word, _Form("", "how web UIs join prompts", _JOINTS)) for word in _joint_words(text)]
     return tuple(
         f"`{piece}` is {form.meaning}, and is read as words here: {form.remedies.get(syntax or '', 'leave it out')}"
