@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -141,7 +141,10 @@ class StripeHeat:
 
 
 class EndlessPrompts:
-    """The checkpoint info of a model that reads every prompt to its end."""
+    """The checkpoint info of a model that takes every parameter, and reads every prompt to its end."""
+
+    def unsupported(self, parameters: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+        return ()
 
     def truncated_text(self, text: str, encoder: int = 0) -> str:
         return ""
