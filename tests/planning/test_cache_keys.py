@@ -160,8 +160,8 @@ def test_every_parameter_is_part_of_the_key(op: str, name: str, data: st.DataObj
     field = STAGES[op].__pydantic_fields__[name]
     drawn = WORDS[op, name] if (op, name) in WORDS else values(field.annotation, field.metadata)
     others = VALID_WITH.get((op, name), VALID[op])
-    first, second = data.draw(drawn), data.draw(drawn)
-    one, other = (a_stage(op, {**others, name: value}) for value in (first, second))
+    one = a_stage(op, {**others, name: data.draw(drawn)})
+    other = a_stage(op, {**others, name: (second := data.draw(drawn))})
     assert (key_of(op, one) == key_of(op, other)) == (one == other)
     changed = one.with_values({name: second})
     assert repr(changed) == repr(other), "checked alone, a parameter is what it is in a new stage"

@@ -11,6 +11,7 @@ from darkroom.errors import PhotoError
 from darkroom.imaging.edit import Edit
 from darkroom.models import InpaintRequest
 from darkroom.models.interfaces import Segments
+from darkroom.models.painter_families import STABLE_DIFFUSION
 from darkroom.models.request import DiffEditMaskRequest, DiffEditRequest
 
 
@@ -142,6 +143,8 @@ class StripeHeat:
 
 class EndlessPrompts:
     """The checkpoint info of a model that takes every parameter, and reads every prompt to its end."""
+
+    family = STABLE_DIFFUSION
 
     def unsupported(self, parameters: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
         return ()
