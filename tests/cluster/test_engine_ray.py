@@ -24,7 +24,7 @@ stages:
   paint: {seed: [3, 4, 5]}
 """
 _SOME_FAILED = 3
-_DRAWN = ("run.log", "contact_sheet.png", "index.html", "run.json", ".hydra/config.yaml", ".hydra/hydra.yaml")
+_DRAWN = ("run.log", "contact_sheet.jpg", "index.html", "run.json", ".hydra/config.yaml", ".hydra/hydra.yaml")
 
 
 def contents(folder: Path) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def test_a_bad_cell_costs_its_row(tmp_path: Path) -> None:
         assert line["status"] == "failed" and reason in line["error"], (reason, line["error"][:200])
         if reason.startswith(("box", "image", "nested", "not UTF-8")):
             assert f"photos.jsonl:{number}" in (line["photo"], line["error"].partition(": ")[0])
-    assert (folder / "index.html").is_file() and (folder / "contact_sheet.png").is_file()
+    assert (folder / "index.html").is_file() and (folder / "contact_sheet.jpg").is_file()
 
 
 def test_cells_of_csv_that_are_no_values(tmp_path: Path) -> None:

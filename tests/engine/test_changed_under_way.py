@@ -128,7 +128,7 @@ def test_a_strangers_run_folder_puts_nothing_into_the_store(photos: Path) -> Non
 
 
 def test_names_of_photos_never_meet_those_of_a_runs_own_files(photos: Path) -> None:
-    for name in ("run.json.png", "index.html.png", "journal.jsonl.png", "thumbnails.png", "contact_sheet.png.jpg"):
+    for name in ("run.json.png", "index.html.png", "journal.jsonl.png", "thumbnails.png", "contact_sheet.jpg.jpg"):
         Image.new("RGB", (60, 40)).save(photos / name)
     assert {line["status"] for line in attempt(photos, STAGES, FakeModels())} == {"done"}
     assert (photos.parent / "run" / "run.json").is_file()

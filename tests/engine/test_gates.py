@@ -259,7 +259,7 @@ def test_each_job_of_a_sweep_has_its_own_verdicts(photos: Path) -> None:
 def test_all_photos_may_be_left_out(photos: Path) -> None:
     folder = session(photos / "outputs", recipe(photos, none={"coverage": [1, 1], "policy": "skip"}), FakeModels())
     assert made(journal(folder)) == ["skipped"] * 6 and read_facts(folder)["status"] == "done"
-    assert (folder / "contact_sheet.png").is_file() and (folder / "index.html").is_file()
+    assert (folder / "contact_sheet.jpg").is_file() and (folder / "index.html").is_file()
 
 
 CLI_RECIPE = """

@@ -450,7 +450,7 @@ def test_a_finished_run_can_be_resumed_and_stays_what_it_is(driver: Driver, whol
     "one line, exit code 4; all results are there, and resume=latest writes the reports",
 )
 @pytest.mark.parametrize("words", [(), ("-m", "stages.thing.iterations=1,2")], ids=["run", "sweep"])
-@pytest.mark.parametrize("full", ["contact_sheet.png", "index.html"])
+@pytest.mark.parametrize("full", ["contact_sheet.jpg", "index.html"])
 def test_reports_without_room_are_written_by_a_resume(
     words: Sequence[str], full: str, quick_cli: CliInProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -477,7 +477,7 @@ def test_reports_without_room_are_written_by_a_resume(
     assert quick_cli("resume=latest").returncode == 0
     fails(f"resume={quick_cli.run_folder()}")  # the page of the earlier attempt does not stand in for the new one
     assert quick_cli("resume=latest").returncode == 0
-    assert {"contact_sheet.png", "index.html"} <= {path.name for path in quick_cli.run_folder().iterdir()}
+    assert {"contact_sheet.jpg", "index.html"} <= {path.name for path in quick_cli.run_folder().iterdir()}
     assert all(path.read_bytes() == content for path, content in before.items())
     refused = quick_cli("resume=latest")
     assert refused.returncode == 2 and "all of them finished" in refused.stderr

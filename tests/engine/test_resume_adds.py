@@ -16,7 +16,7 @@ from darkroom.provenance.verify import verify
 from support.in_process import command_line
 from support.runs import journal
 
-DRAWN = ("run.json", "journal.jsonl", "run.log", "index.html", "contact_sheet.png")  # written anew by every attempt
+DRAWN = ("run.json", "journal.jsonl", "run.log", "index.html", "contact_sheet.jpg")  # written anew by every attempt
 STAGES = """
 stages:
   drawn: {{op: mask_file, folder: {folder}}}

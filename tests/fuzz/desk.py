@@ -152,7 +152,7 @@ class Desk:
         found = {
             str(path): _content(path)
             for path in self.outputs.rglob("*")
-            if path.suffix in (".png", ".jpg") and not {".store", "thumbnails", "contact_sheet.png"} & set(path.parts)
+            if path.suffix in (".png", ".jpg") and not {".store", "thumbnails", "contact_sheet.jpg"} & set(path.parts)
         }
         return found | {path: each[-1:] for path, each in tree(self.runs["user"]).items()}
 

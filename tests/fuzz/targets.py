@@ -58,7 +58,7 @@ def targets(rng: random.Random, desk: Desk, kind: str) -> list[tuple[Path, Seque
     found += [(desk.desk / f"control/{WEIGHTS}", [change_weights, *anything]), (desk.desk / "control", [replace_file])]
     found += [(desk.desk / "prompts.txt", anything)]
     found += [(rng.choice(sorted(desk.desk.glob(f"{name}/*"))), anything) for name in ("photos", "masks")]
-    parts = ("results", "thumbnails", "run.log", "index.html", "index_2.html", "contact_sheet.png", ".hydra", "a", "x")
+    parts = ("results", "thumbnails", "run.log", "index.html", "index_2.html", "contact_sheet.jpg", ".hydra", "a", "x")
     found += [(one / rng.choice(parts), [replace_file]) for _ in range(5)]
     found += [(run / "run.log", [replace_file])] * 2
     store = desk.outputs / ".store"

@@ -210,7 +210,7 @@ def test_how_far_off_a_picture_is_and_what_is_tolerated(world: World) -> None:
         (["reproduce=nowhere"], "nowhere: no such file or folder"),
         (["reproduce=photos"], "photos: not a run folder: it holds no run.json"),
         (["reproduce=photos/a.png"], "is not in a run folder"),
-        (["reproduce=RUN/contact_sheet.png"], "this run's journal names no such picture"),
+        (["reproduce=RUN/contact_sheet.jpg"], "this run's journal names no such picture"),
         (["reproduce=RUN", "tolerance=300"], "tolerance=300: a whole number from 0 to 255"),
         (["reproduce=RUN", "tolerance=-1"], "tolerance=-1: a whole number from 0 to 255"),
         (

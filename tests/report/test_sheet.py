@@ -25,7 +25,7 @@ def run(tmp_path: Path) -> FakeRun:
 def drawn(run: FakeRun) -> np.ndarray:
     """The pixels of a run's sheet."""
     path = contact_sheet(run.write())
-    assert path == run.folder / "contact_sheet.png"
+    assert path == run.folder / "contact_sheet.jpg"
     return read(path)
 
 
@@ -148,7 +148,7 @@ def test_further_photos_go_to_further_sheets(run: FakeRun, monkeypatch: pytest.M
         source = run.picture(f"{number}.png", colour)
         run.add(f"{number}.jpg", source=source, prompt="x", status="failed", error="no")
     drawn(run)
-    names = ["contact_sheet.png", "contact_sheet_2.png", "contact_sheet_3.png"]
+    names = ["contact_sheet.jpg", "contact_sheet_2.jpg", "contact_sheet_3.jpg"]
     assert further_sheets(run.folder) == names[1:]
     for start, name in zip((0, 4, 8), names, strict=True):
         page = read(run.folder / name)
@@ -156,9 +156,9 @@ def test_further_photos_go_to_further_sheets(run: FakeRun, monkeypatch: pytest.M
         assert found == [start <= number < start + 4 for number in range(10)]
     assert data_of(run_page(run.folder))["files"][:3] == names
     del run.lines[5:]
-    (run.folder / "contact_sheet_of_mine.png").write_bytes(b"mine")
+    (run.folder / "contact_sheet_of_mine.jpg").write_bytes(b"mine")
     drawn(run)
-    assert further_sheets(run.folder) == names[1:2] and (run.folder / "contact_sheet_of_mine.png").exists()
+    assert further_sheets(run.folder) == names[1:2] and (run.folder / "contact_sheet_of_mine.jpg").exists()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (5000, 7)])

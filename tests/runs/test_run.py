@@ -74,7 +74,7 @@ def test_the_record_tells_everything(mars: SimpleNamespace) -> None:
     assert len(facts["dataset_fingerprint"]) == 64
     names = {path.relative_to(mars.folder).as_posix() for path in mars.folder.rglob("*") if path.is_file()}
     assert names == {
-        *("recipe.yaml", "run.json", "run.log", "journal.jsonl", "contact_sheet.png", "index.html"),
+        *("recipe.yaml", "run.json", "run.log", "journal.jsonl", "contact_sheet.jpg", "index.html"),
         *(".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml"),
         *("car/0_photo.png", "car/1_car_mask.png", "car/2_refine_mask.png", "car/3_invert_mask.png"),
         *("car/4_inpaint_mask.png", "car/4_inpaint_seed0.png", "car/4_inpaint_seed1.png"),
@@ -82,7 +82,7 @@ def test_the_record_tells_everything(mars: SimpleNamespace) -> None:
         "thumbnails/car/4_inpaint_mask.png",
         *(f"thumbnails/car/{name}.jpg" for name in ("0_photo", "4_inpaint_seed0", "4_inpaint_seed1")),
     }
-    assert str(mars.folder) in mars.stdout and "contact_sheet.png" in mars.stdout
+    assert str(mars.folder) in mars.stdout and "contact_sheet.jpg" in mars.stdout
 
 
 def test_a_result_explains_itself(mars: SimpleNamespace) -> None:
@@ -122,7 +122,7 @@ def test_one_bad_photo_costs_one_photo(quick_cli: Cli) -> None:
         assert line["error"] is None if reason is None else reason in line["error"]
         assert reason is None or line["photo"] in done.stdout
     assert lines[3]["prompt"] == 'snow, "white" / winter' and lines[3]["item"]["points"] == [[330, 350]]
-    assert (quick_cli.run_folder() / "contact_sheet.png").is_file()
+    assert (quick_cli.run_folder() / "contact_sheet.jpg").is_file()
 
 
 def test_a_second_pass_sees_the_first_and_keeps_the_rest(models: Models, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from darkroom.provenance.verify import verify
 
-DRAWN = ("run.log", "contact_sheet.png", "index.html")  # they tell the time of the run
+DRAWN = ("run.log", "contact_sheet.jpg", "index.html")  # they tell the time of the run
 
 
 def finished(folder: Path) -> dict[str, Any]:

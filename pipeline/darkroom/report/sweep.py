@@ -76,7 +76,7 @@ class _Tables:
 
 
 def sweep_sheet(sweep_dir: Path) -> Path:
-    """Draw `contact_sheet.png` into a sweep's folder, even if the sweep was interrupted.
+    """Draw `contact_sheet.jpg` into a sweep's folder, even if the sweep was interrupted.
 
     The longest axis makes the columns and the next the rows. Every combination of the other axes has its own table,
     and so has each of the first `MAX_PHOTOS` photos. A cell shows the run's first picture of that photo.

@@ -19,7 +19,7 @@ from darkroom.errors import DarkroomError, OutputError
 from darkroom.models import ModelKind
 from darkroom.provenance.differences import recomputation_causes, unknown_cause
 from darkroom.provenance.earlier_runs import earlier_runs
-from darkroom.record import JOURNAL, SWEEP, read_facts
+from darkroom.record import JOURNAL, SWEEP, read_facts, read_journal
 from darkroom.record.naming import RESULTS
 from darkroom.record.record import claim_folder
 from darkroom.record.run_log import run_log
@@ -165,11 +165,19 @@ def _report(jobs: Jobs, sweep: Path | None) -> dict[str, Path]:
     for folder in begun:
         reports = {"results": folder / RESULTS} if (folder / RESULTS).is_dir() else {}
         if not only:
-            reports |= {"contact sheet": contact_sheet(folder), "report": run_page(folder)}
+            shown_elsewhere = sweep and _is_shown_by_sweep(folder)
+            reports |= {} if shown_elsewhere else {"contact sheet": contact_sheet(folder)}
+            reports |= {"report": run_page(folder)}
     if sweep:
         _write_sweep(sweep, jobs, begun)
         reports = {} if only else {"contact sheet": sweep_sheet(sweep), "report": sweep_page(sweep)}
     return reports
+
+
+def _is_shown_by_sweep(folder: Path) -> bool:
+    """Whether a run made one picture about which there is nothing to say, so that the sheet of its sweep shows it."""
+    lines = list(islice(read_journal(folder, skip_damaged=True), 2))
+    return len(lines) == 1 and lines[0]["status"] == "done" and not lines[0]["flags"]
 
 
 def _log_totals(log: logging.Logger, jobs: Jobs, runs: Sequence[JobRun]) -> None:

@@ -41,7 +41,8 @@ def loads(text: str | bytes, max_depth: int = MAX_DEPTH) -> Any:
         value = json.loads(text, parse_int=_integer, object_pairs_hook=_object)
     except RecursionError:
         raise ValueError(f"nested more than {max_depth} deep") from None
-    _check(value, max_depth)
+    if not _is_sound(value, max_depth):
+        _explain(value, max_depth)
     return value
 
 
@@ -59,7 +60,22 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check(value: Any, max_depth: int) -> None:
+def _is_sound(node: Any, depth: int) -> bool:
+    """Whether a value has only text, finite numbers, and so much depth; journals have thousands of them."""
+    kind = type(node)
+    if kind is str:
+        return _is_text(node)
+    if kind is float:
+        return math.isfinite(node)
+    if kind is dict:
+        return depth > 0 and all(_is_text(key) and _is_sound(inner, depth - 1) for key, inner in node.items())
+    if kind is list:
+        return depth > 0 and all(_is_sound(inner, depth - 1) for inner in node)
+    return True
+
+
+def _explain(value: Any, max_depth: int) -> None:
+    """Raise `ValueError` for what is wrong with a value."""
     waiting: list[tuple[Any, _Path | None, int]] = [(value, None, 0)]
     while waiting:
         node, path, depth = waiting.pop()
