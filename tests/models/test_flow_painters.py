@@ -12,19 +12,24 @@ import numpy as np
 import pytest
 import torch
 from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_inpaint
+from safetensors.torch import load_file, save, save_file
 
 from darkroom.errors import Cancelled, PhotoError, SetupError
 from darkroom.models import Memory, Models
 from darkroom.models.device import resolve_memory
+from darkroom.models.flow_painters import FlowPainter
+from darkroom.models.offload import network_of
 from darkroom.models.painter_families import FLUX2_KLEIN
 from darkroom.models.prompts import Prompt
 from darkroom.models.request import InpaintRequest
 from darkroom.stages import STAGES
 from darkroom.system.watching import watched
+from support.pipelines import OFFLOADS, pipeline_of
 from support.tiny_models import models_of, request_of
 from support.tiny_painters import PAINTERS, plain_picture, write_painter
 
-DISTILLED = "flux2_klein"
+DISTILLED, UNDISTILLED = "flux2_klein", "flux2_klein_base"
+FAMILIES = [kind for kind in PAINTERS if kind != UNDISTILLED]
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +49,9 @@ def _small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline_qwenimage_edit_inpaint, "calculate_dimensions", small)
 
 
-@pytest.fixture(params=PAINTERS)
+@pytest.fixture(params=FAMILIES)
 def painter(request: pytest.FixtureRequest, painters: Path) -> Path:
-    """Each of the tiny checkpoints in turn."""
+    """A tiny checkpoint of each family in turn."""
     return painters / request.param
 
 
@@ -57,7 +62,9 @@ def ask(seed: int = 7, **changes: object) -> InpaintRequest:
     return replace(asked, image=image, mask=mask)
 
 
-def test_on_a_cpu_it_is_the_picture_of_plain_diffusers(painter: Path) -> None:
+@pytest.mark.parametrize("kind", PAINTERS)
+def test_on_a_cpu_it_is_the_picture_of_plain_diffusers(painters: Path, kind: str) -> None:
+    painter = painters / kind
     painted = models_of(painter).diffusion
     guided = replace(ask(3), guidance_scale=4.0, prompt=Prompt("a red car", negative="a dog"))
     asked = [ask(), ask(strength=0.6), *([] if painter.name == DISTILLED else [guided])]
@@ -74,8 +81,15 @@ def test_seeds_and_prompts_show_and_company_does_not(painter: Path) -> None:
     assert len({picture.tobytes() for picture in together}) == 3
     for request, picture in reversed(list(zip(asked, together, strict=True))):
         assert np.array_equal(painted.inpaint([request])[0], picture)
-    offloaded = models_of(painter, offload="group").diffusion
-    assert np.array_equal(offloaded.inpaint(asked[:1])[0], together[0])
+
+
+@pytest.mark.parametrize("kind", OFFLOADS)
+def test_where_a_painter_waits_does_not_show(painter: Path, kind: str) -> None:
+    pipe = pipeline_of(painter)
+    OFFLOADS[kind](pipe)
+    asked = [ask(1), ask(2)]
+    plain = models_of(painter).diffusion.inpaint(asked)
+    assert np.array_equal(FlowPainter(pipe).inpaint(asked), plain)
 
 
 def test_guidance_and_a_negative_prompt_show(painters: Path) -> None:
@@ -211,6 +225,30 @@ def _foreign_code(folder: Path) -> None:
     _index(folder, "scheduler", ["my_code", "FlowMatchEulerDiscreteScheduler"])
 
 
+def _of_another_model(folder: Path) -> None:
+    config = folder / "text_encoder" / "config.json"
+    settings = json.loads(config.read_text())
+    config.write_text(json.dumps({**settings, "num_hidden_layers": 9, "layer_types": settings["layer_types"][:9]}))
+
+
+def _no_tokenizer(folder: Path) -> None:
+    shutil.rmtree(folder / "tokenizer")
+
+
+def _no_template(folder: Path) -> None:
+    (folder / "tokenizer" / "chat_template.jinja").unlink()
+
+
+def _a_shard_is_missing(folder: Path) -> None:
+    whole = folder / "text_encoder" / "model.safetensors"
+    state = load_file(whole)
+    whole.unlink()
+    (folder / "text_encoder" / "model-00001-of-00002.safetensors").write_bytes(save({"a": torch.zeros(1)}))
+    places = dict.fromkeys(state, "model-00002-of-00002.safetensors")
+    index = {"metadata": {}, "weight_map": places}
+    (folder / "text_encoder" / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
 def _no_text_encoder(folder: Path) -> None:
     _index(folder, "text_encoder", [None, None])
 
@@ -220,6 +258,19 @@ def _index(folder: Path, key: str, value: object) -> None:
     (folder / "model_index.json").write_text(json.dumps({**index, key: value}))
 
 
+def test_parts_of_another_model_are_refused(painter: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    shutil.copytree(painter, folder)
+    config = folder / "transformer" / "config.json"
+    settings = json.loads(config.read_text())
+    key = "cap_feat_dim" if "cap_feat_dim" in settings else "joint_attention_dim"
+    config.write_text(json.dumps({**settings, key: 80}))
+    parts = network_of(pipeline_of(painter)).from_config(json.loads(config.read_text()))
+    save_file({name: tensor.detach().clone() for name, tensor in parts.state_dict().items()}, folder / TRANSFORMER)
+    with pytest.raises(SetupError, match="are not of one model"):
+        models_of(folder).diffusion  # noqa: B018
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -227,6 +278,10 @@ def _index(folder: Path, key: str, value: object) -> None:
         (_no_weights, "lacks the .safetensors of transformer"),
         (_other_encoder, "text_encoder is transformers.CLIPTextModel, which Darkroom does not load"),
         (_foreign_code, "scheduler is my_code.FlowMatchEulerDiscreteScheduler, which Darkroom does not load"),
+        (_of_another_model, "are not of one model"),
+        (_no_tokenizer, "lacks the vocabulary of its tokenizer"),
+        (_no_template, "lacks the chat template of its tokenizer"),
+        (_a_shard_is_missing, "cannot be read as a FLUX.2 Klein checkpoint"),
         (_no_text_encoder, "text_encoder is None.None, which Darkroom does not load"),
     ],
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import lru_cache
+from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -14,7 +15,7 @@ from PIL import Image
 from darkroom.errors import Cancelled, PhotoError, SetupError
 from darkroom.models.checkpoint import load_pipeline
 from darkroom.models.library_logging import silence_libraries
-from darkroom.models.load_errors import as_compile_error
+from darkroom.models.load_errors import as_compile_error, as_setup_error
 from darkroom.models.offload import apply_memory_settings, network_of, torch_dtype
 from darkroom.models.repaint import is_picture, to_uint8
 from darkroom.models.request import DiffEditMaskRequest, DiffEditRequest, InpaintRequest
@@ -27,6 +28,8 @@ from darkroom.system.watching import piece_done
 
 if TYPE_CHECKING:
     from darkroom.models.diffusers_interfaces import Pipeline
+
+_FEWEST_TOKENS = 256  # a byte-level tokenizer has one for each byte
 
 _Encode = Callable[[str], Any]
 """Makes the embeddings of a text, as the pipeline takes them."""
@@ -184,6 +187,52 @@ _CALLS: Mapping[str, tuple[_Arguments, Mapping[str, Any]]] = {
 """By the class of the pipeline: how it takes prompt and guidance, and the options of its `encode_prompt`."""
 
 
+def _check_parts(pipe: Any, folder: Path) -> None:
+    """Raise `SetupError` where the libraries would go on: with parts of several models, or with an empty tokenizer."""
+    tokenizer = pipe.processor.tokenizer if hasattr(pipe, "processor") else pipe.tokenizer
+    if len(tokenizer) < _FEWEST_TOKENS:
+        raise SetupError(f"{folder}: lacks the vocabulary of its tokenizer")
+    if not hasattr(pipe, "processor") and not tokenizer.chat_template:
+        raise SetupError(f"{folder}: lacks the chat template of its tokenizer, such as tokenizer/chat_template.jinja")
+    if not _parts_fit(pipe):
+        raise SetupError(f"{folder}: text encoder, transformer and VAE are not of one model")
+
+
+class _Widths(NamedTuple):
+    """How the parts of a checkpoint fit together.
+
+    Attributes:
+        text: the transformer's setting for the width of a prompt's embeddings.
+        layers: the text encoder's layers that are joined for them.
+        latents: the VAE's setting for the channels of its latents.
+        patch: latents in a token.
+        deepest: the last layer of the text encoder that is read.
+    """
+
+    text: str
+    layers: int
+    latents: str
+    patch: int
+    deepest: int
+
+
+_WIDTHS: Mapping[str, _Widths] = {
+    "Flux2KleinInpaintPipeline": _Widths("joint_attention_dim", 3, "latent_channels", 4, 27),
+    "ZImageInpaintPipeline": _Widths("cap_feat_dim", 1, "latent_channels", 1, 1),
+    "QwenImageEditInpaintPipeline": _Widths("joint_attention_dim", 1, "z_dim", 4, 1),
+}
+
+
+def _parts_fit(pipe: Any) -> bool:
+    text, network, vae = pipe.text_encoder.config.get_text_config(), pipe.transformer.config, pipe.vae.config
+    widths = _WIDTHS[type(pipe).__name__]
+    return bool(
+        network[widths.text] == widths.layers * text.hidden_size
+        and network.in_channels == widths.patch * vae[widths.latents]
+        and text.num_hidden_layers >= widths.deepest
+    )
+
+
 def _resized(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """A uint8 picture at (height, width): some pipelines choose the size themselves."""
     if picture.shape[:2] == shape:
@@ -205,6 +254,8 @@ def load_flow_painter(files: ModelFiles, memory: Memory, device: str, turns: Tur
     """
     silence_libraries()
     pipe = load_pipeline(files, torch_dtype(memory))
+    with as_setup_error(files.path, "a checkpoint of this kind"):
+        _check_parts(pipe, files.path)
     pipe.set_progress_bar_config(disable=True)
     vae = pipe.vae
     vae.encode, vae.decode = Encodings(vae, spanned("VAE")(vae.encode)), spanned("VAE")(vae.decode)
