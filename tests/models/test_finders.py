@@ -92,6 +92,26 @@ def test_a_class_that_a_detector_lacks_is_named_before_anything_is_loaded(tmp_pa
             class_problem(folder, "face")
 
 
+@pytest.mark.fault(
+    "Masks",
+    "a detector whose files name a backbone of the Hub, or would enlarge photos to a terabyte",
+    "refused in one line; nothing is asked for and nothing is enlarged",
+)
+def test_a_detector_that_would_ask_the_hub_or_take_all_memory_is_refused(tmp_path: Path) -> None:
+    folder = write_detr(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    for wrong in ({"backbone": "owner/repository"}, {"backbone_config": {"model_type": "timm_backbone"}}):
+        (folder / "config.json").write_text(json.dumps({**config, **wrong}))
+        with pytest.raises(SetupError, match=r"only names its backbone"):
+            Models(ModelNames(find=str(folder), sam="miniature"), Memory(), "cpu").require(["find"])
+    (folder / "config.json").write_text(json.dumps(config))
+    processor = json.loads((folder / "preprocessor_config.json").read_text())
+    processor["size"] = {"height": 600_000, "width": 600_000}
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    with pytest.raises(SetupError, match=r"photos of 600000 px, more than 4096"):
+        load_finder(folder, "cpu", BoxFiller, nullcontext())
+
+
 def test_weights_that_do_not_fit_the_classes_are_refused(tmp_path: Path) -> None:
     folder = write_yolos(tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())

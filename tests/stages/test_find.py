@@ -62,6 +62,16 @@ def test_each_object_gets_its_own_repaint_and_nothing_else_changes() -> None:
     assert np.array_equal(after.image[found.mask == 0], DOGS.image[found.mask == 0])
 
 
+def test_the_recipe_detail_each_repaints_each_object(quick_cli: CliInProcess) -> None:
+    Image.fromarray(DOGS.image).save(quick_cli.folder / "dogs.png")
+    words = ("dataset.images=dogs.png", "stages.inpaint.steps=3", "stages.find.at_most=1", "outputs=done")
+    assert quick_cli("recipe=detail_each", *words).returncode == 0
+    (run,) = (path.parent for path in (quick_cli.folder / "done").glob("*/journal.jsonl"))
+    (line,) = journal(run)
+    assert line["status"] == "done" and line["outside_max_diff"] == 0
+    assert [step["figures"]["instances"] for step in line["steps"] if "instances" in step.get("figures", {})] == [1]
+
+
 def three(image: np.ndarray, phrases: tuple[str, ...]) -> Instances:
     """Three stripes; the last is the widest, and the first is the surest."""
     columns = np.arange(image.shape[1])[None].repeat(image.shape[0], axis=0)

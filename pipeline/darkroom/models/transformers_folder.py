@@ -11,6 +11,8 @@ from darkroom.errors import PhotoError, SetupError
 from darkroom.models.library_logging import silence_libraries
 from darkroom.models.load_errors import as_setup_error
 
+_LARGEST = 4096  # px; the networks here see at most 1333
+
 
 def load_folder(folder: Path, kind: str, network: Any, processor: Any) -> tuple[Any, Any]:
     """A network, ready for inference on the CPU, and its processor.
@@ -22,7 +24,7 @@ def load_folder(folder: Path, kind: str, network: Any, processor: Any) -> tuple[
         processor: the processor's class.
 
     Raises:
-        SetupError: the folder is damaged, incomplete or holds something else.
+        SetupError: the folder is damaged, incomplete or holds something else, or would enlarge photos beyond measure.
     """
     silence_libraries()
     with as_setup_error(folder, kind):
@@ -30,6 +32,7 @@ def load_folder(folder: Path, kind: str, network: Any, processor: Any) -> tuple[
             folder, local_files_only=True, dtype="float32", output_loading_info=True
         )
         prepared = processor.from_pretrained(folder, local_files_only=True)
+    _check_sizes(folder, prepared)
     if report["missing_keys"]:  # transformers fills them with noise
         raise SetupError(f"{folder}: lacks tensors: {', '.join(sorted(report['missing_keys'])[:3])} ...")
     return loaded.eval(), prepared
@@ -50,3 +53,11 @@ def prepared(processor: Any, image: np.ndarray, **more: Any) -> Any:
         return processor(images=image, input_data_format="channels_last", return_tensors="pt", **more)
     except ValueError:  # a side would have 0 px
         raise PhotoError(f"{image.shape[1]} x {image.shape[0]} px is too long and thin for the model") from None
+
+
+def _check_sizes(folder: Path, processor: Any) -> None:
+    """`preprocessor_config.json` says to what size photos are resized, and may come from a stranger."""
+    size = getattr(getattr(processor, "image_processor", processor), "size", None) or {}
+    sides = [side for side in dict(size).values() if isinstance(side, int)]
+    if any(side > _LARGEST for side in sides):
+        raise SetupError(f"{folder}: preprocessor_config.json asks for photos of {max(sides)} px, more than {_LARGEST}")
