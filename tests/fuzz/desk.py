@@ -23,6 +23,8 @@ from openpyxl import Workbook
 from PIL import Image
 
 from darkroom.cli import main as cli
+from darkroom.config import settings
+from darkroom.models import weights
 from darkroom.models.weights import MINIATURE_WEIGHTS
 
 MEMORY = 3 * 2**30  # bytes that a trial may allocate
@@ -188,6 +190,8 @@ def _content(path: Path) -> tuple[Any, ...]:
 
 def command_line(folder: Path, *words: str) -> int:
     """Run `darkroom WORDS` from a folder, in this process; returns the exit code."""
+    settings._models.cache_clear()  # as in a process of its own: else a LoRA is checked once for all trials
+    weights._digest.cache_clear()
     here = Path.cwd()
     os.chdir(folder)
     try:
