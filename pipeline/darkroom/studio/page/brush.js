@@ -8,9 +8,9 @@ const STEP = 1.25; // of the radius, for a key
 const FIRST = 1 / 40; // of the photo's longer side: the radius before somebody chooses one
 
 const MEANINGS = [
-  ["instead", (stage) => `Instead of \`${stage}\``, "The mask is what you paint. The stage is removed."],
-  ["union", (stage) => `Add to \`${stage}\``, "The mask of the stage, and what you paint."],
-  ["difference", (stage) => `Take away from \`${stage}\``, "The mask of the stage, without what you paint."],
+  ["instead", (stage) => `Instead of \`${stage}\``, "Your strokes alone; the stage goes."],
+  ["union", (stage) => `Add to \`${stage}\``, "Its mask and your strokes."],
+  ["difference", (stage) => `Take away from \`${stage}\``, "Its mask without your strokes."],
 ];
 
 export class Brush {
