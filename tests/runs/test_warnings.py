@@ -80,3 +80,22 @@ def test_all_that_the_models_cannot_do_is_told_at_once(recipe: Path, capsys: pyt
     assert weight.startswith("command line: stages.mars.prompt: (red:1.3) is how web UIs write")
     assert "stages.edit: needs a text-to-image checkpoint, with 4 channels; models.inpaint has 9" in channels
     assert not list(recipe.glob("outputs/*"))
+
+
+def test_a_dry_run_checks_each_row_and_leaves_out_a_refused_job(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"image": str(ROOT / "examples/car.png"), "text": text} for text in ("(snow:1.4)", "a [wet] road")]
+    (recipe / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:1]))
+    words = ("recipe=columns.yaml", "models=miniature", "dry_run=true", "dataset.images=null")
+    sweep = ("-m", *words, "dataset.manifest=rows.jsonl", "stages.mars.prompt_syntax=plain,compel")
+    assert command_line(recipe, *sweep) == 2
+    told = capsys.readouterr()
+    assert told.out.startswith("1 photo, 1 picture\n") and told.out.count("is how web UIs write a weight") == 1
+    (line,) = told.err.splitlines()
+    assert "stages.mars.prompt: (snow:1.4) is how web UIs write a weight; compel's way is (snow)1.4" in line
+    (recipe / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert command_line(recipe, *words, "dataset.manifest=rows.jsonl", "stages.mars.prompt_syntax=compel") == 0
+    told = capsys.readouterr()
+    assert "2 photos, 1 picture\n" in told.out and "rows.jsonl:1: stages.mars.prompt: (snow:1.4)" in told.out
+    assert "warning: stages.mars.prompt: `[wet]` is how web UIs give less weight" in told.out

@@ -159,8 +159,8 @@ class Stage(ABC):
         return math.prod(len(value) for value in values if isinstance(value, list | tuple))
 
     def with_values(self, values: Mapping[str, Any]) -> Self | None:
-        """A copy with other values of some parameters, which are checked like those of a new stage; the others are not
-        checked again. A million rows of a table take a fifth of the time.
+        """A copy with other values of some parameters, which are checked like those of a new stage. The others are not
+        checked again, so that a million rows of a table take less time.
 
         Args:
             values: by parameter, as a recipe gives them.
