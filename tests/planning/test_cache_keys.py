@@ -324,7 +324,7 @@ class Patched:
         return self.memory()
 
     def op(self) -> Models:
-        self.set(Refine, "version", 2)
+        self.set(Refine, "version", 99)
         return self.memory()
 
     def series(self) -> Models:

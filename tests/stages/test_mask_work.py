@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as arrays
 from darkroom.errors import EmptyMask, PhotoError
 from darkroom.imaging.masks import to_float, to_uint8
 from darkroom.stages import STAGES
+from darkroom.stages.refine import feathered, grown
 from support.fake_models import edit_of, stage_models
 
 STEP = 1 / 255  # of a mask's values
@@ -72,6 +73,17 @@ def test_feather_lies_outside_and_falls_evenly():
     mask[0, :4] = 1
     feathered = run("refine", mask, feather=3)[0, 2:9]
     np.testing.assert_allclose(feathered, [1, 1, 0.75, 0.5, 0.25, 0, 0], atol=STEP)
+
+
+@given(HARD, st.sampled_from([0.5, 1, 2.2, 3, 25]), st.integers(0, 15))
+def test_distances_are_exact_wherever_the_mask_lies_in_picture_and_memory(mask, width, shift):
+    wide = np.zeros((mask.shape[0] + 60, mask.shape[1] + 60), bool)[shift:, 2 * shift :]
+    wide[20 : 20 + mask.shape[0], 20 : 20 + mask.shape[1]] = mask
+    rows, columns = np.indices(wide.shape)
+    squares = [(rows - row) ** 2 + (columns - column) ** 2 for row, column in np.argwhere(wide)]
+    distance = np.sqrt(np.min(squares, axis=0).astype(np.float32)) if squares else np.full(wide.shape, np.inf)
+    np.testing.assert_array_equal(grown(wide, width), distance <= width)
+    np.testing.assert_array_equal(feathered(wide, width), np.clip(1 - distance / np.float32(width + 1), 0, 1))
 
 
 def test_blur_softens_only_where_the_threshold_is_null():
