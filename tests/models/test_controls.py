@@ -135,10 +135,19 @@ def test_what_is_no_control_model_is_told_in_one_line(checkpoints, tmp_path: Pat
     (code / "config.json").write_text(json.dumps({"_class_name": "ControlNetModel"}))
     (code / "diffusion_pytorch_model.bin").write_bytes(b"pickle")
     (tmp_path / "net.safetensors").write_bytes(b"")
-    files = {"file": tmp_path / "net.safetensors", "above": tmp_path, "code": code, "vae": checkpoints["sdxl"] / "vae"}
+    odd = Path(write_adapter(tmp_path / "odd"))
+    (odd / "config.json").write_text(json.dumps({"_class_name": "T2IAdapter", "channels": 3}))
+    files = {
+        "file": tmp_path / "net.safetensors",
+        "above": tmp_path,
+        "code": code,
+        "odd": odd,
+        "vae": checkpoints["sdxl"] / "vae",
+    }
     models = _models(checkpoints["sdxl"], {name: str(path) for name, path in files.items()})
     for name, line in (
         ("file", f"^models.controls.file={tmp_path}/net.safetensors: is a file; a control model is a folder"),
+        ("odd", "^models.controls.odd=.*cannot be read as a control model: 'int' object is not iterable"),
         ("above", f"^models.controls.above={tmp_path}: has no config.json"),
         ("code", "lacks diffusion_pytorch_model.safetensors; other formats are not loaded"),
         ("vae", "holds AutoencoderKL; a control is a ControlNetModel, ControlNetUnionModel or T2IAdapter"),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from darkroom.errors import SetupError
 from darkroom.models import InpaintRequest, Memory, ModelNames, Models
@@ -120,5 +121,9 @@ def test_what_does_not_fit_is_told_before_the_run(checkpoint: Path, adapter: str
         told(str(vae))
     (Path(other).parent / "x.safetensors").write_bytes(vae.read_bytes())
     assert "is no IP-Adapter" in (told(str(Path(other).parent / "x.safetensors")) or "")
+    flat = Path(other).parent / "flat.safetensors"
+    save_file({name: torch.zeros(4) for name in load_file(other)}, flat)
+    with pytest.raises(SetupError, match=r"flat.*cannot be read as an IP-Adapter"):
+        told(str(flat))
     with pytest.raises(SetupError, match="hf download h94/IP-Adapter --include 'sdxl_models/ip-adapter_sdxl"):
         told("auto")
