@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,5 +66,9 @@ def test_what_is_no_depth_network_is_told_in_one_line(tmp_path: Path) -> None:
     for place, line in ((folder, "lacks tensors: head.conv3.bias"), (tmp_path, "weights of a depth network")):
         with pytest.raises(SetupError, match=line):
             assert models_with(place).depth
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "backbone": "owner/repository"}))
+    with pytest.raises(SetupError, match="only names its backbone"):  # transformers would ask the Hub for it
+        assert models_with(folder).depth
     with pytest.raises(SetupError, match="hf download depth-anything/Depth-Anything-V2-Small-hf"):
         models_with("auto").require(["depth"])

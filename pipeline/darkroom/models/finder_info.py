@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from darkroom.errors import SetupError, suggest
+from darkroom.models.transformers_folder import check_backbone
 
 SAM3 = "sam3"
 BY_PHRASE: Mapping[str, str] = {"grounding-dino": "GroundingDino", "owlv2": "Owlv2"}
@@ -32,7 +33,7 @@ def kind_of(folder: Path) -> str:
     kind = config.get("model_type")
     if not isinstance(kind, str) or kind not in _KINDS:
         raise SetupError(f"{folder}: holds {kind!r:.40}; models.find takes {', '.join(sorted(set(_KINDS.values())))}")
-    _check_backbone(folder, config)
+    check_backbone(folder, config)
     return _KINDS[kind]
 
 
@@ -71,16 +72,6 @@ def classes_of(folder: Path) -> dict[str, list[int]]:
 def numbers_of(classes: Mapping[str, list[int]], phrase: str) -> list[int]:
     """The numbers of the class that a phrase names, with or without an article; none if there is no such class."""
     return classes.get(_plain(phrase), [])
-
-
-def _check_backbone(folder: Path, config: Mapping[str, Any]) -> None:
-    """Refuse what transformers and timm would ask the Hub for: a backbone that is only named."""
-    described = config.get("backbone_config")
-    of_timm = isinstance(described, dict) and described.get("model_type") == "timm_backbone"
-    if config.get("backbone") or of_timm:
-        raise SetupError(
-            f"{folder}: config.json only names its backbone, as with those of timm; it should describe one"
-        )
 
 
 def _is_class(item: tuple[str, Any]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ def load_folder(folder: Path, kind: str, network: Any, processor: Any) -> tuple[
     """
     silence_libraries()
     with as_setup_error(folder, kind):
+        check_backbone(folder, json.loads((folder / "config.json").read_text("utf-8")))
         loaded, report = network.from_pretrained(
             folder, local_files_only=True, dtype="float32", output_loading_info=True
         )
@@ -36,6 +39,24 @@ def load_folder(folder: Path, kind: str, network: Any, processor: Any) -> tuple[
     if report["missing_keys"]:  # transformers fills them with noise
         raise SetupError(f"{folder}: lacks tensors: {', '.join(sorted(report['missing_keys'])[:3])} ...")
     return loaded.eval(), prepared
+
+
+def check_backbone(folder: Path, config: Mapping[str, Any]) -> None:
+    """Refuse what transformers and timm would ask the Hub for, even offline: a backbone that is only named.
+
+    Args:
+        folder: for the message.
+        config: its `config.json`.
+
+    Raises:
+        SetupError: see above.
+    """
+    described = config.get("backbone_config")
+    of_timm = isinstance(described, dict) and described.get("model_type") == "timm_backbone"
+    if config.get("backbone") or of_timm:
+        raise SetupError(
+            f"{folder}: config.json only names its backbone, as with those of timm; it should describe one"
+        )
 
 
 def prepared(processor: Any, image: np.ndarray, **more: Any) -> Any:
