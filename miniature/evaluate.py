@@ -22,6 +22,7 @@ from darkroom.imaging.control_pictures import canny
 from darkroom.imaging.edit import Edit
 from darkroom.models import Memory, ModelNames, Models
 from darkroom.models.weights import MINIATURE_WEIGHTS
+from darkroom.stages.find import Find
 from darkroom.stages.inpaint import Inpaint
 from miniature.examples import click
 from miniature.judge import classify_colour, classify_object, classify_place, object_chances
@@ -44,6 +45,7 @@ SWAPS = (
     ("dog", "cat"),
     ("house", "boat"),
 )
+PAIRED = ("car", "horse", "dog", "ball", "tree", "boat", "cow", "house")
 WITHIN = 0.02  # of the best of SAM's three masks, for the one it scores best to count as well picked
 
 
@@ -212,6 +214,26 @@ def measure_difference(models: Models, count: int = 40) -> list[Row]:
 
 
 @torch.no_grad()
+def measure_find(models: Models, count: int = 48) -> list[Row]:
+    """`find` in scenes with two objects of one kind, which have two colours where the kind has several."""
+    overlaps, masks_of_something = [], []
+    for number, kind in enumerate(PAIRED):
+        colours = KINDS[kind].colours or (None,)
+        pair = [(kind, colours[0]), (kind, colours[-1])]
+        for picture in held_out(count // len(PAIRED), 25_000 + 100 * number, scale=SCALE, objects=pair):
+            found = Find(phrase=f"a {kind}").apply(Edit(picture.image, picture.image), models)
+            greys = found.artifacts["instances"]
+            masks = [greys == grey for grey in np.unique(greys[greys > 0])]
+            truths = [thing.mask for thing in seen(picture)]
+            overlaps += [max((iou(mask, truth) for mask in masks), default=0.0) for truth in truths]
+            masks_of_something += [max(iou(mask, truth) for truth in truths) > 0.5 for mask in masks]
+    above = f"{np.mean(np.array(overlaps) > 0.5):.0%} above 0.5"
+    return [
+        Row("`find`, two objects of a kind: IoU of each with its best mask, mean", overlaps, above),
+        Row("`find`, two objects of a kind: masks that show an object", masks_of_something, share=True),
+    ]
+
+
 def measure_vae(_models: Models, count: int = 60) -> list[Row]:
     """Pictures through the autoencoder and back."""
     from diffusers import AutoencoderKL
@@ -433,6 +455,7 @@ MEASURES: dict[str, Callable[[Models], list[Row]]] = {
     "sam": measure_sam,
     "clipseg": measure_clipseg,
     "difference": measure_difference,
+    "find": measure_find,
     "vae": measure_vae,
     "judges": measure_judges,
     "backgrounds": measure_backgrounds,

@@ -18,7 +18,6 @@ import yaml
 from darkroom.imaging.edit import Edit
 from darkroom.models import Models
 from darkroom.stages import STAGES, Stage
-from darkroom.stages.find import Find
 from miniature.evaluate import BEGIN, END, held_out, iou, miniatures, seen
 from miniature.examples import click
 from miniature.world import KINDS, Scene
@@ -83,7 +82,6 @@ WAYS = (
 )
 PLAIN, SNAPPED, MARGIN = WAYS[0], WAYS[7], 0.05  # the second must beat the first by so much
 CONTRAST, TIMES = "diffedit: {reference: PHOTO, query: CHANGED}", 2  # it must beat chance so many times over
-PAIRED = ("car", "horse", "dog", "ball", "tree", "boat", "cow", "house")
 SWAPPED = ("horse", "zebra", "car", "truck")
 
 
@@ -140,28 +138,6 @@ def contrast(models: Models, cases: Iterator[Case]) -> tuple[list[float], list[f
     return found, chance
 
 
-def two_of_a_kind(count: int) -> Iterator[tuple[str, Scene]]:
-    """Scenes with two objects of one kind, which have two colours where the kind has several."""
-    for number, kind in enumerate(PAIRED):
-        colours = KINDS[kind].colours or (None,)
-        pair = [(kind, colours[0]), (kind, colours[-1])]
-        for picture in held_out(count // len(PAIRED), FIRST + 5000 + 100 * number, scale=SCALE, objects=pair):
-            yield kind, picture
-
-
-def told_apart(models: Models, pairs: Iterator[tuple[str, Scene]]) -> tuple[list[float], int]:
-    """For each object the IoU with the best of the masks of `find`, and how many of those masks show no object."""
-    found, wrong = [], 0
-    for kind, picture in pairs:
-        edit = Find(phrase=f"a {kind}").apply(Edit(picture.image, picture.image), models)
-        greys = edit.artifacts["instances"]
-        masks = [greys == grey for grey in np.unique(greys[greys > 0])]
-        truths = [thing.mask for thing in seen(picture)]
-        found += [max((iou(mask, truth) for mask in masks), default=0.0) for truth in truths]
-        wrong += sum(max(iou(mask, truth) for truth in truths) <= 0.5 for mask in masks)
-    return found, wrong
-
-
 def finds_something(mask: np.ndarray, _truth: np.ndarray) -> float:
     """Whether more than a crumb of the mask is white."""
     return float(mask.mean() > CRUMB)
@@ -188,14 +164,6 @@ def margins(found: dict[str, Results]) -> dict[str, float]:
     return {name: float(np.mean(each[SNAPPED]) - np.mean(each[PLAIN])) for name, each in found.items()}
 
 
-def pairs_line(found: list[float], wrong: int) -> str:
-    """What `told_apart` has measured, as a sentence."""
-    mean, half = _cells(np.array(found))
-    return (
-        f"`find`, scenes with two of a kind (n = {len(found)}): IoU {mean}, above 0.5 {half}; {wrong} masks of nothing."
-    )
-
-
 def write(lines: list[str], page: Path = PAGE) -> None:
     """Replace what stands between the markers of the page."""
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
@@ -212,7 +180,6 @@ def main() -> None:
     found = {name: measure(models, cases, iou) for name, cases in sets.items()}
     fooled = measure(models, not_there(40), finds_something)
     swapped, chance = contrast(models, by_itself(24))
-    paired, wrong = told_apart(models, two_of_a_kind(48))
     won = margins(found)
     beaten = ", ".join(f"{margin:+.2f} ({name})" for name, margin in won.items())
     lines = [*table(found, fooled), "", f"`snap` compared with `text`: {beaten}; required: {MARGIN:+.2f}."]
@@ -220,8 +187,6 @@ def main() -> None:
         "",
         f"`{CONTRAST}`, scenes with one object (n = {len(swapped)}): {np.mean(swapped):.2f}; "
         f"chance: {np.mean(chance):.2f}.",
-        "",
-        pairs_line(paired, wrong),
     ]
     print("\n".join(lines))
     write(lines)
