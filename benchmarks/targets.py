@@ -77,7 +77,7 @@ TARGETS = {
     "list": Target(
         "a sweep ÷ the same values as a list, time",
         1.05,
-        why="sixteen run folders, each with its own snapshots and page, instead of one",
+        why="sixteen recipes to compose and check, and sixteen run folders with snapshots and pages, instead of one",
     ),
     "list bytes": Target(
         "a sweep ÷ the same values as a list, bytes on disk",
