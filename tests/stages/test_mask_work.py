@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from darkroom.errors import EmptyMask, PhotoError
+from darkroom.imaging.compositing import inward_ramp
 from darkroom.imaging.masks import to_float, to_uint8
 from darkroom.stages import STAGES
 from darkroom.stages.refine import feathered, grown
@@ -84,6 +85,7 @@ def test_distances_are_exact_wherever_the_mask_lies_in_picture_and_memory(mask, 
     distance = np.sqrt(np.min(squares, axis=0).astype(np.float32)) if squares else np.full(wide.shape, np.inf)
     np.testing.assert_array_equal(grown(wide, width), distance <= width)
     np.testing.assert_array_equal(feathered(wide, width), np.clip(1 - distance / np.float32(width + 1), 0, 1))
+    np.testing.assert_array_equal(inward_ramp(np.uint8(255) * ~wide, width), to_uint8(distance / np.float32(width + 1)))
 
 
 def test_blur_softens_only_where_the_threshold_is_null():

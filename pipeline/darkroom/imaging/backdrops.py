@@ -11,7 +11,7 @@ from PIL import Image
 
 from darkroom.imaging.bands import bands
 from darkroom.imaging.dithering import dithered
-from darkroom.imaging.masks import to_float
+from darkroom.imaging.masks import depth, to_float
 from darkroom.imaging.pil_arrays import to_array
 
 _RIM = 2  # px; a hard mask leaves about as much of the subject's soft outline in the background
@@ -78,9 +78,9 @@ def background_share(mask: np.ndarray, is_unmixed: bool, sigma: float) -> np.nda
     """
     if is_unmixed:
         return to_float(mask)
-    depth = cv2.distanceTransform((mask == 255).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    rim = min(_RIM + _RIM_IN_SIGMAS * sigma, float(depth.max()) - 1)
-    clear: np.ndarray = depth > rim if rim >= 0 else mask == mask.max()
+    inside = depth(mask == 255)
+    rim = min(_RIM + _RIM_IN_SIGMAS * sigma, float(inside.max()) - 1)
+    clear: np.ndarray = inside > rim if rim >= 0 else mask == mask.max()
     return clear.astype(np.float32)
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from darkroom.imaging.bands import bands, by_bands
 from darkroom.imaging.crops import Crop
-from darkroom.imaging.masks import to_float, to_uint8
+from darkroom.imaging.masks import depth, to_float, to_uint8
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,7 @@ def inward_ramp(mask: np.ndarray, width: float) -> np.ndarray:
         mask: (H, W) uint8.
         width: 0 to 250 px; 0 is no ramp.
     """
-    depth = cv2.distanceTransform((mask > 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return by_bands(lambda band: to_uint8(band / np.float32(width + 1)), depth)
+    return by_bands(lambda band: to_uint8(band / np.float32(width + 1)), depth(mask > 0))
 
 
 def to_working_crop(image: np.ndarray, mask: np.ndarray, crop: Crop, grow: int = 0) -> WorkingCrop:

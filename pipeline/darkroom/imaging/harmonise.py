@@ -13,6 +13,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from darkroom.imaging.masks import depth
+
 Harmoniser = Literal["none", "mean_std", "histogram", "poisson"]
 
 # All four are heuristics. Width of the ring, as a share of the working picture's longer side: narrow enough for one
@@ -42,8 +44,7 @@ def harmonised(photo: np.ndarray, mask: np.ndarray, painted: np.ndarray, how: Ha
     """
     if how == "none":
         return painted
-    depth = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    ring = ~mask & (depth <= max(mask.shape) * RING)
+    ring = ~mask & (depth(~mask) <= max(mask.shape) * RING)
     if np.count_nonzero(ring) < LEAST:
         return painted
     corrected = _METHODS[how](photo.astype(np.float32), ring, mask, painted.astype(np.float32))

@@ -42,12 +42,13 @@ def resized(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def depth(mask: np.ndarray) -> np.ndarray:
     """The distance in px from each pixel of an (H, W) bool mask to the nearest one outside, (H, W) float32; 0 outside.
 
-    OpenCV's exact transform (Felzenszwalb and Huttenlocher, 2012). The last bits of its roots depend on the number of
-    threads and on the array's address in memory, so the squares are rounded to the whole numbers that they are.
+    It is huge if nothing is outside. OpenCV's exact transform (Felzenszwalb and Huttenlocher, 2012) is 16 times as fast
+    as SciPy's. The last bits of its roots depend on the number of threads and on the array's address in memory, so the
+    squares are rounded to the whole numbers that they are; up to 4096 px, float32 holds these exactly.
     """
-    distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    exact: np.ndarray = np.sqrt(np.rint(distance * distance))
-    return exact
+    squares: np.ndarray = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    squares *= squares
+    return np.sqrt(np.rint(squares, out=squares), out=squares)
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:

@@ -38,6 +38,7 @@ class Background(Stage):
     Colours, and pictures without a profile, are sRGB. They are converted to the photo's own colour profile.
     """
 
+    version: ClassVar[int] = 2
     repaints: ClassVar[bool] = True
     needs_mask: ClassVar[bool] = True
 

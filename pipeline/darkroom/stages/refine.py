@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from pydantic import Field, model_validator
 
-from darkroom.imaging.masks import to_float
+from darkroom.imaging.masks import depth, to_float
 from darkroom.stages.base import Stage, stage
 from darkroom.stages.fields import Flag, Share
 from darkroom.stages.markers import Length
@@ -90,7 +90,7 @@ def grown(mask: np.ndarray, distance: float) -> np.ndarray:
         return mask
     near, result = _around(mask, distance), np.zeros_like(mask)
     if result[near].size:
-        result[near] = _distance_to(mask[near]) <= distance
+        result[near] = depth(~mask[near]) <= distance
     return result
 
 
@@ -103,7 +103,7 @@ def feathered(mask: np.ndarray, width: float) -> np.ndarray:
         return mask
     near, result = _around(mask, width + 1), np.zeros(mask.shape, np.float32)
     if result[near].size:
-        result[near] = np.clip(1 - _distance_to(mask[near]) / np.float32(width + 1), 0, 1)
+        result[near] = np.clip(1 - depth(~mask[near]) / np.float32(width + 1), 0, 1)
     return result
 
 
@@ -115,18 +115,6 @@ def _around(mask: np.ndarray, reach: float) -> tuple[slice, slice]:
     reach = math.ceil(reach)
     rows, columns = (slice(max(0, int(span[0]) - reach), int(span[-1]) + reach + 1) for span in spans)
     return rows, columns
-
-
-def _distance_to(mask: np.ndarray) -> np.ndarray:
-    """The distance in px from each pixel to the mask, (H, W) float32; huge if the mask is empty.
-
-    OpenCV's exact transform (Felzenszwalb and Huttenlocher, 2012): 16 times as fast as SciPy's, which returns
-    meaningless distances for an empty mask.
-    """
-    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    # Its last bits depend on where the array lies in memory; those of the root of a whole number do not.
-    exact: np.ndarray = np.sqrt(np.rint(distance * distance))
-    return exact
 
 
 def _filled(mask: np.ndarray) -> np.ndarray:

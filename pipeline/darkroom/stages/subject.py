@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-import cv2
 import numpy as np
 from pydantic import Field
 
+from darkroom.imaging.masks import depth
 from darkroom.stages.base import Problem, Stage, stage
 from darkroom.stages.refine import largest_regions
 
@@ -25,6 +25,7 @@ class Subject(Stage):
     defines their confidence; GrabCut, the stand-in for a network, reports none.
     """
 
+    version: ClassVar[int] = 2
     uses: ClassVar[tuple[ModelKind, ...]] = ("subject",)
     reports_confidence: ClassVar[bool] = True
 
@@ -51,8 +52,5 @@ def _largest(mask: np.ndarray, count: int) -> np.ndarray:
     kept = largest_regions(regions, min_area=0, keep_largest=count)
     if np.array_equal(kept, regions):
         return mask
-    to_kept, to_dropped = (
-        cv2.distanceTransform((~each).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        for each in (kept, regions & ~kept)
-    )
+    to_kept, to_dropped = depth(~kept), depth(~(regions & ~kept))
     return np.where(to_kept <= to_dropped, mask, np.uint8(0))
