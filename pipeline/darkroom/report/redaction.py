@@ -68,7 +68,7 @@ class Redactor:
         return folder.name if shown.startswith("…") else shown
 
     def _replacement(self, found: re.Match[str]) -> str:
-        path = found[0].rstrip("./")  # the end of a sentence, or of a folder
+        path = re.sub(r"(?<=[^./])\.+\Z|/+\Z", "", found[0])  # the end of a sentence, or of a folder; `...` is a name
         return self.redact_path(path) + found[0][len(path) :]
 
     def _private_parts(self, path: str, names: list[str]) -> int:
