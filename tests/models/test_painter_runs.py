@@ -35,15 +35,25 @@ def pictures(folder: Path) -> list[bytes]:
     return [np.asarray(Image.open(file)).tobytes() for file in sorted((folder / "results").iterdir())]
 
 
-def test_a_run_changes_nothing_outside_the_mask_and_is_reproduced(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "preset", "given"),
+    [
+        ("flux2_klein", (4, 1), []),
+        ("flux1_fill", (2, 30), ["stages.inpaint.steps=2"]),
+        ("sd3", (2, 4.5), ["stages.inpaint.steps=2"]),
+    ],
+)
+def test_a_run_changes_nothing_outside_the_mask_and_is_reproduced(
+    tmp_path: Path, kind: str, preset: tuple[float, float], given: list[str]
+) -> None:
     cli = CliInProcess(tmp_path)
-    done = cli(*words(tmp_path))
+    done = cli(*words(tmp_path, kind), *given)
     assert done.returncode == 0, done.stderr
     run = cli.run_folder()
     lines = journal(run)
     assert len(set(pictures(run))) == len(lines) == 3
     settings = yaml.safe_load((run / "recipe.yaml").read_text())["stages"]["inpaint"]
-    assert (settings["steps"], settings["guidance_scale"], settings["strength"]) == (4, 1, 1)
+    assert (settings["steps"], settings["guidance_scale"], settings["strength"]) == (*preset, 1)
     photo, (mask, *_) = np.asarray(Image.open(CAR).convert("RGB")), sorted(run.rglob("*mask*.png"))
     kept = np.asarray(Image.open(mask)) == 0
     painted = np.asarray(Image.open(sorted((run / "results").iterdir())[0]).convert("RGB"))

@@ -14,7 +14,7 @@ import transformers
 from PIL import Image
 
 from darkroom.models import InpaintRequest
-from support.checkpoint_files import write_part
+from support.checkpoint_files import write_part, write_tokenizer
 
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _VISION = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
@@ -149,11 +149,98 @@ QWEN_IMAGE_EDIT: dict[str, Part] = {
     "scheduler": ("diffusers", "FlowMatchEulerDiscreteScheduler", _FLOW),
 }
 
+CLIP_TOKENS, T5_PIECES = 600, [chr(code) for code in range(0x21, 0x250) if chr(code).isprintable()]
+_CLIP = {
+    "vocab_size": CLIP_TOKENS,
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 77,
+    "projection_dim": 16,
+    "bos_token_id": CLIP_TOKENS - 2,
+    "eos_token_id": CLIP_TOKENS - 1,
+}
+_T5 = {
+    "vocab_size": 1000,
+    "d_model": 40,
+    "d_kv": 8,
+    "d_ff": 32,
+    "num_layers": 2,
+    "num_heads": 2,
+    "feed_forward_proj": "gated-gelu",
+    "is_encoder_decoder": False,
+}
+_LATER_VAE = {**_VAE, "use_quant_conv": False, "use_post_quant_conv": False}
+
+
+def _flux(in_channels: int, guidance_embeds: bool) -> dict[str, Part]:
+    transformer = {
+        "in_channels": in_channels,
+        "out_channels": 16,
+        "num_layers": 1,
+        "num_single_layers": 1,
+        "attention_head_dim": 16,
+        "num_attention_heads": 2,
+        "joint_attention_dim": _T5["d_model"],
+        "pooled_projection_dim": _CLIP["hidden_size"],
+        "guidance_embeds": guidance_embeds,
+        "axes_dims_rope": [4, 6, 6],
+    }
+    return {
+        "transformer": ("diffusers", "FluxTransformer2DModel", transformer),
+        "vae": ("diffusers", "AutoencoderKL", {**_LATER_VAE, "scaling_factor": 0.3611, "shift_factor": 0.1159}),
+        "text_encoder": ("transformers", "CLIPTextModel", _CLIP),
+        "text_encoder_2": ("transformers", "T5EncoderModel", _T5),
+        "tokenizer": ("transformers", "CLIPTokenizer", {}),
+        "tokenizer_2": ("transformers", "T5TokenizerFast", {}),
+        "scheduler": ("diffusers", "FlowMatchEulerDiscreteScheduler", _FLOW),
+    }
+
+
+SD3: dict[str, Part] = {
+    "transformer": (
+        "diffusers",
+        "SD3Transformer2DModel",
+        {
+            "sample_size": 32,
+            "in_channels": 16,
+            "num_layers": 2,
+            "attention_head_dim": 16,
+            "num_attention_heads": 2,
+            "joint_attention_dim": _T5["d_model"],
+            "caption_projection_dim": 32,
+            "pooled_projection_dim": 32,
+            "pos_embed_max_size": 64,
+        },
+    ),
+    "vae": (
+        "diffusers",
+        "AutoencoderKL",
+        {**_LATER_VAE, "latent_channels": 16, "scaling_factor": 1.5305, "shift_factor": 0.0609},
+    ),
+    "text_encoder": ("transformers", "CLIPTextModelWithProjection", _CLIP),
+    "text_encoder_2": ("transformers", "CLIPTextModelWithProjection", _CLIP),
+    "text_encoder_3": ("transformers", "T5EncoderModel", _T5),
+    "tokenizer": ("transformers", "CLIPTokenizer", {}),
+    "tokenizer_2": ("transformers", "CLIPTokenizer", {}),
+    "tokenizer_3": ("transformers", "T5TokenizerFast", {}),
+    "scheduler": ("diffusers", "FlowMatchEulerDiscreteScheduler", {"shift": 3.0}),
+}
+_WITHOUT_T5 = {name: part for name, part in SD3.items() if not name.endswith("_3")}
+_NO_T5 = {name: [None, None] for name in ("text_encoder_3", "tokenizer_3")}
+_BESIDE = 4 + 8 * 8  # channels of the photo's latents, and a latent's pixels of the mask
+
 PAINTERS: dict[str, tuple[str, dict[str, Part], dict[str, Any]]] = {
     "flux2_klein": ("Flux2KleinPipeline", FLUX2_KLEIN, {"is_distilled": True}),
     "flux2_klein_base": ("Flux2KleinPipeline", FLUX2_KLEIN, {"is_distilled": False}),
     "z_image": ("ZImagePipeline", Z_IMAGE, {}),
     "qwen_image_edit": ("QwenImageEditPipeline", QWEN_IMAGE_EDIT, {}),
+    "flux1_fill": ("FluxFillPipeline", _flux(4 * (4 + _BESIDE), True), {}),
+    "flux1_dev": ("FluxPipeline", _flux(4 * 4, True), {}),
+    "flux1_schnell": ("FluxPipeline", _flux(4 * 4, False), {}),
+    "sd3": ("StableDiffusion3Pipeline", SD3, {}),
+    "sd3_without_t5": ("StableDiffusion3Pipeline", _WITHOUT_T5, _NO_T5),
 }
 """By kind: the class of the pipeline that it is published for, its components, and other entries of its index."""
 
@@ -183,6 +270,10 @@ def write_parts(
 def _write(folder: Path, library: str, kind: str, settings: Mapping[str, Any], dtype: torch.dtype) -> None:
     if kind.startswith("Qwen2Tokenizer"):
         write_qwen_tokenizer(folder)
+    elif kind == "CLIPTokenizer":
+        write_tokenizer(folder, CLIP_TOKENS, 77)
+    elif kind == "T5TokenizerFast":
+        _write_t5_tokenizer(folder)
     elif kind == "Qwen2VLProcessor":
         _write_processor(folder)
     elif kind.endswith("Scheduler"):
@@ -210,6 +301,12 @@ def write_qwen_tokenizer(folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def _write_t5_tokenizer(folder: Path) -> None:
+    """T5's, whose pieces are single letters."""
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0), *((piece, -3.0) for piece in T5_PIECES)]
+    transformers.T5Tokenizer(vocab=pieces).save_pretrained(folder)
+
+
 def _write_processor(folder: Path) -> None:
     """What shows a picture to Qwen's language model: at most 112 x 112 px of it."""
     write_qwen_tokenizer(folder)
@@ -221,8 +318,10 @@ def _write_processor(folder: Path) -> None:
 
 def plain_picture(folder: Path, request: InpaintRequest) -> np.ndarray:
     """The picture that somebody gets who only knows the documentation of diffusers, at the size of the request."""
-    class_name = PAINTERS[folder.name][0].removesuffix("Pipeline") + "InpaintPipeline"
-    pipe = getattr(diffusers, class_name).from_pretrained(folder)
+    published, _, others = PAINTERS[folder.name]
+    class_name = published if "Fill" in published else published.removesuffix("Pipeline") + "InpaintPipeline"
+    absent = {name: None for name, value in others.items() if value == [None, None]}
+    pipe = getattr(diffusers, class_name).from_pretrained(folder, **absent)
     photo = Image.fromarray(request.image)
     picture = pipe(
         prompt=request.prompt.text,
@@ -254,8 +353,20 @@ def _of_qwen(_pipe: Any, request: InpaintRequest) -> dict[str, Any]:
     return {"true_cfg_scale": request.guidance_scale, "negative_prompt": " " if negative is None else negative}
 
 
+def _of_flux(_pipe: Any, request: InpaintRequest) -> dict[str, Any]:
+    height, width = request.image.shape[:2]
+    return {"guidance_scale": request.guidance_scale, "height": height, "width": width}
+
+
+def _of_sd3(pipe: Any, request: InpaintRequest) -> dict[str, Any]:
+    return {**_of_flux(pipe, request), "negative_prompt": request.prompt.negative}
+
+
 _GUIDANCE = {
     "Flux2KleinInpaintPipeline": _of_klein,
     "ZImageInpaintPipeline": _of_z_image,
     "QwenImageEditInpaintPipeline": _of_qwen,
+    "FluxInpaintPipeline": _of_flux,
+    "FluxFillPipeline": _of_flux,
+    "StableDiffusion3InpaintPipeline": _of_sd3,
 }

@@ -52,8 +52,9 @@ def _load_folder(files: ModelFiles, index: Mapping[str, Any], dtype: torch.dtype
     present = [name for name in WITH_WEIGHTS if index.get(name, [None])[0]]
     variant = _variant(files, present, dtype)
     components = {name: _load_component(files.path / name, index[name], variant, dtype) for name in present}
+    absent = {name: None for name in known_family(index).components if index.get(name, [""])[0] is None}
     pipe: Pipeline = getattr(diffusers, pipeline_class(index)).from_pretrained(
-        files.path, local_files_only=True, **components, **pipeline_settings(index)
+        files.path, local_files_only=True, **components, **absent, **pipeline_settings(index)
     )
     return pipe
 

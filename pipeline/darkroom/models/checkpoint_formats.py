@@ -12,7 +12,7 @@ from darkroom.models.painter_families import FAMILIES, PainterFamily, family_of
 
 _LIBRARIES = ("diffusers", "transformers", "stable_diffusion", None)
 
-WITH_WEIGHTS = ("unet", "transformer", "vae", "text_encoder", "text_encoder_2")
+WITH_WEIGHTS = ("unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3")
 """The parts of a checkpoint that have weights."""
 
 

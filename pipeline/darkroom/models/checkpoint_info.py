@@ -60,17 +60,25 @@ class CheckpointInfo:
 
     def unsupported(self, parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
         """The parameters of a stage that this checkpoint lacks (`PainterFamily.unsupported`)."""
-        return list(self.family.unsupported(parameters, self._index))
+        return list(self.family.unsupported(parameters, self._is_distilled))
+
+    @property
+    def _is_distilled(self) -> bool:
+        """Whether it ignores guidance, as far as its files say it."""
+        if self.family.guidance_is_input:
+            return not self.config("transformer").get("guidance_embeds")
+        return bool(self._index.get("is_distilled"))
 
     def max_tokens(self, encoder: int) -> int | None:
         """The number of tokens of a text that a text encoder (0 or 1) reads; None for all.
 
         75 in all published checkpoints of Stable Diffusion.
         """
-        if self.family.max_tokens != 0:
+        tokenizer = self._tokenizer(encoder)
+        if tokenizer == self.family.tokenizer:
             return self.family.max_tokens
         if encoder not in self._most_tokens:
-            number = self._number(f"{_tokenizer_folder(encoder)}/tokenizer_config.json", "model_max_length")
+            number = self._number(f"{tokenizer}/tokenizer_config.json", "model_max_length")
             self._most_tokens[encoder] = number - len(_SPECIAL)
         return self._most_tokens[encoder]
 
@@ -79,8 +87,8 @@ class CheckpointInfo:
         limit = self.max_tokens(encoder)
         if limit is None or (text.isascii() and len(text) <= limit):
             return ""  # a token has at least one letter
-        folder = self.folder / _tokenizer_folder(encoder)
-        if self.family.is_flow and not (folder / "tokenizer.json").is_file():
+        folder = self.folder / self._tokenizer(encoder)
+        if folder.name == self.family.tokenizer and not (folder / "tokenizer.json").is_file():
             return ""  # the other files do not say how the text is split
         with as_setup_error(self._path, self._kind):
             valid = text.encode(errors="replace").decode()  # JSON can hold half of a surrogate pair
@@ -90,16 +98,17 @@ class CheckpointInfo:
             start -= 1
         return text[start:]
 
+    def _tokenizer(self, encoder: int) -> str:
+        if self._index.get(self.family.tokenizer, [None])[0]:
+            return self.family.tokenizer
+        return "tokenizer_2" if encoder else "tokenizer"
+
     def _number(self, name: str, key: str) -> int:
         with as_setup_error(self._path, self._kind):
             value = _read(self.folder / name).get(key)
             if not isinstance(value, int):
                 raise SetupError(f"{self._path}: {name} lacks {key}")
             return value
-
-
-def _tokenizer_folder(encoder: int) -> str:
-    return "tokenizer_2" if encoder else "tokenizer"
 
 
 @lru_cache(maxsize=16)

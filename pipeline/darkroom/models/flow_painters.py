@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import lru_cache
-from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from darkroom.errors import Cancelled, PhotoError, SetupError
 from darkroom.models.checkpoint import load_pipeline
+from darkroom.models.flow_parts import check_parts
 from darkroom.models.library_logging import silence_libraries
 from darkroom.models.load_errors import as_compile_error, as_setup_error
 from darkroom.models.offload import apply_memory_settings, network_of, torch_dtype
@@ -29,10 +29,8 @@ from darkroom.system.watching import piece_done
 if TYPE_CHECKING:
     from darkroom.models.diffusers_interfaces import Pipeline
 
-_FEWEST_TOKENS = 256  # a byte-level tokenizer has one for each byte
-
 _Encode = Callable[[str], Any]
-"""Makes the embeddings of a text, as the pipeline takes them."""
+"""Encodes a text; returns all that `encode_prompt` of the pipeline does."""
 _Arguments = Callable[[_Encode, InpaintRequest], dict[str, Any]]
 """Makes the pipeline's arguments for prompt and guidance."""
 
@@ -141,7 +139,7 @@ class FlowPainter:
         import torch
 
         with torch.no_grad():
-            return self._pipe.encode_prompt(prompt=[text], device=self._pipe._execution_device, **self._options)[0]
+            return self._pipe.encode_prompt(prompt=[text], device=self._pipe._execution_device, **self._options)
 
 
 def _after_step(pipe: Any, step: int, _timestep: int, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -153,8 +151,8 @@ def _klein(encode: _Encode, request: InpaintRequest) -> dict[str, Any]:
     """Guided as diffusers does it, away from the empty text if there is no negative prompt."""
     guided = request.guidance_scale > 1
     return {
-        "prompt_embeds": encode(request.prompt.text),
-        "negative_prompt_embeds": encode(request.prompt.negative or "") if guided else None,
+        "prompt_embeds": encode(request.prompt.text)[0],
+        "negative_prompt_embeds": encode(request.prompt.negative or "")[0] if guided else None,
         "guidance_scale": request.guidance_scale,
     }
 
@@ -163,8 +161,8 @@ def _z_image(encode: _Encode, request: InpaintRequest) -> dict[str, Any]:
     """Its own scale counts from 0: so many times the difference of both predictions is added to the wanted one."""
     guided = request.guidance_scale > 1
     return {
-        "prompt_embeds": encode(request.prompt.text),
-        "negative_prompt_embeds": encode(request.prompt.negative or "") if guided else None,
+        "prompt_embeds": encode(request.prompt.text)[0],
+        "negative_prompt_embeds": encode(request.prompt.negative or "")[0] if guided else None,
         "guidance_scale": request.guidance_scale - 1 if guided else 0.0,
     }
 
@@ -179,58 +177,49 @@ def _qwen_image_edit(_encode: _Encode, request: InpaintRequest) -> dict[str, Any
     }
 
 
+def _flux(encode: _Encode, request: InpaintRequest) -> dict[str, Any]:
+    """Guidance is an input of the network, or nothing that it takes; so there is no negative prompt."""
+    embeds, pooled, *_ = encode(request.prompt.text)
+    return {
+        "prompt_embeds": embeds,
+        "pooled_prompt_embeds": pooled,
+        "guidance_scale": request.guidance_scale,
+        **_size(request),
+    }
+
+
+def _sd3(encode: _Encode, request: InpaintRequest) -> dict[str, Any]:
+    embeds, _, pooled, _ = encode(request.prompt.text)
+    guided = request.guidance_scale > 1
+    unwanted, _, pooled_unwanted, _ = encode(request.prompt.negative or "") if guided else [None] * 4
+    return {
+        "prompt_embeds": embeds,
+        "pooled_prompt_embeds": pooled,
+        "negative_prompt_embeds": unwanted,
+        "negative_pooled_prompt_embeds": pooled_unwanted,
+        "guidance_scale": request.guidance_scale,
+        **_size(request),
+    }
+
+
+def _size(request: InpaintRequest) -> dict[str, int]:
+    """For pipelines that would scale the picture to the size they were trained on."""
+    height, width = request.image.shape[:2]
+    return {"height": height, "width": width}
+
+
 _CALLS: Mapping[str, tuple[_Arguments, Mapping[str, Any]]] = {
     "Flux2KleinInpaintPipeline": (_klein, {}),
     "ZImageInpaintPipeline": (_z_image, {"do_classifier_free_guidance": False}),
     "QwenImageEditInpaintPipeline": (_qwen_image_edit, {}),
+    "FluxInpaintPipeline": (_flux, {}),
+    "FluxFillPipeline": (_flux, {}),
+    "StableDiffusion3InpaintPipeline": (
+        _sd3,
+        {"prompt_2": None, "prompt_3": None, "do_classifier_free_guidance": False},
+    ),
 }
 """By the class of the pipeline: how it takes prompt and guidance, and the options of its `encode_prompt`."""
-
-
-def _check_parts(pipe: Any, folder: Path) -> None:
-    """Raise `SetupError` where the libraries would go on: with parts of several models, or with an empty tokenizer."""
-    tokenizer = pipe.processor.tokenizer if hasattr(pipe, "processor") else pipe.tokenizer
-    if len(tokenizer) < _FEWEST_TOKENS:
-        raise SetupError(f"{folder}: lacks the vocabulary of its tokenizer")
-    if not hasattr(pipe, "processor") and not tokenizer.chat_template:
-        raise SetupError(f"{folder}: lacks the chat template of its tokenizer, such as tokenizer/chat_template.jinja")
-    if not _parts_fit(pipe):
-        raise SetupError(f"{folder}: text encoder, transformer and VAE are not of one model")
-
-
-class _Widths(NamedTuple):
-    """How the parts of a checkpoint fit together.
-
-    Attributes:
-        text: the transformer's setting for the width of a prompt's embeddings.
-        layers: the text encoder's layers that are joined for them.
-        latents: the VAE's setting for the channels of its latents.
-        patch: latents in a token.
-        deepest: the last layer of the text encoder that is read.
-    """
-
-    text: str
-    layers: int
-    latents: str
-    patch: int
-    deepest: int
-
-
-_WIDTHS: Mapping[str, _Widths] = {
-    "Flux2KleinInpaintPipeline": _Widths("joint_attention_dim", 3, "latent_channels", 4, 27),
-    "ZImageInpaintPipeline": _Widths("cap_feat_dim", 1, "latent_channels", 1, 1),
-    "QwenImageEditInpaintPipeline": _Widths("joint_attention_dim", 1, "z_dim", 4, 1),
-}
-
-
-def _parts_fit(pipe: Any) -> bool:
-    text, network, vae = pipe.text_encoder.config.get_text_config(), pipe.transformer.config, pipe.vae.config
-    widths = _WIDTHS[type(pipe).__name__]
-    return bool(
-        network[widths.text] == widths.layers * text.hidden_size
-        and network.in_channels == widths.patch * vae[widths.latents]
-        and text.num_hidden_layers >= widths.deepest
-    )
 
 
 def _resized(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -255,7 +244,7 @@ def load_flow_painter(files: ModelFiles, memory: Memory, device: str, turns: Tur
     silence_libraries()
     pipe = load_pipeline(files, torch_dtype(memory))
     with as_setup_error(files.path, "a checkpoint of this kind"):
-        _check_parts(pipe, files.path)
+        check_parts(pipe, files.path)
     pipe.set_progress_bar_config(disable=True)
     vae = pipe.vae
     vae.encode, vae.decode = Encodings(vae, spanned("VAE")(vae.encode)), spanned("VAE")(vae.decode)

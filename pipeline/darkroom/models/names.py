@@ -50,6 +50,8 @@ SD15 = "stable-diffusion-v1-5/stable-diffusion-inpainting"
 KLEIN = "black-forest-labs/FLUX.2-klein-4B"
 Z_IMAGE = "Tongyi-MAI/Z-Image-Turbo"
 QWEN_IMAGE_EDIT = "Qwen/Qwen-Image-Edit"
+FLUX1_FILL = "black-forest-labs/FLUX.1-Fill-dev"
+SD3 = "stabilityai/stable-diffusion-3.5-medium"
 
 CONTROLS = "controls"
 """The group of settings that names control models; `controls.canny` is the kind of model of one of them."""

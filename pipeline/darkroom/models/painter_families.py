@@ -16,6 +16,8 @@ _ONLY_STABLE_DIFFUSION = {
     "prompt_syntax": "reads `plain` prompts only",
     "scheduler": "has one sampler, `default`",
     "soft_mask": "repaints every pixel that is not black; leave it out",
+    "prompt_2": "reads one prompt; leave it out",
+    "negative_prompt_2": "reads one negative prompt; leave it out",
 }
 _UNUSED = (None, False, "plain", "default")  # values that ask for nothing
 
@@ -32,7 +34,11 @@ class PainterFamily:
         settings: the arguments of each pipeline class.
         limits: what each parameter of `inpaint` that the family lacks is refused with.
         resolution: the least and the greatest working size in px.
-        max_tokens: the tokens of a prompt that are read; 0 for what the tokenizer's settings say, None for all.
+        tokenizer: the folder of the tokenizer that splits what is read of a prompt; empty if every text encoder has its
+            own.
+        max_tokens: the tokens of a prompt that are read with `tokenizer`, None for all. Where a checkpoint lacks this
+            tokenizer, its others say it.
+        guidance_is_input: whether guidance is an input of the transformer, which only some checkpoints have.
         is_flow: whether it is a flow transformer, which `flow_painters.FlowPainter` runs, or Stable Diffusion.
     """
 
@@ -42,15 +48,17 @@ class PainterFamily:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
     limits: Mapping[str, str] = field(default_factory=lambda: MappingProxyType(_ONLY_STABLE_DIFFUSION))
     resolution: tuple[int, int] = (64, 4096)
-    max_tokens: int | None = 0
+    tokenizer: str = "tokenizer"
+    max_tokens: int | None = None
+    guidance_is_input: bool = False
     is_flow: bool = True
 
-    def unsupported(self, parameters: Mapping[str, Any], index: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    def unsupported(self, parameters: Mapping[str, Any], is_distilled: bool) -> Iterator[tuple[str, str]]:
         """The parameters of a stage that this family lacks, each with the reason in one line.
 
         Args:
             parameters: of a stage that repaints, scalar.
-            index: the checkpoint's `model_index.json`.
+            is_distilled: whether the checkpoint ignores guidance.
         """
         for key, reason in self.limits.items():
             if (value := parameters.get(key)) and value not in _UNUSED:
@@ -59,7 +67,7 @@ class PainterFamily:
         if (size := parameters.get("resolution")) and not least <= size <= most:
             sizes = f"at {least} px only" if least == most else f"at {least} to {most} px"
             yield "resolution", f"{self.title} works {sizes}; leave it out"
-        if index.get("is_distilled") and (guidance := parameters.get("guidance_scale", 1)) > 1:
+        if is_distilled and (guidance := parameters.get("guidance_scale", 1)) > 1:
             ignored = f"this {self.title} is distilled and would ignore {guidance:g}"
             yield "guidance_scale", f"{ignored}; set 1 and few steps, or let speed=klein4 set them"
 
@@ -80,10 +88,14 @@ STABLE_DIFFUSION = PainterFamily(
         _SD: {"safety_checker": None, "requires_safety_checker": False},
     },
     limits={},
+    tokenizer="",
     is_flow=False,
 )
 
 _QWEN_TOKENIZER = ("transformers.Qwen2TokenizerFast", "transformers.Qwen2Tokenizer")
+_T5, _T5_TOKENIZER = ("transformers.T5EncoderModel",), ("transformers.T5TokenizerFast", "transformers.T5Tokenizer")
+_CLIP_TOKENIZER = ("transformers.CLIPTokenizer", "transformers.CLIPTokenizerFast")
+_NOTHING = ("None.None",)  # a part that a checkpoint may lack
 _FLOW_SCHEDULER = ("diffusers.FlowMatchEulerDiscreteScheduler",)
 
 FLUX2_KLEIN = PainterFamily(
@@ -129,7 +141,51 @@ QWEN_IMAGE_EDIT = PainterFamily(
     max_tokens=None,
 )
 
-FAMILIES = (STABLE_DIFFUSION, FLUX2_KLEIN, Z_IMAGE, QWEN_IMAGE_EDIT)
+_FLUX, _FILL = "FluxInpaintPipeline", "FluxFillPipeline"
+
+FLUX1 = PainterFamily(
+    title="Flux.1",
+    pipelines={"FluxPipeline": _FLUX, _FLUX: _FLUX, _FILL: _FILL},
+    components={
+        "transformer": ("diffusers.FluxTransformer2DModel",),
+        "vae": ("diffusers.AutoencoderKL",),
+        "text_encoder": ("transformers.CLIPTextModel",),
+        "text_encoder_2": _T5,
+        "tokenizer": _CLIP_TOKENIZER,
+        "tokenizer_2": _T5_TOKENIZER,
+        "scheduler": _FLOW_SCHEDULER,
+    },
+    limits=MappingProxyType(
+        {**_ONLY_STABLE_DIFFUSION, "negative_prompt": "has no negative prompts; leave it out, or set it to null"}
+    ),
+    resolution=(64, 2048),
+    tokenizer="tokenizer_2",
+    max_tokens=512 - 1,  # T5's, without the end of the text; CLIP gives one vector for the whole text
+    guidance_is_input=True,
+)
+
+_SD3 = "StableDiffusion3InpaintPipeline"
+
+STABLE_DIFFUSION_3 = PainterFamily(
+    title="Stable Diffusion 3",
+    pipelines={"StableDiffusion3Pipeline": _SD3, _SD3: _SD3},
+    components={
+        "transformer": ("diffusers.SD3Transformer2DModel",),
+        "vae": ("diffusers.AutoencoderKL",),
+        "text_encoder": ("transformers.CLIPTextModelWithProjection",),
+        "text_encoder_2": ("transformers.CLIPTextModelWithProjection",),
+        "text_encoder_3": (*_T5, *_NOTHING),
+        "tokenizer": _CLIP_TOKENIZER,
+        "tokenizer_2": _CLIP_TOKENIZER,
+        "tokenizer_3": (*_T5_TOKENIZER, *_NOTHING),
+        "scheduler": _FLOW_SCHEDULER,
+    },
+    resolution=(64, 2048),
+    tokenizer="tokenizer_3",
+    max_tokens=256 - 1,
+)
+
+FAMILIES = (STABLE_DIFFUSION, FLUX2_KLEIN, Z_IMAGE, QWEN_IMAGE_EDIT, FLUX1, STABLE_DIFFUSION_3)
 
 
 def family_of(index: Mapping[str, Any]) -> PainterFamily | None:

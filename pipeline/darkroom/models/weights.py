@@ -19,12 +19,14 @@ from darkroom.models.names import (
     CLOSED_FORM,
     CONTROLS,
     DEPTH,
+    FLUX1_FILL,
     GUIDED,
     KLEIN,
     LAMA,
     LANCZOS,
     QWEN_IMAGE_EDIT,
     SAM_CHECKPOINTS,
+    SD3,
     SD15,
     SDXL,
     VITMATTE,
@@ -54,9 +56,13 @@ _SIZES = {
     KLEIN: "about 16 GB",
     Z_IMAGE: "about 33 GB",
     QWEN_IMAGE_EDIT: "about 58 GB",
+    FLUX1_FILL: "about 34 GB",
+    SD3: "about 16 GB",
 }
 # Repositories hold several copies of the weights; this is the one to download.
 _IN_FOLDERS = (_CHAT_TEMPLATES, "*/*.safetensors")  # the file at the top holds the same network for other programs
+# A folder `text_encoders` holds the same ones for other programs.
+_WITH_CLIP_AND_T5 = tuple(f"{part}/*.safetensors" for part in ("transformer", "vae", "text_encoder", "text_encoder_?"))
 _DOWNLOADS = {
     SDXL: ("*.fp16.safetensors",),
     SD15: ("*.fp16.safetensors",),
@@ -64,6 +70,8 @@ _DOWNLOADS = {
     KLEIN: _IN_FOLDERS,
     Z_IMAGE: _IN_FOLDERS,
     QWEN_IMAGE_EDIT: _IN_FOLDERS,
+    FLUX1_FILL: _IN_FOLDERS,
+    SD3: _WITH_CLIP_AND_T5,
 }
 _WEIGHT_FILES = (".safetensors", ".bin", ".pth", ".onnx")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
