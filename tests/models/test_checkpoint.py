@@ -46,7 +46,7 @@ def _with_code(folder: Path) -> None:
 
 
 def _of_another_kind(folder: Path) -> None:
-    (folder / "model_index.json").write_text(json.dumps({"_class_name": "FluxFillPipeline"}))
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "FluxKontextPipeline"}))
 
 
 def _no_index(folder: Path) -> None:
@@ -60,7 +60,7 @@ def _no_index(folder: Path) -> None:
         (_truncated, "cannot be read as a Stable Diffusion checkpoint"),
         (_only_pickled, "lacks the .safetensors of unet"),
         (_with_code, "tokenizer is my_tokenizer.MyTokenizer, which Darkroom does not load"),
-        (_of_another_kind, "is for FluxFillPipeline"),
+        (_of_another_kind, "is for FluxKontextPipeline"),
         (_no_index, "no model_index.json"),
     ],
 )
