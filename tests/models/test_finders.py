@@ -12,7 +12,7 @@ import pytest
 
 from darkroom.errors import SetupError
 from darkroom.models import Memory, ModelNames, Models
-from darkroom.models.finder_info import class_problem
+from darkroom.models.finder_info import class_problem, known_classes
 from darkroom.models.finders import load_finder
 from support.tiny_finders import (
     BoxFiller,
@@ -75,21 +75,22 @@ def test_a_detector_finds_the_classes_that_it_knows_and_no_others(write: Callabl
 def test_a_class_that_a_detector_lacks_is_named_before_anything_is_loaded(tmp_path: Path) -> None:
     folder = write_yolos(tmp_path / "model")
     (folder / "model.safetensors").unlink()
-    assert class_problem(folder, "A  face") is class_problem(folder, "left foot") is None
-    assert class_problem(folder, "a fase") == "knows no class 'a fase'; did you mean 'face'?"
-    assert class_problem(folder, "zebra") == "knows no class 'zebra'; valid: face, hand, left foot"
+    known = known_classes(folder)
+    assert class_problem(known, "A  face") is class_problem(known, "left foot") is None
+    assert class_problem(known, "a fase") == "knows no class 'a fase'; did you mean 'face'?"
+    assert class_problem(known, "zebra") == "knows no class 'zebra'; valid: face, hand, left foot"
     config = json.loads((folder / "config.json").read_text())
     config["id2label"] = {str(number): f"thing {number}" for number in range(365)}
     (folder / "config.json").write_text(json.dumps(config))
-    assert str(class_problem(folder, "zebra")).endswith("thing 10, thing 11 and 353 more")
+    assert str(class_problem(known_classes(folder), "zebra")).endswith("thing 10, thing 11 and 353 more")
     for wrong in (None, [], {}, {"0": 1}, {"zero": "face"}, {"0": " "}):
         (folder / "config.json").write_text(json.dumps({**config, "id2label": wrong}))
         with pytest.raises(SetupError, match="should name the detector's classes in id2label"):
-            class_problem(folder, "face")
+            known_classes(folder)
     for text in ("[]", "{", "[" * 100_000, '{"model_type": ["yolos"]}'):
         (folder / "config.json").write_text(text)
         with pytest.raises(SetupError, match=r"no config\.json|holds"):
-            class_problem(folder, "face")
+            known_classes(folder)
 
 
 @pytest.mark.fault(
@@ -106,10 +107,41 @@ def test_a_detector_that_would_ask_the_hub_or_take_all_memory_is_refused(tmp_pat
             Models(ModelNames(find=str(folder), sam="miniature"), Memory(), "cpu").require(["find"])
     (folder / "config.json").write_text(json.dumps(config))
     processor = json.loads((folder / "preprocessor_config.json").read_text())
-    processor["size"] = {"height": 600_000, "width": 600_000}
-    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
-    with pytest.raises(SetupError, match=r"photos of 600000 px, more than 4096"):
+    for size in ("size", "pad_size"):
+        large = {**processor, size: {"height": 600_000, "width": 600_000}}
+        (folder / "preprocessor_config.json").write_text(json.dumps(large))
+        with pytest.raises(SetupError, match=r"photos of 600000 px, more than 4096"):
+            load_finder(folder, "cpu", BoxFiller, nullcontext())
+
+
+@pytest.mark.fault(
+    "Masks",
+    "a model's folder that names Python code of its own, with somebody at the terminal who says yes",
+    "one line; the code does not run",
+)
+@pytest.mark.parametrize(
+    "file, kind", [("preprocessor_config.json", "AutoImageProcessor"), ("config.json", "AutoConfig")]
+)
+def test_a_folders_own_code_never_runs(file: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the main thread: elsewhere transformers cannot ask, and gives up."""
+    folder = write_yolos(tmp_path / "model")
+    config = json.loads((folder / file).read_text())
+    key = {"config.json": "model_type", "preprocessor_config.json": "image_processor_type"}[file]
+    (folder / file).write_text(json.dumps({**config, key: "Evil", "auto_map": {kind: "evil.Evil"}}))
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: pass\n")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(SetupError) as caught:
         load_finder(folder, "cpu", BoxFiller, nullcontext())
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "ran").exists()
+
+
+def test_settings_that_do_not_work_are_no_fault_of_a_photo(tmp_path: Path) -> None:
+    folder = write_yolos(tmp_path / "model")
+    settings = json.loads((folder / "preprocessor_config.json").read_text())
+    (folder / "preprocessor_config.json").write_text(json.dumps({**settings, "size": {"shortest_edge": 64}}))
+    with pytest.raises(SetupError, match=r"preprocessor_config\.json of the model does not work"):
+        load_finder(folder, "cpu", BoxFiller, nullcontext())(PHOTO, ["face"])
 
 
 def test_weights_that_do_not_fit_the_classes_are_refused(tmp_path: Path) -> None:

@@ -155,12 +155,18 @@ class ChosenModels:
             SetupError: its files are missing or damaged.
         """
         name = self._name("find")
-        if name == BY_CLIPSEG:
+        if name == BY_CLIPSEG or self._classes is None:
             return None
         from darkroom.models.finder_info import class_problem
 
-        problem = class_problem(self._find("find").path, phrase)
+        problem = class_problem(self._classes, phrase)
         return f"models.find={name} {problem}" if problem else None
+
+    @cached_property
+    def _classes(self) -> dict[str, list[int]] | None:  # read once, and asked about for every photo
+        from darkroom.models.finder_info import known_classes
+
+        return known_classes(self._find("find").path)
 
     def require(self, kinds: Iterable[ModelKind]) -> None:
         """Check that the weights of these models are on this machine, without loading them.

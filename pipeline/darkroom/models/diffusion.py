@@ -221,7 +221,8 @@ class Diffusion:
         """For the rest of the run."""
         import torch
 
-        self._pipe.maybe_free_model_hooks()
+        with self._own_pipe() as pipe:  # another thread may be painting
+            pipe.maybe_free_model_hooks()
         torch.cuda.empty_cache()
         if self.batch_size == 1:
             raise PhotoError("one picture runs out of GPU memory: try memory=low or a lower resolution")

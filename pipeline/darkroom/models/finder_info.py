@@ -37,15 +37,17 @@ def kind_of(folder: Path) -> str:
     return _KINDS[kind]
 
 
-def class_problem(folder: Path, phrase: str) -> str | None:
-    """Why a model cannot look for a phrase: a detector with a list of classes has none of this name; otherwise None.
+def known_classes(folder: Path) -> dict[str, list[int]] | None:
+    """See `classes_of`; None for a model that finds any phrase.
 
     Raises:
         SetupError: it is no model that finds objects, or names no classes.
     """
-    if kind_of(folder) not in BY_CLASS:
-        return None
-    known = classes_of(folder)
+    return classes_of(folder) if kind_of(folder) in BY_CLASS else None
+
+
+def class_problem(known: Mapping[str, list[int]], phrase: str) -> str | None:
+    """Why a detector with these classes cannot look for a phrase: none has this name; otherwise None."""
     if _plain(phrase) in known:
         return None
     hint = suggest(_plain(phrase), [*known])

@@ -104,7 +104,8 @@ class FlowPainter:
         except torch.OutOfMemoryError:
             picture = None  # the traceback keeps tensors alive within this clause
         if picture is None:
-            self._pipe.maybe_free_model_hooks()
+            with self._turns, self._lock:  # another thread may be painting
+                self._pipe.maybe_free_model_hooks()
             torch.cuda.empty_cache()
             raise PhotoError("one picture runs out of GPU memory: try memory=low or a lower resolution")
         if not is_picture(picture):

@@ -14,6 +14,9 @@ from darkroom.models.library_logging import silence_libraries
 from darkroom.models.load_errors import as_setup_error
 
 _LARGEST = 4096  # px; the networks here see at most 1333
+_THIN = 16  # times as long as wide; a processor fails on such a photo where the short side would have 0 px
+_SAFELY = {"local_files_only": True, "trust_remote_code": False}
+"""Without the second, transformers asks in a terminal whether it may run the folder's Python."""
 
 
 def load_folder(folder: Path, kind: str, network: Any, processor: Any) -> tuple[Any, Any]:
@@ -31,14 +34,12 @@ def load_folder(folder: Path, kind: str, network: Any, processor: Any) -> tuple[
     silence_libraries()
     with as_setup_error(folder, kind):
         check_backbone(folder, json.loads((folder / "config.json").read_text("utf-8")))
-        loaded, report = network.from_pretrained(
-            folder, local_files_only=True, dtype="float32", output_loading_info=True
-        )
-        prepared = processor.from_pretrained(folder, local_files_only=True)
-    _check_sizes(folder, prepared)
+        loaded, report = network.from_pretrained(folder, dtype="float32", output_loading_info=True, **_SAFELY)
+        prepares = processor.from_pretrained(folder, **_SAFELY)
+    _check_sizes(folder, prepares)
     if report["missing_keys"]:  # transformers fills them with noise
         raise SetupError(f"{folder}: lacks tensors: {', '.join(sorted(report['missing_keys'])[:3])} ...")
-    return loaded.eval(), prepared
+    return loaded.eval(), prepares
 
 
 def check_backbone(folder: Path, config: Mapping[str, Any]) -> None:
@@ -69,16 +70,22 @@ def prepared(processor: Any, image: np.ndarray, **more: Any) -> Any:
 
     Raises:
         PhotoError: the photo is too long and thin for the network.
+        SetupError: the processor's settings do not work.
     """
+    height, width = image.shape[:2]
     try:  # the format is said, as the rows of a photo of 3 rows could be its channels
         return processor(images=image, input_data_format="channels_last", return_tensors="pt", **more)
-    except ValueError:  # a side would have 0 px
-        raise PhotoError(f"{image.shape[1]} x {image.shape[0]} px is too long and thin for the model") from None
+    except ValueError as error:
+        if max(height, width) > _THIN * min(height, width):
+            raise PhotoError(f"{width} x {height} px is too long and thin for the model") from None
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "ValueError"
+        raise SetupError(f"preprocessor_config.json of the model does not work: {reason:.200}") from None
 
 
 def _check_sizes(folder: Path, processor: Any) -> None:
     """`preprocessor_config.json` says to what size photos are resized, and may come from a stranger."""
-    size = getattr(getattr(processor, "image_processor", processor), "size", None) or {}
-    sides = [side for side in dict(size).values() if isinstance(side, int)]
+    of_images = getattr(processor, "image_processor", processor)
+    sizes = [dict(getattr(of_images, name, None) or {}) for name in ("size", "crop_size", "pad_size")]
+    sides = [side for size in sizes for side in size.values() if isinstance(side, int)]
     if any(side > _LARGEST for side in sides):
         raise SetupError(f"{folder}: preprocessor_config.json asks for photos of {max(sides)} px, more than {_LARGEST}")

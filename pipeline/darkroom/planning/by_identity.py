@@ -26,7 +26,7 @@ class ByIdentity(Generic[Thing, Value]):
         """The function's value for an object."""
         found = self._values.get(id(thing))
         if found is None:
-            if len(self._values) == self._limit:
+            if len(self._values) >= self._limit:
                 self._values.clear()
             found = self._values[id(thing)] = thing, self._function(thing)
         return found[1]

@@ -25,7 +25,7 @@ _ENVIRONMENT = {
 }
 _LATE = ("numpy", "cv2")  # modules name them at their tops, but checking a recipe needs no pixels
 
-_exit_code = 0
+_exit_code = 1  # of a process that ends by another way than `end`
 
 
 def begin() -> None:
