@@ -119,15 +119,12 @@ def test_a_detector_that_would_ask_the_hub_or_take_all_memory_is_refused(tmp_pat
     "a model's folder that names Python code of its own, with somebody at the terminal who says yes",
     "one line; the code does not run",
 )
-@pytest.mark.parametrize(
-    "file, kind", [("preprocessor_config.json", "AutoImageProcessor"), ("config.json", "AutoConfig")]
-)
-def test_a_folders_own_code_never_runs(file: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folders_own_code_never_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the main thread: elsewhere transformers cannot ask, and gives up."""
     folder = write_yolos(tmp_path / "model")
-    config = json.loads((folder / file).read_text())
-    key = {"config.json": "model_type", "preprocessor_config.json": "image_processor_type"}[file]
-    (folder / file).write_text(json.dumps({**config, key: "Evil", "auto_map": {kind: "evil.Evil"}}))
+    settings = folder / "preprocessor_config.json"
+    named = {"image_processor_type": "Evil", "auto_map": {"AutoImageProcessor": "evil.Evil"}}
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), **named}))
     (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: pass\n")
     monkeypatch.setattr("builtins.input", lambda *_: "y")
     with pytest.raises(SetupError) as caught:

@@ -48,7 +48,8 @@ def depth(mask: np.ndarray) -> np.ndarray:
     """
     squares: np.ndarray = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     squares *= squares
-    return np.sqrt(np.rint(squares, out=squares), out=squares)
+    np.sqrt(np.rint(squares, out=squares), out=squares)
+    return squares
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:

@@ -50,13 +50,18 @@ def run(work: Callable[[], int]) -> int:
     _work_started = True
     try:
         code = work()
+        _ignore_signals()  # only Python's own clean-up is left
     except KeyboardInterrupt:
+        _ignore_signals()
         print(_MESSAGE, end="", file=sys.stderr)
         code = INTERRUPTED
-    if threading.current_thread() is threading.main_thread():  # no other may set handlers
-        for number in (signal.SIGINT, signal.SIGTERM):  # only Python's own clean-up is left
-            signal.signal(number, signal.SIG_IGN)
     return code
+
+
+def _ignore_signals() -> None:
+    if threading.current_thread() is threading.main_thread():  # no other may set handlers
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def raise_if_interrupted() -> None:
