@@ -269,6 +269,18 @@ def _a_shard_is_missing(folder: Path) -> None:
     (folder / "text_encoder" / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
+def _no_pieces_of_t5(folder: Path) -> None:
+    (folder / "tokenizer_2" / "tokenizer.json").unlink()
+
+
+def _no_tokenizer_of_t5(folder: Path) -> None:
+    _index(folder, "tokenizer_3", [None, None])
+
+
+def _of_the_other_pipeline(folder: Path) -> None:
+    _index(folder, "_class_name", "FluxPipeline")
+
+
 def _no_text_encoder(folder: Path) -> None:
     _index(folder, "text_encoder", [None, None])
 
@@ -292,24 +304,31 @@ def test_parts_of_another_model_are_refused(painter: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("spoil", "reason"),
+    ("kind", "spoil", "reason"),
     [
-        (_truncated, "cannot be read as a FLUX.2 Klein checkpoint"),
-        (_no_weights, "lacks the .safetensors of transformer"),
-        (_other_encoder, "text_encoder is transformers.CLIPTextModel, which Darkroom does not load"),
-        (_foreign_code, "scheduler is my_code.FlowMatchEulerDiscreteScheduler, which Darkroom does not load"),
-        (_of_another_model, "are not of one model"),
-        (_no_tokenizer, "lacks the vocabulary of its tokenizer"),
-        (_no_template, "lacks the chat template of its tokenizer"),
-        (_a_shard_is_missing, "cannot be read as a FLUX.2 Klein checkpoint"),
-        (_no_text_encoder, "text_encoder is None.None, which Darkroom does not load"),
+        ("flux1_fill", _no_pieces_of_t5, "lacks the vocabulary of its tokenizer_2"),
+        ("sd3", _no_tokenizer_of_t5, "lacks the vocabulary of its tokenizer_3"),
+        ("flux1_fill", _of_the_other_pipeline, "are not of one model"),
+        (DISTILLED, _truncated, "cannot be read as a FLUX.2 Klein checkpoint"),
+        (DISTILLED, _no_weights, "lacks the .safetensors of transformer"),
+        (DISTILLED, _other_encoder, "text_encoder is transformers.CLIPTextModel, which Darkroom does not load"),
+        (
+            DISTILLED,
+            _foreign_code,
+            "scheduler is my_code.FlowMatchEulerDiscreteScheduler, which Darkroom does",
+        ),
+        (DISTILLED, _of_another_model, "are not of one model"),
+        (DISTILLED, _no_tokenizer, "lacks the vocabulary of its tokenizer"),
+        (DISTILLED, _no_template, "lacks the chat template of its tokenizer"),
+        (DISTILLED, _a_shard_is_missing, "cannot be read as a FLUX.2 Klein checkpoint"),
+        (DISTILLED, _no_text_encoder, "text_encoder is None.None, which Darkroom does not load"),
     ],
 )
 def test_a_damaged_or_foreign_folder_is_refused_in_one_line(
-    painters: Path, tmp_path: Path, spoil: Callable[[Path], None], reason: str
+    painters: Path, tmp_path: Path, kind: str, spoil: Callable[[Path], None], reason: str
 ) -> None:
     folder = tmp_path / "spoilt"
-    shutil.copytree(painters / DISTILLED, folder)
+    shutil.copytree(painters / kind, folder)
     spoil(folder)
     with pytest.raises(SetupError) as caught:
         models_of(folder).diffusion  # noqa: B018

@@ -211,7 +211,7 @@ SD3: dict[str, Part] = {
             "joint_attention_dim": _T5["d_model"],
             "caption_projection_dim": 32,
             "pooled_projection_dim": 32,
-            "pos_embed_max_size": 64,
+            "pos_embed_max_size": 16,
         },
     ),
     "vae": (

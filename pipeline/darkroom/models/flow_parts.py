@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from darkroom.errors import SetupError
 
 _FEWEST_TOKENS = 256  # a byte-level tokenizer has one for each byte; published ones of T5 have 32,100
-_TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
+_TEXT_ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
 
 
 def check_parts(pipe: Any, folder: Path) -> None:
@@ -23,10 +23,11 @@ def check_parts(pipe: Any, folder: Path) -> None:
         SetupError: there is such a thing.
     """
     has_processor = hasattr(pipe, "processor")
-    found = (getattr(pipe, name, None) for name in _TOKENIZERS)
-    tokenizers = [pipe.processor.tokenizer] if has_processor else [each for each in found if each is not None]
-    if min(map(len, tokenizers)) < _FEWEST_TOKENS:
-        raise SetupError(f"{folder}: lacks the vocabulary of its tokenizer")
+    encoders = [name for name in _TEXT_ENCODERS if getattr(pipe, name, None) is not None]
+    for name in [each.replace("text_encoder", "tokenizer") for each in encoders]:
+        tokenizer = pipe.processor.tokenizer if has_processor else getattr(pipe, name)
+        if tokenizer is None or len(tokenizer) < _FEWEST_TOKENS:
+            raise SetupError(f"{folder}: lacks the vocabulary of its {name}")
     if type(pipe).__name__ in _WIDTHS and not has_processor and not pipe.tokenizer.chat_template:
         raise SetupError(f"{folder}: lacks the chat template of its tokenizer, such as tokenizer/chat_template.jinja")
     if not _FITS.get(type(pipe).__name__, _language_model_fits)(pipe):
