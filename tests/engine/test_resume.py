@@ -449,12 +449,16 @@ def test_a_finished_run_can_be_resumed_and_stays_what_it_is(driver: Driver, whol
     "a disk that is full when only the contact sheet or the page is missing, of a run or a sweep",
     "one line, exit code 4; all results are there, and resume=latest writes the reports",
 )
-@pytest.mark.parametrize("words", [(), ("-m", "stages.thing.iterations=1,2")], ids=["run", "sweep"])
+@pytest.mark.parametrize(
+    ("photos", "words"),
+    [(2, ()), (2, ("-m", "stages.thing.iterations=1,2")), (1, ("-m", "stages.thing.iterations=1,2"))],
+    ids=["run", "sweep", "sweep whose runs leave their picture to its sheet"],
+)
 @pytest.mark.parametrize("full", ["contact_sheet.jpg", "index.html"])
 def test_reports_without_room_are_written_by_a_resume(
-    words: Sequence[str], full: str, quick_cli: CliInProcess, monkeypatch: pytest.MonkeyPatch
+    photos: int, words: Sequence[str], full: str, quick_cli: CliInProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = [*masks_only(quick_cli, 2), *words]
+    command = [*masks_only(quick_cli, photos), *words]
     write = Folder.write
 
     def no_room(folder: Folder, path: str, *content: Any) -> None:
@@ -473,9 +477,11 @@ def test_reports_without_room_are_written_by_a_resume(
 
     fails(*command)
     before = {path: path.read_bytes() for path in quick_cli.run_folder().rglob("*.png") if path.name != full}
-    assert sum(path.parent.name == "results" for path in before) == (4 if words else 2)
+    assert sum(path.parent.name == "results" for path in before) == photos * (2 if words else 1)
     assert quick_cli("resume=latest").returncode == 0
+    pages = set(quick_cli.run_folder().rglob("index.html"))
     fails(f"resume={quick_cli.run_folder()}")  # the page of the earlier attempt does not stand in for the new one
+    assert set(quick_cli.run_folder().rglob("index.html")) == pages - {quick_cli.run_folder() / "index.html"}
     assert quick_cli("resume=latest").returncode == 0
     assert {"contact_sheet.jpg", "index.html"} <= {path.name for path in quick_cli.run_folder().iterdir()}
     assert all(path.read_bytes() == content for path, content in before.items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -144,14 +144,21 @@ def _stopped(folder: Path) -> datetime | None:
     try:
         if Folder(folder).holds(RUN):
             facts = read_facts(folder)
-            started, statuses = facts["started"], [str(facts["status"])]
-            wants_page = not keeps_results_only(facts)
+            started, statuses, runs = facts["started"], [str(facts["status"])], [folder]
         else:
             sweep = read_sweep(folder)
             started, statuses = sweep["started"], [str(job["status"]) for job in sweep["jobs"]]
-            wants_page = any(Folder(folder / job["folder"]).holds(PAGE) for job in sweep["jobs"])
+            runs = [folder / job["folder"] for job in sweep["jobs"]]
+        if all(status in ("done", "failed") for status in statuses) and not _lacks_page(folder, runs):
+            return None
     except RecordError:
         return None
-    if all(status in ("done", "failed") for status in statuses) and (Folder(folder).holds(PAGE) or not wants_page):
-        return None
     return datetime.fromisoformat(started).astimezone()
+
+
+def _lacks_page(folder: Path, runs: Sequence[Path]) -> bool:
+    """Whether the page of a run, or of a sweep with these runs, was to be written and is not there."""
+    if Folder(folder).holds(PAGE):
+        return False
+    begun = [run for run in runs if Folder(run).holds(RUN)]
+    return bool(begun) and not any(keeps_results_only(read_facts(run)) for run in begun)

@@ -146,13 +146,12 @@ def _sweep_job(job: Job | RefusedJob) -> SweepEntry:
 
 
 def _final_report(jobs: Jobs, sweep: Path | None) -> dict[str, Path]:
-    """`_report`. If it fails, old pages go: to `resume=latest`, a run without a page has not ended."""
+    """`_report`. If it fails, the old page goes: to `resume=latest`, a run or sweep without a page has not ended."""
     try:
         return _report(jobs, sweep)
     except OutputError as error:
-        for folder in filter(None, (sweep, *(job.folder for job in runnable(jobs)))):
-            with suppress(OSError):
-                Folder(folder).remove(PAGE)
+        with suppress(OSError):
+            Folder(sweep or jobs[0].folder).remove(PAGE)
         raise OutputError(f"{error}; the results are complete, and resume=latest writes the reports") from None
 
 
