@@ -15,6 +15,7 @@ from darkroom.errors import RecipeError
 from darkroom.models.weights import MINIATURE_WEIGHTS
 from darkroom.resources import CONF
 from darkroom.studio.command import opened
+from darkroom.studio.draft import with_parameter
 from support.in_process import CliInProcess
 from support.lora_files import write_lora
 from support.runs import CAR, journal
@@ -118,6 +119,29 @@ def test_the_studio_takes_none() -> None:
         opened([f"dataset.images={CAR}", "speed=lcm4"]),
     ):
         pass
+
+
+def test_the_page_comes_before_the_preset_that_a_painter_brings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.yaml").write_text(
+        f"name: own\ndataset: {{images: {CAR}}}\n"
+        "stages: {car: {op: grabcut, box: [100, 100, 400, 300]}, inpaint: {prompt: snow, steps: 20, seed: 1}}\n"
+    )
+    words = ["recipe=own.yaml", "models=z_image", "models.inpaint=miniature"]
+    with opened([*words, "speed=none", "outputs=undistilled"]) as made:
+        assert made.draft.state.stages["inpaint"]["steps"] == 20
+    with opened(words) as made:
+        assert made.draft.state.stages["inpaint"]["steps"] == 8, "a new draft begins with the preset"
+        made.change(made.draft.state.revision, lambda state: with_parameter(state, "inpaint", "steps", 2))
+        made.paint(0)
+        made.worker.submit(made.worker.stop, 3)
+        made.worker.run()
+        (line,) = journal(next(Path("outputs").glob("*_own")))
+        assert line["settings"][-1]["steps"] == 2, line["settings"]
+    with opened(words) as made:
+        assert made.draft.state.stages["inpaint"]["steps"] == 2
 
 
 def test_the_record_holds_plain_values_and_needs_no_preset(quick_cli: CliInProcess, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from darkroom.config.compose import Composed, check_single, compose, compose_giv
 from darkroom.config.override_errors import check_words
 from darkroom.config.recipe_paths import outputs_folder
 from darkroom.config.settings import Settings
+from darkroom.config.speed import GROUP
 from darkroom.dataset import Dataset, Photo
 from darkroom.errors import OutputError, RecipeError, SetupError
 from darkroom.report.commands import word
@@ -38,6 +39,7 @@ _PORT, _LOOPBACK = 8642, "127.0.0.1"
 _OWN = ("port", "host")
 _ANY = ("0.0.0.0", "::")
 _SETTINGS = re.compile(r"[+~]*(models|memory|device|results|outputs|strict)\b")
+_NO_PRESET = f"{GROUP}=none"  # what a draft says comes before the preset that `models=` brings
 _NEW = {"name": "studio", "stages": {"object": {"op": "sam"}, "refine": None, "invert": None, "inpaint": None}}
 """The recipe that a studio without `recipe=` begins with: an object gets a new background."""
 
@@ -79,7 +81,7 @@ def opened(words: Sequence[str]) -> Iterator[Studio]:
     check_words(words)
     check_single(words)
     _refuse_presets(words)
-    composed = _composed(words)
+    composed, settings_words = _composed(words), [*filter(_SETTINGS.match, words), _NO_PRESET]
     settings, outputs = Settings.parse(composed.config), outputs_folder(str(composed.config.get("outputs")))
     settings.models()  # raises `SetupError` before anything is written
     files, dataset = _place(composed, outputs / "studio")
@@ -90,13 +92,12 @@ def opened(words: Sequence[str]) -> Iterator[Studio]:
     with locked(store.folder, shared=True, busy=in_use), locked(files.folder, busy=taken):
         config = composed.config
         if files.exists():  # what the words say of stages was said when it began
-            settings_words = filter(_SETTINGS.match, words)
             config = compose([word("recipe", str(files.folder / RECIPE)), *settings_words]).config
         rows = {photo.name: photo for photo in _drawn_on(config, files)}
         photos = [_usable(rows.get(photo.name, photo)) for photo in _each_once(dataset)]
         draft = Draft(files, str(config["name"]), dataset, photos, config)
         draft.save(draft.state)
-        yield Studio(draft, Photos(photos), settings, outputs, list(filter(_SETTINGS.match, words)))
+        yield Studio(draft, Photos(photos), settings, outputs, settings_words)
 
 
 def _drawn_on(config: Mapping[str, Any], files: DraftFiles) -> Iterator[Photo]:
@@ -128,8 +129,9 @@ def _port(text: str) -> int:
 
 
 def _refuse_presets(words: Sequence[str]) -> None:
-    """Raise `RecipeError` for `speed=`: a draft keeps its steps but, like every recipe, no path of a LoRA."""
-    if preset := next((each for each in words if each.lstrip("+").startswith("speed=")), None):
+    """Raise `RecipeError` for a preset: a draft keeps its steps but, like every recipe, no path of a LoRA."""
+    given = (each for each in words if each.lstrip("+").startswith(f"{GROUP}=") and each != _NO_PRESET)
+    if preset := next(given, None):
         raise RecipeError(f"command line: {preset}: not in the studio, whose page sets the steps; give it to a run")
 
 
