@@ -53,9 +53,20 @@ def _no_index(folder: Path) -> None:
     (folder / "model_index.json").unlink()
 
 
+def _index_of_nothing(folder: Path) -> None:
+    (folder / "model_index.json").write_text("[]")
+
+
+def _part_without_a_class(folder: Path) -> None:
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "unet": "x"}))
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
+        (_index_of_nothing, "should name the parts of a checkpoint"),
+        (_part_without_a_class, "unet is x, which Darkroom does not load"),
         (_without_a_tensor, "unet: lacks tensors: conv_out.weight"),
         (_truncated, "cannot be read as a Stable Diffusion checkpoint"),
         (_only_pickled, "lacks the .safetensors of unet"),

@@ -26,14 +26,17 @@ def read_index(folder: Path) -> dict[str, Any]:
     file = folder / "model_index.json"
     if not file.is_file():
         raise SetupError(f"{folder}: holds no model_index.json, so it is no diffusers folder")
-    index: dict[str, Any] = json.loads(file.read_text())
+    index = json.loads(file.read_text())
+    if not isinstance(index, dict):
+        raise SetupError(f"{file}: should name the parts of a checkpoint, as {{'vae': ['diffusers', 'AutoencoderKL']}}")
     family = family_of(index)
     if family is None:
         known = ", ".join(each.title for each in FAMILIES)
         raise SetupError(f"{folder}: is for {index.get('_class_name')}; inpainting takes {known}")
     for name, value in index.items():
-        if isinstance(value, list) and not _is_accepted(name, value, family):
-            raise SetupError(f"{file}: {name} is {'.'.join(map(str, value))}, which Darkroom does not load")
+        if (isinstance(value, list) or name in family.components) and not _is_accepted(name, value, family):
+            shown = ".".join(map(str, value)) if isinstance(value, list) else value
+            raise SetupError(f"{file}: {name} is {shown}, which Darkroom does not load")
     return index
 
 
@@ -54,6 +57,8 @@ def pipeline_settings(index: Mapping[str, Any]) -> Mapping[str, Any]:
     return known_family(index).settings.get(pipeline_class(index), {})
 
 
-def _is_accepted(name: str, class_path: list[Any], family: PainterFamily) -> bool:
+def _is_accepted(name: str, class_path: Any, family: PainterFamily) -> bool:
+    if not isinstance(class_path, list) or len(class_path) != 2 or class_path[0] not in _LIBRARIES:
+        return False
     accepted = family.components.get(name)
-    return class_path[0] in _LIBRARIES and (not accepted or ".".join(map(str, class_path)) in accepted)
+    return not accepted or ".".join(map(str, class_path)) in accepted
