@@ -94,6 +94,16 @@ def test_a_prompt_with_settings_of_its_own_is_refused(key: str) -> None:
     assert painted({"prompt": ["snow", {"prompt": "rain", "seed": 5}]}, "speed=lcm4")["steps"] == 4
 
 
+def test_a_refusal_names_the_painter_that_brings_the_preset() -> None:
+    stage = {"prompt": [{"prompt": "rain", "steps": 12}, "snow"]}
+    with pytest.raises(RecipeError) as refused:
+        painted(stage, "models=z_image")
+    cause = "speed=zimage8, which models=z_image brings, sets it for all prompts"
+    advice = "take it out; speed=none keeps the recipe's values"
+    assert str(refused.value) == f"recipe: stages.inpaint.prompt[0].steps: {cause}; {advice}"
+    painted(stage, "models=z_image", "speed=none")
+
+
 @pytest.mark.parametrize(
     ("word", "line"),
     [

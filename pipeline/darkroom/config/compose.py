@@ -157,8 +157,8 @@ def compose(overrides: Sequence[str]) -> Composed:
     recipe = _recipe(choice)
     file = recipe if isinstance(recipe, Path) else None
     source = recipe_paths.label(file) if file else "recipe"
-    preset = str(hydra.runtime.choices.get(speed.GROUP))
-    used = speed.apply_speed(config, preset, source, overridden | _inner_keys(overrides))
+    preset, painter = (str(hydra.runtime.choices.get(group)) for group in (speed.GROUP, "models"))
+    used = speed.apply_speed(config, preset, source, overridden | _inner_keys(overrides), painter)
     config = stage_order.place_stages(config, "command line")
     recipe_paths.make_paths_absolute(config, Path.cwd())
     prompts_file.read_prompt_files(config)

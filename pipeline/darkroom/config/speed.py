@@ -32,7 +32,9 @@ def check_words(words: Sequence[str]) -> None:
         raise RecipeError(f"command line: {word}: {known}")
 
 
-def apply_speed(config: dict[str, Any], name: str, source: str, overridden: Collection[str]) -> str | None:
+def apply_speed(
+    config: dict[str, Any], name: str, source: str, overridden: Collection[str], painter: str
+) -> str | None:
     """Put the preset's values into a composed configuration, so that its snapshot needs no preset.
 
     The preset comes before the recipe, and the command line before the preset. LoRAs are added to those that are there.
@@ -45,6 +47,7 @@ def apply_speed(config: dict[str, Any], name: str, source: str, overridden: Coll
         name: of the preset.
         source: the recipe, as error lines name it.
         overridden: the dotted keys that the command line gives.
+        painter: the NAME of `models=NAME`, which brings the preset unless the command line gives one.
 
     Returns:
         the name, if stages use the preset's own LoRA; None for a LoRA that the settings put in its place.
@@ -59,7 +62,9 @@ def apply_speed(config: dict[str, Any], name: str, source: str, overridden: Coll
     found = dict(_stages(stages)) if isinstance(stages, Mapping) else {}
     if not found and GROUP in overridden:
         raise RecipeError(f"command line: {GROUP}={name}: the recipe has no `{_OP}` stage")
-    problems = [problem for key, stage in found.items() for problem in _problems(key, stage, name, preset)]
+    cause = f"{GROUP}={name}" if GROUP in overridden else f"{GROUP}={name}, which models={painter} brings,"
+    advice = "take it out" if GROUP in overridden else f"take it out; {GROUP}=none keeps the recipe's values"
+    problems = [each for key, stage in found.items() for each in _problems(key, stage, preset, cause, advice)]
     if problems:
         raise RecipeError([f"{origin(key, source, overridden)}: {key}: {text}" for key, text in problems])
     for key, stage in found.items():
@@ -76,7 +81,7 @@ def apply_speed(config: dict[str, Any], name: str, source: str, overridden: Coll
 
 
 def check_painter(name: str, models: Models) -> None:
-    """Make sure that the painter is an SDXL, which the LoRAs of all presets are for, before anyone downloads them.
+    """Make sure that the painter of a preset with a LoRA is an SDXL, which these LoRAs are for, before any download.
 
     Args:
         name: of the preset.
@@ -101,14 +106,16 @@ def _stages(stages: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, stage
 
 
-def _problems(name: str, stage: Mapping[str, Any], preset: str, values: Collection[str]) -> Iterator[tuple[str, str]]:
+def _problems(
+    name: str, stage: Mapping[str, Any], values: Collection[str], cause: str, advice: str
+) -> Iterator[tuple[str, str]]:
     prompts = stage.get("prompt")
     for index, entry in enumerate(prompts if isinstance(prompts, list) else ()):
         for key in values:
             if isinstance(entry, Mapping) and key in entry:
-                yield f"stages.{name}.prompt[{index}].{key}", f"{GROUP}={preset} sets it for all prompts; take it out"
+                yield f"stages.{name}.prompt[{index}].{key}", f"{cause} sets it for all prompts; {advice}"
     if "lora" in values and isinstance(stage.get("lora"), str):
-        yield f"stages.{name}.lora", f"{stage['lora']} cannot be joined with the LoRA of {GROUP}={preset}"
+        yield f"stages.{name}.lora", f"{stage['lora']} cannot be joined with the LoRA of {cause}".rstrip(",")
 
 
 def _values(preset: Mapping[str, Any], stage: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
