@@ -80,6 +80,9 @@ def test_a_list_takes_the_place_of_a_mapping_and_a_mapping_that_of_a_list() -> N
     assert painted({**PLAIN, "lora": [{"ink": 0.5}, {}]}, "stages.inpaint.lora={dusk: 1}")["lora"] == {"dusk": 1}
     assert painted(mixed, "stages.inpaint.lora={dusk: 1}")["lora"] == {"ink": 1, "dusk": 1}
     painted(mixed, "stages.inpaint.control=[{canny: 0.5}, {canny: 1}]")
+    within = painted({**mixed, "seed": {"count": 3}}, "stages.inpaint={seed: [1], lora: [{ink: 0.5}, {}], steps: 6}")
+    assert within["lora"] == [{"ink": 0.5}, {}] and within["steps"] == 6
+    painted({**PLAIN, "seed": [1]}, "stages={inpaint: {seed: {count: 3}}, car: {points: [[1, 2]]}}")
     with pytest.raises(RecipeError, match=r"stages\.inpaint"):
         painted(mixed, "stages.inpaint=[1]")
 

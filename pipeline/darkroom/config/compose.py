@@ -270,17 +270,21 @@ def _words(overrides: Sequence[str]) -> list[str]:
             written = _read(choice)
     words = []
     for word, each in zip(overrides, parsed, strict=True):
-        if each in several and _replaces(each.value(), written, each.key_or_group.split(".")):
-            words.append(f"{each.key_or_group}=null")
+        words += [f"{key}=null" for key in _replaced(each.value(), written, each.key_or_group)]
         words.append(f"++{word}" if _OPEN.match(word) else word)
     return words
 
 
-def _replaces(value: Any, written: Any, keys: Sequence[str]) -> bool:
-    """Whether a list takes the place of a mapping that a recipe has at these keys, or a mapping that of a list."""
-    for key in keys:
-        written = written.get(key) if isinstance(written, Mapping) else None
-    return isinstance(written, Mapping | list) and isinstance(written, list) != isinstance(value, list)
+def _replaced(value: Any, written: Any, key: str) -> Iterator[str]:
+    """The keys within this one at which a list takes the place of a recipe's mapping, or a mapping that of a list."""
+    for part in key.split("."):
+        written = written.get(part) if isinstance(written, Mapping) else None
+    if isinstance(value, Mapping) and isinstance(written, Mapping):
+        for inner, part in value.items():
+            if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", str(inner)):  # can be a part of a dotted key
+                yield from (f"{key}.{found}" for found in _replaced(part, written, str(inner)))
+    elif {type(value), type(written)} == {dict, list}:
+        yield key
 
 
 def _inner_keys(overrides: Sequence[str]) -> frozenset[str]:
