@@ -99,3 +99,7 @@ def test_a_dry_run_checks_each_row_and_leaves_out_a_refused_job(
     told = capsys.readouterr()
     assert "2 photos, 1 picture\n" in told.out and "rows.jsonl:1: stages.mars.prompt: (snow:1.4)" in told.out
     assert "warning: stages.mars.prompt: `[wet]` is how web UIs give less weight" in told.out
+    few = ("dry_run=false", "stages.mars.steps=2", "stages.mars.prompt_syntax=compel")
+    assert command_line(recipe, *words[:2], *words[3:], "dataset.manifest=rows.jsonl", *few) == 3
+    refused = journal(next(recipe.glob("outputs/*/journal.jsonl")).parent)[0]
+    assert refused["status"] == "failed" and f"{refused['error']}\n" in told.out, "the run uses the same words"

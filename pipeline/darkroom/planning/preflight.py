@@ -99,7 +99,7 @@ class Preflight:
             self._unplanned = self._unplanned or f"{photo.name}: {photo.located(error)}"
             raise PhotoError(photo.located(error)) from None
         if refused := self._add(photo.row, tree):
-            raise PhotoError(photo.located("; ".join(f"{key}: {text}" for key, text in refused)))
+            raise PhotoError(photo.located(_reason(refused)))
         return tree
 
     def warnings(self, strict: bool, source: str, overridden: Collection[str] = ()) -> tuple[str, ...]:
@@ -179,15 +179,16 @@ def planned(photo: Photo, plan: Callable[[], Sequence[Step]], models: Models) ->
     """
     try:
         steps = plan()
-        if reason := _reason(models, steps):
-            raise PhotoError(reason)
+        if refused := [each for step in _all(steps) for each in _named(step.name, step.stage.refusals(models))]:
+            raise PhotoError(_reason(refused))
     except PhotoError as error:
         raise PhotoError(photo.located(error)) from None
     return steps
 
 
-def _reason(models: Models, steps: Sequence[Step]) -> str:
-    return "; ".join(dict.fromkeys(line for step in _all(steps) for line in refusals(step.name, step.stage, models)))
+def _reason(refused: Iterable[Problem]) -> str:
+    """Why the models refuse a photo, in one line; each reason once."""
+    return "; ".join(f"{key}: {text}" for key, text in dict.fromkeys(refused))
 
 
 def check_outputs(recipe: Recipe, results: Results) -> None:
