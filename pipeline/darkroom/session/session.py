@@ -174,7 +174,10 @@ def _report(jobs: Jobs, sweep: Path | None) -> dict[str, Path]:
 
 
 def _is_shown_by_sweep(folder: Path) -> bool:
-    """Whether a run made one picture about which there is nothing to say, so that the sheet of its sweep shows it."""
+    """Whether a run made one picture about which there is nothing to say.
+
+    The sheet of its sweep shows this picture, as far as it fits (`sheet.MAX_HEIGHT`); the pages show it always.
+    """
     lines = list(islice(read_journal(folder, skip_damaged=True), 2))
     return len(lines) == 1 and lines[0]["status"] == "done" and not lines[0]["flags"]
 
