@@ -143,7 +143,7 @@ def test_controls_and_references_steer_and_leave_no_trace(tiny_folder: Path, tmp
 
 
 @BITS
-@pytest.mark.parametrize("kind", PAINTERS)
+@pytest.mark.parametrize("kind", [kind for kind in PAINTERS if kind != "qwen_image_edit"])  # which takes 20 s
 def test_flow_transformers_keep_small_weights_too(tmp_path: Path, kind: str, bits: str) -> None:
     folder = write_painter(tmp_path / kind, kind)
     full, small = models_of(folder).diffusion, models_of(folder, weights=bits).diffusion

@@ -77,4 +77,4 @@ def test_a_picture_that_would_be_too_large_fails_alone(folder: Path, quick_cli: 
     (run,) = (path.parent for path in Path("outputs").glob("*/journal.jsonl"))
     statuses = {line["photo"]: (line["status"], line["error"]) for line in journal(run)}
     assert statuses["a.png"][0] == "done" and statuses["wide.png"][0] == "failed"
-    assert "enlarged 8 times" in statuses["wide.png"][1]
+    assert statuses["wide.png"][1] == "`scale: 8` makes a picture of 3000 x 30 px too large; at most 6.66"
