@@ -173,7 +173,7 @@ def finish(driver: Driver, killed: SimpleNamespace, whole: SimpleNamespace) -> N
         (True, 20),
         (False, 60),
         pytest.param(True, 1, marks=pytest.mark.slow),
-        pytest.param(False, 4, marks=pytest.mark.slow),
+        pytest.param(False, 12, marks=pytest.mark.slow),
     ],
 )
 def test_killed_at_any_point_a_run_is_finished_as_if_nothing_had_been(
