@@ -3,7 +3,7 @@
     python -m benchmarks [--rounds N] [--only GROUP ...] [--quick]
 
 Machines differ and are shared, so the figures are ratios of processes that took turns in one run. The whole takes some
-ten minutes on two quiet cores. With `--only` or `--quick` the figures are printed, but not written to any page.
+fifteen minutes on two quiet cores. With `--only` or `--quick` the figures are printed, but not written to any page.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The published architectures at full size, with random weights, through the code that a user's download meets.
 
-make test-full-size     (12 GB of disk, 20 GB of memory, some half an hour on two cores)
+make test-full-size     (16 GB of disk, 20 GiB of memory, some half an hour on two cores)
 """
 
 from __future__ import annotations
