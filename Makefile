@@ -72,7 +72,7 @@ eval-edges: setup  ## measure soft edges on drawn scenes with known alpha (7 min
 eval-photos: setup  ## measure `subject` on your photos: DIR=folder, true masks in DIR/masks or MASKS=folder
 	$(PY) -m benchmarks.eval_photos '$(DIR)' $(if $(MASKS),--masks '$(MASKS)')
 
-test-full-size: setup  ## the real architectures at full size with random weights (15 GB of disk, 20 GiB of memory)
+test-full-size: setup  ## the real architectures at full size with random weights (16 GB of disk, 20 GiB of memory)
 	$(PY) -m pytest -m full_size tests/full_size
 
 fuzz: setup  ## damage records, stores, tables and photos at random; SECONDS=600 for ten minutes
