@@ -224,7 +224,7 @@ def test_a_sweep_over_recipes_needs_no_special_words(quick_cli: Cli) -> None:
 
 
 def test_a_sweep_over_a_bad_recipe_names_its_problem(quick_cli: Cli) -> None:
-    (quick_cli.folder / "bad.yaml").write_text("stages: [sam, invert]")
+    (quick_cli.folder / "bad.yaml").write_text("dataset: {images: x.png}\nstages: [sam, invert]")
     done = quick_cli("-m", "recipe=bad.yaml,car_on_mars", "models=miniature", "dry_run=true")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()

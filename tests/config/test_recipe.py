@@ -6,7 +6,10 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from darkroom.config.compose import compose, compose_given
 from darkroom.config.prompts_file import read_prompt_files
 from darkroom.config.recipe import parse
 from darkroom.config.recipe_file import find, read
@@ -134,6 +137,55 @@ stages:
 def test_what_is_more_than_data_is_refused_in_one_line(tmp_path: Path, text: str, expected: str) -> None:
     (line,) = problems(tmp_path, text)
     assert expected in line and "\n" not in line
+
+
+MISTAKES = """
+base: base
+x: 1
+nmae: cars
+dataset: {3: a, lmit: 2}
+stages:
+  inpaint: {sed: 7, steps: 0, prompt: "${x}"}
+"""
+
+
+def test_a_wrong_form_hides_no_other_mistake_of_a_recipe_and_its_base(tmp_path: Path) -> None:
+    written(tmp_path, GOOD + "onempty: skip\n", "base.yaml")
+    mine = written(tmp_path, MISTAKES)
+    with pytest.raises(RecipeError) as caught:
+        compose([f"recipe={mine}", "stages.inpaint.steps=4"])  # which mends one of them
+    places = [line.split(": ")[:2] for line in caught.value.problems]
+    assert all(Path(file).name == "mine.yaml" for file, key in places if key != "onempty")
+    keys = ["dataset.3", "dataset.lmit", "nmae", "onempty", "stages.inpaint.prompt", "stages.inpaint.sed", "x"]
+    assert sorted(key for _, key in places) == keys
+
+
+KEYS = [
+    "_x_",
+    "base",
+    "dataset",
+    "stages",
+    "wildcards",
+    "inpaint",
+    "op",
+    "after",
+    "images",
+    "only",
+    "prompt",
+    "prompts_file",
+    "seed",
+]
+ANY_FORM = st.recursive(
+    st.sampled_from([None, 3, True, "x", "a\0b", "${x}", "sam", "car_on_mars", "x.txt"]),
+    lambda part: st.lists(part, max_size=3) | st.dictionaries(st.sampled_from([1, None, *KEYS]), part, max_size=4),
+)
+
+
+@given(st.dictionaries(st.sampled_from(["name", "base", "dataset", "stages", "wildcards", "hydra"]), ANY_FORM))
+@settings(max_examples=60, deadline=None)
+def test_a_recipe_of_any_form_is_refused_in_lines(content: dict[str, object]) -> None:
+    with pytest.raises(RecipeError):
+        compose_given({"nmae": 1, **content}, [])
 
 
 def test_a_long_line_of_bases_is_no_circle(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from hydra.errors import MissingConfigException, OverrideParseException
 
 from darkroom.config import recipe_file, settings, speed
+from darkroom.config.recipe import parse
 from darkroom.config.shipped_recipes import available
 from darkroom.errors import RecipeError, suggest
 
@@ -45,7 +46,7 @@ def explain(error: BaseException, words: Sequence[str], read: ReadRecipe) -> Rec
     """
     ours = next((cause for cause in _causes(error) if isinstance(cause, RecipeError)), None)
     if ours is not None:
-        return ours
+        return _with_further(ours, words) if isinstance(ours, recipe_file.WrongRecipe) else ours
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return RecipeError(_missing(error.missing_cfg_file, error.options or []))
     key = re.search(r"Could not override '([^']+)'", str(error))
@@ -110,6 +111,23 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def _with_further(error: recipe_file.WrongRecipe, words: Sequence[str]) -> RecipeError:
+    """The error with the other mistakes of the recipe, except those in what overrides replace."""
+    overridden = [re.sub(r"^[+~]+", "", word).partition("=")[0] for word in words]
+    try:
+        parse(error.rest, error.source, overridden)
+    except RecipeError as all_others:
+        lines = [line for line in all_others.problems if line.startswith(f"{error.source}: ")]
+        return RecipeError([*error.problems, *(line for line in lines if not _is_known(line, error.problems))])
+    return error
+
+
+def _is_known(line: str, known: Sequence[str]) -> bool:
+    """Whether another line is about the same key, or about a part of its value."""
+    start = ": ".join(line.split(": ")[:2])
+    return any(other.startswith((f"{start}:", f"{start}.", f"{start}[")) for other in known)
 
 
 def _missing(file: str, options: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from darkroom.errors import suggest
@@ -18,6 +19,7 @@ MAX_STAGES = 100
 NAME_FORM = "1 to 80 letters, digits, - or _, of at most 120 bytes in UTF-8"  # of a recipe and of a stage
 MAX_NAME_BYTES = 120  # both names become parts of file names, which file systems limit to 255 bytes
 
+_ALLOWED = (*KEYS, "base")  # in a recipe file
 _NAME = re.compile(r"[\w-]{1,80}")
 _INTERPOLATION = re.compile(r"\$\{([^}]*)\}?")
 _REFERENCE = re.compile(r"(item|wildcard)\.\w+")
@@ -30,10 +32,28 @@ def is_name(text: str) -> bool:
 
 def find_unknown_keys(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """(key, problem) of every top-level key that a recipe file does not have."""
-    allowed = (*KEYS, "base")
     for key in config:
-        if isinstance(key, str) and key not in allowed and not _is_code(key):
-            yield key, f"unknown key, {suggest(key, allowed)}"
+        if isinstance(key, str) and key not in _ALLOWED and not _is_code(key):
+            yield key, f"unknown key, {suggest(key, _ALLOWED)}"
+
+
+def as_meant(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe file's content without unknown keys and keys that are no text, so that the rest can be checked.
+
+    What stands under a misspelt key is put under the right one.
+    """
+    unknown = dict(find_unknown_keys(config))
+    meant: dict[str, Any] = _with_text_keys({key: value for key, value in config.items() if key not in unknown})
+    for key in unknown:
+        for close in get_close_matches(key, _ALLOWED, n=1):
+            meant.setdefault(close, _with_text_keys(config[key]))
+    return meant
+
+
+def _with_text_keys(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {key: _with_text_keys(value) for key, value in node.items() if isinstance(key, str)}
+    return [_with_text_keys(value) for value in node] if isinstance(node, list) else node
 
 
 def find_malformed(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
