@@ -146,7 +146,8 @@ def test_a_sweep_over_models_loads_each_and_shares_what_depends_on_none(
 
     monkeypatch.setattr(Runner, "run", watch)
     weights = str(ROOT / "pipeline/darkroom/models/miniature/weights/sdxl_inpaint")
-    assert here("-m", "recipe=mine.yaml", f"models.inpaint=miniature,{weights}", "dataset.images=photos/a.png") == 0
+    words = ["recipe=mine.yaml", "dataset.images=photos/a.png", "memory.threads=1"]
+    assert here("-m", *words, f"models.inpaint=miniature,{weights}") == 0
     assert computed == [{"sam": 1, "refine": 1, "inpaint": 1}, {}]  # other words, the same weights
     (one,), (other,) = (journal(only(Path("outputs")) / f"{number}_mine") for number in (0, 1))
     assert one["files"] == other["files"]

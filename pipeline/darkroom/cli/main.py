@@ -105,7 +105,8 @@ def _compose(given: argparse.Namespace) -> int:
 def _jobs(given: argparse.Namespace) -> Sequence[Job | RefusedJob] | None:
     """The jobs that a command line asks for; None if it asked for something to print."""
     from darkroom.config import recipe_yaml
-    from darkroom.config.compose import check_single, complete, compose
+    from darkroom.config.compose import check_single, compose
+    from darkroom.config.hydra_loader import complete
     from darkroom.config.override_errors import check_words
     from darkroom.session.prepare import prepare, prepare_sweep
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from darkroom.config import recipe_paths
 from darkroom.config.compose import Composed, check_single, compose, compose_given, expand
+from darkroom.config.hydra_loader import HydraLoader
 from darkroom.config.jobs import Job, RefusedJob
 from darkroom.config.recipe import check_dataset, parse
 from darkroom.config.recipe_form import is_name
@@ -48,8 +49,8 @@ def prepare_sweep(words: Sequence[str]) -> list[Job | RefusedJob]:
     Raises:
         RecipeError: the words cannot be read.
     """
-    stamp, all_words = _stamp(), expand(words)
-    composed = [_attempt(partial(compose, job_words)) for job_words in all_words]
+    stamp, all_words, loader = _stamp(), expand(words), HydraLoader()
+    composed = [_attempt(partial(compose, job_words, loader)) for job_words in all_words]
     places = [_attempt(partial(_outputs, job.config)) for job in composed if isinstance(job, Composed)]
     folders = list(dict.fromkeys(place for place in places if isinstance(place, Path)))
     if len(folders) > 1:
