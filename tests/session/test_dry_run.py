@@ -17,7 +17,7 @@ from PIL import Image
 
 from darkroom.config.jobs import Job
 from darkroom.engine.run_job import run_jobs
-from darkroom.session import counts
+from darkroom.session import counts, disk_estimate
 from darkroom.session.disk_estimate import disk_line
 from darkroom.session.dry_run import dry_run
 from darkroom.session.session import run as run_session
@@ -148,6 +148,7 @@ def test_it_tells_for_each_kind_of_models_what_has_to_be_loaded(photos: Path, tm
 def test_its_memory_does_not_grow_with_the_number_of_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counts, "_REMEMBERED", 100)
     monkeypatch.setattr(counts, "_PHOTOS_REMEMBERED", 50)
+    monkeypatch.setattr(disk_estimate, "SIZES_READ", 50)
     stages = {"m": {"op": "text", "phrase": "x"}, "paint": {**PAINT, "prompt": "mars", "seed": list(range(9))}}
 
     class Empty(Store):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -42,22 +42,19 @@ def photo_digest(path: str | Path) -> str:
         PhotoError: it cannot be read.
     """
     memory = _memory
-    status = None if memory is None else _status(path)
-    if memory is None or status is None:
+    if memory is None:
         return codec.photo_digest(Path(path))
+    try:
+        status = os.stat(path)  # noqa: PTH116  # a million times
+    except (OSError, ValueError):
+        return codec.photo_digest(Path(path))  # which gives the reason
     if (found := memory.find(status)) is not None:
         return found
     digest = codec.photo_digest(Path(path))
-    if (after := _status(path)) is not None and _identity(after) == _identity(status):
-        memory.add(status, digest)
+    with suppress(OSError):
+        if _identity(os.stat(path)) == _identity(status):  # noqa: PTH116
+            memory.add(status, digest)
     return digest
-
-
-def _status(path: str | Path) -> os.stat_result | None:
-    try:
-        return os.stat(path)  # noqa: PTH116  # a million times
-    except (OSError, ValueError):  # reading the file gives the reason
-        return None
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 
 from darkroom.errors import PhotoError
 from darkroom.models import Models
-from darkroom.planning.by_identity import ByIdentity
 from darkroom.stages import Stage
 from darkroom.stages.markers import FileNamePart, LoraNames, PathField, StageName
 from darkroom.system.files import digest_of
 
 FORMAT = 3  # raise it when the format of stored results changes
 LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "scipy")  # that any op may use
+
+_REMEMBERED = 500  # stages
 
 _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
@@ -37,10 +38,10 @@ class Keys:
 
     def __init__(self, models: Models) -> None:
         self._models = models
-        self._photo = _ENCODE(("photo", FORMAT, _libraries(), "")).removesuffix('""]')  # and a digest
+        self._photo = hashlib.sha256(_ENCODE(("photo", FORMAT, _libraries(), "")).removesuffix('"]').encode())
         self._libraries = _ENCODE(_libraries())
         self._identity = cache(lambda kind, batch_size: _ENCODE(models.identity(kind)))
-        self._facts = ByIdentity(_facts)
+        self._known: dict[int, _Known] = {}
         self._encoded: dict[type[Stage], _Encoded] = {}
 
     def photo(self, digest: str) -> str:
@@ -49,7 +50,7 @@ class Keys:
         Args:
             digest: SHA-256 of its file.
         """
-        return hashlib.sha256(f'{self._photo}"{digest}"]'.encode()).hexdigest()
+        return _continued(self._photo, f'{digest}"]')
 
     def step(self, op: str, stage: Stage, parent: str, above: Mapping[str, str], name: str) -> str:
         """The key of a step's result.
@@ -64,18 +65,23 @@ class Keys:
         Raises:
             PhotoError: a file that the stage reads is missing.
         """
-        facts = self._facts(stage)
+        known = self._known.get(id(stage))
+        if known is None or known.batch_size != self._models.batch_size:
+            known = self._know(op, stage)
+        if known.is_alone:  # most
+            return _continued(known.start, f'{parent}"]')
+        masks = [above.get(mask, "") for mask in known.masks]
+        files = [content(path) for path in stage.input_files(name)] if known.reads_files else []
+        return _continued(known.start, '","'.join([parent, *masks, *files]) + '"]')
+
+    def _know(self, op: str, stage: Stage) -> _Known:
+        """What the keys of a stage's results need, which stays as long as the size of batches does."""
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
         size = self._models.batch_size
-        fingerprint = facts.prints.get(size)
-        if fingerprint is None:
-            fingerprint = facts.prints[size] = self._fingerprint(op, stage, size)
-        inputs = [parent, fingerprint]
-        if facts.masks:
-            inputs += [above.get(name, "") for name in facts.masks]
-        if facts.reads_files:
-            inputs += [content(path) for path in stage.input_files(name)]
-        parts = '","'.join(inputs)
-        return hashlib.sha256(f'["{parts}"]'.encode()).hexdigest()  # JSON of hexadecimal texts
+        known = _Known(stage, size, self._fingerprint(op, stage, size))
+        self._known[id(stage)] = known
+        return known
 
     def _fingerprint(self, op: str, stage: Stage, batch_size: int) -> str:
         """The hash of a step without its input. `batch_size` can change during a run."""
@@ -86,6 +92,13 @@ class Keys:
         encoded = self._encoded[type(stage)] = latest.followed_by(parameters(stage))
         text = f'["{op}",{stage.version},{{{",".join(encoded.texts)}}},[{",".join(models)}],{self._libraries}]'  # JSON
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _continued(start: hashlib._Hash, text: str) -> str:
+    """The hash of a text that continues another one, in hexadecimal digits."""
+    whole = start.copy()
+    whole.update(text.encode())
+    return whole.hexdigest()
 
 
 class _Encoded(NamedTuple):
@@ -120,26 +133,29 @@ def _pair(name: str, value: Any) -> str:
     return f"{_ENCODE(name)}:{_ENCODE(value)}"
 
 
-class _Facts(NamedTuple):
-    """What the key of a stage needs.
+class _Known:
+    """What is known of a stage.
 
     Attributes:
+        stage: it is kept alive, so that its identity is its own.
+        batch_size: with which the fingerprint was made.
+        start: the hash of `["` and the fingerprint of the stage (`Keys._fingerprint`): of a JSON list of hexadecimal
+            texts, which keys continue.
         masks: see `Stage.needed_masks`.
         reads_files: whether it may have input files.
-        prints: its `Keys._fingerprint` by the size of a batch; filled in when needed.
+        is_alone: whether its results depend on nothing else but those of the step before it.
     """
 
-    masks: Sequence[str]
-    reads_files: bool
-    prints: dict[int, str]
+    __slots__ = ("batch_size", "is_alone", "masks", "reads_files", "stage", "start")
 
-
-def _facts(stage: Stage) -> _Facts:
-    paths = stage.fields_with(PathField)
-    masks = stage.needed_masks() if stage.fields_with(StageName) else ()
-    overridden = type(stage).input_files is not Stage.input_files
-    reads_files = any([getattr(stage, name) is not None for name in paths]) or (overridden and not paths)
-    return _Facts(masks, reads_files, {})
+    def __init__(self, stage: Stage, batch_size: int, fingerprint: str) -> None:
+        self.stage, self.batch_size = stage, batch_size
+        self.start = hashlib.sha256(f'["{fingerprint}","'.encode())
+        paths = stage.fields_with(PathField)
+        self.masks = stage.needed_masks() if stage.fields_with(StageName) else ()
+        overridden = type(stage).input_files is not Stage.input_files
+        self.reads_files = any([getattr(stage, name) is not None for name in paths]) or (overridden and not paths)
+        self.is_alone = not (self.masks or self.reads_files)
 
 
 def output_key(stage: Stage, key: str, parent: str) -> str:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 from darkroom.config.jobs import Job
 from darkroom.dataset import Photo
 from darkroom.errors import PhotoError
-from darkroom.imaging.codec import PhotoSize, read_size
 from darkroom.planning.cache_keys import Keys, output_key
 from darkroom.planning.plan import Step
 from darkroom.planning.preflight import Preflight
 from darkroom.record.result_names import require_name
-from darkroom.session.disk_estimate import bytes_of_outputs, bytes_of_photo, bytes_of_result
+from darkroom.session.disk_estimate import Space
 from darkroom.store.listing import ManyKeys
-
-SIZES_READ = 10_000  # photos; further ones are taken to have their mean size
 
 _REMEMBERED = 50_000  # cache keys, so that results that photos or jobs share count once
 _PHOTOS_REMEMBERED = 5_000  # that a manifest may name again
@@ -69,8 +67,7 @@ class Counts:
         reasons: the first of these photos, with the reason.
         cached: results in the store, by op.
         missing: results that are not in the store, by op.
-        bytes: about how much disk space the missing results take.
-        unread: photos with missing results whose size was not read, but taken for the mean.
+        space: the disk space that the missing results take.
     """
 
     keys: ManyKeys
@@ -80,17 +77,11 @@ class Counts:
     reasons: list[str] = field(default_factory=list)
     cached: Counter[str] = field(default_factory=Counter)
     missing: Counter[str] = field(default_factory=Counter)
-    bytes: float = 0.0
+    space: Space = field(default_factory=Space)
     _seen: set[str] = field(default_factory=set)
     _seen_before: set[str] = field(default_factory=set)
-    _digests: OrderedDict[str, str] = field(default_factory=OrderedDict)
-    _counted: OrderedDict[tuple[object, ...], _Counted] = field(default_factory=OrderedDict)
-    _sizes: _Sizes = field(default_factory=lambda: _Sizes())
-
-    @property
-    def unread(self) -> int:
-        """See above."""
-        return max(0, self._sizes.asked - SIZES_READ)
+    _digests: dict[str | Path, str] = field(default_factory=dict)
+    _counted: dict[tuple[object, ...], _Counted] = field(default_factory=dict)
 
     def add(self, photo: Photo, jobs: Sequence[PlannedJob]) -> None:
         """Count a photo of some jobs."""
@@ -109,61 +100,62 @@ class Counts:
                 self.reasons.append(f"{photo.name}: {'; '.join(problems)}")
 
     def _add(self, photo: Photo, job: PlannedJob, tree: Sequence[Step], problems: dict[str, None]) -> None:
-        digest = self._digest(photo)
-        which = (digest, photo.name, id(tree), id(job))
+        which = (photo.location, photo.name, id(tree), id(job))
         counted = self._counted.get(which)
         if counted is None:
-            counted = self._counted[which] = self._walk_all(photo, job, tree, job.keys.photo(digest))
-            if len(self._counted) > _PHOTOS_REMEMBERED:
-                self._counted.popitem(last=False)
+            if len(self._counted) >= _PHOTOS_REMEMBERED:
+                self._counted.clear()
+            counted = self._counted[which] = self._walk(photo, job, tree)
         self.pictures += counted.pictures
-        problems |= counted.problems
+        if counted.problems:
+            problems |= counted.problems
 
     def _digest(self, photo: Photo) -> str:
         """The photo's digest; a file that the manifest names again is not read again."""
-        place = str(photo.location)
-        digest = self._digests.get(place)
-        if digest is None or photo.problem:
-            digest = self._digests[place] = photo.digest()
-            if len(self._digests) > _PHOTOS_REMEMBERED:
-                self._digests.popitem(last=False)
+        digest = self._digests.get(photo.location)
+        if digest is None:
+            if len(self._digests) >= _PHOTOS_REMEMBERED:
+                self._digests.clear()
+            digest = self._digests[photo.location] = photo.digest()
         return digest
 
-    def _walk_all(self, photo: Photo, job: PlannedJob, tree: Sequence[Step], key: str) -> _Counted:
+    def _walk(self, photo: Photo, job: PlannedJob, tree: Sequence[Step]) -> _Counted:
         """Count the results of a photo; returns its pictures and their problems."""
         problems: dict[str, None] = {}
-        pictures = 0
-
-        def walk(steps: Sequence[Step], parent: str, above: Mapping[str, str]) -> None:
-            nonlocal pictures
-            for step in steps:
+        missing: list[str] = []
+        pictures = delivered = 0
+        key = job.keys.photo(self._digest(photo))
+        is_unread = self._is_new(key) and not self.keys.has(key)
+        waiting: list[tuple[Sequence[Step], str, Mapping[str, str]]] = [(tree, key, {})]
+        for steps, parent, above in waiting:
+            for _, name, op, stage, _, children, _ in steps:
                 try:
-                    key = job.keys.step(step.op, step.stage, parent, above, photo.name)
+                    key = job.keys.step(op, stage, parent, above, photo.name)
                 except PhotoError as error:
                     problems[str(error)] = None
                     continue
-                is_missing = self._is_new(key) and self._result(key, step.op, job, photo)
-                if step.children:
-                    content = output_key(step.stage, key, parent)
-                    walk(step.children, content, {**above, step.name: content})
+                if is_missing := self._is_missing(key, op):
+                    missing.append(op)
+                if children:
+                    content = output_key(stage, key, parent)
+                    waiting.append((children, content, {**above, name: content}))
                 else:
                     pictures += 1
-                    if is_missing:
-                        self.bytes += bytes_of_outputs(job.settings.results, self._sizes.of(photo))
-
-        if self._is_new(key) and not self.keys.has(key):
-            self.bytes += bytes_of_photo(self._sizes.of(photo))
-        walk(tree, key, {})
+                    delivered += is_missing
+        if missing or is_unread:
+            for op in missing:
+                self.missing[op] += 1
+                job.missing_ops[op] = None
+            self.space.add(photo, job.settings.results, missing, is_unread, delivered)
         return _Counted(tree, pictures, problems)
 
-    def _result(self, key: str, op: str, job: PlannedJob, photo: Photo) -> bool:
-        """Count a result; returns whether it is missing."""
+    def _is_missing(self, key: str, op: str) -> bool:
+        """Whether a result is not in the store; one that is there counts. Each counts once."""
+        if not self._is_new(key):
+            return False
         if self.keys.has(key):
             self.cached[op] += 1
             return False
-        self.missing[op] += 1
-        job.missing_ops[op] = None
-        self.bytes += bytes_of_result(op, self._sizes.of(photo))
         return True
 
     def _is_new(self, key: str) -> bool:
@@ -173,40 +165,3 @@ class Counts:
         if len(self._seen) >= _REMEMBERED:
             self._seen, self._seen_before = set(), self._seen
         return True
-
-
-class _Sizes:
-    """The sizes of photos, from their headers.
-
-    Attributes:
-        asked: the number of photos whose size was asked for.
-    """
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self._pixels = self._deep = 0
-        self._latest: OrderedDict[str, PhotoSize] = OrderedDict()
-        self._last_photo: Photo | None = None
-        self._last_size = PhotoSize(0, 8)
-
-    def of(self, photo: Photo) -> PhotoSize:
-        """The size of a photo; after many photos, their mean."""
-        if photo is self._last_photo:
-            return self._last_size
-        place = str(photo.location)
-        size = self._latest.get(place)
-        if size is None:
-            size = self._latest[place] = self._find(photo)
-            if len(self._latest) > _PHOTOS_REMEMBERED:
-                self._latest.popitem(last=False)
-        self._last_photo, self._last_size = photo, size
-        return size
-
-    def _find(self, photo: Photo) -> PhotoSize:
-        self.asked += 1
-        if self.asked > SIZES_READ:
-            return PhotoSize(self._pixels // SIZES_READ, 16 if 2 * self._deep > SIZES_READ else 8)
-        size = read_size(photo.path) or PhotoSize(0, 8)
-        self._pixels += size.pixels
-        self._deep += size.bits == 16
-        return size

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from darkroom.config.settings import Results
-from darkroom.imaging.codec import PhotoSize
+from darkroom.dataset import Photo
+from darkroom.imaging.codec import PhotoSize, read_size
 from darkroom.stages import STAGES
+
+SIZES_READ = 1_000  # photos
 
 # Bytes per pixel of files that Darkroom wrote of the photographs in examples/: medians, rounded up. Masks, mattes and
 # heatmaps are mostly even.
@@ -41,6 +44,50 @@ def bytes_of_outputs(results: Results, size: PhotoSize) -> float:
             continue
         total += size.pixels * _OUTPUTS.get(kind, _FORMATS[results.format])
     return total
+
+
+class Space:
+    """About how much disk space the missing results of a run take.
+
+    Attributes:
+        is_extrapolated: whether photos were taken to need as much for each result as the first `SIZES_READ`.
+    """
+
+    def __init__(self) -> None:
+        self._latest: dict[str | Path, PhotoSize] = {}
+        self._results = self._measured = 0
+        self._bytes = 0.0
+
+    @property
+    def bytes(self) -> float:
+        """Of all results."""
+        return self._bytes * self._results / (self._measured or 1)
+
+    @property
+    def is_extrapolated(self) -> bool:
+        """See above."""
+        return self._results > self._measured
+
+    def add(self, photo: Photo, results: Results, missing: Sequence[str], is_unread: bool, delivered: int) -> None:
+        """Add what a photo needs.
+
+        Args:
+            photo: the photo.
+            results: how its pictures are delivered.
+            missing: the ops of its missing results.
+            is_unread: its decoded copy is missing, too.
+            delivered: how many of its pictures are missing.
+        """
+        number = len(missing) + is_unread
+        self._results += number
+        size = self._latest.get(photo.location)
+        if size is None:
+            if len(self._latest) >= SIZES_READ:
+                return
+            size = self._latest[photo.location] = read_size(photo.path) or PhotoSize(0, 8)
+        self._measured += number
+        self._bytes += bytes_of_photo(size) * is_unread + bytes_of_outputs(results, size) * delivered
+        self._bytes += sum(bytes_of_result(op, size) for op in missing)
 
 
 def disk_line(needed: float, outputs: Path, whose: str = "the photos'") -> str:

@@ -14,8 +14,8 @@ from darkroom.dataset.dataset import lines_left_out
 from darkroom.errors import RecipeError, printable
 from darkroom.provenance.differences import recomputation_causes
 from darkroom.provenance.earlier_runs import earlier_runs
-from darkroom.session.counts import SIZES_READ, Counts, PlannedJob
-from darkroom.session.disk_estimate import disk_line
+from darkroom.session.counts import Counts, PlannedJob
+from darkroom.session.disk_estimate import SIZES_READ, disk_line
 from darkroom.stages import STAGES
 from darkroom.store import Store
 from darkroom.store.digests import remembered_digests
@@ -120,8 +120,8 @@ def _estimates(
     earlier = list(islice(earlier_runs(store.folder.parent, jobs[0].recipe.name), _EARLIER_RUNS))
     works = [facts.get("work", {}) for _, facts in earlier]
     lines += _costs(counts.missing, works, jobs[0].settings.models().workers)
-    whose = f"the first {SIZES_READ:,} photos'" if counts.unread else "the photos'"
-    lines += [disk_line(counts.bytes, store.folder.parent, whose)] if counts.bytes else []
+    whose = f"the first {SIZES_READ:,} photos'" if counts.space.is_extrapolated else "the photos'"
+    lines += [disk_line(counts.space.bytes, store.folder.parent, whose)] if counts.space.bytes else []
     if counts.missing and len(jobs) == 1:
         for folder, facts in earlier[:1]:
             now = {"config": jobs[0].config, "models": models.describe(jobs[0].recipe.models(), jobs[0].recipe.loras())}

@@ -28,8 +28,8 @@ from darkroom.system.files import writing
 FILE = "digests"
 
 _RECORD = np.dtype([("status", "<u8"), ("check", "<u8"), ("digest", "V32")])  # a hash of the status, in two parts
-_STATUS = struct.Struct("<QQQQQ")
-_MASK = (1 << 64) - 1
+_HASH = 16  # bytes
+_STATUS = struct.Struct("<QQQqq")
 _SEAL = 64  # hexadecimal digits, before the records
 _MAX_RECORDS = 2_000_000  # 96 MB; further ones are forgotten
 _FRESH = 2_000_000_000  # ns; the dates of some file systems are this coarse
@@ -45,18 +45,18 @@ class RememberedDigests:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._new = bytearray()
-        self._records: np.ndarray | None = None
+        self._records: bytes | None = None
         self._order = array("Q")
 
     def find(self, status: os.stat_result) -> str | None:
         """See `dataset.digests.Memory`."""
         if self._records is None:
             self._records = self._read()
-            self._order = array("Q", self._records["status"].tobytes())
-        first, check = struct.unpack("<QQ", _hash(status))
-        place = bisect_left(self._order, first)
-        if place < len(self._order) and self._order[place] == first and self._records["check"][place] == check:
-            return str(self._records["digest"][place].tobytes().hex())
+            self._order = array("Q", np.frombuffer(self._records, _RECORD)["status"].tobytes())
+        wanted = _hash(status)
+        start = _RECORD.itemsize * bisect_left(self._order, int.from_bytes(wanted[:8], "little"))
+        if self._records.startswith(wanted, start):
+            return self._records[start + _HASH : start + _RECORD.itemsize].hex()
         return None
 
     def add(self, status: os.stat_result, digest: str) -> None:
@@ -72,7 +72,7 @@ class RememberedDigests:
         """
         if not self._new:
             return
-        records = np.concatenate([np.frombuffer(bytes(self._new), _RECORD), self._read()])[:_MAX_RECORDS]
+        records = np.frombuffer(bytes(self._new) + self._read(), _RECORD)[:_MAX_RECORDS]
         _, places = np.unique(records["status"], return_index=True)
         data = records[places].tobytes()
         with writing(self._store.folder / FILE):
@@ -80,7 +80,7 @@ class RememberedDigests:
         self._new.clear()
         self._records = None
 
-    def _read(self) -> np.ndarray:
+    def _read(self) -> bytes:
         """The records in the file, sorted; none if there is no file, or another user has written it."""
         try:
             data = self._store.files.read(FILE, _SEAL + _MAX_RECORDS * _RECORD.itemsize)
@@ -91,7 +91,7 @@ class RememberedDigests:
             _sealed_text(records), data[:_SEAL].decode("ascii", "replace")
         ):
             records = b""
-        return np.frombuffer(records, _RECORD)
+        return records
 
 
 @contextmanager
@@ -113,15 +113,13 @@ def remembered_digests(store: Store, save: bool) -> Iterator[None]:
 
 
 def _hash(status: os.stat_result) -> bytes:
-    """16 bytes that stand for what says whether a file has changed."""
-    packed = _STATUS.pack(
-        status.st_dev & _MASK,
-        status.st_ino & _MASK,
-        status.st_size & _MASK,
-        status.st_mtime_ns & _MASK,
-        status.st_ctime_ns & _MASK,
-    )
-    return hashlib.blake2b(packed, digest_size=16).digest()
+    """`_HASH` bytes that stand for what says whether a file has changed."""
+    given = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    try:
+        packed = _STATUS.pack(*given)
+    except struct.error:  # such as an inode of 128 bits, which Windows has
+        packed = repr(given).encode()
+    return hashlib.blake2b(packed, digest_size=_HASH).digest()
 
 
 def _sealed_text(records: bytes) -> str:

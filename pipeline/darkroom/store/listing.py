@@ -35,23 +35,17 @@ class ManyKeys:
     def has(self, key: str) -> bool:
         """Whether there is a result for a key; its blobs are not checked."""
         self._asked += 1
-        if self._asked > _FEW and not self._is_listed(key):
-            return False
+        if self._asked > _FEW:
+            listing = self._listings.get(key[:2])
+            if listing is None:
+                listing = self._listings[key[:2]] = self._list(key[:2])
+            if not listing or not _holds(listing, int(key[:16], 16)):
+                return False
         self._read += 1
         if self._read <= VERIFIED:
             return self._store.has(key)
         self.by_name += 1
         return True
-
-    def _is_listed(self, key: str) -> bool:
-        listing = self._listings.get(key[:2])
-        if listing is None:
-            listing = self._listings[key[:2]] = self._list(key[:2])
-        if not listing:
-            return False
-        start = int(key[:16], 16)
-        place = bisect_left(listing, start)
-        return place < len(listing) and listing[place] == start
 
     def _list(self, first: str) -> array[int]:
         """The first 16 digits of the keys that begin with two given ones, as sorted numbers."""
@@ -61,3 +55,9 @@ class ManyKeys:
                 with suppress(ValueError):
                     starts.append(int(entry.name[:16], 16))
         return array("Q", sorted(starts))
+
+
+def _holds(listing: array[int], number: int) -> bool:
+    """Whether a number is in a sorted listing."""
+    place = bisect_left(listing, number)
+    return place < len(listing) and listing[place] == number
