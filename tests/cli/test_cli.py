@@ -11,6 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from darkroom.cli.main import main
 from support.runs import ROOT, Cli, environment
 
 
@@ -96,6 +97,46 @@ def test_usage_errors_are_one_line_and_leave_nothing_behind(quick_cli: Cli, word
     assert "Traceback" not in done.stderr and "HYDRA_FULL_ERROR" not in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert [path.name for path in quick_cli.folder.rglob("*")] == []
+
+
+SEED, LORAS = "stages.inpaint.seed", "models.loras"
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (
+            [f"{SEED}={{count: 3}}", f"{SEED}=[1,2]"],
+            f"{SEED}: given twice, as a mapping and as a list: {SEED}={{count: 3}}",
+        ),
+        ([f"{SEED}=[1,2]", f"{SEED}.count=4"], f"{SEED}: given twice, as a list and as a mapping: {SEED}=[1,2] and"),
+        ([f"{LORAS}={{a: b}}", f"{LORAS}=[a]"], f"{LORAS}: given twice, as a mapping and as a list"),
+        ([f"{LORAS}=[a]"], f"{LORAS}=[a]: should be a mapping; one key of it is set by {LORAS}.NAME=..."),
+        (["results=[a]"], "results=[a]: should be a mapping; one key of it is set by results.what=..."),
+        (["results.what={a: 1}"], "results.what={a: 1}: should be a list, as in 'results.what=[...]'"),
+        (
+            ["results.what.cutout=true"],
+            "results.what is a list, which has no keys; give all of it: 'results.what=[...]'",
+        ),
+        (["results.what.7=mask"], "results.what.7=mask: the list has no such entry"),
+        (["memory=3"], "memory=3: takes a name, such as auto; one key of it is set by memory.dtype=..."),
+        (["models=[a]"], "models=[a]: takes a name, such as auto"),
+        (["~stages.inpaint", f"{SEED}=3"], f"{SEED}: ~stages.inpaint removes it; leave out one of the two"),
+        (["~stages.invrt"], "stages.invrt: unknown key, did you mean 'invert'?"),
+    ],
+)
+def test_overrides_of_the_wrong_kind_are_named_with_what_would_be_right(
+    capsys: pytest.CaptureFixture[str], words: list[str], expected: str
+) -> None:
+    assert main([MARS, "models=miniature", *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("command line: ") and expected in line
+
+
+def test_a_new_wildcard_may_be_given_as_any_other_key(capsys: pytest.CaptureFixture[str]) -> None:
+    for word in ("wildcards.hue=[red,teal]", "wildcards={hue: [red, teal]}"):
+        assert main([MARS, word, "stages.inpaint.prompt='${wildcard.hue} sand'", "--cfg", "job"]) == 0
+        assert "hue:\n  - red\n  - teal" in capsys.readouterr().out
 
 
 OWN_FILES = {"recipe.yaml": "mine", "index.html": "mine", "journal.jsonl": "mine", "results/a.png": "mine"}

@@ -34,7 +34,7 @@ from darkroom.errors import RecipeError
 MAX_JOBS = 10_000  # of a sweep
 
 # Mappings with any keys. Hydra adds a key only after `++`; what is given is merged with what is there.
-_OPEN = re.compile(r"(models\.(loras|controls)|stages\.[^.=]+\.(lora|control\w*))(\.[^=]+)?=")
+_OPEN = re.compile(r"(wildcards|models\.(loras|controls)|stages\.[^.=]+\.(lora|control\w*))(\.[^=]+)?=")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Hydra: the grammar of overrides, config groups and shell completion.
 
-Only this module, `recipe_source` and `override_errors` know it.
+Only this module, `recipe_source`, `override_errors` and `override_clashes` know it.
 """
 
 from __future__ import annotations

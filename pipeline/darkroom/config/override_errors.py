@@ -10,6 +10,7 @@ from typing import Any
 from hydra.errors import MissingConfigException, OverrideParseException
 
 from darkroom.config import recipe_file, settings, speed
+from darkroom.config.override_clashes import find_clash, removing
 from darkroom.config.recipe import parse
 from darkroom.config.shipped_recipes import available
 from darkroom.errors import RecipeError, suggest
@@ -18,6 +19,7 @@ GROUP = "recipe"
 
 ReadRecipe = Callable[[str], Mapping[str, Any]]
 
+_EXAMPLES = {**dict.fromkeys(settings.GROUPS, "auto"), "engine": "local", speed.GROUP: "none"}
 _OWN_KEY = re.compile(r"[+~]*(hydra\b|[^=]*@)")  # Hydra's settings, or a group that is put into them
 _NO_HYDRA = "Hydra's own settings cannot be changed; outputs=DIR chooses where run folders go"
 _SYNTAX = re.compile("(mis|extra).* input|no viable alternative|NoViableAlt|token recognition|missing .* at")
@@ -47,18 +49,19 @@ def explain(error: BaseException, words: Sequence[str], read: ReadRecipe) -> Rec
     ours = next((cause for cause in _causes(error) if isinstance(cause, RecipeError)), None)
     if ours is not None:
         return _with_further(ours, words) if isinstance(ours, recipe_file.WrongRecipe) else ours
+    if clash := find_clash(error, words, {GROUP: "car_on_mars", **_EXAMPLES}):
+        return RecipeError(clash)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return RecipeError(_missing(error.missing_cfg_file, error.options or []))
-    key = re.search(r"Could not override '([^']+)'", str(error))
+    key = re.search(r"Could not (?:override|delete from config\.) '([^']+)'", str(error))
     if key:
         return _unknown_key(key[1], words, read)
-    examples = {**dict.fromkeys(settings.GROUPS, "auto"), speed.GROUP: "none"}
-    null = next((word[:-5] for word in words if word.endswith("=null") and word[:-5] in (GROUP, *examples)), None)
+    null = next((word[:-5] for word in words if word.endswith("=null") and word[:-5] in (GROUP, *_EXAMPLES)), None)
     if null:  # Hydra does not name the group that is missing
         return RecipeError(
             unknown_recipe(None)
             if null == GROUP
-            else f"command line: {null}=null: takes a name, such as {examples[null]}"
+            else f"command line: {null}=null: takes a name, such as {_EXAMPLES[null]}"
         )
     recipe = _recipe(words)
     if recipe and recipe_file.find(recipe) is None and not isinstance(error, OverrideParseException):
@@ -145,6 +148,8 @@ def _unknown_key(key: str, words: Sequence[str], read: ReadRecipe) -> RecipeErro
         stages = read(recipe).get("stages")
     except RecipeError as error:
         return error
+    if remover := removing(key, words):
+        return RecipeError(f"command line: {key}: {remover} removes it; leave out one of the two")
     part, valid = _siblings(key, stages)
     return RecipeError(f"command line: {key}: unknown key, {_full_keys(key, stages) or suggest(part, valid)}")
 
