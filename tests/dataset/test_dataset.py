@@ -299,7 +299,7 @@ def test_a_bad_row_costs_one_photo(tmp_path: Path) -> None:
         "4: no `image`",
         "5: not CSV: ',' expected after '\"'",
         "6: not UTF-8 text: in Excel, save as `CSV UTF-8` or .xlsx",
-        "gone.png: cannot be read: No such file or directory",
+        "gone.png: image: cannot be read: No such file or directory",
         "loaded",
         '9: a quote (") opened here is not closed, so the rows after it cannot be separated',
     ]

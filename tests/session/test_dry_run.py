@@ -95,8 +95,8 @@ def test_it_names_what_cannot_be_done(photos: Path, tmp_path: Path) -> None:
     lines = dry_run(jobs(photos, FakeModels(), 0), Store(tmp_path / "outputs/.store")).text.splitlines()
     told = [line for line in lines if line.startswith("  cannot be made: ")]
     reasons = (
-        "twin of a.png: one mask ",
-        "missing.png: cannot be read: No such file",
+        "twin of a.png: photos.jsonl:3: one mask ",
+        "missing.png: photos.jsonl:5: image: cannot be read: No such file",
         "b.png: photos.jsonl:6: heat.threshold (column threshold): ",
     )
     assert len(told) == 3

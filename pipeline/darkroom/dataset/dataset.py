@@ -20,7 +20,7 @@ from darkroom.dataset.columns import BUILT_IN
 from darkroom.dataset.digests import photo_digest
 from darkroom.dataset.listing import Listing, split
 from darkroom.dataset.strays import Tally, describe, is_raw
-from darkroom.dataset.table_rows import KEY, exists
+from darkroom.dataset.table_rows import IMAGE, KEY, exists
 from darkroom.errors import PhotoError, RecipeError, suggest
 from darkroom.imaging import codec, heif
 
@@ -73,7 +73,10 @@ class Photo:
         """
         if self.problem:
             raise PhotoError(self.problem)
-        return photo_digest(self.location)
+        try:
+            return photo_digest(self.location)
+        except PhotoError as error:
+            raise self._unreadable(error) from None
 
     def load(self) -> codec.DecodedPhoto:
         """Read and decode it.
@@ -85,7 +88,10 @@ class Photo:
             raise PhotoError(self.problem)
         if is_raw(self.path):
             raise PhotoError("camera raw cannot be read: save it as JPEG, PNG or TIFF")
-        photo = codec.read_photo(self.path)
+        try:
+            photo = codec.read_photo(self.path)
+        except PhotoError as error:
+            raise self._unreadable(error) from None
         expected = codec.FORMATS.get(self.path.suffix.lower())
         if expected and expected != photo.format.replace("MPO", "JPEG"):
             log.warning("%s: is a %s file, despite its name", self.name, photo.format)
@@ -94,6 +100,10 @@ class Photo:
                 "%s: only 8 of its 16 bits are kept (see the page docs/datasets.md of the repository)", self.name
             )
         return photo
+
+    def _unreadable(self, error: PhotoError) -> PhotoError:
+        """The error, with the column of the manifest that names the photo."""
+        return PhotoError(f"{IMAGE}: {error}") if self.row else error
 
 
 def _several(value: Any) -> Any:

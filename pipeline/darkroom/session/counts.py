@@ -97,7 +97,7 @@ class Counts:
         if problems:
             self.undone += 1
             if len(self.reasons) < _REASONS:
-                self.reasons.append(f"{photo.name}: {'; '.join(problems)}")
+                self.reasons.append(f"{photo.name}: {'; '.join(map(photo.located, problems))}")
 
     def _add(self, photo: Photo, job: PlannedJob, tree: Sequence[Step], problems: dict[str, None]) -> None:
         which = (photo.location, photo.name, id(tree), id(job))
