@@ -37,6 +37,7 @@ from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Annotated, Any, BinaryIO, ClassVar
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -252,12 +253,14 @@ def warm_up() -> None:
     cv2.setNumThreads(0)  # threads do not survive a fork
     STAGES["paint"] = Paint
     machine.version = cache(machine.version)
-    sheet._page = lambda run_dir: Image.new("RGB", (1, 1))
+    patch.object(sheet, "_pages", lambda run_dir: iter([Image.new("RGB", (1, 1))])).start()
     with TemporaryDirectory() as folder, redirect_stdout(StringIO()):
         photo = Path(folder) / "photos/0.png"
         photo.parent.mkdir()
-        Image.effect_noise((32, 24), 50).save(photo)
-        start(Path(folder) / "outputs", "run", [[3, 4]])
+        pixels = np.full((24, 32, 3), 60, np.uint8)
+        pixels[6:18, 8:24] = (200, 30, 60)
+        Image.fromarray(pixels).save(photo)
+        assert start(Path(folder) / "outputs", "run", [[3, 4]]) == 0  # one that fails would warm up less
     gc.freeze()  # a collection in a fork would copy the pages that it touches
 
 
