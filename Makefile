@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 PARALLEL := $(PY) -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup weights demo test test-all lint bench bench-gpu bench-growth bench-studio train train-smoke eval-miniature eval-masks eval-repaint eval-edges eval-photos test-full-size fuzz docs clean
+.PHONY: help setup weights demo test test-all static lint bench bench-gpu bench-growth bench-studio train train-smoke eval-miniature eval-masks eval-repaint eval-edges eval-photos test-full-size fuzz docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -31,12 +31,14 @@ test: setup  ## run the tests, in parallel (a few minutes)
 	$(PARALLEL)
 
 test-all: setup  ## run all tests, including the slow ones
-	$(PARALLEL) -m 'not full_size'
+	$(PARALLEL) -m 'not full_size and not sample'
 
-lint: setup  ## check style, formatting, types, and that the pages in docs/ are current
+static: setup  ## check style, formatting and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+
+lint: static  ## the same, and that the pages in docs/ are current
 	$(PY) -m pytest tests/docs
 
 bench: setup  ## measure runs beside scripts and the bare models, and write docs/performance.md (15 minutes, keep the machine quiet)

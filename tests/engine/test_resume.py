@@ -170,8 +170,8 @@ def finish(driver: Driver, killed: SimpleNamespace, whole: SimpleNamespace) -> N
 @pytest.mark.parametrize(
     "links, every",
     [
-        (True, 20),
-        (False, 60),
+        pytest.param(True, 20, marks=pytest.mark.sample),
+        pytest.param(False, 60, marks=pytest.mark.sample),
         pytest.param(True, 1, marks=pytest.mark.slow),
         pytest.param(False, 12, marks=pytest.mark.slow),
     ],
@@ -191,7 +191,7 @@ def test_killed_at_any_point_a_run_is_finished_as_if_nothing_had_been(
     at_every_point(drivers, range(1, points + 1, every), check)
 
 
-@pytest.mark.parametrize("every", [45, pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [pytest.param(45, marks=pytest.mark.sample), pytest.param(6, marks=pytest.mark.slow)])
 def test_the_same_command_again_computes_what_is_missing(
     every: int, drivers: list[Driver], whole: SimpleNamespace
 ) -> None:
@@ -210,8 +210,8 @@ def test_the_same_command_again_computes_what_is_missing(
 @pytest.mark.parametrize(
     "number, code, every",
     [
-        (signal.SIGKILL, -9, 10),
-        (signal.SIGINT, 130, 20),
+        pytest.param(signal.SIGKILL, -9, 10, marks=pytest.mark.sample),
+        pytest.param(signal.SIGINT, 130, 20, marks=pytest.mark.sample),
         pytest.param(signal.SIGKILL, -9, 1, marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, 130, 2, marks=pytest.mark.slow),
     ],
@@ -239,7 +239,9 @@ def test_killed_or_interrupted_at_any_point_a_resume_can_be_resumed(
     "`kill -9` and then Ctrl-C while several workers are at work",
     "after a resume, the folder equals that of an uninterrupted run with one worker, byte for byte",
 )
-@pytest.mark.parametrize("every", [80, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "every", [pytest.param(80, marks=pytest.mark.sample), pytest.param(20, marks=pytest.mark.slow)]
+)
 def test_killed_with_several_workers_a_run_comes_to_the_bytes_of_one_worker(
     every: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -284,7 +286,7 @@ def test_killed_again_and_again_a_run_still_comes_to_its_end(
 
 
 @pytest.mark.fault("Sweeps", "a sweep killed at any point, even at its start", "after a resume, the bytes are equal")
-@pytest.mark.parametrize("every", [40, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [pytest.param(40, marks=pytest.mark.sample), pytest.param(4, marks=pytest.mark.slow)])
 def test_a_sweep_killed_at_any_point_is_finished_by_resuming_the_latest(every: int, drivers: list[Driver]) -> None:
     driver = drivers[0]
     driver.clear()

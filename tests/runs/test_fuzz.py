@@ -26,7 +26,9 @@ def desk() -> Iterator[Desk]:
     "files of runs, sweeps, stores, tables, recipes, masks and photos damaged at random (`make fuzz`)",
     "every command ends with a documented exit code and touches nothing else",
 )
-@pytest.mark.parametrize("trials", [4, pytest.param(15, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "trials", [pytest.param(4, marks=pytest.mark.sample), pytest.param(15, marks=pytest.mark.slow)]
+)
 def test_whatever_is_damaged(trials: int, desk: Desk) -> None:
     findings = [finding for seed in range(trials) for finding in trial(desk, seed, seconds=30)]
     assert not findings, "\n".join(map(str, findings))
