@@ -57,6 +57,19 @@ def test_prompts_are_rows_and_seeds_are_columns(run: FakeRun) -> None:
     assert photo[3] == found[3][3]
 
 
+def test_prompts_with_one_picture_each_share_a_row(run: FakeRun) -> None:
+    run.picture("photo.png", (9, 99, 199))
+    results = list(colours())[:10]
+    for number, colour in enumerate(results):
+        run.picture(f"{number}.png", colour)
+        run.add("car.png", source="photo.png", result=f"{number}.png", prompt=f"prompt {9 - number}", seed=number % 2)
+    sheet = drawn(run)
+    photo, found = boxes(sheet, (9, 99, 199)), [boxes(sheet, colour) for colour in results]
+    lefts, tops = [each[0] for each in found], [each[1] for each in found]
+    assert tops == [photo[1]] * 8 + [tops[8]] * 2 and tops[8] > found[0][3]
+    assert [photo[0], *lefts[:8]] == sorted([photo[0], *lefts[:8]]) and lefts[8:] == lefts[:2]  # the recipe's order
+
+
 def test_usual_sheet_is_wide_and_crisp(run: FakeRun) -> None:
     run.picture("photo.png", (9, 99, 199), (1536, 1024))
     run.picture("mask.png", 255, (1536, 1024))

@@ -112,6 +112,9 @@ def test_a_sweep_is_one_piece_of_work_and_each_job_what_it_is_alone(
         assert sheet.format == "JPEG" and sheet.size > (500, 300)
     for number in (0, len(jobs) - 1):
         folder = sweep / told["jobs"][number]["folder"]
+        lines = (folder / "journal.jsonl").read_text().splitlines()
+        own = {name for name in ("contact_sheet.jpg", "index.html") if (folder / name).exists()}
+        assert len(own) == (0 if len(lines) == 1 else 2)
         words = json.loads((folder / "run.json").read_text())["overrides"]
         assert here(*(word for word in words if not word.startswith(("models=", "outputs="))), f"outputs={number}") == 0
         assert contents(folder) == contents(only(Path(str(number))))

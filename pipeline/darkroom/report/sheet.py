@@ -37,7 +37,8 @@ _PER_ROW, _MAX_ROWS = 8, 12  # results per row, rows per photo
 
 _FURTHER_SHEET = re.compile(r"contact_sheet_(\d{1,4})\.jpg")
 
-_Row = tuple[str, list[Mapping[str, Any]]]  # a prompt and the journal lines of its pictures
+# A prompt and the journal lines of its pictures; None where each picture has a prompt of its own.
+_Row = tuple[str | None, list[Mapping[str, Any]]]
 
 
 @dataclass
@@ -48,15 +49,21 @@ class _Photo:
     lines: list[Mapping[str, Any]] = field(default_factory=list)
 
     def rows(self) -> list[_Row]:
-        """One row per prompt, sorted by seed. A long row is split; its further parts have the prompt ''."""
-        prompts: dict[str, list[Mapping[str, Any]]] = {}
+        """One row per prompt, sorted by seed; prompts with one picture each share a row.
+
+        A long row is split; its further parts have the prompt ''.
+        """
+        prompts: dict[str | None, list[Mapping[str, Any]]] = {}
         for line in self.lines:
             prompts.setdefault(line.get("prompt") or "", []).append(line)
-        rows = []
+        if len(self.lines) == len(prompts) > 1:
+            prompts = {None: self.lines}
+        rows: list[_Row] = []
         for prompt, lines in prompts.items():
-            lines.sort(key=lambda line: line.get("seed") or 0)
-            starts = range(0, len(lines), _PER_ROW)
-            rows += [(prompt if start == 0 else "", lines[start : start + _PER_ROW]) for start in starts]
+            if prompt is not None:
+                lines.sort(key=lambda line: line.get("seed") or 0)
+            for start in range(0, len(lines), _PER_ROW):
+                rows.append((prompt if start == 0 or prompt is None else "", lines[start : start + _PER_ROW]))
         return rows
 
     def first(self, kind: str) -> str | None:
@@ -99,11 +106,11 @@ class _Layout:
 def contact_sheet(run_dir: Path) -> Path:
     """Draw `contact_sheet.jpg` into a run folder, even if the run is unfinished or has failed.
 
-    For every photo the sheet shows the photo, its mask and the results: one row per prompt, one column per seed. If
-    the run repaints nothing, the sheet shows every photo with its mask over it. Flagged photos come first. A sheet
-    has at most `MAX_PHOTOS` photos (masks: `MAX_MASKS`) and `MAX_HEIGHT` pixels; further photos go to
-    `contact_sheet_2.jpg` and so on, up to `MAX_SHEETS`, and the last line of a sheet counts those that follow. Only
-    the names of photos that are not drawn are held in memory.
+    For every photo the sheet shows the photo, its mask and the results: one row per prompt, one column per seed; or all
+    prompts in one row, if each has one picture. If the run repaints nothing, the sheet shows every photo with its mask
+    over it. Flagged photos come first. A sheet has at most `MAX_PHOTOS` photos (masks: `MAX_MASKS`) and `MAX_HEIGHT`
+    pixels; further photos go to `contact_sheet_2.jpg` and so on, up to `MAX_SHEETS`, and the last line of a sheet
+    counts those that follow. Only the names of photos that are not drawn are held in memory.
 
     Returns:
         the path of the first sheet.
@@ -297,13 +304,14 @@ def _band(
     """One row: name and prompt above, photo or mask and results below."""
     prompt, lines = results or ("", [])
     widths = layout.width(layout.lead), layout.width(layout.columns - layout.lead)
-    heading = row([label(name, widths[0], 24), label(prompt, widths[1], 24, lines=2)], _GAP)
+    heading = row([label(name, widths[0], 24), label(prompt or "", widths[1], 24, lines=2)], _GAP)
     lead = padded(left or Image.new("RGB", (1, 1), PAPER), widths[0])
-    return stack([heading, row([lead, *(_result(layout, line, size) for line in lines)], _GAP)], 14)
+    return stack([heading, row([lead, *(_result(layout, line, size, prompt) for line in lines)], _GAP)], 14)
 
 
-def _result(layout: _Layout, line: Mapping[str, Any], size: tuple[int, int]) -> Image.Image:
-    return captioned(result(layout.folder, line, size), caption(line), layout.cell)
+def _result(layout: _Layout, line: Mapping[str, Any], size: tuple[int, int], prompt: str | None) -> Image.Image:
+    name = f"{line.get('prompt') or 'no prompt'} · " * (prompt is None) + caption(line)
+    return captioned(result(layout.folder, line, size), name, layout.cell)
 
 
 def result(folder: Folder, line: Mapping[str, Any], size: tuple[int, int]) -> Image.Image:
@@ -341,4 +349,4 @@ def _variant(line: Mapping[str, Any]) -> str:
 
 def captioned(picture: Image.Image, text: str, width: int) -> Image.Image:
     """A picture with a caption."""
-    return stack([picture, label(text, width, 18, colour=SOFT)], 6)
+    return stack([picture, label(text, width, 18, colour=SOFT, lines=3)], 6)

@@ -163,10 +163,8 @@ def _report(jobs: Jobs, sweep: Path | None) -> dict[str, Path]:
     reports = {}
     for folder in begun:
         reports = {"results": folder / RESULTS} if (folder / RESULTS).is_dir() else {}
-        if not only:
-            shown_elsewhere = sweep and _is_shown_by_sweep(folder)
-            reports |= {} if shown_elsewhere else {"contact sheet": contact_sheet(folder)}
-            reports |= {"report": run_page(folder)}
+        if not only and not (sweep and _is_shown_by_sweep(folder)):
+            reports |= {"contact sheet": contact_sheet(folder), "report": run_page(folder)}
     if sweep:
         _write_sweep(sweep, jobs, begun)
         reports = {} if only else {"contact sheet": sweep_sheet(sweep), "report": sweep_page(sweep)}
@@ -176,7 +174,7 @@ def _report(jobs: Jobs, sweep: Path | None) -> dict[str, Path]:
 def _is_shown_by_sweep(folder: Path) -> bool:
     """Whether a run made one picture about which there is nothing to say.
 
-    The sheet of its sweep shows this picture, as far as it fits (`sheet.MAX_HEIGHT`); the pages show it always.
+    The page of its sweep says all about this picture, and the sheet shows it, as far as it fits (`sheet.MAX_HEIGHT`).
     """
     lines = list(islice(read_journal(folder, skip_damaged=True), 2))
     return len(lines) == 1 and lines[0]["status"] == "done" and not lines[0]["flags"]
