@@ -50,5 +50,5 @@ def _answers(folder: Path, network: torch.nn.Module, size: float) -> None:
     sam = Models(ModelNames(sam=str(folder)), Memory(), "cpu").sam
     photo = np.random.default_rng(0).integers(0, 256, (300, 512, 3), np.uint8)
     masks, scores = sam.masks(photo, np.array([[100.0, 90.0]]), np.ones(1, int), np.array([50.0, 40.0, 200.0, 160.0]))
-    assert masks.shape == (3, 300, 512) and np.isfinite(scores).all()
+    assert np.stack(masks).shape == (3, 300, 512) and np.isfinite(scores).all()
     assert sam.segment_everything(photo, 5).masks.shape == (75, 150, 256)

@@ -43,7 +43,7 @@ def find_masks(models: Models, image: np.ndarray) -> dict[str, Any]:
     with timed("CLIPSeg, two phrases"):
         heat = clipseg.heatmaps(image, ["a car", "a horse"])
     return {
-        "masks": [masks.shape, str(masks.dtype), bool(np.isfinite(scores).all())],
+        "masks": [np.stack(masks).shape, str(masks[0].dtype), bool(np.isfinite(scores).all())],
         "heat": [heat.shape, bool(np.isfinite(heat).all()), float(heat.min()), float(heat.max())],
     }
 

@@ -132,9 +132,9 @@ def test_bands_change_nothing(pictures: tuple[np.ndarray, np.ndarray], data: st.
         pasted = compositing.paste(one, alpha, crop, other, opacity)
         edit = Edit(one, other, repainted=alpha)
         masked = edit.with_mask(alpha / np.float32(200)).mask
-        step = seam.seam(one, alpha > 0)
+        step = seam.seams([one, other], alpha > 0)
         return [
-            *(pasted.tolist(), masked.tolist(), edit.outside_max_diff(), step and round(step, 6)),
+            *(pasted.tolist(), masked.tolist(), edit.outside_max_diff(), step and np.round(step, 6).tolist()),
             compositing.fill_alpha(alpha, other[..., 0]).tolist(),
             compositing.flatten(one, alpha).tolist(),
             compositing.inward_ramp(alpha, 2).tolist(),

@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from darkroom.imaging.bands import bands
 
 
-def seam(image: np.ndarray, touched: np.ndarray) -> float | None:
+def seams(images: Sequence[np.ndarray], touched: np.ndarray) -> list[float] | None:
     """The mean colour difference across the edge of a mask, between neighbouring pixels inside and outside.
 
     Args:
-        image: (H, W, 3) uint8 RGB.
+        images: (H, W, 3) uint8 RGB each.
         touched: (H, W) bool, the mask.
 
     Returns:
-        CIE 1976 Delta E (CIE Lab), of which about 2.3 is just noticeable (Mahy, Van Eycken and Oosterlinck, 1994);
-        None where the mask has no edge.
+        CIE 1976 Delta E (CIE Lab) of each image, of which about 2.3 is just noticeable (Mahy, Van Eycken and
+        Oosterlinck, 1994); None where the mask has no edge.
     """
-    steps, count = 0.0, 0
-    for rows in bands(*touched.shape):
-        below = slice(rows.start, rows.stop + 1)  # with the first row of the next band, if there is one
-        for one, other in _across(image[below], touched[below], len(touched[rows])):
-            steps += float(np.linalg.norm(_lab(one) - _lab(other), axis=1).sum())
-            count += len(one)
-    return steps / count if count else None
+    totals, count = np.zeros(len(images)), 0
+    for one, other in _across(touched):
+        count += len(one)
+        for number, image in enumerate(images):
+            pixels = image.reshape(-1, 3)
+            totals[number] += np.linalg.norm(_lab(pixels[one]) - _lab(pixels[other]), axis=1).sum()
+    return (totals / count).tolist() if count else None
 
 
-def _across(image: np.ndarray, touched: np.ndarray, height: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of (N, 3) pixels on both sides of the edge: vertical neighbours, then horizontal ones in `height` rows."""
-    width, pixels = touched.shape[1], image.reshape(-1, 3)
-    upper = np.flatnonzero(touched[1:] != touched[:-1])  # faster than an index of two dimensions
-    yield pixels[upper + width], pixels[upper]
-    rows, columns = np.divmod(np.flatnonzero(touched[:height, 1:] != touched[:height, :-1]), max(width - 1, 1))
-    left = rows * width + columns
-    yield pixels[left + 1], pixels[left]
+def _across(touched: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The (N,) numbers of the pixels on both sides of the edge, vertical and horizontal neighbours, band by band."""
+    height, width = touched.shape
+    for rows in bands(height, width):
+        part, first = touched[rows.start : rows.stop + 1], rows.start * width  # with the first row of the next band
+        above = np.flatnonzero(part[1:] != part[:-1]) + first  # faster than an index of two dimensions
+        row, column = np.divmod(np.flatnonzero(touched[rows, 1:] != touched[rows, :-1]), max(width - 1, 1))
+        left = row * width + column + first
+        if len(above) or len(left):
+            yield np.concatenate([above + width, left + 1]), np.concatenate([above, left])
 
 
 def seam_figures(before: np.ndarray, after: np.ndarray, blend_mask: np.ndarray) -> dict[str, float]:
@@ -47,8 +49,8 @@ def seam_figures(before: np.ndarray, after: np.ndarray, blend_mask: np.ndarray) 
         after: likewise.
         blend_mask: (H, W) uint8, the share of the new picture.
     """
-    figures = {"seam": seam(after, blend_mask > 0), "seam_before": seam(before, blend_mask > 0)}
-    return {label: round(value, 3) for label, value in figures.items() if value is not None}
+    values = seams((after, before), blend_mask > 0)
+    return {label: round(value, 3) for label, value in zip(("seam", "seam_before"), values or (), strict=False)}
 
 
 def _lab(pixels: np.ndarray) -> np.ndarray:

@@ -11,6 +11,25 @@ if TYPE_CHECKING:
     from darkroom.models.request import DiffEditMaskRequest, DiffEditRequest, InpaintRequest
 
 
+class LazyMasks(Sequence[np.ndarray]):
+    """Masks that are made each time they are asked for: of three of a large photo, two are mostly not needed.
+
+    Args:
+        make: makes one, (H, W) bool, from its number.
+        count: how many there are.
+    """
+
+    def __init__(self, make: Callable[[int], np.ndarray], count: int) -> None:
+        self._make = make
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, number: Any) -> Any:
+        return self._make(range(self._count)[number])
+
+
 class Segments(NamedTuple):
     """The N masks that SAM proposes for a photo; many of them show the same object.
 
@@ -76,7 +95,7 @@ class SamModel(Protocol):
 
     def masks(
         self, image: np.ndarray, points: np.ndarray, labels: np.ndarray, box: np.ndarray | None, is_crop: bool = False
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[Sequence[np.ndarray], np.ndarray]:
         """See `Sam.masks`."""
 
     def segment_everything(self, image: np.ndarray, grid: int) -> Segments:

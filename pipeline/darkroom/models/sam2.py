@@ -17,8 +17,8 @@ import numpy as np
 
 from darkroom.errors import SetupError
 from darkroom.models.image_cache import ImageCache
-from darkroom.models.interfaces import Segments
-from darkroom.models.sam import KeepEmbedding, grid_of_clicks, thresholded
+from darkroom.models.interfaces import LazyMasks, Segments
+from darkroom.models.sam import KeepEmbedding, grid_of_clicks, resized, thresholded
 from darkroom.models.side_by_side import Turns
 from darkroom.models.transformers_folder import load_folder
 from darkroom.resources import install_command
@@ -73,7 +73,7 @@ class Sam2:
 
     def masks(
         self, image: np.ndarray, points: np.ndarray, labels: np.ndarray, box: np.ndarray | None, is_crop: bool = False
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[Sequence[np.ndarray], np.ndarray]:
         """See `Sam.masks`."""
         import torch
 
@@ -87,8 +87,8 @@ class Sam2:
             prompt["input_boxes"] = self._scaled(np.reshape(box, (2, 2)), image).reshape(1, 1, 4)
         with self._turns, torch.inference_mode():
             found = self._decoded(image, prompt, is_crop)
-            masks = [_enlarged(logits[None], image.shape[:2])[0] > 0 for logits in found.pred_masks[0, 0]]
-            return np.stack([mask.cpu().numpy() for mask in masks]), found.iou_scores[0, 0].cpu().numpy()
+            logits, scores = found.pred_masks[0, 0].cpu().numpy(), found.iou_scores[0, 0].cpu().numpy()
+        return LazyMasks(lambda number: np.asarray(resized(logits[number], image.shape) > 0), len(logits)), scores
 
     def segment_everything(self, image: np.ndarray, grid: int) -> Segments:
         """See `Sam.segment_everything`."""

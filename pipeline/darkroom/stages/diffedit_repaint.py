@@ -35,7 +35,7 @@ class DiffEditRepaint(Repainting):
     mask stays for later stages.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     prompt: Annotated[Texts, EachValue(takes_along=True)] = Field(
         description="What the result should show; each prompt of a list makes a picture."

@@ -35,6 +35,7 @@ class Erase(Stage):
     Suvorov et al., "Resolution-robust Large Mask Inpainting with Fourier Convolutions", WACV 2022.
     """
 
+    version: ClassVar[int] = 2
     repaints: ClassVar[bool] = True
     needs_mask: ClassVar[bool] = True
 

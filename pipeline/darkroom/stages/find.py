@@ -44,6 +44,7 @@ class Find(Stage):
     annotation of each. The confidence is the lowest score of the chosen objects.
     """
 
+    version: ClassVar[int] = 2
     uses: ClassVar[tuple[ModelKind, ...]] = ("find",)
     reports_confidence: ClassVar[bool] = True
 

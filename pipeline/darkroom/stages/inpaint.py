@@ -45,7 +45,7 @@ class Inpaint(Referenced):
     (arXiv 2307.01952).
     """
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     prompt: Annotated[Texts, EachValue(takes_along=True)] = Field(
         description="What the repainted part should show; each prompt of a list makes a picture."

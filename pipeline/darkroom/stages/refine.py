@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from pydantic import Field, model_validator
 
-from darkroom.imaging.masks import depth, to_float
+from darkroom.imaging.masks import depth, to_float, to_uint8
 from darkroom.stages.base import Stage, stage
 from darkroom.stages.fields import Flag, Share
 from darkroom.stages.markers import Length
@@ -64,13 +64,29 @@ class Refine(Stage):
 
     def apply(self, edit: Edit, models: Models) -> Edit:
         """See `Stage.apply`."""
-        soft = to_float(edit.need_mask())
+        mask = edit.need_mask()
         if self.blur:
-            soft = cv2.GaussianBlur(soft, (0, 0), self.blur, borderType=cv2.BORDER_REPLICATE)
+            mask = cv2.GaussianBlur(to_float(mask), (0, 0), self.blur, borderType=cv2.BORDER_REPLICATE)
         if self.threshold is None:
-            return edit.with_mask(soft, edit.confidence)
-        mask = self._clean((soft >= self.threshold) & (soft > 0))
-        return edit.with_mask(feathered(grown(mask, self.grow), self.feather), edit.confidence)
+            return edit.with_mask(mask, edit.confidence)
+        white = self._white(mask)
+        near, result = _around(white, self._reach()), np.zeros(white.shape, np.uint8)
+        if white[near].size:
+            result[near] = to_uint8(feathered(grown(self._clean(white[near]), self.grow), self.feather))
+        return edit.with_mask(result, edit.confidence)
+
+    def _white(self, mask: np.ndarray) -> np.ndarray:
+        """Where a mask, (H, W) uint8 or float32 in [0, 1], reaches the threshold, (H, W) bool."""
+        assert self.threshold is not None
+        if mask.dtype != np.uint8:
+            return (mask >= self.threshold) & (mask > 0)
+        levels = to_float(np.arange(256, dtype=np.uint8))
+        lowest = max(1, np.count_nonzero(levels < self.threshold))
+        return mask >= lowest
+
+    def _reach(self) -> int:
+        """Farther than this from the white, in px, nothing happens; the part around it has an edge of black."""
+        return math.ceil(self.close) + math.ceil(max(self.grow, 0)) + math.ceil(self.feather) + 2
 
     def _clean(self, mask: np.ndarray) -> np.ndarray:
         mask = grown(grown(mask, self.close), -self.close)

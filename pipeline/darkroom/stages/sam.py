@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
@@ -33,7 +33,7 @@ class Sam(Stage):
     Source: Kirillov et al., Segment Anything, ICCV 2023 (arXiv 2304.02643).
     """
 
-    version: ClassVar[int] = 2  # reports a confidence
+    version: ClassVar[int] = 3  # reports a confidence
     uses: ClassVar[tuple[ModelKind, ...]] = ("sam",)
     reports_confidence: ClassVar[bool] = True
 
@@ -83,10 +83,10 @@ class Sam(Stage):
         for group in others[:, None] if self.separate else [others] * bool(len(others)):
             yield _Object(group, None)
 
-    def _choice(self, masks: np.ndarray, scores: np.ndarray) -> int:
+    def _choice(self, masks: Sequence[np.ndarray], scores: np.ndarray) -> int:
         if self.choose == "score":
             return int(np.argmax(scores))
-        areas = masks.sum(axis=(1, 2))
+        areas = np.array([np.count_nonzero(mask) for mask in masks])
         order = [index for index in np.argsort(areas, kind="stable").tolist() if areas[index]]  # no empty candidate
         place = {"smallest": 0, "middle": len(order) // 2, "largest": -1}[self.choose]
         return int(order[place]) if order else 0

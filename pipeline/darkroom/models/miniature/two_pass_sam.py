@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from darkroom.models.interfaces import SamModel, Segments
+from darkroom.models.interfaces import LazyMasks, SamModel, Segments
 from darkroom.models.load_errors import as_setup_error
 from darkroom.models.sam import KeepEmbedding, Sam
 from darkroom.models.side_by_side import Turns
@@ -37,7 +37,7 @@ class TwoPassSam:
 
     def masks(
         self, image: np.ndarray, points: np.ndarray, labels: np.ndarray, box: np.ndarray | None, is_crop: bool = False
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[Sequence[np.ndarray], np.ndarray]:
         """See `Sam.masks`."""
         masks, scores = self.sam.masks(image, points, labels, box, is_crop)
         best = masks[int(np.argmax(scores))]
@@ -50,9 +50,13 @@ class TwoPassSam:
         cropped, scores = self.sam.masks(
             image[y0:y1, x0:x1], points[inside] - corner, labels[inside], object_box - np.tile(corner, 2), is_crop=True
         )
-        masks = np.zeros_like(masks)
-        masks[:, y0:y1, x0:x1] = cropped
-        return masks, scores
+
+        def mask(number: int) -> np.ndarray:
+            whole = np.zeros_like(best)
+            whole[y0:y1, x0:x1] = cropped[number]
+            return whole
+
+        return LazyMasks(mask, len(cropped)), scores
 
     def segment_everything(self, image: np.ndarray, grid: int) -> Segments:
         """See `Sam.segment_everything`. One pass only: the whole photo is asked for, so there is nothing to enlarge."""
