@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from darkroom.config.validation_errors import explain, wrong_keys
 from darkroom.dataset.table_rows import DecimalComma, plain_path
 from darkroom.errors import PhotoError, suggest
 from darkroom.stages import STAGES, Stage
-from darkroom.stages.markers import EachValue, PathField, RandomSeed
+from darkroom.stages.markers import EachValue, PathField, Prose, RandomSeed
 from darkroom.stages.seeds import SeedRule
 
 MAX_PICTURES = 10_000  # of one photo, so that a stranger's recipe cannot fill the memory with plans
@@ -153,6 +153,11 @@ class StageSpec:
         return frozenset(key for key, rule in self._seed_rules(self.parameters).items() if rule.per_photo)
 
     @cached_property
+    def _changes_prose_only(self) -> bool:
+        """Whether the parameters that differ between photos are neither paths nor seeds."""
+        return not self._own_seeds and self.column_parameters <= {*self.kind.fields_with(Prose)}
+
+    @cached_property
     def _multiplying(self) -> frozenset[str]:
         """The parameters that refer to columns and make a picture for each value of a list."""
         return self.column_parameters.intersection(self.kind.fields_with(EachValue))
@@ -197,6 +202,8 @@ class StageSpec:
     def _changing(self, item: Mapping[str, Any], digest: str | None) -> dict[str, Any]:
         """The parameters that differ between photos, with columns and seeds filled in, and paths made absolute."""
         filled = {key: fill_in(self.parameters[key], item) for key in self.column_parameters}
+        if self._changes_prose_only:
+            return filled
         filled |= {key: self.parameters[key] for key in self._own_seeds}
         return self._with_seeds(self._with_places(filled), digest)
 
@@ -253,13 +260,21 @@ def too_many_pictures(count: int | str) -> str:
 def fill_in(value: Any, item: Mapping[str, Any]) -> Any:
     """A value with manifest columns filled in: `${item.x}` alone becomes the column's value, inside text its text."""
     if isinstance(value, str):
-        alone = _ITEM.fullmatch(value)
-        return _column(alone[1], item) if alone else _ITEM.sub(lambda match: str(_column(match[1], item)), value)
+        pieces = _pieces(value)
+        if len(pieces) == 3 and not pieces[0] and not pieces[2]:
+            return _column(pieces[1], item)
+        return "".join([str(_column(piece, item)) if index % 2 else piece for index, piece in enumerate(pieces)])
     if isinstance(value, Mapping):
         return {key: fill_in(inner, item) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [fill_in(inner, item) for inner in value]
     return value
+
+
+@lru_cache(maxsize=1000)
+def _pieces(text: str) -> Sequence[str]:
+    """A text split at its columns: text, column, text, ..., text."""
+    return _ITEM.split(text)
 
 
 def _column(name: str, item: Mapping[str, Any]) -> Any:

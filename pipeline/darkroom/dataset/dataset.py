@@ -58,6 +58,8 @@ class Photo:
             PhotoError: the photo has no value in a built-in column.
         """
         found = {name: self.item[name] for name in names if name in self.item}
+        if len(found) == len(names):
+            return found
         return found | {name: BUILT_IN[name](self.path) for name in names if name in BUILT_IN and name not in found}
 
     def located(self, problem: object) -> str:

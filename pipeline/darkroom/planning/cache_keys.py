@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from operator import is_
@@ -21,6 +21,7 @@ FORMAT = 3  # raise it when the format of stored results changes
 LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "scipy")  # that any op may use
 
 _REMEMBERED = 500  # stages
+_GAP = "\0"  # which JSON writes otherwise
 
 _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
@@ -42,6 +43,7 @@ class Keys:
         self._libraries = _ENCODE(_libraries())
         self._identity = cache(lambda kind, batch_size: _ENCODE(models.identity(kind)))
         self._known: dict[int, _Known] = {}
+        self._around: dict[int, _Around] = {}
         self._encoded: dict[type[Stage], _Encoded] = {}
 
     def photo(self, digest: str) -> str:
@@ -79,19 +81,31 @@ class Keys:
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
         size = self._models.batch_size
-        known = _Known(stage, size, self._fingerprint(op, stage, size))
-        self._known[id(stage)] = known
+        known = self._known[id(stage)] = _Known(stage, size, self._fingerprint(op, stage, size))
         return known
 
     def _fingerprint(self, op: str, stage: Stage, batch_size: int) -> str:
-        """The hash of a step without its input. `batch_size` can change during a run."""
+        """The hash of a step without its input."""
+        alike = stage.alike
+        if alike is stage:
+            return hashlib.sha256("".join(self._text(op, stage, batch_size)).encode()).hexdigest()
+        around = self._around.get(id(alike))
+        if around is None or around.batch_size != batch_size:
+            around = _Around(alike, batch_size, self._text(op, alike, batch_size, alike.plain_texts))
+            self._around = {id(alike): around} | (self._around if len(self._around) < _REMEMBERED else {})
+        return around.fingerprint(stage)
+
+    def _text(self, op: str, stage: Stage, batch_size: int, without: Collection[str] = ()) -> list[str]:
+        """What a step is without its input, as JSON, in the pieces that are left without the values of some parameters.
+        `batch_size` can change during a run.
+        """
         models = [self._identity(kind, batch_size) for kind in stage.models()]
         if loras := stage.loras():
             models += map(_ENCODE, self._models.lora_identity(loras))
         latest = self._encoded.setdefault(type(stage), _Encoded((), (), []))
         encoded = self._encoded[type(stage)] = latest.followed_by(parameters(stage))
-        text = f'["{op}",{stage.version},{{{",".join(encoded.texts)}}},[{",".join(models)}],{self._libraries}]'  # JSON
-        return hashlib.sha256(text.encode()).hexdigest()
+        begin, end = f'["{op}",{stage.version},{{', f"}},[{','.join(models)}],{self._libraries}]"
+        return (begin + ",".join(encoded.without(without)) + end).split(_GAP)
 
 
 def _continued(start: hashlib._Hash, text: str) -> str:
@@ -127,10 +141,37 @@ class _Encoded(NamedTuple):
                 texts[index] = _pair(names[index], values[index])
         return _Encoded(names, values, texts)
 
+    def without(self, left_out: Collection[str]) -> Sequence[str]:
+        """The texts, with `_GAP` in the place of some values."""
+        if not left_out:
+            return self.texts
+        pairs = zip(self.names, self.texts, strict=True)
+        return [f"{_ENCODE(name)}:{_GAP}" if name in left_out else text for name, text in pairs]
+
 
 def _pair(name: str, value: Any) -> str:
     """A parameter in the JSON of an object."""
     return f"{_ENCODE(name)}:{_ENCODE(value)}"
+
+
+class _Around:
+    """What is hashed of stages that are alike, apart from their plain texts.
+
+    Args:
+        alike: any of them; it is kept alive, so that its identity is its own.
+        batch_size: with which the pieces were made.
+        pieces: see `Keys._text`.
+    """
+
+    def __init__(self, alike: Stage, batch_size: int, pieces: Sequence[str]) -> None:
+        self.alike, self.batch_size = alike, batch_size
+        self._start = hashlib.sha256(pieces[0].encode())
+        self._rest = list(zip(sorted(alike.plain_texts), pieces[1:], strict=True))
+
+    def fingerprint(self, stage: Stage) -> str:
+        """The hash for one of the stages."""
+        given = vars(stage)
+        return _continued(self._start, "".join([f'"{given[name]}"{text}' for name, text in self._rest]))
 
 
 class _Known:

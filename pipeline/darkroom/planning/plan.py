@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -13,7 +12,8 @@ from darkroom.config.recipe import Recipe
 from darkroom.config.stage_spec import StageSpec
 from darkroom.dataset import Photo
 from darkroom.errors import PhotoError
-from darkroom.planning.wildcards import with_words
+from darkroom.planning.by_identity import ByIdentity
+from darkroom.planning.wildcards import has_wildcards, with_words
 from darkroom.stages import Stage
 from darkroom.stages.base import GenerationSummary
 from darkroom.stages.baseline import Baseline
@@ -87,8 +87,9 @@ class StepPlanner:
         self._needs_digest = any(spec.needs_digest for spec in recipe.stages)
         self.per_photo = recipe.per_photo
         self._tree: tuple[Step, ...] | None = None
-        self._trees: OrderedDict[object, tuple[Step, ...]] = OrderedDict()
+        self._trees: dict[object, tuple[Step, ...]] = {}
         self._shared: dict[str, _Variants] = {}
+        self._has_wildcards = ByIdentity(has_wildcards)
 
     def plan(self, photo: Photo, unread: bool = False) -> tuple[Step, ...]:
         """The tree of one photo: its first steps, whose children are the next.
@@ -118,15 +119,14 @@ class StepPlanner:
         if digest:
             return self._expand(item, digest)
         # 1, 1.0 and True are equal, and a number with a comma equals its text.
-        values = tuple((name, type(value), repr(value)) for name, value in item.items())
-        if (tree := self._trees.get(values)) is not None:
-            self._trees.move_to_end(values)
-            return tree
-        tree = self._expand(item, digest)
-        if _count(tree) <= _LARGEST:
-            self._trees[values] = tree
-            if len(self._trees) > _REMEMBERED:
-                self._trees.popitem(last=False)
+        values = tuple([(name, type(value), repr(value)) for name, value in item.items()])
+        tree = self._trees.get(values)
+        if tree is None:
+            if len(self._trees) >= _REMEMBERED:
+                self._trees.clear()
+            tree = self._expand(item, digest)
+            if _count(tree) <= _LARGEST:
+                self._trees[values] = tree
         return tree
 
     def _expand(self, item: Mapping[str, Any], digest: str | None) -> tuple[Step, ...]:
@@ -161,12 +161,15 @@ class StepPlanner:
     def _make_variants(self, spec: StageSpec, item: Mapping[str, Any], digest: str | None) -> _Variants:
         variants = spec.variants(item, digest)
         if len(variants) == 1:
-            return _Variants([(with_words(spec.name, variants[0], self._recipe.wildcards), "")], 0)
+            return _Variants([(self._with_words(spec.name, variants[0]), "")], 0)
         names = _variant_names(variants)
-        filled = [with_words(spec.name, stage, self._recipe.wildcards) for stage in variants]
+        filled = [self._with_words(spec.name, stage) for stage in variants]
         different = dict(zip(reversed(filled), reversed(names), strict=True))  # of equal ones, the first
         length = max(len(f"_{name}") for name in names) if any(names) else 0
         return _Variants([(stage, different[stage]) for stage in dict.fromkeys(filled)], length)
+
+    def _with_words(self, name: str, stage: Stage) -> Stage:
+        return with_words(name, stage, self._recipe.wildcards) if self._has_wildcards(stage.alike) else stage
 
 
 class _Variants(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -140,21 +141,26 @@ _Found = tuple[Collection[Problem], Collection[Problem]]  # refusals and warning
 
 
 class _Finder:
-    """Finds refusals and warnings of a tree; those of a stage that photos share are found once."""
+    """Finds refusals and warnings of a tree; those of a stage that photos share are found once, and so are those of
+    stages that are alike (`Stage.alike`) and whose texts are short.
+    """
 
     def __init__(self, models: Models) -> None:
         self._models = models
-        self._by_name: ByIdentity[Stage, dict[str, _Found]] = ByIdentity(lambda stage: {})
+        self._by_name: ByIdentity[Stage, dict[tuple[str, bool], _Found]] = ByIdentity(lambda stage: {})
+        self._room = ByIdentity(self._room_of)
 
     def __call__(self, tree: Sequence[Step]) -> _Found:
         """See above."""
         refusals: dict[Problem, None] = {}
         warnings: dict[Problem, None] = {}
         for step in _all(tree):
-            known = self._by_name(step.stage)
-            found = known.get(step.name)
+            stage, alike = step.stage, step.stage.alike
+            is_short = alike is not stage and self._is_short(stage, alike)
+            known, which = self._by_name(alike if is_short else stage), (step.name, is_short)
+            found = known.get(which)
             if found is None:
-                found = known[step.name] = self._of_step(step)
+                found = known[which] = self._of_step(step)
             if found[0] or found[1]:
                 refusals |= dict.fromkeys(found[0])
                 warnings |= dict.fromkeys(found[1])
@@ -164,6 +170,16 @@ class _Finder:
         refused = list(_named(step.name, step.stage.refusals(self._models)))
         # A stage that is refused needs no warnings.
         return refused, [] if refused else list(_named(step.name, step.stage.warnings(self._models)))
+
+    def _is_short(self, stage: Stage, alike: Stage) -> bool:
+        """Whether no plain text of a stage can be too long for the painter: each token has a letter or more."""
+        given, room = vars(stage), self._room(alike)
+        return all([len(given[name]) <= room for name in stage.plain_texts])
+
+    def _room_of(self, stage: Stage) -> float:
+        """The tokens that the painter reads of a text, if a stage uses it."""
+        most = self._models.checkpoint_info.max_tokens(0) if "inpaint" in stage.models() else None
+        return math.inf if most is None else most
 
 
 def planned(photo: Photo, plan: Callable[[], Sequence[Step]], models: Models) -> Sequence[Step]:

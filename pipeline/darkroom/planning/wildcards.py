@@ -28,10 +28,7 @@ def with_words(name: str, stage: Stage, words: Words) -> Stage:
     Raises:
         PhotoError: a text from a table names an unknown wildcard.
     """
-    seeds, given = stage.fields_with(RandomSeed), vars(stage)
-    texts = {
-        key: text for key, text in given.items() if isinstance(text, str) and "$" in text and WILDCARD.search(text)
-    }
+    seeds, given, texts = stage.fields_with(RandomSeed), vars(stage), _texts(stage)
     if not texts or not seeds:
         return stage
     for key, text in texts.items():
@@ -39,6 +36,17 @@ def with_words(name: str, stage: Stage, words: Words) -> Stage:
         if unknown:
             raise PhotoError(f"{name}.{key}: no wildcard '{unknown[0]}', {suggest(unknown[0], list(words))}")
     return replace(stage, **{key: _filled(text, words, given[seeds[0]]) for key, text in texts.items()})
+
+
+def has_wildcards(stage: Stage) -> bool:
+    """Whether there are wildcards in a stage's texts; in a plain text there is none."""
+    return bool(_texts(stage))
+
+
+def _texts(stage: Stage) -> dict[str, str]:
+    """The texts with wildcards, by parameter."""
+    given = vars(stage).items()
+    return {key: text for key, text in given if isinstance(text, str) and "$" in text and WILDCARD.search(text)}
 
 
 def _filled(text: str, words: Words, seed: int) -> str:

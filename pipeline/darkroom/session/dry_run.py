@@ -20,6 +20,7 @@ from darkroom.stages import STAGES
 from darkroom.store import Store
 from darkroom.store.digests import remembered_digests
 from darkroom.store.listing import VERIFIED, ManyKeys
+from darkroom.system.memory import few_collections
 
 _EARLIER_RUNS = 20  # whose times per op give the estimate
 
@@ -71,7 +72,7 @@ def _count(jobs: Sequence[Job], store: Store) -> tuple[Counts, list[PlannedJob]]
         dataset = waiting[0].job.recipe.dataset
         same_photos = [job for job in waiting if job.job.recipe.dataset == dataset]
         waiting = [job for job in waiting if job not in same_photos]
-        with remembered_digests(store, save=False):
+        with remembered_digests(store, save=False), few_collections():
             for photo in dataset.photos():
                 counts.add(photo, same_photos)
     return counts, planned

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
 from types import MappingProxyType
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, dataclass_tran
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from darkroom.stages.markers import EachValue, Length, LinesFile, LoraNames, PathField, StageName, markers_of
+from darkroom.stages.markers import EachValue, Length, LinesFile, LoraNames, PathField, Prose, StageName, markers_of
 from darkroom.stages.named_values import names_in
+from darkroom.stages.plain_texts import is_plain
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -139,7 +140,8 @@ class Stage(ABC):
         Equal combinations count once.
         """
         names = self.fields_with(EachValue)
-        values = [getattr(self, name) for name in names]
+        given = vars(self)
+        values = [given[name] for name in names]
         if tuple not in map(type, values):
             return (self,)
         combinations = product(*(value if isinstance(value, tuple) else (value,) for value in values))
@@ -170,7 +172,13 @@ class Stage(ABC):
         """
         copy = object.__new__(type(self))
         given = copy.__dict__
+        are_plain = self.plain_texts.issuperset(values) and all(map(is_plain, values.values()))
         given.update(self.__dict__)
+        if are_plain:
+            given.update(values, _alike=self.alike)
+            return copy
+        given.pop("_alike", None)
+        given.pop("plain_texts")
         try:
             for name, value in values.items():
                 given[name] = self._checked(name)(value)
@@ -179,6 +187,19 @@ class Stage(ABC):
         except ValueError:
             return None
         return copy
+
+    @cached_property
+    def plain_texts(self) -> frozenset[str]:
+        """The parameters whose values are plain texts (`markers.Prose`)."""
+        return frozenset(name for name in self.fields_with(Prose) if is_plain(getattr(self, name)))
+
+    @property
+    def alike(self) -> Self:
+        """This stage, or one that differs from it in `plain_texts` only: what does not depend on these is found once
+        for all copies of a stage.
+        """
+        alike: Self = vars(self).get("_alike", self)
+        return alike
 
     @classmethod
     @cache

@@ -20,7 +20,7 @@ from darkroom.stages.fields import (
     scalar,
     truncation_warnings,
 )
-from darkroom.stages.markers import EachValue
+from darkroom.stages.markers import EachValue, Prose
 from darkroom.stages.repainting import Repainting
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class DiffEditRepaint(Repainting):
 
     version: ClassVar[int] = 4
 
-    prompt: Annotated[Texts, EachValue(takes_along=True)] = Field(
+    prompt: Annotated[Texts, EachValue(takes_along=True), Prose()] = Field(
         description="What the result should show; each prompt of a list makes a picture."
     )
     reference: str | None = Field(

@@ -25,7 +25,7 @@ from darkroom.stages.fields import (
     scalar,
     truncation_warnings,
 )
-from darkroom.stages.markers import EachValue, LoraNames
+from darkroom.stages.markers import EachValue, LoraNames, Prose
 from darkroom.stages.named_values import SeveralLoras
 from darkroom.stages.referenced import Referenced
 from darkroom.system.frozen import FrozenDict
@@ -47,13 +47,13 @@ class Inpaint(Referenced):
 
     version: ClassVar[int] = 5
 
-    prompt: Annotated[Texts, EachValue(takes_along=True)] = Field(
+    prompt: Annotated[Texts, EachValue(takes_along=True), Prose()] = Field(
         description="What the repainted part should show; each prompt of a list makes a picture."
     )
     prompts_file: PromptsFile = Field(
         None, description="A `.txt` file instead of `prompt`, with one prompt a line; each makes a picture."
     )
-    negative_prompt: Annotated[Texts | None, EachValue()] = Field(
+    negative_prompt: Annotated[Texts | None, EachValue(), Prose()] = Field(
         None,
         description="What it should not show; each text of a list makes a picture. An empty text is a prompt too, and "
         "differs from `null`.",

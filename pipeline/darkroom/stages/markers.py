@@ -59,6 +59,15 @@ class EachValue:
 
 
 @dataclass(frozen=True)
+class Prose:
+    """The parameter is a text that a model reads as words.
+
+    Its op makes no difference between plain texts (`stages/plain_texts.py`): with one as with another, the stage is
+    valid, has the same refusals and warnings, and needs the same models and files (`Stage.alike`).
+    """
+
+
+@dataclass(frozen=True)
 class Length:
     """The parameter is a distance in pixels of the photo, or a position: it shrinks with a reduced copy.
 

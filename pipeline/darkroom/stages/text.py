@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from darkroom.stages.base import Problem, Stage, stage
 from darkroom.stages.fields import OptionalPhrases, Phrases, Threshold, foreign_syntax_warnings
 from darkroom.stages.heatmap import Space, find_heatmap, mask_from_heatmap
+from darkroom.stages.markers import Prose
 
 if TYPE_CHECKING:
     from darkroom.imaging.edit import Edit
@@ -28,8 +29,10 @@ class Text(Stage):
     uses: ClassVar[tuple[ModelKind, ...]] = ("clipseg",)
     reports_confidence: ClassVar[bool] = True
 
-    phrase: Phrases = Field(description="What to find, such as `the car`; of several phrases, the strongest counts.")
-    without: OptionalPhrases = Field(
+    phrase: Annotated[Phrases, Prose()] = Field(
+        description="What to find, such as `the car`; of several phrases, the strongest counts."
+    )
+    without: Annotated[OptionalPhrases, Prose()] = Field(
         (), description="Similar-looking things to avoid, such as `the truck`; one phrase or several."
     )
     combine: Space = "logit"
