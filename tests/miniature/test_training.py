@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from torch import nn
 
 from darkroom.models.miniature.networks import build_sam
 from miniature.networks import SAM_CONFIG
-from miniature.train import Workshop
+from miniature.train import Workshop, main
 from miniature.training.loop import Plan, plain_attention, restore, train
 from miniature.training.muon import orthogonal
 from miniature.training.sam import attend_fast
@@ -131,24 +132,33 @@ def test_muon_makes_updates_orthogonal(shape):
     assert values.max() < 1.3
 
 
-def command(folder: Path) -> list[str]:
-    return [sys.executable, "-m", "miniature.train", "--smoke", "--only", "sam_crowd", "--only", "sam",
-            "--folder", str(folder)]  # fmt: skip
+@pytest.fixture
+def threads_kept():
+    """The command sets the number of threads of its process."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def words(folder: Path) -> list[str]:
+    return ["--smoke", "--only", "sam_crowd", "--only", "sam", "--folder", str(folder)]
 
 
 @pytest.mark.slow  # the training loop itself is interrupted above
-def test_sigkill_in_the_middle_of_training_changes_nothing(tmp_path):
-    """The real command, killed after the first checkpoint of its second training."""
+def test_sigkill_in_the_middle_of_training_changes_nothing(tmp_path, threads_kept):
+    """The real command, killed after the first checkpoint of its second training, and resumed by another process."""
+    main(words(tmp_path / "whole"))
+    shutil.copytree(tmp_path / "whole" / "smoke" / "data", tmp_path / "killed" / "smoke" / "data")
+    command = [sys.executable, "-m", "miniature.train", *words(tmp_path / "killed")]
     quiet = {"cwd": ROOT, "env": environment(), "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run(command(tmp_path / "whole"), check=True, **quiet)
-    killed = subprocess.Popen(command(tmp_path / "killed"), start_new_session=True, **quiet)
+    killed = subprocess.Popen(command, start_new_session=True, **quiet)
     checkpoint = tmp_path / "killed" / "smoke" / "sam_crowd.checkpoint.pt"
     while not checkpoint.exists() and killed.poll() is None:
         time.sleep(0.005)
     os.killpg(killed.pid, signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL, "it ended before it could be killed"
     assert not (tmp_path / "killed" / "smoke" / "weights").exists()
-    subprocess.run(command(tmp_path / "killed"), check=True, **quiet)
+    main(words(tmp_path / "killed"))
     weights = Path("smoke", "weights", "sam", "model.safetensors")
     assert (tmp_path / "killed" / weights).read_bytes() == (tmp_path / "whole" / weights).read_bytes()
     log = (tmp_path / "killed" / "smoke" / "weights" / "training_log.jsonl").read_text()

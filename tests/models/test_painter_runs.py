@@ -83,5 +83,5 @@ def test_a_killed_run_is_resumed_with_the_same_bytes(tmp_path: Path) -> None:
     run = broken.wait_for_pictures(process, 1)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert broken(f"resume={run}").returncode == 0
+    assert CliInProcess(broken.folder)(f"resume={run}").returncode == 0
     assert pictures(run) == pictures(whole.run_folder())

@@ -6,10 +6,14 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
+from build import ProjectBuilder
+from build.env import DefaultIsolatedEnv
+from pyproject_hooks import quiet_subprocess_runner
 
 from support.runs import ROOT
 
@@ -20,19 +24,25 @@ pytestmark = pytest.mark.slow
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built as `python -m build` builds it: from the source distribution."""
     folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True, timeout=600)
-    (wheel,) = folder.glob("*.whl")
-    return wheel
+    with DefaultIsolatedEnv() as isolated:  # one for both, where `python -m build` makes one for each
+        source = ProjectBuilder.from_isolated_env(isolated, ROOT, quiet_subprocess_runner)
+        isolated.install(source.build_system_requires)
+        isolated.install(source.get_requires_for_build("sdist") | source.get_requires_for_build("wheel"))
+        with tarfile.open(source.build("sdist", folder)) as archive:
+            archive.extractall(folder, filter="data")
+        (unpacked,) = (path for path in folder.iterdir() if path.is_dir())
+        return Path(
+            ProjectBuilder.from_isolated_env(isolated, unpacked, quiet_subprocess_runner).build("wheel", folder)
+        )
 
 
 @pytest.fixture(scope="module")
 def command(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`darkroom` in a fresh environment, which borrows the other packages of this one."""
     folder = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    python = folder / "bin/python"
-    install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", folder / "bin/python"]
+    install = [*pip, "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
     subprocess.run(install, check=True, capture_output=True, timeout=300)
     (packages,) = folder.glob("lib/python*/site-packages")
     (packages / "borrowed.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")

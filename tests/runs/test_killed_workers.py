@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from support.in_process import CliInProcess
 from support.run_content import finished
 from support.runs import ROOT, Cli, journal
 
 
 @pytest.mark.slow
 def test_workers_that_are_killed_and_resumed_leave_the_bytes_of_one_worker(cli: Cli) -> None:
-    photos = cli.folder / "photos"
+    photos, here = cli.folder / "photos", CliInProcess(cli.folder)
     photos.mkdir()
     for name in ("a.png", "b.png"):
         shutil.copy(ROOT / "examples/car.png", photos / name)
@@ -21,12 +22,12 @@ def test_workers_that_are_killed_and_resumed_leave_the_bytes_of_one_worker(cli: 
     words = ("recipe=car_on_mars", "models=miniature", f"dataset.images={photos}", "stages.inpaint.seed=[0,1,2]")
     words = (*words, "stages.inpaint.steps=4", "results.what=[picture,cutout]", "results.format=jpeg")
 
-    assert cli(*words, "memory.workers=1", "outputs=one").returncode == 3
+    assert here(*words, "memory.workers=1", "outputs=one").returncode == 3
     process = cli.start(*words, "memory.workers=3")
     folder = cli.wait_for_pictures(process, 1)
     process.kill()
     process.communicate()
-    done = cli("resume=latest")
+    done = here("resume=latest")
     assert done.returncode == 3, done.stderr
     one, several = content(next((cli.folder / "one").glob("2*"))), content(folder)
     assert one == several

@@ -40,14 +40,15 @@ def world(folder: Path, lora: str) -> None:
 
 @pytest.mark.slow
 def test_a_run_that_was_killed_and_resumed_has_the_bytes_of_one_that_was_not(cli: Cli) -> None:
+    here = CliInProcess(cli.folder)
     world(cli.folder, "[{ink: 0.5}, null, {ink: 1}]")
     words = ("recipe=mine.yaml", *MODELS, "stages.inpaint.seed=[0,1,2]", "memory.batch_size=1")
-    assert cli(*words, "outputs=whole").returncode == 0
+    assert here(*words, "outputs=whole").returncode == 0
     process = cli.start(*words)
     folder = cli.wait_for_pictures(process, 2)
     process.kill()
     process.communicate()
-    done = cli("resume=latest")
+    done = here("resume=latest")
     assert done.returncode == 0, done.stderr
     assert content(folder) == content(next((cli.folder / "whole").glob("2*")))
     assert len({pixels(folder / line["result"]).tobytes() for line in journal(folder)}) == 9
