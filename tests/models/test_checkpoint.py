@@ -68,7 +68,7 @@ def _part_without_a_class(folder: Path) -> None:
         (_index_of_nothing, "should name the parts of a checkpoint"),
         (_part_without_a_class, "unet is x, which Darkroom does not load"),
         (_without_a_tensor, "unet: lacks tensors: conv_out.weight"),
-        (_truncated, "cannot be read as a Stable Diffusion checkpoint"),
+        (_truncated, "unet/diffusion_pytorch_model.safetensors: cannot be read as safetensors: "),
         (_only_pickled, "lacks the .safetensors of unet"),
         (_with_code, "tokenizer is my_tokenizer.MyTokenizer, which Darkroom does not load"),
         (_of_another_kind, "is for FluxKontextPipeline"),

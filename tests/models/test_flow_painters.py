@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -309,7 +310,7 @@ def test_parts_of_another_model_are_refused(painter: Path, tmp_path: Path) -> No
         ("flux1_fill", _no_pieces_of_t5, "lacks the vocabulary of its tokenizer_2"),
         ("sd3", _no_tokenizer_of_t5, "lacks the vocabulary of its tokenizer_3"),
         ("flux1_fill", _of_the_other_pipeline, "are not of one model"),
-        (DISTILLED, _truncated, "cannot be read as a FLUX.2 Klein checkpoint"),
+        (DISTILLED, _truncated, ".safetensors: cannot be read as safetensors: "),
         (DISTILLED, _no_weights, "lacks the .safetensors of transformer"),
         (DISTILLED, _other_encoder, "text_encoder is transformers.CLIPTextModel, which Darkroom does not load"),
         (
@@ -320,7 +321,11 @@ def test_parts_of_another_model_are_refused(painter: Path, tmp_path: Path) -> No
         (DISTILLED, _of_another_model, "are not of one model"),
         (DISTILLED, _no_tokenizer, "lacks the vocabulary of its tokenizer"),
         (DISTILLED, _no_template, "lacks the chat template of its tokenizer"),
-        (DISTILLED, _a_shard_is_missing, "cannot be read as a FLUX.2 Klein checkpoint"),
+        (
+            DISTILLED,
+            _a_shard_is_missing,
+            "model.safetensors.index.json: names model-00002-of-00002.safetensors, which is",
+        ),
         (DISTILLED, _no_text_encoder, "text_encoder is None.None, which Darkroom does not load"),
     ],
 )
@@ -330,6 +335,54 @@ def test_a_damaged_or_foreign_folder_is_refused_in_one_line(
     folder = tmp_path / "spoilt"
     shutil.copytree(painters / kind, folder)
     spoil(folder)
+    with pytest.raises(SetupError) as caught:
+        models_of(folder).diffusion  # noqa: B018
+    assert reason in str(caught.value) and str(folder) in str(caught.value) and "\n" not in str(caught.value)
+
+
+DELETED = "(deleted)"
+TEXT, WORDS, STEPS = "text_encoder/config.json", "tokenizer/tokenizer_config.json", "scheduler/scheduler_config.json"
+
+
+@pytest.mark.fault(
+    "Repaints",
+    "a file of a painter's folder is empty, cut off or of another kind, or has a wrong setting; a few bytes of one "
+    "describe a network that takes all memory",
+    "refused before memory is taken, with one line that names the file",
+)
+@pytest.mark.parametrize(
+    ("file", "change", "reason"),
+    [
+        ("model_index.json", "", "model_index.json: is empty"),
+        ("model_index.json", {"_class_name": DELETED}, "model_index.json: lacks _class_name"),
+        ("model_index.json", {"_class_name": ["x"]}, "is for ['x']; inpainting takes "),
+        ("model_index.json", {"tokenizer": DELETED}, "model_index.json: lacks tokenizer; each is given as [library"),
+        (TEXT, "{", "text_encoder/config.json: cannot be read as JSON: "),
+        (TEXT, "[]", "text_encoder/config.json: should hold a mapping of settings; got []"),
+        (TEXT, None, "text_encoder: lacks config.json"),
+        (TEXT, "{}", "CLIPTextModelWithProjection: config.json describes a network of "),
+        (TEXT, {"vocab_size": "many"}, "text_encoder: cannot be read as a CLIPTextModelWithProjection: Validation "),
+        (TEXT, {"vocab_size": -1}, "vocab_size in config.json should be positive; got -1"),
+        (TEXT, {"intermediate_size": 24}, "by config.json"),
+        (WORDS, None, "tokenizer_config.json: model_max_length should be a number from 3 to 77"),
+        (WORDS, {"model_max_length": 999}, "tokenizer_config.json: model_max_length should be a number from 3 to 77"),
+        ("tokenizer/vocab.json", None, "tokenizer: lacks vocab.json"),
+        (STEPS, "null", "scheduler_config.json: should hold a mapping of settings"),
+        (STEPS, {"num_train_timesteps": "x"}, "scheduler: cannot be read as a FlowMatchEuler"),
+        ("vae/config.json", {"block_out_channels": 8}, "vae: cannot be read as a AutoencoderKL: "),
+    ],
+)
+def test_a_spoilt_file_of_a_painter_is_named(
+    painters: Path, tmp_path: Path, file: str, change: str | dict[str, Any] | None, reason: str
+) -> None:
+    folder = tmp_path / "spoilt"
+    shutil.copytree(painters / "sd3", folder)
+    if isinstance(change, dict):
+        settings = {**json.loads((folder / file).read_text()), **change}
+        change = json.dumps({key: value for key, value in settings.items() if value != DELETED})
+    (folder / file).unlink()
+    if change is not None:
+        (folder / file).write_text(change)
     with pytest.raises(SetupError) as caught:
         models_of(folder).diffusion  # noqa: B018
     assert reason in str(caught.value) and str(folder) in str(caught.value) and "\n" not in str(caught.value)

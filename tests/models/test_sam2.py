@@ -152,7 +152,7 @@ def test_other_folders_are_refused_in_one_line(tmp_path: Path, monkeypatch: pyte
         kind_of(tmp_path)
     refused({"model_type": "bert"}, r"holds 'bert'; models\.sam takes folders of SAM 2\.1 and EdgeTAM")
     refused({"model_type": ["sam2"]}, r"models\.sam takes")
-    refused([], "cannot be read as SAM weights")
+    refused([], r"config\.json: should hold a mapping of settings; got \[\]")
     refused({"model_type": "sam2"}, "cannot be read as sam2 weights")
     monkeypatch.setattr(sam2, "find_spec", lambda name: None)
     refused({"model_type": "edgetam_video"}, r"EdgeTAM needs timm: pip install")

@@ -10,12 +10,16 @@ from darkroom.errors import SetupError
 from darkroom.models.checkpoint_formats import WITH_WEIGHTS, known_family, pipeline_class, pipeline_settings, read_index
 from darkroom.models.load_errors import as_setup_error
 from darkroom.models.single_file import load_single_file
+from darkroom.models.transformers_part import load_network
 from darkroom.models.weights import ModelFiles, not_cached
+from darkroom.system.interrupts import raise_if_interrupted
 
 if TYPE_CHECKING:
     import torch
 
     from darkroom.models.diffusers_interfaces import Pipeline
+
+_CLIP_FILES = ("vocab.json", "merges.txt")  # of a tokenizer
 
 
 def load_pipeline(files: ModelFiles, dtype: torch.dtype) -> Pipeline:
@@ -53,10 +57,31 @@ def _load_folder(files: ModelFiles, index: Mapping[str, Any], dtype: torch.dtype
     variant = _variant(files, present, dtype)
     components = {name: _load_component(files.path / name, index[name], variant, dtype) for name in present}
     absent = {name: None for name in known_family(index).components if index.get(name, [""])[0] is None}
-    pipe: Pipeline = getattr(diffusers, pipeline_class(index)).from_pretrained(
-        files.path, local_files_only=True, **components, **absent, **pipeline_settings(index)
-    )
+    try:
+        pipe: Pipeline = getattr(diffusers, pipeline_class(index)).from_pretrained(
+            files.path, local_files_only=True, **components, **absent, **pipeline_settings(index)
+        )
+    except Exception:
+        raise_if_interrupted()
+        _check_small_parts(files.path, index)
+        raise
     return pipe
+
+
+def _check_small_parts(folder: Path, index: Mapping[str, Any]) -> None:
+    """Raise `SetupError` with the folder of the tokenizer or the scheduler that cannot be loaded."""
+    import diffusers
+    import transformers
+
+    for name, value in index.items():
+        library, kind = value if isinstance(value, list) else ("", "")
+        if library in ("diffusers", "transformers") and name not in WITH_WEIGHTS:
+            lost = [file for file in _CLIP_FILES if not (folder / name / file).is_file()]
+            if kind == "CLIPTokenizer" and lost and not (folder / name / "tokenizer.json").is_file():
+                raise SetupError(f"{folder / name}: lacks {' and '.join(lost)}")
+            with as_setup_error(folder / name, f"a {kind}"):
+                parts = {"diffusers": diffusers, "transformers": transformers}[library]
+                getattr(parts, kind).from_pretrained(folder / name, local_files_only=True)
 
 
 def _load_component(folder: Path, class_path: Sequence[str], variant: str | None, dtype: torch.dtype) -> Any:
@@ -65,9 +90,13 @@ def _load_component(folder: Path, class_path: Sequence[str], variant: str | None
     import transformers
 
     library, name = class_path
-    component, report = getattr({"diffusers": diffusers, "transformers": transformers}[library], name).from_pretrained(
-        folder, dtype=dtype, variant=variant, use_safetensors=True, local_files_only=True, output_loading_info=True
-    )
+    settings = {"dtype": dtype, "variant": variant, "use_safetensors": True}
+    with as_setup_error(folder, f"a {name}"):
+        if library == "transformers":
+            return load_network(folder, getattr(transformers, name), **settings)
+        component, report = getattr(diffusers, name).from_pretrained(
+            folder, local_files_only=True, output_loading_info=True, **settings
+        )
     if report["missing_keys"]:
         raise SetupError(f"{folder}: lacks tensors: {', '.join(sorted(report['missing_keys'])[:3])} ...")
     return component

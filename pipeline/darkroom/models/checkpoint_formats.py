@@ -30,13 +30,17 @@ def read_index(folder: Path) -> dict[str, Any]:
     if not isinstance(index, dict):
         raise SetupError(f"{file}: should name the parts of a checkpoint, as {{'vae': ['diffusers', 'AutoencoderKL']}}")
     family = family_of(index)
+    if family is None and "_class_name" not in index:
+        raise SetupError(f"{file}: lacks _class_name, the pipeline that the checkpoint is for")
     if family is None:
         known = ", ".join(each.title for each in FAMILIES)
         raise SetupError(f"{folder}: is for {index.get('_class_name')}; inpainting takes {known}")
     for name, value in index.items():
         if (isinstance(value, list) or name in family.components) and not _is_accepted(name, value, family):
-            shown = ".".join(map(str, value)) if isinstance(value, list) else value
+            shown = ".".join(map(str, value)) if isinstance(value, list) and value else value
             raise SetupError(f"{file}: {name} is {shown}, which Darkroom does not load")
+    if lacking := [name for name in family.required if name not in index]:
+        raise SetupError(f"{file}: lacks {', '.join(lacking)}; each is given as [library, class]")
     return index
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from darkroom.errors import SetupError
 
 _FEWEST_TOKENS = 256  # a byte-level tokenizer has one for each byte; published ones of T5 have 32,100
+_SHORTEST = 3  # tokens of a text: its beginning, one word, its end
 _TEXT_ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
 
 
@@ -24,14 +25,28 @@ def check_parts(pipe: Any, folder: Path) -> None:
     """
     has_processor = hasattr(pipe, "processor")
     encoders = [name for name in _TEXT_ENCODERS if getattr(pipe, name, None) is not None]
-    for name in [each.replace("text_encoder", "tokenizer") for each in encoders]:
+    for encoder in encoders:
+        name = encoder.replace("text_encoder", "tokenizer")
         tokenizer = pipe.processor.tokenizer if has_processor else getattr(pipe, name)
         if tokenizer is None or len(tokenizer) < _FEWEST_TOKENS:
             raise SetupError(f"{folder}: lacks the vocabulary of its {name}")
+        _check_tokens(folder, name, tokenizer, getattr(pipe, encoder).config.get_text_config())
     if type(pipe).__name__ in _WIDTHS and not has_processor and not pipe.tokenizer.chat_template:
         raise SetupError(f"{folder}: lacks the chat template of its tokenizer, such as tokenizer/chat_template.jinja")
     if not _FITS.get(type(pipe).__name__, _language_model_fits)(pipe):
         raise SetupError(f"{folder}: text encoder, transformer and VAE are not of one model")
+
+
+def _check_tokens(folder: Path, name: str, tokenizer: Any, encoder: Any) -> None:
+    """A tokenizer must not give more different tokens, or with CLIP longer texts, than its encoder takes."""
+    if len(tokenizer) > encoder.vocab_size:
+        raise SetupError(
+            f"{folder}/{name}: has {len(tokenizer)} tokens, and its text encoder takes {encoder.vocab_size}"
+        )
+    most = getattr(encoder, "max_position_embeddings", None)
+    if encoder.model_type == "clip_text_model" and not _SHORTEST <= tokenizer.model_max_length <= most:
+        file = f"{folder}/{name}/tokenizer_config.json"
+        raise SetupError(f"{file}: model_max_length should be a number from {_SHORTEST} to {most}")
 
 
 class _Widths(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -52,6 +52,11 @@ class PainterFamily:
     max_tokens: int | None = None
     guidance_is_input: bool = False
     is_flow: bool = True
+
+    @property
+    def required(self) -> Sequence[str]:
+        """The components that every checkpoint names."""
+        return list(self.components) if self.is_flow else ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 
     def unsupported(self, parameters: Mapping[str, Any], is_distilled: bool) -> Iterator[tuple[str, str]]:
         """The parameters of a stage that this family lacks, each with the reason in one line.
@@ -190,5 +195,5 @@ FAMILIES = (STABLE_DIFFUSION, FLUX2_KLEIN, Z_IMAGE, QWEN_IMAGE_EDIT, FLUX1, STAB
 
 def family_of(index: Mapping[str, Any]) -> PainterFamily | None:
     """The family of a checkpoint's `model_index.json`; None if no adapter knows it."""
-    name = index.get("_class_name")
+    name = str(index.get("_class_name"))
     return next((family for family in FAMILIES if name in family.pipelines), None)

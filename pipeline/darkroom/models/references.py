@@ -16,6 +16,7 @@ from darkroom.models.load_errors import as_setup_error
 from darkroom.models.offload import place_beside, torch_dtype
 from darkroom.models.request import InpaintRequest
 from darkroom.models.settings import Memory
+from darkroom.models.transformers_part import load_network
 
 if TYPE_CHECKING:
     import torch
@@ -160,16 +161,9 @@ def _load_encoder(files: ReferenceFiles, memory: Memory, device: str) -> tuple[A
     from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
     with as_setup_error(files.encoder, "a CLIP image encoder"):
-        encoder: Any = CLIPVisionModelWithProjection
-        network, report = encoder.from_pretrained(
-            files.encoder,
-            dtype=torch_dtype(memory),
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
+        network = load_network(
+            files.encoder, CLIPVisionModelWithProjection, dtype=torch_dtype(memory), use_safetensors=True
         )
-        if report["missing_keys"]:
-            raise ValueError(f"lacks tensors: {', '.join(sorted(report['missing_keys'])[:3])} ...")
         side = network.config.image_size
     free = place_beside(network.eval().requires_grad_(False), memory, device)
     return network, CLIPImageProcessor(size=side, crop_size=side), free

@@ -12,6 +12,7 @@ import numpy as np
 from darkroom.errors import PhotoError, SetupError
 from darkroom.models.library_logging import silence_libraries
 from darkroom.models.load_errors import as_setup_error
+from darkroom.models.transformers_part import load_network
 
 _LARGEST = 4096  # px; the networks here see at most 1333
 _THIN = 16  # times as long as wide; a processor fails on such a photo where the short side would have 0 px
@@ -34,11 +35,9 @@ def load_folder(folder: Path, kind: str, network: Any, processor: Any) -> tuple[
     silence_libraries()
     with as_setup_error(folder, kind):
         check_backbone(folder, json.loads((folder / "config.json").read_text("utf-8")))
-        loaded, report = network.from_pretrained(folder, dtype="float32", output_loading_info=True, **_SAFELY)
+        loaded = load_network(folder, network, dtype="float32", trust_remote_code=False)
         prepares = processor.from_pretrained(folder, **_SAFELY)
     _check_sizes(folder, prepares)
-    if report["missing_keys"]:  # transformers fills them with noise
-        raise SetupError(f"{folder}: lacks tensors: {', '.join(sorted(report['missing_keys'])[:3])} ...")
     return loaded.eval(), prepares
 
 
