@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks import cases
+from benchmarks import cases, large_photo
 from benchmarks.cases import Sizes, workshop
 from benchmarks.contenders import other_tools
 from benchmarks.contenders.work import Work
@@ -123,6 +123,20 @@ class Bench:
             "first picture": Ratios.of(costs["first picture"], costs["only imports"]),
         }
 
+    def large_photo(self) -> Rows:
+        """A photo of 24 megapixels, outside the models."""
+        with workshop() as folder:
+            photos, out = large_photo.write_photos(folder / "photos", large_photo.SIDE_BY_SIDE), folder / "out"
+            contenders = {
+                "one worker": lambda: large_photo.seconds_alone(photos, out, self.sizes.steps),
+                "all workers": lambda: large_photo.seconds_side_by_side(photos, out, self.sizes.steps),
+            }
+            costs = in_turns(contenders, self.rounds)
+        return {
+            "large photo": Ratios.seconds(costs["one worker"]),
+            "large photos": Ratios.seconds(costs["all workers"]),
+        }
+
     def profile(self) -> list[str]:
         """The table of `profile=true` for four photos with four prompts each."""
         with workshop() as folder:
@@ -161,6 +175,7 @@ GROUPS: Mapping[str, Callable[[Bench], Rows]] = {
     "sweeps": Bench.sweeps,
     "floors": Bench.floors,
     "again": Bench.again,
+    "large photo": Bench.large_photo,
 }
 
 

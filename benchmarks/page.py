@@ -85,6 +85,8 @@ def _row(target: Target, figure: Ratios | str) -> str:
     wall, cpu = ("" if target.unit == "cpu" else _spread(figure.wall)), _spread(figure.cpu)
     if target.unit == "bytes":
         wall, cpu = f"{figure.wall[1]:.2f}", ""
+    if target.unit == "seconds":
+        cpu = ""
     return f"| {target.name} | {limit} | {wall} | {cpu} | {_verdict(target, figure)} |"
 
 

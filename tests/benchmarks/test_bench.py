@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks import floor, page
+from benchmarks import floor, large_photo, page
 from benchmarks.contenders.work import CLICK, GUIDANCE, Work
 from benchmarks.measure import Cost, Ratios, cost_of, in_turns
 from benchmarks.targets import TARGETS
@@ -118,3 +118,10 @@ def test_the_performance_page_has_every_target() -> None:
         "Not measured" in shown
         or [target.name for key, target in TARGETS.items() if target.name not in shown and key != "limit"] == []
     )
+
+
+def test_time_outside_the_models_is_time_when_no_thread_computes_one() -> None:
+    names = (("sam", 0, 2), ("encode", 1, 2), ("denoise", 3, 6), ("VAE", 5, 7), ("PNG", 4, 8), ("wait", 6, 9))
+    spans = [large_photo.Span(*each) for each in names]
+    assert large_photo.outside(spans, 0, 10) == 1 + 1 + 3
+    assert large_photo.outside(spans, 1.5, 5.5) == 1

@@ -62,3 +62,12 @@ def test_equal_rows_are_not_compressed_again(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(png_rows, "_band", lambda samples: compressed.append(len(samples)) or band(samples))
     assert png_file(compress_rows(picture, like=rows)) == encode_png(picture)
     assert compressed == [32, *[32] * 10]  # one band of the shared ones, and then all
+
+
+def test_several_threads_give_the_same_bytes_in_the_same_order() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (400, 30, 3), np.uint8)
+    alone = encode_png(pixels)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(png_rows, "_LARGE", 0)
+        patch.setattr(png_rows, "usable_cores", lambda: 3)
+        assert encode_png(pixels) == alone

@@ -8,14 +8,18 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from darkroom.system.cores import usable_cores
 from darkroom.system.profiling import spanned
 
 _ROWS = 32  # per band: few enough that a small repaint leaves most bands alone, and that one fits into the CPU's cache
+_LARGE, _MAX_THREADS = 12_000_000, 8  # values of a picture that are worth several threads, and how many of these
 _ADLER = 65521  # RFC 1950
 _SUB, _PAETH = 1, 4  # PNG specification, 9.2: filter types
 
@@ -82,14 +86,22 @@ def compress_rows(
     """
     if like is not None and (like.pixels.shape, like.pixels.dtype) != (pixels.shape, pixels.dtype):
         like = None
-    bands = []
-    for number, start in enumerate(range(0, len(pixels), _ROWS)):
-        rows = slice(start, start + _ROWS)
+
+    def band(number: int) -> Band:
+        rows = slice(number * _ROWS, (number + 1) * _ROWS)
         if like and _equal(like.pixels, pixels, rows) and _equal(like.alpha, alpha, rows):
-            bands.append(like.bands[number])
-        else:
-            bands.append(_band(_interleaved(pixels[rows], None if alpha is None else alpha[rows])))
-    return CompressedRows(pixels, alpha, bands)
+            return like.bands[number]
+        return _compressed(pixels[rows], None if alpha is None else alpha[rows])
+
+    numbers = range(-(-len(pixels) // _ROWS))
+    cores = min(usable_cores(), _MAX_THREADS)
+    if cores == 1 or pixels.size < _LARGE:
+        return CompressedRows(pixels, alpha, list(map(band, numbers)))
+    pool = ThreadPoolExecutor(cores, thread_name_prefix="png")
+    try:
+        return CompressedRows(pixels, alpha, list(pool.map(band, numbers)))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -110,6 +122,18 @@ def _interleaved(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     if pixels.dtype == np.uint16:
         pixels = pixels.astype(">u2").view(np.uint8)
     return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _compressed(pixels: np.ndarray, alpha: np.ndarray | None) -> Band:
+    """A band of `compress_rows`; much of a mask is black or white."""
+    if pixels.ndim == 2 and pixels.min() == pixels.max():
+        return _flat_band(int(pixels[0, 0]), pixels.shape)
+    return _band(_interleaved(pixels, alpha))
+
+
+@lru_cache
+def _flat_band(grey: int, shape: tuple[int, int]) -> Band:
+    return _band(np.full((*shape, 1), grey, np.uint8))
 
 
 def _band(samples: np.ndarray) -> Band:

@@ -11,10 +11,13 @@ from PIL import Image
 from darkroom.imaging.codec import read_reduced
 from darkroom.imaging.colour_profiles import to_srgb
 from darkroom.imaging.png import encode_png
+from darkroom.imaging.reducing import reduced
 from darkroom.system.profiling import spanned
 
 PAPER = "#fbfaf8"  # behind transparent pixels; the background colour of reports
 BOX = (480, 576)  # px, width and height that thumbnails fit into: twice the size on a page, for sharp screens
+
+_FILTER, _GAP = Image.Resampling.HAMMING, 1.5  # twice as fast as Lanczos, and as sharp
 
 
 @spanned("thumbnails")
@@ -26,10 +29,13 @@ def photo_thumbnail(pixels: np.ndarray, alpha: np.ndarray | None, icc: bytes | N
         alpha: (H, W) uint8, 0 transparent to 255 opaque; None for an opaque picture.
         icc: the colour profile that `pixels` are in; None means sRGB; a broken one is ignored.
     """
-    image = Image.fromarray(pixels)
-    if alpha is not None:
+    size = _size(pixels)
+    if alpha is None:
+        small = Image.fromarray(reduced(pixels, size, _FILTER, gap=_GAP))
+    else:
+        image = Image.fromarray(pixels)
         image.putalpha(Image.fromarray(alpha))
-    small = _reduced(image)
+        small = image.resize(size, _FILTER, reducing_gap=_GAP)  # colours count as much as they show
     colours = small.convert("RGB")
     if icc:
         colours = to_srgb(colours, icc)
@@ -61,10 +67,11 @@ def file_thumbnail(path: Path, side: int) -> bytes:
 @spanned("thumbnails")
 def mask_thumbnail(mask: np.ndarray) -> bytes:
     """A small grey PNG of a mask, (H, W) uint8."""
-    return encode_png(np.asarray(_reduced(Image.fromarray(mask))))
+    return encode_png(reduced(mask, _size(mask), _FILTER, gap=_GAP))
 
 
-def _reduced(image: Image.Image) -> Image.Image:
-    scale = min(1.0, BOX[0] / image.width, BOX[1] / image.height)
-    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    return image.resize(size, Image.Resampling.HAMMING, reducing_gap=1.5)  # twice as fast as Lanczos, and as sharp
+def _size(pixels: np.ndarray) -> tuple[int, int]:
+    """Width and height of the small copy of a picture."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, BOX[0] / width, BOX[1] / height)
+    return max(1, round(width * scale)), max(1, round(height * scale))

@@ -18,7 +18,7 @@ import numpy as np
 from darkroom.errors import SetupError
 from darkroom.models.image_cache import ImageCache
 from darkroom.models.interfaces import LazyMasks, Segments
-from darkroom.models.sam import KeepEmbedding, grid_of_clicks, resized, thresholded
+from darkroom.models.sam import KeepEmbedding, above, grid_of_clicks, thresholded
 from darkroom.models.side_by_side import Turns
 from darkroom.models.transformers_folder import load_folder
 from darkroom.resources import install_command
@@ -88,7 +88,7 @@ class Sam2:
         with self._turns, torch.inference_mode():
             found = self._decoded(image, prompt, is_crop)
             logits, scores = found.pred_masks[0, 0].cpu().numpy(), found.iou_scores[0, 0].cpu().numpy()
-        return LazyMasks(lambda number: np.asarray(resized(logits[number], image.shape) > 0), len(logits)), scores
+        return LazyMasks(lambda number: above(logits[number], 0, image.shape[:2]), len(logits)), scores
 
     def segment_everything(self, image: np.ndarray, grid: int) -> Segments:
         """See `Sam.segment_everything`."""
