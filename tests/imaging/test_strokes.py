@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from unittest.mock import patch
 
 import numpy as np
 from hypothesis import given
@@ -33,9 +34,10 @@ def distances(stroke: Stroke) -> np.ndarray:
     return nearest
 
 
-@given(st.lists(_strokes, min_size=1, max_size=4))
-def test_the_last_stroke_over_a_pixel_decides(strokes: list[Stroke]) -> None:
-    made = painted(np.zeros(SIZE, np.uint8), strokes)
+@given(st.lists(_strokes, min_size=1, max_size=4), st.sampled_from([0, 64, 10**9]), st.sampled_from([1, 30, 50_000]))
+def test_the_last_stroke_over_a_pixel_decides(strokes: list[Stroke], sparse: int, runs: int) -> None:
+    with patch.multiple("darkroom.imaging.strokes", _SPARSE=sparse, _MOST_RUNS=runs, _MOST_LINES=runs):
+        made = painted(np.zeros(SIZE, np.uint8), strokes)
     expected, clear = np.zeros(SIZE, np.uint8), np.ones(SIZE, bool)
     for stroke in strokes:
         far = distances(stroke)
