@@ -16,7 +16,7 @@ from PIL import Image
 
 from darkroom.imaging.bands import bands, by_bands
 from darkroom.imaging.crops import Crop
-from darkroom.imaging.masks import depth, to_uint8
+from darkroom.imaging.masks import depth_up_to, to_uint8
 from darkroom.imaging.reducing import reduced
 
 
@@ -86,7 +86,7 @@ def inward_ramp(mask: np.ndarray, width: float) -> np.ndarray:
         mask: (H, W) uint8.
         width: 0 to 250 px; 0 is no ramp.
     """
-    return by_bands(lambda band: to_uint8(band / np.float32(width + 1)), depth(mask > 0))
+    return by_bands(lambda band: to_uint8(band / np.float32(width + 1)), depth_up_to(mask > 0, width + 1))
 
 
 def to_working_crop(image: np.ndarray, mask: np.ndarray, crop: Crop, grow: int = 0) -> WorkingCrop:

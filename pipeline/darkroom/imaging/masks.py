@@ -5,11 +5,15 @@ Blurs, ramps and models need fractions: `to_float` and `to_uint8` convert there 
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from PIL import Image
 
 from darkroom.imaging.bands import by_bands
+
+_TILE = 256  # px
 
 
 def to_uint8(values: np.ndarray) -> np.ndarray:
@@ -50,6 +54,22 @@ def depth(mask: np.ndarray) -> np.ndarray:
     squares *= squares
     np.sqrt(np.rint(squares, out=squares), out=squares)
     return squares
+
+
+def depth_up_to(mask: np.ndarray, reach: float) -> np.ndarray:
+    """`depth` where it is at most `reach` px; elsewhere inside, anything above that. It computes near edges only."""
+    pad = math.ceil(reach)
+    side, result = max(_TILE, 4 * pad), np.zeros(mask.shape, np.float32)
+    for top in range(0, mask.shape[0], side):
+        for left in range(0, mask.shape[1], side):
+            tile = slice(top, top + side), slice(left, left + side)
+            if mask[tile].any():
+                first, start = max(0, top - pad), max(0, left - pad)
+                around = mask[first : top + side + pad, start : left + side + pad]
+                height, width = mask[tile].shape
+                inner = slice(top - first, top - first + height), slice(left - start, left - start + width)
+                result[tile] = np.inf if around.all() else depth(around)[inner]
+    return result
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:

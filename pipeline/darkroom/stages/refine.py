@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from pydantic import Field, model_validator
 
-from darkroom.imaging.masks import depth, to_float, to_uint8
+from darkroom.imaging.bands import by_bands
+from darkroom.imaging.masks import depth_up_to, to_float, to_uint8
 from darkroom.stages.base import Stage, stage
 from darkroom.stages.fields import Flag, Share
 from darkroom.stages.markers import Length
@@ -106,7 +107,7 @@ def grown(mask: np.ndarray, distance: float) -> np.ndarray:
         return mask
     near, result = _around(mask, distance), np.zeros_like(mask)
     if result[near].size:
-        result[near] = depth(~mask[near]) <= distance
+        result[near] = depth_up_to(~mask[near], distance) <= distance
     return result
 
 
@@ -119,7 +120,8 @@ def feathered(mask: np.ndarray, width: float) -> np.ndarray:
         return mask
     near, result = _around(mask, width + 1), np.zeros(mask.shape, np.float32)
     if result[near].size:
-        result[near] = np.clip(1 - depth(~mask[near]) / np.float32(width + 1), 0, 1)
+        outside = depth_up_to(~mask[near], width + 1)
+        result[near] = by_bands(lambda band: np.clip(1 - band / np.float32(width + 1), 0, 1), outside)
     return result
 
 
