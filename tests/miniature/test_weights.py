@@ -36,25 +36,16 @@ def test_the_difference_of_two_phrases_finds_the_horse(models):
     assert alone.mean >= 0.75 and beside_a_zebra.mean >= 0.65
 
 
-@pytest.mark.parametrize(
-    "scenes", [pytest.param(4, marks=pytest.mark.sample), pytest.param(12, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("scenes", [pytest.param(4, marks=pytest.mark.sample), pytest.param(8, marks=pytest.mark.slow)])
 def test_backgrounds_come_out_as_prompted(models, scenes):
     found = means(evaluate.measure_backgrounds(models, scenes))
     assert found["Background repainted in 20 steps: classified as prompted"] >= 0.9
     assert found["The kept object: still classified as what it is"] >= 0.85
 
 
-@pytest.mark.parametrize(
-    "count, least",
-    [
-        pytest.param(1, (0.75, 0.8), marks=pytest.mark.sample),
-        pytest.param(2, (0.9, 0.95), marks=pytest.mark.slow),
-    ],
-)
-def test_objects_come_out_as_prompted(models, count, least):
-    kinds, colours = evaluate.measure_swaps(models, count)
-    assert kinds.mean >= least[0] and colours.mean >= least[1]
+def test_objects_come_out_as_prompted(models):
+    kinds, colours = evaluate.measure_swaps(models, 1)
+    assert kinds.mean >= 0.85 and colours.mean >= 0.85
 
 
 def test_the_autoencoder_keeps_pictures(models):
