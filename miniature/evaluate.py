@@ -104,7 +104,7 @@ def segment(models: Models, image: np.ndarray, point: list[int] | None = None, b
     """SAM's masks for a click or a box, NxHxW bool, the best scored first."""
     points = np.array([point], np.float32) if point else np.empty((0, 2), np.float32)
     masks, scores = models.sam.masks(image, points, np.ones(len(points)), None if box is None else np.array(box))
-    return masks[np.argsort(-scores)]
+    return np.stack(masks)[np.argsort(-scores)]
 
 
 def repaint(models: Models, image: np.ndarray, mask: np.ndarray, prompt: str, seed: int, **others: Any) -> np.ndarray:
