@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from darkroom.config.compose import compose_given
+from darkroom.config.compose import compose, compose_given
 from darkroom.config.recipe import parse
 from darkroom.errors import RecipeError
 from darkroom.models.weights import MINIATURE_WEIGHTS
@@ -155,6 +156,10 @@ def test_the_page_comes_before_the_preset_that_a_painter_brings(
         assert line["settings"][-1]["steps"] == 2, line["settings"]
     with opened(words) as made:
         assert made.draft.state.stages["inpaint"]["steps"] == 2
+        shown = shlex.split(made.describe()["command"])[2:]
+    composed = compose(shown)
+    assert composed.config["stages"]["inpaint"]["steps"] == 2
+    assert composed.config["models"]["inpaint"] == "miniature" and shown[1:] == [*words[1:], "speed=none"]
 
 
 def test_the_record_holds_plain_values_and_needs_no_preset(quick_cli: CliInProcess, tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ def test_saving_never_overwrites_what_is_not_as_it_was_saved(tmp_path: Path) -> 
         with pytest.raises(OutputError, match=r"mine\.yaml: exists already"):
             made.save("mine")
         assert (tmp_path / "mine.yaml").read_text() == "# by hand\n"
-        command = f"python {ROOT / 'run.py'} recipe=new.yaml"
+        command = f"python {ROOT / 'run.py'} recipe=new.yaml models=miniature"
         assert made.save("new") == {"recipe": "new.yaml", "manifest": "new.jsonl", "command": command}
         click(made, 1, "car", Clicks(points=((6, 5),)))
         made.save("new")

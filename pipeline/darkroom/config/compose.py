@@ -58,6 +58,11 @@ class Composed:
     speed: str | None
     _hydra: DictConfig
 
+    @property
+    def preset(self) -> str:
+        """The name of the preset that applies, `none` without one; some `models=NAME` bring one."""
+        return str(self._hydra.runtime.choices.get(speed.GROUP))
+
     def files(self, folder: Path) -> dict[str, str]:
         """The composed recipe and Hydra's snapshot, for a run in this folder: texts by path within it."""
         own = {key: self.config[key] for key in recipe_form.KEYS if key in self.config}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -56,16 +56,25 @@ def run_command(run: PurePath, facts: Mapping[str, Any], line: Mapping[str, Any]
         words.append(word("dataset.images", redactor.redact_path(line["path"])))
         words += [f"dataset.{key}=null" for key in ("only", "exclude") if dataset.get(key)]
     words += [word(f"stages.{stage}.{key}", redactor.redact(value)) for stage, key, value in variants]
-    settings = [text for text in facts.get("overrides", ()) if _SETTINGS.match(text)]
-    return _command([*words, *map(redactor.redact, settings)])
+    return _command([*words, *map(redactor.redact, settings_in(facts.get("overrides", ())))])
 
 
-def recipe_command(**words: str) -> str:
-    """The command of an ordinary run in the current folder, from the values of its words, such as `recipe`."""
+def recipe_command(settings: Sequence[str], **words: str) -> str:
+    """The command of an ordinary run in the current folder.
+
+    Args:
+        settings: overrides that say how it runs, such as `models=miniature`.
+        words: the values of other overrides by key, such as `recipe`.
+    """
     command = COMMAND
     if CHECKOUT and not Path("run.py").is_file():
         command = f"python {shlex.quote(str(CHECKOUT / 'run.py'))}"
-    return f"{command} {shlex.join(word(key, value) for key, value in words.items())}"
+    return f"{command} {shlex.join([*(word(key, value) for key, value in words.items()), *settings])}"
+
+
+def settings_in(overrides: Iterable[str]) -> list[str]:
+    """The overrides that say how a run is made, and not what: of models, memory, device, `until` and `results`."""
+    return [text for text in overrides if _SETTINGS.match(text)]
 
 
 def word(key: str, value: Scalar) -> str:

@@ -81,7 +81,8 @@ def opened(words: Sequence[str]) -> Iterator[Studio]:
     check_words(words)
     check_single(words)
     _refuse_presets(words)
-    composed, settings_words = _composed(words), [*filter(_SETTINGS.match, words), _NO_PRESET]
+    composed = _composed(words)
+    settings_words = [*filter(_SETTINGS.match, words), *([_NO_PRESET] if composed.preset != "none" else [])]
     settings, outputs = Settings.parse(composed.config), outputs_folder(str(composed.config.get("outputs")))
     settings.models()  # raises `SetupError` before anything is written
     files, dataset = _place(composed, outputs / "studio")

@@ -15,7 +15,6 @@ from typing_extensions import TypedDict  # pydantic requires it before Python 3.
 from darkroom.config.recipe_paths import label
 from darkroom.dataset import Dataset
 from darkroom.errors import OutputError, RecordError
-from darkroom.report.commands import recipe_command
 from darkroom.studio.brush import Painter
 from darkroom.studio.recipe_text import Written, as_lines, plain
 from darkroom.system import strict_json
@@ -66,16 +65,6 @@ class DraftFiles:
     def recipe(self) -> str:
         """The recipe's path, as a command line in the current folder names it."""
         return label(self.folder / RECIPE)
-
-    @property
-    def command(self) -> str:
-        """The command line that runs the draft."""
-        return self.command_for(self.recipe)
-
-    @staticmethod
-    def command_for(recipe: str) -> str:
-        """The command line that runs a recipe file."""
-        return recipe_command(recipe=recipe)
 
     def create(self) -> None:
         """Make the folder, if it is not there. Raises `OutputError` if it cannot be made."""

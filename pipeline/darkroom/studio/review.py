@@ -19,7 +19,7 @@ from darkroom.config.recipe_paths import label
 from darkroom.errors import OutputError, RecordError
 from darkroom.record import RUN, read_facts, read_journal
 from darkroom.record.schema import JournalLine
-from darkroom.report.commands import recipe_command
+from darkroom.report.commands import recipe_command, settings_in
 from darkroom.system import strict_json
 from darkroom.system.file_names import is_portable
 from darkroom.system.files import Folder, writing
@@ -117,7 +117,8 @@ class RunFolder:
         rejected = list(self._rejected(decisions))
         path = label(self.folder / REJECTED)
         recipe = label(self.folder / "recipe.yaml")
-        again = recipe_command(**{"recipe": recipe, "dataset.only": path})
+        settings = settings_in(read_facts(self.folder)["overrides"])
+        again = recipe_command(settings, **{"recipe": recipe, "dataset.only": path})
         return {
             **self._counts(decisions),
             "list": path if rejected else None,

@@ -20,6 +20,7 @@ from darkroom.errors import DarkroomError, PhotoError, RecipeError
 from darkroom.models import Models
 from darkroom.planning.plan import StepPlanner, paths, settings_of
 from darkroom.planning.preflight import check
+from darkroom.report.commands import recipe_command
 from darkroom.session.prepare import prepare_given
 from darkroom.stages import STAGES
 from darkroom.store import FOLDER, Store
@@ -87,7 +88,7 @@ class Studio:
             "name": self.draft.name,
             "folder": str(files.folder),
             "recipe": files.recipe,
-            "command": files.command,
+            "command": recipe_command(self._words, recipe=files.recipe),
             "models": self._models.summary(
                 [kind for stage in state.stages.values() for kind in STAGES[stage["op"]].models_of(stage)]
             ),
@@ -161,7 +162,7 @@ class Studio:
         """Write the recipe into the current folder. Raises `OutputError` rather than overwrite a file."""
         names = self._saved.save(self.draft.written(self.draft.state, self._folder, masks_of(name)), name)
         manifest = names[1] if len(names) > 1 else None
-        return {"recipe": names[0], "manifest": manifest, "command": self.draft.files.command_for(names[0])}
+        return {"recipe": names[0], "manifest": manifest, "command": recipe_command(self._words, recipe=names[0])}
 
     # Masks
 
