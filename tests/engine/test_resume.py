@@ -485,6 +485,12 @@ def test_reports_without_room_are_written_by_a_resume(
     fails(f"resume={quick_cli.run_folder()}")  # the page of the earlier attempt does not stand in for the new one
     assert set(quick_cli.run_folder().rglob("index.html")) == pages - {quick_cli.run_folder() / "index.html"}
     assert quick_cli("resume=latest").returncode == 0
+    if words and photos > 1:
+        one = sorted(quick_cli.run_folder().glob("0_*"))[0]
+        fails(f"resume={one}")
+        assert not (one / "index.html").exists()
+        assert quick_cli("resume=latest").returncode == 0
+        assert set(quick_cli.run_folder().rglob("index.html")) == pages
     assert {"contact_sheet.jpg", "index.html"} <= {path.name for path in quick_cli.run_folder().iterdir()}
     assert all(path.read_bytes() == content for path, content in before.items())
     refused = quick_cli("resume=latest")

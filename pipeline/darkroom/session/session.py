@@ -146,12 +146,17 @@ def _sweep_job(job: Job | RefusedJob) -> SweepEntry:
 
 
 def _final_report(jobs: Jobs, sweep: Path | None) -> dict[str, Path]:
-    """`_report`. If it fails, the old page goes: to `resume=latest`, a run or sweep without a page has not ended."""
+    """`_report`. If it fails, the old page goes: to `resume=latest`, a run or sweep without a page has not ended.
+
+    So does the page of the sweep of a run that was resumed by itself: the sweep's resume writes those of its runs.
+    """
     try:
         return _report(jobs, sweep)
     except OutputError as error:
-        with suppress(OSError):
-            Folder(sweep or jobs[0].folder).remove(PAGE)
+        folder = sweep or jobs[0].folder
+        for place in [folder, *([folder.parent] if (folder.parent / SWEEP).is_file() else [])]:
+            with suppress(OSError):
+                Folder(place).remove(PAGE)
         raise OutputError(f"{error}; the results are complete, and resume=latest writes the reports") from None
 
 
