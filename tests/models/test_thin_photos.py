@@ -47,7 +47,7 @@ MODELS: dict[str, tuple[Any, Any]] = {
     "dpt": (_depth(write_dpt), lambda model, photo: model.map(photo).shape),
     "sam2": (
         lambda folder: load_sam2(write_sam2(folder), "sam2", "cpu"),
-        lambda model, photo: model.masks(photo, *CLICK)[0].shape[1:],
+        lambda model, photo: model.masks(photo, *CLICK)[0][0].shape,
     ),
     "vitmatte": (
         lambda folder: load_vitmatte(write_vitmatte(folder), "cpu"),
