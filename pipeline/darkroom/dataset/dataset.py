@@ -252,13 +252,15 @@ def _ignore(line: str) -> None:
 
 
 def _listed(path: Path, start: Path) -> Iterator[Photo]:
-    table, folder = path.name, str(start)
+    table, folder, within = path.name, str(start), os.path.join(start, "")  # noqa: PTH118  # Paths cost more than rows
     for line, image, item, problem in manifest.rows(path, start):
         place = f"{table}:{line}"
         if image is None:
             yield Photo(path, place, row=place, problem=problem)
         else:
-            yield Photo(os.path.join(folder, image), image, item, place)  # noqa: PTH118  # a Path costs more than the row
+            is_below = image[0].isalnum() and ":" not in image
+            location = within + image if is_below else os.path.join(folder, image)  # noqa: PTH118
+            yield Photo(location, image, item, place)
 
 
 def _common_root(places: list[str]) -> Path:

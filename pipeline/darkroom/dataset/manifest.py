@@ -33,8 +33,11 @@ def rows(path: Path, start: Path) -> Iterator[Row]:
         raise RecipeError(f"{KEY}: {path}: no such file")
     try:
         for row in read(path):
-            plain = row.image and plain_path(start, row.image)
-            yield row if plain == row.image else row._replace(image=plain)
+            image = row.image
+            if image is not None and ("\\" in image or image.strip() is not image):
+                yield row._replace(image=plain_path(start, image))
+            else:
+                yield row
     except FileNotFoundError:
         raise RecipeError(f"{KEY}: {path}: no such file") from None
     except OSError as error:

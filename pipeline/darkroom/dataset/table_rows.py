@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from enum import Enum
 from json import JSONDecodeError
 from pathlib import Path
+from string import ascii_letters
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ SHOWN = 60  # characters of a cell in an error
 _COLUMNS_SHOWN = 20
 _LONGEST_PATH = 4096  # characters; the limit of Linux, and of few systems more
 _EXACT = 2**53  # floats beyond are not exact whole numbers
-_NOT_PLAIN = frozenset("tfn")  # with these letters, JSON values begin
+_STARTS_OF_TEXTS = frozenset(ascii_letters) - frozenset("tfn")  # with these letters, JSON values begin
 _ENDS_OF_FOLDERS = frozenset("./\\: \t\r\n")  # a path without a file's name ends in one of these
 
 
@@ -105,8 +106,9 @@ def row_of_cells(line: int, columns: Sequence[str], cells: Sequence[Any], separa
         cells: texts, or values from a spreadsheet.
         separator: of the cells in the file; empty if it needs none.
     """
-    if len(cells) == len(columns) and all(cells) and "" not in columns and not _is_empty(cells[columns.index(IMAGE)]):
-        return _row(line, columns, cells, separator)  # most rows
+    if len(cells) == len(columns) and all(cells) and "" not in columns:  # most rows
+        row = _row(line, columns, cells, separator)
+        return row if row.image is not None or not all(map(_is_empty, cells)) else None
     return _ragged_row(line, columns, cells, separator)
 
 
@@ -125,9 +127,12 @@ def _ragged_row(line: int, columns: Sequence[str], cells: Sequence[Any], separat
 
 def _row(line: int, columns: Sequence[str], cells: Sequence[Any], separator: str) -> Row:
     """The row of named columns and their cells."""
-    row = dict.fromkeys(columns)
+    row: dict[str, Any] = {}
     is_text = True
-    for name, cell in zip(columns, cells, strict=False):
+    for name, cell in zip(columns, cells, strict=True):
+        if cell.__class__ is str and cell and cell[0] in _STARTS_OF_TEXTS and cell.isascii():
+            row[name] = cell  # most cells: the rules below cannot apply
+            continue
         try:
             value = _there(cell) if name == IMAGE else _value(cell, separator)
         except ValueError as error:
@@ -193,8 +198,6 @@ def _value(cell: Any, separator: str) -> Any:
     Raises:
         ValueError: it is JSON, but not a usable value, such as 1e999; or it holds an error of a spreadsheet.
     """
-    if isinstance(cell, str) and cell and cell[0].isalpha() and cell[0] not in _NOT_PLAIN:
-        return cell  # most cells: the rules below cannot apply
     if _is_empty(cell):
         return None
     if not isinstance(_there(cell), str):

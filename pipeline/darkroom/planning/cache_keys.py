@@ -43,7 +43,7 @@ class Keys:
         self._libraries = _ENCODE(_libraries())
         self._identity = cache(lambda kind, batch_size: _ENCODE(models.identity(kind)))
         self._known: dict[int, _Known] = {}
-        self._around: dict[int, _Around] = {}
+        self._facts: dict[int, _Facts] = {}
         self._encoded: dict[type[Stage], _Encoded] = {}
 
     def photo(self, digest: str) -> str:
@@ -68,32 +68,31 @@ class Keys:
             PhotoError: a file that the stage reads is missing.
         """
         known = self._known.get(id(stage))
-        if known is None or known.batch_size != self._models.batch_size:
+        if known is None or known[1] != self._models.batch_size:
             known = self._know(op, stage)
-        if known.is_alone:  # most
-            return _continued(known.start, f'{parent}"]')
-        masks = [above.get(mask, "") for mask in known.masks]
-        files = [content(path) for path in stage.input_files(name)] if known.reads_files else []
-        return _continued(known.start, '","'.join([parent, *masks, *files]) + '"]')
+        _, _, start, facts = known
+        if facts.is_alone:  # most
+            return _continued(start, f'{parent}"]')
+        masks = [above.get(mask, "") for mask in facts.masks]
+        files = [content(path) for path in stage.input_files(name)] if facts.reads_files else []
+        return _continued(start, '","'.join([parent, *masks, *files]) + '"]')
 
     def _know(self, op: str, stage: Stage) -> _Known:
         """What the keys of a stage's results need, which stays as long as the size of batches does."""
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        size = self._models.batch_size
-        known = self._known[id(stage)] = _Known(stage, size, self._fingerprint(op, stage, size))
-        return known
-
-    def _fingerprint(self, op: str, stage: Stage, batch_size: int) -> str:
-        """The hash of a step without its input."""
-        alike = stage.alike
+        size, alike = self._models.batch_size, stage.alike
+        facts = self._facts.get(id(alike))
+        if facts is None or facts.batch_size != size:
+            facts = _Facts(alike, size)
+            _put(self._facts, id(alike), facts)
         if alike is stage:
-            return hashlib.sha256("".join(self._text(op, stage, batch_size)).encode()).hexdigest()
-        around = self._around.get(id(alike))
-        if around is None or around.batch_size != batch_size:
-            around = _Around(alike, batch_size, self._text(op, alike, batch_size, alike.plain_texts))
-            self._around = {id(alike): around} | (self._around if len(self._around) < _REMEMBERED else {})
-        return around.fingerprint(stage)
+            fingerprint = hashlib.sha256("".join(self._text(op, stage, size)).encode()).hexdigest()
+        else:
+            facts.around = facts.around or _Around(alike, self._text(op, alike, size, alike.plain_texts))
+            fingerprint = facts.around.fingerprint(stage)
+        # The beginning of a JSON list of hexadecimal texts, which keys continue.
+        known = stage, size, hashlib.sha256(f'["{fingerprint}","'.encode()), facts
+        _put(self._known, id(stage), known)
+        return known
 
     def _text(self, op: str, stage: Stage, batch_size: int, without: Collection[str] = ()) -> list[str]:
         """What a step is without its input, as JSON, in the pieces that are left without the values of some parameters.
@@ -158,13 +157,11 @@ class _Around:
     """What is hashed of stages that are alike, apart from their plain texts.
 
     Args:
-        alike: any of them; it is kept alive, so that its identity is its own.
-        batch_size: with which the pieces were made.
+        alike: any of them.
         pieces: see `Keys._text`.
     """
 
-    def __init__(self, alike: Stage, batch_size: int, pieces: Sequence[str]) -> None:
-        self.alike, self.batch_size = alike, batch_size
+    def __init__(self, alike: Stage, pieces: Sequence[str]) -> None:
         self._start = hashlib.sha256(pieces[0].encode())
         self._rest = list(zip(sorted(alike.plain_texts), pieces[1:], strict=True))
 
@@ -174,29 +171,37 @@ class _Around:
         return _continued(self._start, "".join([f'"{given[name]}"{text}' for name, text in self._rest]))
 
 
-class _Known:
-    """What is known of a stage.
+class _Facts:
+    """What is known of stages that are alike.
 
     Attributes:
-        stage: it is kept alive, so that its identity is its own.
-        batch_size: with which the fingerprint was made.
-        start: the hash of `["` and the fingerprint of the stage (`Keys._fingerprint`): of a JSON list of hexadecimal
-            texts, which keys continue.
+        batch_size: for which it is known.
         masks: see `Stage.needed_masks`.
-        reads_files: whether it may have input files.
-        is_alone: whether its results depend on nothing else but those of the step before it.
+        reads_files: whether they may have input files.
+        is_alone: whether their results depend on nothing else but those of the step before them.
+        around: made when there are several of them.
     """
 
-    __slots__ = ("batch_size", "is_alone", "masks", "reads_files", "stage", "start")
-
-    def __init__(self, stage: Stage, batch_size: int, fingerprint: str) -> None:
-        self.stage, self.batch_size = stage, batch_size
-        self.start = hashlib.sha256(f'["{fingerprint}","'.encode())
+    def __init__(self, stage: Stage, batch_size: int) -> None:
+        self._stage = stage  # kept alive, so that its identity is its own
+        self.batch_size = batch_size
+        self.around: _Around | None = None
         paths = stage.fields_with(PathField)
         self.masks = stage.needed_masks() if stage.fields_with(StageName) else ()
         overridden = type(stage).input_files is not Stage.input_files
         self.reads_files = any([getattr(stage, name) is not None for name in paths]) or (overridden and not paths)
         self.is_alone = not (self.masks or self.reads_files)
+
+
+_Known = tuple[Stage, int, Any, _Facts]
+"""A stage, which is kept alive; the size of batches; the hash of the beginning of its keys; and its facts."""
+
+
+def _put(memory: dict[int, Any], which: int, value: Any) -> None:
+    """Remember a value; a memory that is full begins anew."""
+    if len(memory) >= _REMEMBERED:
+        memory.clear()
+    memory[which] = value
 
 
 def output_key(stage: Stage, key: str, parent: str) -> str:

@@ -25,6 +25,7 @@ from darkroom.stages.base import Problem
 
 _MAX_ERRORS = 20  # lines of an error
 _MAX_WARNINGS = 1000  # that a run records
+_REMEMBERED = 500  # stages
 _MAX_ROWS = 3  # of the manifest that a line names
 _MAX_PROBLEMS = 20_000  # different ones that are told apart: every row of a table may have its own
 
@@ -147,7 +148,7 @@ class _Finder:
 
     def __init__(self, models: Models) -> None:
         self._models = models
-        self._by_name: ByIdentity[Stage, dict[tuple[str, bool], _Found]] = ByIdentity(lambda stage: {})
+        self._found: dict[tuple[int, str, bool], tuple[Stage, _Found]] = {}
         self._room = ByIdentity(self._room_of)
 
     def __call__(self, tree: Sequence[Step]) -> _Found:
@@ -157,19 +158,22 @@ class _Finder:
         for step in _all(tree):
             stage, alike = step.stage, step.stage.alike
             is_short = alike is not stage and self._is_short(stage, alike)
-            known, which = self._by_name(alike if is_short else stage), (step.name, is_short)
-            found = known.get(which)
-            if found is None:
-                found = known[which] = self._of_step(step)
-            if found[0] or found[1]:
-                refusals |= dict.fromkeys(found[0])
-                warnings |= dict.fromkeys(found[1])
+            which = id(alike if is_short else stage), step.name, is_short
+            _, (refused, doubts) = self._found.get(which) or self._find(step, which)
+            if refused or doubts:
+                refusals |= dict.fromkeys(refused)
+                warnings |= dict.fromkeys(doubts)
         return refusals, warnings
 
-    def _of_step(self, step: Step) -> _Found:
+    def _find(self, step: Step, which: tuple[int, str, bool]) -> tuple[Stage, _Found]:
+        """What is found of a step, and the stage whose identity stands for it, which is kept alive."""
+        if len(self._found) >= _REMEMBERED:
+            self._found.clear()
         refused = list(_named(step.name, step.stage.refusals(self._models)))
         # A stage that is refused needs no warnings.
-        return refused, [] if refused else list(_named(step.name, step.stage.warnings(self._models)))
+        doubts = [] if refused else list(_named(step.name, step.stage.warnings(self._models)))
+        found = self._found[which] = step.stage.alike if which[2] else step.stage, (refused, doubts)
+        return found
 
     def _is_short(self, stage: Stage, alike: Stage) -> bool:
         """Whether no plain text of a stage can be too long for the painter: each token has a letter or more."""

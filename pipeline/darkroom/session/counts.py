@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from darkroom.config.jobs import Job
 from darkroom.dataset import Photo
@@ -47,12 +46,8 @@ class PlannedJob:
         return self.preflight.warnings(job.settings.strict, job.source, job.overridden)
 
 
-class _Counted(NamedTuple):
-    """What one photo and one tree gave, which is kept alive."""
-
-    tree: Sequence[Step]
-    pictures: int
-    problems: Mapping[str, None]
+_Counted = tuple[Sequence[Step], int, Mapping[str, None]]
+"""What one photo and one tree gave: the tree, which is kept alive; the pictures, and their problems."""
 
 
 @dataclass
@@ -106,9 +101,9 @@ class Counts:
             if len(self._counted) >= _PHOTOS_REMEMBERED:
                 self._counted.clear()
             counted = self._counted[which] = self._walk(photo, job, tree)
-        self.pictures += counted.pictures
-        if counted.problems:
-            problems |= counted.problems
+        self.pictures += counted[1]
+        if counted[2]:
+            problems |= counted[2]
 
     def _digest(self, photo: Photo) -> str:
         """The photo's digest; a file that the manifest names again is not read again."""
@@ -125,7 +120,7 @@ class Counts:
         missing: list[str] = []
         pictures = delivered = 0
         key = job.keys.photo(self._digest(photo))
-        is_unread = self._is_new(key) and not self.keys.has(key)
+        is_unread = self._is_there(key) is False
         waiting: list[tuple[Sequence[Step], str, Mapping[str, str]]] = [(tree, key, {})]
         for steps, parent, above in waiting:
             for _, name, op, stage, _, children, _ in steps:
@@ -134,34 +129,28 @@ class Counts:
                 except PhotoError as error:
                     problems[str(error)] = None
                     continue
-                if is_missing := self._is_missing(key, op):
+                if is_there := self._is_there(key):
+                    self.cached[op] += 1
+                elif is_there is False:
                     missing.append(op)
                 if children:
                     content = output_key(stage, key, parent)
                     waiting.append((children, content, {**above, name: content}))
                 else:
                     pictures += 1
-                    delivered += is_missing
+                    delivered += is_there is False
         if missing or is_unread:
             for op in missing:
                 self.missing[op] += 1
                 job.missing_ops[op] = None
             self.space.add(photo, job.settings.results, missing, is_unread, delivered)
-        return _Counted(tree, pictures, problems)
+        return tree, pictures, problems
 
-    def _is_missing(self, key: str, op: str) -> bool:
-        """Whether a result is not in the store; one that is there counts. Each counts once."""
-        if not self._is_new(key):
-            return False
-        if self.keys.has(key):
-            self.cached[op] += 1
-            return False
-        return True
-
-    def _is_new(self, key: str) -> bool:
+    def _is_there(self, key: str) -> bool | None:
+        """Whether a result is in the store; None if it has already been counted."""
         if key in self._seen or key in self._seen_before:
-            return False
+            return None
         self._seen.add(key)
         if len(self._seen) >= _REMEMBERED:
             self._seen, self._seen_before = set(), self._seen
-        return True
+        return self.keys.has(key)

@@ -54,7 +54,7 @@ class Space:
     """
 
     def __init__(self) -> None:
-        self._latest: dict[str | Path, PhotoSize] = {}
+        self._sizes: dict[str | Path, PhotoSize] = {}
         self._results = self._measured = 0
         self._bytes = 0.0
 
@@ -78,14 +78,13 @@ class Space:
             is_unread: its decoded copy is missing, too.
             delivered: how many of its pictures are missing.
         """
-        number = len(missing) + is_unread
-        self._results += number
-        size = self._latest.get(photo.location)
+        self._results += len(missing) + is_unread
+        if len(self._sizes) >= SIZES_READ:
+            return
+        size = self._sizes.get(photo.location)
         if size is None:
-            if len(self._latest) >= SIZES_READ:
-                return
-            size = self._latest[photo.location] = read_size(photo.path) or PhotoSize(0, 8)
-        self._measured += number
+            size = self._sizes[photo.location] = read_size(photo.path) or PhotoSize(0, 8)
+        self._measured = self._results
         self._bytes += bytes_of_photo(size) * is_unread + bytes_of_outputs(results, size) * delivered
         self._bytes += sum(bytes_of_result(op, size) for op in missing)
 
