@@ -96,12 +96,13 @@ def cli(tmp_path: Path) -> CliInProcess:
         (["recipe=r.yaml", "results.name=7"], "results.name: 7 should be a "),
     ],
 )
-def test_a_template_that_cannot_name_all_pictures_is_one_line_before_the_run(
+def test_a_template_that_cannot_name_all_pictures_is_one_line_before_a_run_and_in_a_dry_run(
     cli: CliInProcess, words: list[str], error: str
 ) -> None:
-    done = cli(*words)
-    assert done.returncode == 2 and error in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
-    assert not (cli.folder / "outputs").exists()
+    for more in ((), ("dry_run=true",)):
+        done = cli(*words, *more)
+        assert done.returncode == 2 and error in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+        assert not (cli.folder / "outputs").exists()
 
 
 def test_results_have_the_names_of_the_template(cli: CliInProcess) -> None:

@@ -190,6 +190,41 @@ def test_it_estimates_the_disk_space_of_a_first_run(tmp_path: Path) -> None:
     assert "disk" not in dry_run([ready], store).text, "everything is there"
 
 
+def test_it_counts_whole_blocks_and_thumbnails_of_small_photos(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    whole = Image.open(ROOT / "examples/astronaut.jpg").convert("RGB")
+    for number in range(60):
+        x, y = number % 8 * 40, number // 8 * 40
+        whole.crop((x, y, x + 64, y + 64)).save(tmp_path / f"photos/{number}.png")
+    config = {
+        "dataset": {"images": str(tmp_path / "photos")},
+        "stages": {"m": {"op": "text", "phrase": "the left half"}},
+    }
+    ready = job(tmp_path / "outputs/run", config, FakeModels())
+    text = dry_run([ready], Store(tmp_path / "outputs/.store")).text
+    found = re.search(r"^disk: about (\d) MB", text, re.MULTILINE)
+    assert found, text
+    run_session([ready])
+    files = {path.stat().st_ino: path for path in (tmp_path / "outputs").rglob("*") if path.is_file()}.values()
+    blocks = sum(-(-path.stat().st_size // 4096) * 4096 for path in files if "contact_sheet" not in path.name)
+    assert 0.5 < float(found[1]) * 1e6 / blocks < 2
+
+
+def test_its_time_holds_what_each_picture_took_beside_the_ops(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for number in range(12):
+        Image.new("RGB", (20, 10), (number, 0, 0)).save(tmp_path / f"photos/{number}.png")
+    config = {"dataset": {"images": str(tmp_path / "photos")}, "stages": {"m": {"op": "text", "phrase": "a car"}}}
+    store = Store(tmp_path / "outputs/.store")
+    (run,) = run_jobs([job(tmp_path / "outputs/0", config, FakeModels())], store)
+    facts = json.loads((path := run.job.folder / "run.json").read_text())
+    assert facts["pace"]["pictures"] == 11 and 0 < facts["pace"]["seconds"] < facts["wall_seconds"]
+    path.write_text(json.dumps({**facts, "pace": {"pictures": 11, "seconds": 110.0}, "name": "test"}))
+    config["stages"]["m"]["phrase"] = "a bus"
+    text = dry_run([job(tmp_path / "outputs/1", config, FakeModels())], store).text
+    assert "time: about 0:02:00" in text
+
+
 def test_it_warns_if_the_disk_is_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 1_000_000))
     line = disk_line(2.5e9, tmp_path / "not/yet/there")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from time import monotonic
 from typing import Any
 
 from darkroom.config.jobs import Job
@@ -51,6 +52,8 @@ class JobRun:
         self.totals = Counter(photos=0, done=0, failed=0, skipped=0, flagged=0)
         self.status: RunStatus = "running"
         self.work: Mapping[str, Any] = {}
+        self._pictures = 0
+        self._first = self._latest = 0.0  # when these were ready
         self._store = store
         self._progress = progress
         self._baselines: dict[str, Baseline | None] = {}  # by name of the gates that have been surveyed
@@ -77,6 +80,9 @@ class JobRun:
     def append(self, line: JournalLine) -> None:
         """Add a picture's line to the journal and count the picture."""
         self._record.append(line)
+        self._pictures += 1
+        self._latest = monotonic()
+        self._first = self._first or self._latest
         self.totals[line["status"]] += 1
         self.totals["flagged"] += bool(line["flags"])
         self._progress.picture_done(line["photo"], line["status"])
@@ -94,10 +100,15 @@ class JobRun:
             "models": self._models().describe(self.job.recipe.models(), self.job.recipe.loras()),
             "totals": dict(self.totals),
             "usual": {name: baseline and asdict(baseline) for name, baseline in self._baselines.items()},
+            "pace": self._pace(),
             "work": work,
             "depends_on": self._fingerprints.facts(),
         }
         self._record.finish(self.status, facts)
+
+    def _pace(self) -> dict[str, float]:
+        """The pictures after the first one, and the seconds that these took: without start-up and loading."""
+        return {"pictures": max(0, self._pictures - 1), "seconds": round(self._latest - self._first, 3)}
 
     def next_survey(self) -> BaselineSurvey | None:
         """A survey for the first gate that needs a baseline and has none; None if there is no such gate."""

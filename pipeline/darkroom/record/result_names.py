@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import suppress
 from pathlib import PurePosixPath
+
+import numpy as np
 
 from darkroom.config.recipe import Recipe
 from darkroom.config.result_name import column_of, fill_in, references
@@ -63,45 +67,103 @@ def check_names(recipe: Recipe, results: Results) -> None:
     """
     if results.name is None:
         return
-    where, planner, taken = f"command line: results.name={results.name}", StepPlanner(recipe), _Taken(results)
-    problem: PhotoError | None = None
+    names = Names(recipe, results)
+    for photo, tree in _planned(recipe, names.doubt):
+        with suppress(PhotoError):  # costs this photo, and is reported by the run
+            names.add(photo, tree)
+    names.check()
+
+
+def _planned(recipe: Recipe, doubt: Callable[[PhotoError], None]) -> Iterator[tuple[Photo, Sequence[Step]]]:
+    planner = StepPlanner(recipe)
     for photo in recipe.dataset.photos():
         try:
-            for steps in paths(planner.plan(photo)):
-                taken.add(photo, steps)
-        except PhotoError as error:  # costs this photo, and is reported by the run
-            problem = problem or error
-    if problem and not taken:
-        raise RecipeError(f"{where}: {str(problem).removeprefix('results.name: ')}")
-    if taken.conflicts:
-        more = f" ({taken.conflicts} such names)" if taken.conflicts > 1 else ""
-        raise RecipeError(f"{where}: {taken.first_conflict}{more}; add {_ADVICE}")
+            tree = planner.plan(photo)
+        except PhotoError as error:
+            doubt(error)
+            continue
+        yield photo, tree
+
+
+class Names:
+    """Checks that no two pictures of a recipe get the same files in `results/`; 8 bytes of memory for each file.
+
+    Args:
+        recipe: the recipe.
+        results: with the template.
+    """
+
+    def __init__(self, recipe: Recipe, results: Results) -> None:
+        self._recipe, self._results = recipe, results
+        self._starts = array("Q")  # of the hashes of the files' names
+        self._problem: PhotoError | None = None
+
+    def doubt(self, problem: PhotoError) -> None:
+        """Remember why a photo has no name: perhaps none has one."""
+        self._problem = self._problem or problem
+
+    def add(self, photo: Photo, tree: Sequence[Step]) -> None:
+        """Take the names of a photo's pictures. Raises `PhotoError`, with its row, as `result_name` does."""
+        if self._results.name is None:
+            return
+        try:
+            for steps in paths(tree):
+                self._starts.extend(map(_start, _hashes(result_name(self._results.name, photo, steps), self._results)))
+        except PhotoError as error:
+            self.doubt(error)
+            raise PhotoError(photo.located(error)) from None
+
+    def check(self) -> None:
+        """Raise `RecipeError` as `check_names` does; only if there seem to be equal names, photos are listed again."""
+        where = f"command line: results.name={self._results.name}"
+        if self._problem and not self._starts:
+            raise RecipeError(f"{where}: {str(self._problem).removeprefix('results.name: ')}")
+        starts, counts = np.unique(np.frombuffer(self._starts, np.uint64), return_counts=True)
+        if (counts < 2).all():
+            return
+        taken = _Taken(self._results, set(starts[counts > 1].tolist()))
+        for photo, tree in _planned(self._recipe, self.doubt):
+            with suppress(PhotoError):
+                for steps in paths(tree):
+                    taken.add(photo, steps)
+        if taken.conflicts:
+            more = f" ({taken.conflicts} such names)" if taken.conflicts > 1 else ""
+            raise RecipeError(f"{where}: {taken.first_conflict}{more}; add {_ADVICE}")
+
+
+def _hashes(name: str, results: Results) -> set[bytes]:
+    """What stands for the files of a picture's results; equal for names that a file system takes for the same."""
+    return {hashlib.sha256(fold(with_kind(name, kind)).encode()).digest()[:16] for kind in results.what}
+
+
+def _start(digest: bytes) -> int:
+    return int.from_bytes(digest[:8], "little")
 
 
 class _Taken:
-    """The names that pictures have taken.
+    """The names that pictures have taken, among those that are taken twice.
+
+    Args:
+        results: with the template.
+        twice: the `_start` of their hashes.
 
     Attributes:
         conflicts: the number of pictures whose name was taken.
         first_conflict: the first two pictures that share a name.
     """
 
-    def __init__(self, results: Results) -> None:
-        self._template = results.name or ""
-        self._kinds = results.what
+    def __init__(self, results: Results, twice: Container[int]) -> None:
+        self._results, self._twice = results, twice
         self._pictures: dict[bytes, str] = {}
         self.conflicts = 0
         self.first_conflict = ""
 
-    def __bool__(self) -> bool:
-        return bool(self._pictures)
-
     def add(self, photo: Photo, steps: Sequence[Step]) -> None:
         """Take the names of a picture. Raises `PhotoError` as `result_name` does."""
-        name = result_name(self._template, photo, steps)
+        name = result_name(self._results.name or "", photo, steps)
         variant = variant_name(steps)
         picture = f"{photo.row or photo.name}{f' ({variant})' if variant else ''}"
-        keys = {hashlib.sha256(fold(with_kind(name, kind)).encode()).digest()[:16] for kind in self._kinds}
+        keys = [key for key in _hashes(name, self._results) if _start(key) in self._twice]
         other = next((self._pictures[key] for key in keys if key in self._pictures), None)
         if other is not None:
             self.conflicts += 1

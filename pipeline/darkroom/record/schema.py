@@ -178,6 +178,13 @@ class Work(TypedDict, total=False):
     actors: list[ActorWork]
 
 
+class Pace(TypedDict):
+    """How many pictures a run has delivered after the first one, and in how many seconds."""
+
+    pictures: Count
+    seconds: Seconds
+
+
 class DependsOn(TypedDict):
     """What the results of a run depend on besides its configuration, models and photos; see `Fingerprints`."""
 
@@ -204,6 +211,7 @@ class RunFacts(TypedDict):
     dataset_fingerprint: NotRequired[str]
     totals: NotRequired[Totals]
     usual: NotRequired[dict[str, dict[str, Finite] | None]]
+    pace: NotRequired[Pace]
     work: NotRequired[Work]
     depends_on: NotRequired[DependsOn]
 

@@ -13,7 +13,7 @@ from darkroom.errors import PhotoError
 from darkroom.planning.cache_keys import Keys, output_key
 from darkroom.planning.plan import Step
 from darkroom.planning.preflight import Preflight
-from darkroom.record.result_names import require_name
+from darkroom.record.result_names import Names
 from darkroom.session.disk_estimate import Space
 from darkroom.store.listing import ManyKeys
 
@@ -28,6 +28,7 @@ class PlannedJob:
     Attributes:
         job: the job.
         preflight: plans and checks the photos.
+        names: checks the names of results.
         missing_ops: the ops of results that are not in the store, if no earlier job needs them; filled in by counting.
     """
 
@@ -36,11 +37,13 @@ class PlannedJob:
         self.preflight = Preflight(job.recipe, job.settings.models())
         self.keys = Keys(job.settings.models())
         self.settings = job.settings
+        self.names = Names(job.recipe, job.settings.results)
         self.missing_ops: dict[str, None] = {}
 
     def warnings(self) -> Sequence[str]:
-        """The warnings, once all photos are counted. Raises `RecipeError` as `preflight.check` does."""
+        """The warnings, once all photos are counted. Raises `RecipeError` as `preflight.check` and `check_names` do."""
         job = self.job
+        self.names.check()
         if not job.unchecked:
             return job.warnings
         return self.preflight.warnings(job.settings.strict, job.source, job.overridden)
@@ -85,7 +88,7 @@ class Counts:
         for job in jobs:
             try:
                 tree = job.preflight.plan(photo)
-                require_name(job.settings.results, photo, tree)
+                job.names.add(photo, tree)
                 self._add(photo, job, tree, problems)
             except PhotoError as error:
                 problems[str(error)] = None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 
 from darkroom.config.settings import Results
 from darkroom.dataset import Photo
 from darkroom.imaging.codec import PhotoSize, read_size
+from darkroom.imaging.thumbnails import BOX
 from darkroom.stages import STAGES
 
 SIZES_READ = 1_000  # photos
@@ -19,30 +21,47 @@ _PNG, _PNG_16_BITS, _MASK = 1.5, 5.0, 0.1
 _SCALE = 2  # of `upscale`, by default
 _FORMATS: Mapping[str, float] = {"png": _PNG, "jpeg": 0.45, "webp": 0.3, "tiff": 2.0}
 _OUTPUTS: Mapping[str, float] = {"cutout": 1.0, "mask": _MASK, "layers": 6.0}
+_THUMBNAIL = 0.25
+_BLOCK = 4096  # bytes: most file systems give files whole blocks of this size
+_LINES = 3000  # bytes of a picture's line in the journal and of its place on the page
+
+
+def _file(count: float) -> float:
+    """What a file of so many bytes takes."""
+    return max(_BLOCK, count + _BLOCK / 2)
+
+
+def _picture(size: PhotoSize) -> float:
+    return _file(size.pixels * (_PNG_16_BITS if size.bits == 16 else _PNG))
+
+
+def _thumbnail(size: PhotoSize) -> float:
+    return _file(min(size.pixels, prod(BOX)) * _THUMBNAIL)
 
 
 def bytes_of_photo(size: PhotoSize) -> float:
-    """Of the decoded copy."""
-    return size.pixels * (_PNG_16_BITS if size.bits == 16 else _PNG)
+    """Of the decoded copy, its entry in the store, and the thumbnail."""
+    return _picture(size) + _BLOCK + _thumbnail(size)
 
 
 def bytes_of_result(op: str, size: PhotoSize) -> float:
-    """Of what the store keeps of a step."""
+    """Of what the store keeps of a step: an entry, and pictures."""
     kind = STAGES[op]
     if kind.enlarges:
-        return size.pixels * _PNG * _SCALE**2
+        return _BLOCK + _file(size.pixels * _PNG * _SCALE**2)
     if kind.is_gate or kind.frames:
-        return 0.0
-    return size.pixels * _MASK + (bytes_of_photo(size) if kind.repaints else 0.0)
+        return _BLOCK
+    return _BLOCK + _file(size.pixels * _MASK) + (_picture(size) if kind.repaints else 0.0)
 
 
 def bytes_of_outputs(results: Results, size: PhotoSize) -> float:
-    """Of a picture's files in `results/`, apart from a PNG that is a hard link into the store."""
-    total, says_more = 0.0, results.gps or results.disclose or results.c2pa_certificate
+    """Of what a run folder holds of a picture, apart from hard links into the store, such as a PNG in `results/`."""
+    says_more = results.gps or results.disclose or results.c2pa_certificate
+    total = _thumbnail(size) + _LINES
     for kind in results.what:
         if kind == "picture" and results.format == "png" and not says_more:
             continue
-        total += size.pixels * _OUTPUTS.get(kind, _FORMATS[results.format])
+        total += _file(size.pixels * _OUTPUTS.get(kind, _FORMATS[results.format]))
     return total
 
 

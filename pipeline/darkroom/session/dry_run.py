@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
@@ -14,6 +13,7 @@ from darkroom.dataset.dataset import lines_left_out
 from darkroom.errors import RecipeError, printable
 from darkroom.provenance.differences import recomputation_causes
 from darkroom.provenance.earlier_runs import earlier_runs
+from darkroom.record.schema import RunFacts
 from darkroom.session.counts import Counts, PlannedJob
 from darkroom.session.disk_estimate import SIZES_READ, disk_line
 from darkroom.stages import STAGES
@@ -119,8 +119,7 @@ def _estimates(
         size, named = models.bytes_of(kinds) / 1e6, ", ".join(kinds)
         lines.append(f"models: {f'{named} to load, {size:,.0f} MB' if kinds else 'none to load'}; {chosen}")
     earlier = list(islice(earlier_runs(store.folder.parent, jobs[0].recipe.name), _EARLIER_RUNS))
-    works = [facts.get("work", {}) for _, facts in earlier]
-    lines += _costs(counts.missing, works, jobs[0].settings.models().workers)
+    lines += _costs(counts, [facts for _, facts in earlier], jobs[0].settings.models().workers)
     whose = f"the first {SIZES_READ:,} photos'" if counts.space.is_extrapolated else "the photos'"
     lines += [disk_line(counts.space.bytes, store.folder.parent, whose)] if counts.space.bytes else []
     if counts.missing and len(jobs) == 1:
@@ -131,19 +130,34 @@ def _estimates(
     return lines
 
 
-def _costs(missing: Counter[str], works: Sequence[Mapping[str, Any]], workers: int) -> list[str]:
+def _costs(counts: Counts, earlier: Sequence[RunFacts], workers: int) -> list[str]:
     """Time and memory, estimated from the newest earlier run that computed each op; workers share the time."""
+    missing = counts.missing
     if not missing:
         return ["time: only reading the photos"]
+    works: list[Mapping[str, Any]] = [facts.get("work", {}) for facts in earlier]
     per_result: dict[str, float] = {}
     for work in reversed(works):
         seconds, computed = work.get("seconds", {}), work.get("computed", {})
         per_result |= {op: seconds[op] / number for op, number in computed.items() if number and op in seconds}
     if not set(missing) <= set(per_result):
         return ["time and memory: not known before a first run of this recipe"]
-    total = timedelta(seconds=round(sum(number * per_result[op] for op, number in missing.items()) / workers))
+    computing = sum(number * per_result[op] for op, number in missing.items()) / workers
+    total = timedelta(seconds=round(computing + counts.pictures * _beside_the_ops(earlier, workers)))
     peak = max(work.get("peak_memory", 0) for work in works)
     return [f"time: about {total}, memory: {peak / 1e9:.1f} GB, judging by earlier runs"]
+
+
+def _beside_the_ops(earlier: Sequence[RunFacts], workers: int) -> float:
+    """Seconds for each picture that were not spent in ops, but on reading, PNG, thumbnails and files, in the earlier
+    run with most pictures.
+    """
+    paces = [(facts["pace"], facts.get("work", {}).get("seconds", {})) for facts in earlier if "pace" in facts]
+    pace, seconds = max(paces, key=lambda one: one[0]["pictures"], default=({"pictures": 0, "seconds": 0.0}, {}))
+    if not pace["pictures"]:
+        return 0.0
+    whole = pace["seconds"] / pace["pictures"]
+    return max(0.0, whole - sum(seconds.values()) / workers / (pace["pictures"] + 1))
 
 
 def _many(number: int, thing: str) -> str:

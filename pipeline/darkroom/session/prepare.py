@@ -98,7 +98,8 @@ def _checked(composed: Composed, folder: Path, sweep: Path | None) -> Job:
 
     check_dataset(recipe, source, overridden)
     check_outputs(recipe, settings.results)
-    check_names(recipe, settings.results)
+    if not settings.dry_run:  # which checks them as it counts
+        check_names(recipe, settings.results)
     if composed.speed:
         check_painter(composed.speed, settings.models())
     unchecked = settings.dry_run and recipe.per_photo
