@@ -85,14 +85,17 @@ def test_a_padded_batch_gives_each_picture_whatever_its_companions(tiny_folder: 
     assert np.abs(two.astype(int) - diffusers_picture(tiny_folder / "sdxl-inpaint", request_of(2))).max() <= 1
 
 
-def test_memory_fast_on_a_cpu_is_near_and_the_same_alone_and_in_any_company(tiny_folder: Path) -> None:
-    fast = {"batch_size": 4, "channels_last": True, "vae_slicing": True}
+@pytest.mark.parametrize(("dtype", "nearest"), [("fp32", 1), ("bf16", 16)])
+def test_memory_fast_on_a_cpu_is_near_and_the_same_alone_and_in_any_company(
+    dtype: str, nearest: int, tiny_folder: Path
+) -> None:
+    fast = {"batch_size": 4, "channels_last": True, "vae_slicing": True, "dtype": dtype}
     diffusion = models_of(tiny_folder / "sdxl-inpaint", **fast).diffusion
     together = diffusion.inpaint([request_of(seed) for seed in (1, 2, 3, 4, 5)])
     other = diffusion.inpaint([request_of(seed) for seed in (5, 3)])
     assert np.array_equal(together[2], other[1]) and np.array_equal(together[4], other[0])
     plain = diffusers_picture(tiny_folder / "sdxl-inpaint", request_of(3))
-    assert np.abs(together[2].astype(int) - plain).max() <= 1
+    assert np.abs(together[2].astype(int) - plain).max() <= nearest
     keys = [models_of(tiny_folder / "sdxl-inpaint", **memory).identity("inpaint") for memory in (fast, {})]
     assert keys[0] != keys[1]
 

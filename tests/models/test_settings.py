@@ -45,6 +45,19 @@ def test_auto_on_a_cpu_is_plain_fp32() -> None:
     assert settled == Memory(dtype="fp32", offload="none", vae_slicing=False, vae_tiling=True, batch_size=1, **PLAIN)
 
 
+@pytest.mark.parametrize(
+    ("instructions", "dtype"),
+    [(b"flags : fpu avx512_bf16 vaes", "bf16"), (b"flags : fpu avx512f", "fp32"), (b"", "fp32")],
+)
+def test_half_on_a_cpu_is_what_it_has_instructions_for(
+    instructions: bytes, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("darkroom.models.device._about_the_processor", lambda: instructions)
+    file = Memory.parse(yaml.safe_load((CONF / "memory/fast.yaml").read_text()))
+    assert resolve_memory(file, "cpu").dtype == dtype
+    assert resolve_memory(replace(file, dtype="fp16"), "cpu").dtype == "fp16"  # what is asked for by name
+
+
 @pytest.mark.parametrize(("total", "name"), [(24, "fast"), (12, "balanced"), (8, "low")])
 def test_auto_on_a_gpu_is_the_file_that_fits(monkeypatch: pytest.MonkeyPatch, total: int, name: str) -> None:
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda _device: (2**30, total * 2**30))  # nearly all is in use now

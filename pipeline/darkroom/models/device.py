@@ -56,7 +56,7 @@ def choose_device(wanted: str) -> str:
 
 
 def resolve_memory(memory: Memory, device: str, painter: PainterFamily = STABLE_DIFFUSION) -> Memory:
-    """The settings with a value for the device in place of every `auto`, except that of `threads`.
+    """The settings with a value for the device in place of `half` and of every `auto`, except that of `threads`.
 
     The limits are estimates for SDXL at 1024 px (7 GB of weights in fp16, the VAE decoding in fp32), not
     measured.
@@ -72,6 +72,8 @@ def resolve_memory(memory: Memory, device: str, painter: PainterFamily = STABLE_
     """
     given = {key: value for key, value in asdict(memory).items() if value != "auto"}
     resolved = replace(_defaults(device), **given)
+    if resolved.dtype == "half":
+        resolved = replace(resolved, dtype=_half(device))
     if device == "cpu" and resolved.offload in ("model", "sequential"):
         raise SetupError(f"memory.offload={resolved.offload}: moves models to a GPU; this runs on the CPU")
     if resolved.compile and device == "cpu" and not _cpp_compiler():
@@ -110,6 +112,13 @@ def _defaults(device: str) -> Memory:
     return _FAST if gib >= 20 else _BALANCED if gib >= 10 else _LOW
 
 
+def _half(device: str) -> Literal["fp32", "fp16", "bf16"]:
+    """fp16 on a GPU. A CPU computes in fp16 as if by hand, and in bf16 too, unless it has instructions for it."""
+    if device != "cpu":
+        return "fp16"
+    return "bf16" if re.search(rb"\b(?:avx512_bf16|amx_bf16|bf16)\b", _about_the_processor()) else "fp32"
+
+
 def _cpp_compiler() -> str | None:
     """The compiler that torch.compile would use on a CPU."""
     return next(filter(None, map(shutil.which, (os.environ.get("CXX") or "g++", "clang++", "cl"))), None)
@@ -141,7 +150,12 @@ def hardware(device: str) -> dict[str, str]:
 
 def _vendor() -> str:
     """The maker of the processor, by which MKL chooses its code; empty where Linux does not tell it."""
+    found = re.search(rb"(?:vendor_id|CPU implementer)\s*:\s*(\S+)", _about_the_processor())
+    return found[1].decode("ascii", "replace") if found else ""
+
+
+def _about_the_processor() -> bytes:
+    """What Linux tells of the first core, its maker and its instructions among it; empty elsewhere."""
     with suppress(OSError), open_file(Path("/proc/cpuinfo")) as file:
-        if found := re.search(rb"(?:vendor_id|CPU implementer)\s*:\s*(\S+)", file.read(4096)):
-            return found[1].decode("ascii", "replace")
-    return ""
+        return bytes(file.read(8192)).partition(b"\n\n")[0]
+    return b""

@@ -99,10 +99,11 @@ class ModelNames(SettingsGroup):
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class Memory(SettingsGroup):
-    """How the models use memory; `darkroom.models.device.resolve_memory` chooses every `auto` for the device.
+    """How the models use memory; `darkroom.models.device.resolve_memory` settles `auto` and `half` for the device.
 
     Attributes:
-        dtype: dtype of the inpainting model. SAM and CLIPSeg are small and always fp32.
+        dtype: dtype of the inpainting model. `half` is fp16 on a GPU; on a CPU it is bf16 if the CPU has instructions
+            for it, else fp32. SAM and CLIPSeg are small and always fp32.
         weights: how the inpainting model keeps those of the network that denoises: `full` (in `dtype`), or in fewer
             bits, which changes pictures (`small_weights.keep_small`).
         offload: how the inpainting model shares the device: `none` (all of it stays there), `model` (whole components
@@ -118,7 +119,7 @@ class Memory(SettingsGroup):
     """
 
     group = "memory"
-    dtype: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    dtype: Literal["auto", "fp32", "fp16", "bf16", "half"] = "auto"
     weights: Literal["full", "int8", "nf4"] = "full"
     offload: Literal["auto", "none", "model", "sequential", "group"] = "auto"
     vae_slicing: bool | _Auto = "auto"
