@@ -74,7 +74,7 @@ class Space:
 
     def __init__(self) -> None:
         self._sizes: dict[str | Path, PhotoSize] = {}
-        self._results = self._measured = 0
+        self._photos = self._results = self._measured = 0
         self._bytes = 0.0
 
     @property
@@ -98,8 +98,9 @@ class Space:
             delivered: how many of its pictures are missing.
         """
         self._results += len(missing) + is_unread
-        if len(self._sizes) >= SIZES_READ:
+        if self._photos == SIZES_READ:
             return
+        self._photos += 1
         size = self._sizes.get(photo.location)
         if size is None:
             size = self._sizes[photo.location] = read_size(photo.path) or PhotoSize(0, 8)
