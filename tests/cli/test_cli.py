@@ -55,6 +55,8 @@ OUTPUTS = "outputs: give a folder for the runs"
         ([MARS, "stages.inpiant.prompt=x"], "did you mean 'inpaint'?"),
         ([MARS, "outpts=x"], "outpts: unknown key, did you mean 'outputs'?"),
         ([MARS, "+stages.inpaint.promt=x"], "stages.inpaint.promt: unknown key, did you mean"),
+        ([MARS, "=3"], "command line: =3: expected KEY=VALUE"),
+        (["-m", MARS, "stages.inpaint.seed=range(0,9,0)"], "seed=range(0,9,0): with a step of 0 a range has no end"),
         ([MARS, "stages.inpaint.steps=many"], "command line: stages.inpaint.steps: "),
         ([MARS, "stages.inpaint.prompt=a, b"], "quote text with"),
         ([MARS, "models=sdlx"], "command line: models=sdlx: did you mean 'sdxl'?"),

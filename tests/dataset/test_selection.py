@@ -37,6 +37,10 @@ def taken(place: Path, limit: int | None = None, **given: object) -> list[str]:
     return found
 
 
+def test_a_limit_larger_than_any_folder_takes_all(place: Path) -> None:
+    assert len(taken(place, limit=10**30)) == len(PHOTOS)
+
+
 def test_patterns_are_those_of_gitignore(place: Path) -> None:
     assert taken(place, only="car.jpg") == ["car.jpg"]
     assert taken(place, only="*.png") == ["draft_1.png", "day 1/b.png"]

@@ -184,6 +184,8 @@ def _check_count(overrides: Sequence[Override]) -> None:
     jobs = 1
     for override in overrides:
         value = override.value() if override.is_discrete_sweep() else None
+        if isinstance(value, RangeSweep) and value.step == 0:
+            raise RecipeError(f"command line: {override.input_line}: with a step of 0 a range has no end")
         if isinstance(value, RangeSweep):
             start, stop, step = value.start or 0, value.stop or 0, value.step or 1
             jobs *= math.ceil(min(max((stop - start) / step, 0), MAX_JOBS + 1))

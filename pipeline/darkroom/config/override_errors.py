@@ -34,6 +34,8 @@ def check_words(words: Sequence[str]) -> None:
     for word in words:
         if _OWN_KEY.match(word):
             raise RecipeError(f"command line: {word}: {_NO_HYDRA}")
+        if not word.lstrip("+~").partition("=")[0]:
+            raise RecipeError(f"command line: {word}: expected KEY=VALUE, such as {GROUP}=car_on_mars")
         if "=" not in word and not word.startswith("~"):
             raise RecipeError(f"command line: {word}: {_missing_value(word)}")
 

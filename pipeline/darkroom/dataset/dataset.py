@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field, replace
@@ -155,7 +156,7 @@ class Dataset:
     def first(self, limit: int | None) -> Self:
         """The same dataset, but with at most this many photos; None for all."""
         copy = replace(self)
-        object.__setattr__(copy, "limit", limit)  # the copy is not yet shared
+        object.__setattr__(copy, "limit", limit and min(limit, sys.maxsize))  # the copy is not yet shared
         return copy
 
     def check(self, columns: Collection[str] = ()) -> None:
