@@ -33,6 +33,7 @@ WRONG = [
     ("text", {"phrase": ""}, "should name something, such as `a car`; got ''"),
     ("find", {"phrase": ["a car", " "]}, "should name something"),
     ("find", {"phrase": "a car", "index": 256}, "255"),
+    ("find", {"phrase": "a car", "index": []}, "a list of numbers, or .* got"),
     ("text", {"phrase": "car", "threshold": 1.5}, "should be a number from 0 to 1, `otsu`, or .* `p90`; got 1.5"),
     ("text", {"phrase": "car", "threshold": "p101"}, "a percentile such as `p90`; got 'p101'"),
     ("text", {"phrase": "car", "threshold": True}, "should be a number from 0 to 1"),

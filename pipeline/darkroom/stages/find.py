@@ -30,6 +30,8 @@ def _index(value: Any) -> Any:
         if set(value) != {"count"} or type(count) is not int or not 1 <= count <= _MOST:
             raise ValueError(f"should be a number, a list of numbers, or {{count: N}} with N from 1 to {_MOST}")
         return tuple(range(1, count + 1))
+    if isinstance(value, list | tuple) and not value:
+        raise ValueError(f"should be a number, a list of numbers, or {{count: N}}; got {value!r}")
     return value
 
 
