@@ -105,7 +105,7 @@ TARGETS = {
         "a photo of 24 megapixels outside the models, one worker, seconds",
         1.0,
         unit="seconds",
-        why="two PNG files of 24 megapixels, the photo and the result, take zlib more than half of it",
+        why="two PNG files of 24 megapixels, the photo and the result, take zlib half of it",
     ),
     "large photos": Target(
         "the same with all workers: seconds per photo in which no model computes",
