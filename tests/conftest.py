@@ -23,11 +23,6 @@ os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="darkroom-tests-")  # the 
 atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], ignore_errors=True)
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: some tests wait for a browser, or for processes that end by themselves."""
-    return (os.cpu_count() or 1) + 1
-
-
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     """The command line in its own process. Prefer `quick_cli` unless the test needs that process."""

@@ -51,6 +51,7 @@ class DeadlyCli(Cli):
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """In a folder with a recipe and five photos, one of them broken and one without anything to find."""
     monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # with Ray's own, 15, its workers starve beside other tests
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/0.png").write_bytes(b"\x89PNG, but no more of it")
     for number in range(1, 5):

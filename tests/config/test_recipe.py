@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from darkroom.config.compose import compose, compose_given
+from darkroom.config.compose import compose
 from darkroom.config.prompts_file import read_prompt_files
 from darkroom.config.recipe import parse
-from darkroom.config.recipe_file import find, read
+from darkroom.config.recipe_file import find, read, read_mapping
 from darkroom.config.shipped_recipes import available
 from darkroom.config.stage_defaults import MISSING
 from darkroom.errors import PhotoError, RecipeError
@@ -176,7 +176,7 @@ KEYS = [
     "seed",
 ]
 ANY_FORM = st.recursive(
-    st.sampled_from([None, 3, True, "x", "a\0b", "${x}", "sam", "car_on_mars", "x.txt"]),
+    st.sampled_from([None, 3, True, "x", "a\0b", "~\0", "${x}", "sam", "car_on_mars", "x.txt"]),
     lambda part: st.lists(part, max_size=3) | st.dictionaries(st.sampled_from([1, None, *KEYS]), part, max_size=4),
 )
 
@@ -184,8 +184,9 @@ ANY_FORM = st.recursive(
 @given(st.dictionaries(st.sampled_from(["name", "base", "dataset", "stages", "wildcards", "hydra"]), ANY_FORM))
 @settings(max_examples=60, deadline=None)
 def test_a_recipe_of_any_form_is_refused_in_lines(content: dict[str, object]) -> None:
-    with pytest.raises(RecipeError):
-        compose_given({"nmae": 1, **content}, [])
+    with pytest.raises(RecipeError) as caught:
+        read_mapping({"nmae": 1, **content})
+    assert all(line.startswith(("recipe: ", "recipes/")) for line in caught.value.problems)
 
 
 def test_a_long_line_of_bases_is_no_circle(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_killed_at_any_point_a_run_is_finished_as_if_nothing_had_been(
     at_every_point(drivers, range(1, points + 1, every), check)
 
 
-@pytest.mark.parametrize("every", [pytest.param(45, marks=pytest.mark.sample), pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [pytest.param(48, marks=pytest.mark.sample), pytest.param(6, marks=pytest.mark.slow)])
 def test_the_same_command_again_computes_what_is_missing(
     every: int, drivers: list[Driver], whole: SimpleNamespace
 ) -> None:

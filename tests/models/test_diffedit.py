@@ -128,7 +128,7 @@ def test_where_the_model_waits_does_not_show(tiny_folder: Path, offload: str, dt
         assert np.array_equal(Diffusion(placed).diffedit([edit_of(steps=3)])[0], picture)
 
 
-@pytest.mark.parametrize(("kind", "prediction"), [("sd15", "epsilon"), ("sdxl", "v_prediction")])
+@pytest.mark.parametrize(("kind", "prediction"), [("sd15", "epsilon"), ("sdxl", "epsilon"), ("sdxl", "v_prediction")])
 def test_there_and_back_with_the_same_text_is_where_it_began(tiny_folder: Path, kind: str, prediction: str) -> None:
     """Within 4 % of the latents' norm in 160 steps; the error falls with the number of steps, as DDIM's does."""
     pipe = pipeline_of(tiny_folder / kind)

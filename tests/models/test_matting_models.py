@@ -32,9 +32,8 @@ def disc() -> np.ndarray:
 def test_closed_form_has_little_more_than_half_the_error_of_the_mask_around_fur(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv(
-        "NUMBA_DISABLE_JIT", "1"
-    )  # pymatting compiles for 40 s at its first import; the alpha is the same
+    # pymatting compiles for 40 s at its first import; the alpha is the same
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     scene = edge_scene("fur", 500)
     photo, alpha = scene.photo[160:420, 80:340], scene.alpha[160:420, 80:340]
     mask = mask_as_sam_makes_it(scene.alpha, 500)[160:420, 80:340]

@@ -6,6 +6,7 @@ import shlex
 from pathlib import PurePath
 from typing import Any
 
+import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -38,6 +39,27 @@ def parsed(command: str) -> dict[str, Any]:
 def test_hydra_reads_exactly_the_value(value: Any) -> None:
     read = parsed(f"python run.py {shlex.quote(word('stages.inpaint.prompt', value))}")["stages.inpaint.prompt"]
     assert (type(read), read) == (type(value), value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "loras", "expected"),
+    [
+        (["models=z_image"], {}, {"models": "z_image", "speed": "none"}),
+        (["models=miniature", "speed=none"], {}, {"models": "miniature"}),
+        (
+            ["speed=lcm4"],
+            {"lcm4": "latent-consistency/lcm-lora-sdxl"},
+            {"models.loras.lcm4": "latent-consistency/lcm-lora-sdxl"},
+        ),
+        (["models.loras={ink: a/b}"], {"ink": "a/b"}, {"models.loras": {"ink": "a/b"}}),
+    ],
+)
+def test_a_preset_whose_values_the_recipe_holds_is_not_applied_again(
+    overrides: list[str], loras: dict[str, str], expected: dict[str, Any]
+) -> None:
+    config = {"dataset": {"images": "a.png"}, "stages": {"inpaint": {**MARS, "steps": 2}}, "models": {"loras": loras}}
+    facts, line = {"config": config, "overrides": overrides}, {"path": "a.png", "settings": [{**MARS, "steps": 2}]}
+    assert parsed(run_command(PurePath("run"), facts, line, Redactor([]))) == {"recipe": "run/recipe.yaml", **expected}
 
 
 @given(TEXTS, TEXTS.filter(lambda name: name.strip("./")), st.integers(0, 2**63))

@@ -40,6 +40,7 @@ def test_a_page_makes_cards_when_they_are_needed_and_searches_all(tmp_path: Path
         assert page.text_content("#count") == "" and cards.count() < 1000
 
         page.goto(f"{index}#picture-2500")
+        page.locator("#view-name").filter(has_text="Picture 2,500 of").wait_for()
         page.keyboard.press("ArrowRight")
         assert page.text_content("#view-name") == "Picture 2,501 of 3,000"
         page.keyboard.press("Escape")

@@ -1,6 +1,7 @@
 """Hydra: the grammar of overrides, config groups and shell completion.
 
-Only this module, `recipe_source`, `override_errors` and `override_clashes` know it.
+Only this module and `recipe_source` load configurations with it. `compose` reads its overrides, `override_errors` and
+`override_clashes` its errors.
 """
 
 from __future__ import annotations

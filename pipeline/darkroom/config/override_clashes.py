@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from darkroom.config import settings
 
 _KINDS = {"[": "list", "{": "mapping"}
-_NO_NAME = re.compile(r"[\[{]|(true|false|[-+.\d]+)$", re.IGNORECASE)
+_NO_NAME = re.compile(r"[\[{]|(true|false|[-+]?(\d+(\.\d*)?|\.\d+))$", re.IGNORECASE)
 
 
 def find_clash(error: BaseException, words: Sequence[str], groups: Mapping[str, str]) -> str | None:

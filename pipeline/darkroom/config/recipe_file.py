@@ -8,7 +8,8 @@ keys, no interpolation but `${item.COLUMN}`. `read` returns a plain mapping with
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path, PurePath
 from typing import Any
@@ -73,7 +74,10 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         RecipeError: it is not YAML or not plain data, its base is unknown, or its bases form a cycle.
     """
-    return _Reader().read(lambda reader: reader.inherit(path, ()), label(path), path.stem)
+    reader = _Reader()
+    with reader.collecting():
+        config = reader.inherit(path, ())
+    return reader.completed(config, label(path), path.stem)
 
 
 def read_mapping(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,11 +86,10 @@ def read_mapping(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         RecipeError: as in `read`; error lines call the recipe `recipe`.
     """
-
-    def merged(reader: _Reader) -> dict[str, Any]:
-        return reader.over_base(reader.checked(_as_read(given), "recipe"), "recipe", Path.cwd(), ())
-
-    return _Reader().read(merged, "recipe", "recipe")
+    reader = _Reader()
+    with reader.collecting():
+        config = reader.over_base(reader.checked(_as_read(given), "recipe"), "recipe", Path.cwd(), ())
+    return reader.completed(config, "recipe", "recipe")
 
 
 class _Reader:
@@ -95,21 +98,25 @@ class _Reader:
     def __init__(self) -> None:
         self._problems: list[str] = []
 
-    def read(self, merged: Callable[[_Reader], dict[str, Any]], source: str, name: str) -> dict[str, Any]:
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """An error within it becomes one with all problems so far."""
+        try:
+            yield
+        except RecipeError as error:
+            raise RecipeError([*self._problems, *error.problems]) from None
+
+    def completed(self, config: dict[str, Any], source: str, name: str) -> dict[str, Any]:
         """The recipe with a name, and with the defaults of its stages.
 
         Args:
-            merged: gets the recipe, merged over its bases.
+            config: the recipe, merged over its bases.
             source: names it in error lines.
             name: its name, if it has no `name`.
 
         Raises:
-            RecipeError: with every problem of recipe and bases.
+            WrongRecipe: with every problem of recipe and bases.
         """
-        try:
-            config = merged(self)
-        except RecipeError as error:
-            raise RecipeError([*self._problems, *error.problems]) from None
         config.pop("base", None)
         if config.get("name") is None:
             config["name"] = re.sub(r"[^\w-]+", "_", name)[:80].encode()[:MAX_NAME_BYTES].decode(errors="ignore")

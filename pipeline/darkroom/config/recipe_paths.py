@@ -22,7 +22,7 @@ def home(text: str) -> Path:
     """A path with `~` expanded, or unchanged if there is no such user."""
     try:
         return Path(text).expanduser()
-    except RuntimeError:
+    except (RuntimeError, ValueError):  # or none can have this name
         return Path(text)
 
 
@@ -85,7 +85,8 @@ def make_paths_absolute(config: dict[str, Any], start: Path, inherited: Mapping[
     for mapping, key in _given(config.get("dataset"), _PATTERNS):
         entries = mapping[key] if isinstance(mapping[key], list) else [mapping[key]]
         mapping[key] = [_absolute(entry, start) if is_photo_list(entry) else entry for entry in entries]
-    for mapping, key in _given(wildcards := config.get("wildcards"), tuple(wildcards or ())):
+    wildcards = config.get("wildcards")
+    for mapping, key in _given(wildcards, tuple(wildcards) if isinstance(wildcards, dict) else ()):
         if isinstance(mapping[key], str):
             mapping[key] = _absolute(mapping[key], start)
 

@@ -6,14 +6,16 @@ Some `models=NAME` bring one with them.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from darkroom.config.recipe import origin
 from darkroom.config.stage_defaults import op_of
 from darkroom.errors import RecipeError
+from darkroom.resources import CONF
 from darkroom.stages import STAGES
 from darkroom.stages.named_values import names_in
+from darkroom.system.files import read_file
 
 if TYPE_CHECKING:
     from darkroom.models import Models
@@ -30,6 +32,12 @@ def check_words(words: Sequence[str]) -> None:
     if word := next((word for word in words if _WITHIN.match(word)), None):
         known = f"{GROUP}= takes a name, such as lightning8; stages.{_OP}.steps=6 changes a part of it"
         raise RecipeError(f"command line: {word}: {known}")
+
+
+def brings_preset(names: Iterable[str]) -> bool:
+    """Whether one of some NAMEs of `models=NAME` brings a preset."""
+    files = ((CONF / "models" / f"{name}.yaml") for name in names if name.isidentifier())
+    return any(b"override /speed" in read_file(file) for file in files if file.is_file())
 
 
 def apply_speed(

@@ -259,8 +259,8 @@ def _listed(path: Path, start: Path) -> Iterator[Photo]:
         if image is None:
             yield Photo(path, place, row=place, problem=problem)
         else:
-            is_below = image[0].isalnum() and ":" not in image
-            location = within + image if is_below else os.path.join(folder, image)  # noqa: PTH118
+            is_relative = image[0].isalnum() and ":" not in image
+            location = within + image if is_relative else os.path.join(folder, image)  # noqa: PTH118
             yield Photo(location, image, item, place)
 
 

@@ -79,7 +79,7 @@ def _check_small_parts(folder: Path, index: Mapping[str, Any]) -> None:
             lost = [file for file in _CLIP_FILES if not (folder / name / file).is_file()]
             if kind == "CLIPTokenizer" and lost and not (folder / name / "tokenizer.json").is_file():
                 raise SetupError(f"{folder / name}: lacks {' and '.join(lost)}")
-            with as_setup_error(folder / name, f"a {kind}"):
+            with as_setup_error(folder / name, kind):
                 parts = {"diffusers": diffusers, "transformers": transformers}[library]
                 getattr(parts, kind).from_pretrained(folder / name, local_files_only=True)
 
@@ -91,7 +91,7 @@ def _load_component(folder: Path, class_path: Sequence[str], variant: str | None
 
     library, name = class_path
     settings = {"dtype": dtype, "variant": variant, "use_safetensors": True}
-    with as_setup_error(folder, f"a {name}"):
+    with as_setup_error(folder, name):
         if library == "transformers":
             return load_network(folder, getattr(transformers, name), **settings)
         component, report = getattr(diffusers, name).from_pretrained(

@@ -113,10 +113,10 @@ def _defaults(device: str) -> Memory:
 
 
 def _half(device: str) -> Literal["fp32", "fp16", "bf16"]:
-    """fp16 on a GPU. A CPU computes in fp16 as if by hand, and in bf16 too, unless it has instructions for it."""
+    """fp16 on a GPU. A CPU emulates fp16, which is slow, and bf16 too, unless it has instructions for it."""
     if device != "cpu":
         return "fp16"
-    return "bf16" if re.search(rb"\b(?:avx512_bf16|amx_bf16|bf16)\b", _about_the_processor()) else "fp32"
+    return "bf16" if re.search(rb"\b(?:avx512_bf16|amx_bf16)\b", _about_the_processor()) else "fp32"
 
 
 def _cpp_compiler() -> str | None:

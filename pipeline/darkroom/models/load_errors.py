@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from darkroom.errors import SetupError
+from darkroom.system.files import read_file
 from darkroom.system.interrupts import raise_if_interrupted
+
+_MAX_JSON = 100_000_000  # bytes; the largest tokenizers have 35 million
 
 
 @contextmanager
@@ -39,15 +42,18 @@ def _damage(path: Path) -> str | None:
     """The first damaged file of a model, in a line that says what is wrong with it."""
     patterns = [f"{place}*{suffix}" for suffix in (".json", ".safetensors") for place in ("", "*/")]
     files = [path] if path.is_file() else sorted(file for pattern in patterns for file in path.glob(pattern))
+    files = [file for file in files if file.is_file()]  # and no dead link, as caches leave them
     wrong = ((file, _wrong_json(file) if file.suffix == ".json" else _wrong_tensors(file)) for file in files)
     return next((f"{file}: {why}; get it again" for file, why in wrong if why), None)
 
 
 def _wrong_json(file: Path) -> str | None:
     try:
-        content = json.loads(file.read_bytes())
+        if not (data := read_file(file, _MAX_JSON)):
+            return "is empty"
+        content = json.loads(data)
     except (OSError, ValueError, RecursionError) as error:
-        return f"cannot be read as JSON: {error}" if file.stat().st_size else "is empty"
+        return f"cannot be read as JSON: {error}"
     if lost := _lost_shards(file, content):
         return f"names {lost}, which is not there"
     is_mapping = isinstance(content, dict) or not file.name.endswith(("config.json", "index.json"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from darkroom.errors import SetupError
 
+_MOST_LAYERS = 1000  # Llama 3.1 405B has 126
 _MOST = 4  # times as many numbers as its files hold; tied weights are stored once
 
 
@@ -46,15 +48,26 @@ def _check_size(folder: Path, network: Any) -> None:
     is_auto = not hasattr(network, "config_class")
     kind = transformers.AutoConfig if is_auto else network.config_class
     config = kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    for key, value in config.get_text_config().to_dict().items():
-        if key.endswith(("_size", "_heads", "_layers", "_dim")) and type(value) is int and value < 0:
-            raise ValueError(f"{key} in config.json should be positive; got {value}")
+    for key, value in _whole_numbers(config.to_dict()):
+        if key.endswith(("_size", "_heads", "_layers", "_dim")) and value < 0:
+            raise ValueError(f"{key} in config.json must not be negative; got {value}")
+        if key.endswith("_layers") and value > _MOST_LAYERS:  # each takes memory, even on the device `meta`
+            raise ValueError(f"{key} in config.json should be at most {_MOST_LAYERS:,}; got {value:,}")
     with torch.device("meta"):
         described_network = network.from_config(config) if is_auto else network(config)
     described = sum(tensor.numel() for tensor in described_network.parameters())
     held = sum(_numbers(file) for file in folder.glob("*.safetensors"))
+    held = held or sum(file.stat().st_size for file in folder.glob("*.bin"))  # of which a number takes a byte or more
     if held and described > _MOST * held:
-        raise ValueError(f"config.json describes a network of {described:,} numbers, the .safetensors hold {held:,}")
+        raise ValueError(f"config.json describes a network of {described:,} numbers, its files hold {held:,}")
+
+
+def _whole_numbers(settings: Mapping[Any, Any]) -> Iterator[tuple[str, int]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _whole_numbers(value)
+        elif type(value) is int:
+            yield str(key), value
 
 
 def _numbers(file: Path) -> int:

@@ -84,25 +84,33 @@ class Preflight:
         self.per_photo = self._planner.per_photo
 
     def plan(self, photo: Photo, unread: bool = False) -> Sequence[Step]:
-        """The steps of a photo.
+        """The steps of a photo, none of which the models refuse. See `steps` and `require`."""
+        tree = self.steps(photo, unread)
+        self.require(photo, tree)
+        return tree
+
+    def steps(self, photo: Photo, unread: bool = False) -> Sequence[Step]:
+        """The steps of a photo, whether the models refuse them or not.
 
         Args:
             photo: the photo.
             unread: see `StepPlanner.plan`.
 
         Raises:
-            PhotoError: the models refuse a step, or there is no plan; names the row of the manifest, if there is one.
+            PhotoError: there is no plan; names the row of the manifest, if there is one.
         """
         try:
             if photo.problem:
                 raise PhotoError(photo.problem)
-            tree = self._planner.plan(photo, unread)
+            return self._planner.plan(photo, unread)
         except PhotoError as error:
             self._unplanned = self._unplanned or f"{photo.name}: {photo.located(error)}"
             raise PhotoError(photo.located(error)) from None
+
+    def require(self, photo: Photo, tree: Sequence[Step]) -> None:
+        """Raise `PhotoError`, with the row of the manifest, if the models refuse one of a photo's steps."""
         if refused := self._add(photo.row, tree):
             raise PhotoError(photo.located(_reason(refused)))
-        return tree
 
     def warnings(self, strict: bool, source: str, overridden: Collection[str] = ()) -> tuple[str, ...]:
         """The warnings of all photos that have been planned. See `check`."""

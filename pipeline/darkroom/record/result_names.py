@@ -115,6 +115,8 @@ class Names:
 
     def check(self) -> None:
         """Raise `RecipeError` as `check_names` does; only if there seem to be equal names, photos are listed again."""
+        if self._results.name is None:
+            return
         where = f"command line: results.name={self._results.name}"
         if self._problem and not self._starts:
             raise RecipeError(f"{where}: {str(self._problem).removeprefix('results.name: ')}")

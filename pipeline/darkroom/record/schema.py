@@ -179,7 +179,7 @@ class Work(TypedDict, total=False):
 
 
 class Pace(TypedDict):
-    """How many pictures a run has delivered after the first one, and in how many seconds."""
+    """How many pictures a run has finished after the first one, whatever their status, and in how many seconds."""
 
     pictures: Count
     seconds: Seconds

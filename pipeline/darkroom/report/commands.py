@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
+from darkroom.config.speed import GROUP, brings_preset
 from darkroom.report.redaction import Redactor
 from darkroom.resources import CHECKOUT, COMMAND
 
@@ -17,6 +18,7 @@ _BARE = re.compile(r"([A-Za-z/_]|\d[\w-]*/)[\w./+@%-]*", re.ASCII)  # a text tha
 _RESERVED = ("true", "false", "null", "inf", "nan")  # ... except these
 _KEY = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)  # a part of a key that Hydra can address
 _SETTINGS = re.compile(r"[+~]*(models|memory|device|until|results)\b")
+_PAINTER = re.compile(r"[+~]*models=")
 
 
 def reproduce_command(run: PurePath, result: str) -> str:
@@ -56,7 +58,7 @@ def run_command(run: PurePath, facts: Mapping[str, Any], line: Mapping[str, Any]
         words.append(word("dataset.images", redactor.redact_path(line["path"])))
         words += [f"dataset.{key}=null" for key in ("only", "exclude") if dataset.get(key)]
     words += [word(f"stages.{stage}.{key}", redactor.redact(value)) for stage, key, value in variants]
-    return _command([*words, *map(redactor.redact, settings_in(facts.get("overrides", ())))])
+    return _command([*words, *map(redactor.redact, settings_in(facts))])
 
 
 def recipe_command(settings: Sequence[str], **words: str) -> str:
@@ -72,9 +74,20 @@ def recipe_command(settings: Sequence[str], **words: str) -> str:
     return f"{command} {shlex.join([*(word(key, value) for key, value in words.items()), *settings])}"
 
 
-def settings_in(overrides: Iterable[str]) -> list[str]:
-    """The overrides that say how a run is made, and not what: of models, memory, device, `until` and `results`."""
-    return [text for text in overrides if _SETTINGS.match(text)]
+def settings_in(facts: Mapping[str, Any]) -> list[str]:
+    """The overrides that say how a run is made, and not what: of models, memory, device, `until` and `results`.
+
+    The run's recipe holds the values of its preset already, but not where its LoRA is.
+
+    Args:
+        facts: its `run.json`.
+    """
+    found = [text for text in facts.get("overrides", ()) if _SETTINGS.match(text)]
+    painters = [text.partition("=")[2] for text in found if _PAINTER.match(text)]
+    loras = ((facts.get("config") or {}).get("models") or {}).get("loras") or {}
+    unnamed = (name for name in loras if not any(name in text for text in found if "loras" in text))
+    places = [word(f"models.loras.{name}", loras[name]) for name in unnamed]
+    return [*found, *places, *([f"{GROUP}=none"] if brings_preset(painters) else [])]
 
 
 def word(key: str, value: Scalar) -> str:

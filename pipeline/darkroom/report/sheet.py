@@ -310,7 +310,9 @@ def _band(
 
 
 def _result(layout: _Layout, line: Mapping[str, Any], size: tuple[int, int], prompt: str | None) -> Image.Image:
-    name = f"{line.get('prompt') or 'no prompt'} · " * (prompt is None) + caption(line)
+    name = caption(line)
+    if prompt is None:
+        name = f"{line.get('prompt') or 'no prompt'} · {name}"
     return captioned(result(layout.folder, line, size), name, layout.cell)
 
 

@@ -53,6 +53,17 @@ _Counted = tuple[Sequence[Step], int, Mapping[str, None]]
 """What one photo and one tree gave: the tree, which is kept alive; the pictures, and their problems."""
 
 
+def _named(photo: Photo, job: PlannedJob) -> Sequence[Step]:
+    """A photo's steps, whose results have taken their names, as in a run, also where the models will refuse them."""
+    try:
+        tree = job.preflight.steps(photo)
+    except PhotoError as error:
+        job.names.doubt(error)
+        raise
+    job.names.add(photo, tree)
+    return tree
+
+
 @dataclass
 class Counts:
     """Numbers of a dry run.
@@ -87,8 +98,8 @@ class Counts:
         self.photos += len(jobs)
         for job in jobs:
             try:
-                tree = job.preflight.plan(photo)
-                job.names.add(photo, tree)
+                tree = _named(photo, job)
+                job.preflight.require(photo, tree)
                 self._add(photo, job, tree, problems)
             except PhotoError as error:
                 problems[str(error)] = None
@@ -104,9 +115,10 @@ class Counts:
             if len(self._counted) >= _PHOTOS_REMEMBERED:
                 self._counted.clear()
             counted = self._counted[which] = self._walk(photo, job, tree)
-        self.pictures += counted[1]
-        if counted[2]:
-            problems |= counted[2]
+        _, pictures, found = counted
+        self.pictures += pictures
+        if found:
+            problems |= found
 
     def _digest(self, photo: Photo) -> str:
         """The photo's digest; a file that the manifest names again is not read again."""
@@ -126,7 +138,7 @@ class Counts:
         is_unread = self._is_there(key) is False
         waiting: list[tuple[Sequence[Step], str, Mapping[str, str]]] = [(tree, key, {})]
         for steps, parent, above in waiting:
-            for _, name, op, stage, _, children, _ in steps:
+            for _, name, op, stage, _, children, _ in steps:  # a million rows: attributes would cost 1 s more
                 try:
                     key = job.keys.step(op, stage, parent, above, photo.name)
                 except PhotoError as error:

@@ -32,7 +32,7 @@ class Auto(Stage):
     masks; with `text` it is the mean of the heatmap under the mask.
     """
 
-    version: ClassVar[int] = 3  # reports a confidence
+    version: ClassVar[int] = 3
     uses: ClassVar[tuple[ModelKind, ...]] = ("sam", "clipseg")
     reports_confidence: ClassVar[bool] = True
 

@@ -36,7 +36,7 @@ class DiffEdit(Stage):
     autoencoder's posterior, so that `seed` determines the noise only.
     """
 
-    version: ClassVar[int] = 3  # reports a confidence
+    version: ClassVar[int] = 3
     uses: ClassVar[tuple[ModelKind, ...]] = ("inpaint",)
     reports_confidence: ClassVar[bool] = True
 

@@ -33,7 +33,7 @@ class Sam(Stage):
     Source: Kirillov et al., Segment Anything, ICCV 2023 (arXiv 2304.02643).
     """
 
-    version: ClassVar[int] = 3  # reports a confidence
+    version: ClassVar[int] = 3
     uses: ClassVar[tuple[ModelKind, ...]] = ("sam",)
     reports_confidence: ClassVar[bool] = True
 

@@ -31,7 +31,7 @@ class Snap(Stage):
     Sources: `text` and `sam`; Grounded-SAM goes from text to SAM through the boxes of a detector (arXiv 2401.14159).
     """
 
-    version: ClassVar[int] = 3  # reports a confidence
+    version: ClassVar[int] = 3
     uses: ClassVar[tuple[ModelKind, ...]] = ("clipseg", "sam")
     reports_confidence: ClassVar[bool] = True
 

@@ -117,7 +117,7 @@ class RunFolder:
         rejected = list(self._rejected(decisions))
         path = label(self.folder / REJECTED)
         recipe = label(self.folder / "recipe.yaml")
-        settings = settings_in(read_facts(self.folder)["overrides"])
+        settings = settings_in(read_facts(self.folder))
         again = recipe_command(settings, **{"recipe": recipe, "dataset.only": path})
         return {
             **self._counts(decisions),
