@@ -83,6 +83,29 @@ def test_threads_take_turns_where_the_networks_change_their_dtype_or_place(
     assert all(map(same, at_once(mixed(diffusion(), 3)), alone))
 
 
+def test_the_miniature_paints_side_by_side_in_bf16_while_others_load_and_compute(models: Models) -> None:
+    photo = np.random.default_rng(1).integers(0, 256, (96, 128, 3), np.uint8)
+    box, none = np.array([20.0, 20.0, 90.0, 80.0]), np.empty((0, 2))
+
+    def calls() -> list[Callable[[], Any]]:
+        fresh = Models(models._weights, Memory(dtype="bf16", batch_size=2, threads=1), "cpu")
+        requests = [
+            request_of(seed, prompt=Prompt(WORDS[seed % 3]), strength=(1.0, 0.7)[seed % 2]) for seed in range(6)
+        ]
+        return [
+            call
+            for request in requests
+            for call in (
+                lambda: fresh.sam.masks(photo, none, np.empty(0, int), box),
+                lambda request=request: fresh.diffusion.inpaint([request]),
+            )
+        ]
+
+    alone = [call() for call in calls()]
+    assert all(map(same, at_once(calls()), alone))
+    assert torch.get_default_dtype() == torch.float32
+
+
 def test_masks_side_by_side_are_those_that_are_made_alone(models: Models) -> None:
     photos = [np.random.default_rng(seed).integers(0, 256, (96 + 8 * seed, 128, 3), np.uint8) for seed in range(4)]
     box, none = np.array([20.0, 20.0, 90.0, 80.0]), np.empty((0, 2))

@@ -71,9 +71,12 @@ class ControlModels:
 
 def load_control(folder: Path, memory: Memory, device: str) -> ControlModel:
     """Load a control model beside its painter. Raises `SetupError` as `ControlModels.get` does."""
+    import torch
+
     kind = control_class(folder)
     with as_setup_error(folder, f"a {kind}"):
-        net = _load(kind, folder, torch_dtype(memory))
+        # On a CPU, others may compute meanwhile, for whom loading in another dtype would change torch's default.
+        net = _load(kind, folder, torch.float32 if device == "cpu" else torch_dtype(memory)).to(torch_dtype(memory))
     return ControlModel(kind, net, place_beside(net, memory, device))
 
 

@@ -27,13 +27,15 @@ from darkroom.models.repaint import repaint
 from darkroom.models.request import DiffEditMaskRequest, DiffEditRequest, InpaintRequest
 from darkroom.models.schedulers import build_scheduler
 from darkroom.models.settings import Memory
-from darkroom.models.side_by_side import Turns
+from darkroom.models.side_by_side import Turns, are_taken
 from darkroom.models.steering import Steering, steering_of
 from darkroom.models.steering_files import SteeringFiles
 from darkroom.models.vae import prepare_vae
 from darkroom.models.weights import ModelFiles
 
 if TYPE_CHECKING:
+    import torch
+
     from darkroom.models.diffusers_interfaces import Pipeline
 
 log = logging.getLogger("darkroom")
@@ -162,7 +164,7 @@ class Diffusion:
         offloading.
         """
         with self._turns:
-            yield copy(self._pipe) if isinstance(self._turns, nullcontext) else self._pipe
+            yield self._pipe if are_taken(self._turns) else copy(self._pipe)
 
     def _repaint(self, text_state: LoraState, pipe: Pipeline, requests: Sequence[InpaintRequest]) -> list[np.ndarray]:
         pipe.scheduler = build_scheduler(requests[0].scheduler, self._base_scheduler)
@@ -260,8 +262,23 @@ def load_diffusion(
         SetupError: files are missing or damaged, or the checkpoint is of another kind.
     """
     silence_libraries()
-    pipe = load_pipeline(files, torch_dtype(memory))
+    pipe = _load(files, torch_dtype(memory), turns or nullcontext())
     pipe.set_progress_bar_config(disable=True)
     prepare_vae(pipe, device)
     apply_memory_settings(pipe, memory, device)
     return Diffusion(pipe, int(memory.batch_size), turns, steering_of(pipe.unet, steering, memory, device), loras)
+
+
+def _load(files: ModelFiles, dtype: torch.dtype, turns: Turns) -> Pipeline:
+    """The pipeline. Where other threads compute meanwhile, it is loaded in fp32 and cast then, all but its VAE: loading
+    it in another dtype would change torch's default dtype for these threads.
+    """
+    import torch
+
+    if are_taken(turns) or dtype == torch.float32:
+        return load_pipeline(files, dtype)
+    pipe = load_pipeline(files, torch.float32)
+    for name in ("unet", "text_encoder", "text_encoder_2"):
+        if part := getattr(pipe, name, None):
+            part.to(dtype)
+    return pipe

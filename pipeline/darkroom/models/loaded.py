@@ -65,7 +65,7 @@ class Models(ChosenModels):
 
     def __init__(self, weights: ModelNames, memory: Memory, device: str = "auto") -> None:
         super().__init__(weights, memory, device)
-        self._turns = turns_on(self.device, self.memory)
+        self._turns = turns_on(self.device, self.memory, self._name("inpaint") == "miniature")
         self._loading = RLock()  # one model at a time, as the libraries change global state while they load
         self._loaded: dict[ModelKind, Any] = {}
         self.embeddings: Embeddings | None = None

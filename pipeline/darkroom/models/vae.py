@@ -23,7 +23,7 @@ def prepare_vae(pipe: Pipeline, device: str) -> None:
 
     An SDXL pipeline in fp16 casts such a VAE to fp32 and back for each encoding and each decoding. Here it stays in
     fp32, with the same bits: a value of fp16 is one of fp32. In bf16 diffusers decodes in bf16, so there it goes on
-    casting; MPS refuses inputs of another dtype.
+    casting, unless the pipeline has its VAE in fp32 already; MPS refuses inputs of another dtype.
 
     Args:
         pipe: a loaded pipeline, on the CPU, before its parts are placed or offloaded.
@@ -32,7 +32,8 @@ def prepare_vae(pipe: Pipeline, device: str) -> None:
     import torch
 
     vae, is_xl = pipe.vae, hasattr(pipe, "text_encoder_2")
-    if is_xl and vae.config.force_upcast and vae.dtype == torch.float16 and device != "mps":
+    stays = vae.dtype == torch.float16 or vae.dtype != pipe.unet.dtype
+    if is_xl and vae.config.force_upcast and stays and device != "mps":
         vae.to(torch.float32)
         vae.register_to_config(force_upcast=False)  # otherwise the pipeline would cast it back
     vae.encode, vae.decode = Encodings(vae, spanned("VAE")(vae.encode)), spanned("VAE")(vae.decode)
