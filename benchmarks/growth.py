@@ -164,7 +164,8 @@ def draw(path: Path, dry: Figures, runs: Figures) -> None:
             above.semilogx(numbers, [cost.cpu / number * scale for number, cost in costs], "o-", label=kind)
             below.semilogx(numbers, [cost.peak / 1e6 for _, cost in costs], "o-", label=kind)
         above.set(xlabel=noun, ylabel=label, ylim=(0, None))
-        below.set(xlabel=noun, ylabel="peak memory, MB", ylim=(0, None))
+        most = max(cost.peak / 1e6 for costs in figures.values() for _, cost in costs)
+        below.set(xlabel=noun, ylabel="peak memory, MB", ylim=(0, 1.1 * most))
         above.legend()
     figure.savefig(path, dpi=110)
 

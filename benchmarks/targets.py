@@ -31,7 +31,7 @@ TARGETS = {
         "a sweep ÷ one process per picture",
         0.10,
         0.20,
-        why="16 pictures are too few: imports and loading, 8 s of 24, are paid once here and 16 times there",
+        why="16 pictures are too few: their bare model calls and one import already take 0.14 of 16 processes",
     ),
     "loop": Target("a sweep ÷ the warm loop", 1.0),
     "fast loop": Target(
@@ -44,8 +44,8 @@ TARGETS = {
     "batches": Target(
         "a sweep ÷ the batched loop",
         0.9,
-        why="the loop gives up that a picture equals the one made alone, and spends 31 s of CPU on 16 pictures; "
-        "Darkroom 33 to 37, which keep masks, records and reports",
+        why="the loop gives up that a picture equals the one made alone, and spends 31 to 35 s of CPU on 16 "
+        "pictures; Darkroom 31 to 32, which keep masks, records and reports",
     ),
     "fast batches": Target(
         "a sweep with `memory=fast` ÷ the batched loop",
@@ -62,13 +62,14 @@ TARGETS = {
         why="on two cores, what runs beside the models (PNG, checks, files, the report) takes their time",
     ),
     "floor, many photos": Target(
-        "24 photos x 1 picture ÷ the floor", 1.05, why="as above, with a photo to decode and encode for each picture"
+        "24 photos x 1 picture ÷ the floor",
+        1.05,
+        why="on two cores, decoding, PNG and files of a photo for each picture take their time beside the models",
     ),
     "no-op": Target(
         "the same run again ÷ the first run (24 photos x 8 prompts)",
         0.01,
-        why="half of it are three contact sheets; the rest is start-up, the check of every stored file by its digest, "
-        "and a new run folder",
+        why="start-up, the check of every stored file by its digest, and a new run folder with its sheet and page",
     ),
     "change": Target(
         "one of eight prompts changed ÷ the first run",
